@@ -1,0 +1,64 @@
+# Rapport: `make` prints what can be done.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DATA ?=
+PROTOS := $(shell cd protos && find rapport -name '*.proto' | LC_ALL=C sort)
+LOCAL := -e ./protos -e ./plugins/sdk -e ./plugins/builtin -e ./plugins/testing -e ./plugins/loyalty -e .
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo run test check lint types imports protos protos-check protos-release migrations-check lock bench-api clean
+
+help: ## print the targets
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+venv: $(VENV)/.installed ## make the virtual environment and install from the lock file
+
+$(VENV)/.installed: requirements.lock pyproject.toml $(wildcard protos/pyproject.toml plugins/*/pyproject.toml)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Rapport needs Python 3.11 or newer; name one: make PYTHON=python3.12")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "no virtual environment: install your system's venv package (Debian: python3-venv)"; exit 1; }
+	@echo "installing the locked packages into $(VENV) …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation $(LOCAL)
+	@touch $@
+
+demo: venv ## run the main job on generated data, or on DATA=path/to/online_retail.csv.gz, and print its report
+	@$(BIN)/rapport demo $(if $(DATA),--data "$(DATA)")
+
+run: venv ## keep the whole stack up until Ctrl-C; data stays in .rapport/
+	@$(BIN)/rapport up
+
+test: venv ## run all tests on an embedded PostgreSQL
+	@$(BIN)/python -m pytest -n 2 --dist worksteal -q
+
+check: lint types imports protos-check migrations-check ## run all static checks
+
+lint: venv ## ruff: lint and format
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: venv ## mypy (strict for kit, SDK and client)
+	@$(BIN)/mypy services protos/rapport_client plugins/sdk/src plugins/testing/src plugins/builtin/src plugins/loyalty/src
+
+imports: venv ## import-linter: who may import whom
+	@$(BIN)/lint-imports
+
+protos: venv ## generate the stubs anew
+	@$(BIN)/python protos/generate.py protos/gen
+
+protos-check: venv ## stubs up to date; buf lint and breaking against the released API
+	@$(BIN)/python protos/generate.py --check
+
+protos-release: venv ## take the present API as the released one, against which changes are checked
+	@$(BIN)/python protos/generate.py --release
+
+migrations-check: venv ## migrations match the models, on an embedded PostgreSQL
+	@$(BIN)/rapport migrate --check
+
+lock: ## resolve pyproject.toml anew into requirements.lock (needs uv)
+	@mkdir -p .build && grep -vE '^  "rapport-' pyproject.toml > .build/pyproject.toml
+	@uv pip compile --quiet --universal --python-version 3.11 --group .build/pyproject.toml:dev --generate-hashes --no-emit-index-url --no-header --no-annotate -o requirements.lock .build/pyproject.toml
+
+clean: ## remove the virtual environment and caches, but no data
+	rm -rf $(VENV) .build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,1 @@
+"""The plugins that Rapport brings along, on the same hooks as everyone's."""

@@ -1,0 +1,42 @@
+"""E-mail by SMTP: the channel `email.smtp`."""
+
+from __future__ import annotations
+
+from rapport_sdk import Capabilities, Channel, Setting, hookimpl
+
+from rapport_builtin.email.smtp import SmtpAdapter
+
+
+@hookimpl
+def rapport_settings() -> list[Setting]:
+    """Declare the server and how to log in."""
+    return [
+        Setting("smtp_host", str, "localhost", doc="Host of the SMTP server that takes our mail."),
+        Setting("smtp_port", int, 587, doc="Port of the SMTP server: 587, 465 for tls, 25 for a relay."),
+        Setting(
+            "smtp_security",
+            str,
+            "starttls",
+            choices=("starttls", "tls", "none"),
+            doc="starttls upgrades a plain connection, tls starts encrypted, none is for a relay next door.",
+        ),
+        Setting("smtp_ca_file", str, "", doc="PEM file of authorities to trust instead of the system's."),
+        Setting("smtp_user", str, "", doc="User to log in as; empty does not log in."),
+        Setting("smtp_password", str, "", secret=True, doc="Password of the user."),
+        Setting("smtp_timeout", float, 30.0, doc="Seconds to wait for the server at each step."),
+        Setting("smtp_hello", str, "", doc="Our host name in EHLO; empty takes the machine's."),
+    ]
+
+
+@hookimpl
+def rapport_channels() -> list[Channel]:
+    """Declare the channel."""
+    return [
+        Channel(
+            name="email.smtp",
+            # Not idempotent: SMTP servers do not compare Message-IDs, a second sending is a second mail.
+            capabilities=Capabilities(address_kind="email", max_batch=200, html=True, callbacks=True),
+            open=SmtpAdapter,
+            doc="e-mail through an SMTP server, over one connection that is kept open",
+        )
+    ]

@@ -1,0 +1,83 @@
+"""Generate the stubs, and check them and the API's rules.
+
+    generate.py DIR        write the stubs into DIR
+    generate.py --check    compare the committed stubs with fresh ones; run buf lint and buf breaking
+    generate.py --release  store the present API as the released one (protos/released.binpb)
+"""
+
+from __future__ import annotations
+
+import filecmp
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from pathlib import Path
+
+PROTOS = Path(__file__).resolve().parent
+RELEASED = PROTOS / "released.binpb"
+GOOGLE = sysconfig.get_paths()["purelib"]  # googleapis-common-protos carries its .proto files
+BUF = [str(Path(sys.executable).parent / "buf")]
+CONFIG = str(PROTOS.parent / "buf.yaml")
+
+
+def sources() -> list[str]:
+    """Return the .proto files relative to the protos folder, sorted."""
+    return sorted(str(path.relative_to(PROTOS)) for path in PROTOS.glob("rapport/**/*.proto"))
+
+
+def protoc(*arguments: str) -> None:
+    """Run protoc over all sources; exits with its message when it fails."""
+    command = [sys.executable, "-m", "grpc_tools.protoc", f"-I{PROTOS}", f"-I{GOOGLE}", *arguments, *sources()]
+    if subprocess.run(command, check=False).returncode:
+        sys.exit("protoc failed; see above")
+
+
+def write_stubs(target: Path) -> None:
+    """Replace the generated packages in a folder."""
+    shutil.rmtree(target / "rapport", ignore_errors=True)
+    target.mkdir(parents=True, exist_ok=True)
+    protoc(f"--python_out={target}", f"--pyi_out={target}", f"--grpc_python_out={target}")
+
+
+def write_image(path: Path) -> None:
+    """Write the API as a descriptor set, with comments, for buf."""
+    protoc("--include_imports", "--include_source_info", f"--descriptor_set_out={path}")
+
+
+def differing(left: Path, right: Path) -> list[str]:
+    """Return the files that differ or stand on one side only."""
+    names = {str(path.relative_to(root)) for root in (left, right) for path in root.rglob("*.py*") if "__pycache__" not in path.parts}
+    return sorted(
+        name
+        for name in names
+        if not ((left / name).exists() and (right / name).exists() and filecmp.cmp(left / name, right / name, shallow=False))
+    )
+
+
+def check() -> None:
+    """Exit with a message when the stubs are stale or the API breaks a rule."""
+    with tempfile.TemporaryDirectory() as folder:
+        fresh = Path(folder) / "gen"
+        write_stubs(fresh)
+        stale = differing(fresh, PROTOS / "gen")
+        if stale:
+            sys.exit("stubs are out of date, run `make protos`: " + ", ".join(stale))
+        image = Path(folder) / "image.binpb"
+        write_image(image)
+        for command in (["lint", str(image)], ["breaking", str(image), "--against", str(RELEASED)]):
+            if subprocess.run([*BUF, *command, "--config", CONFIG], check=False).returncode:
+                sys.exit(f"buf {command[0]} found the problems above")
+
+
+if __name__ == "__main__":
+    match sys.argv[1:]:
+        case ["--check"]:
+            check()
+        case ["--release"]:
+            write_image(RELEASED)
+        case [target] if not target.startswith("-"):
+            write_stubs(Path(target))
+        case _:
+            sys.exit(__doc__)

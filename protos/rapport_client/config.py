@@ -1,0 +1,116 @@
+"""Where the services are: from arguments, the environment, or the file that a running laptop stack leaves."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+SERVICES = ("contacts", "sales", "segmentation", "campaign", "care")
+DEFAULT_BASE_PORT = 7400
+_EVENTS_OFFSET = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """Say where the services are and how to prove who calls.
+
+    address, events_address: `host:port` with `{service}` and `{port}` filled in for each service.
+    """
+
+    address: str
+    events_address: str
+    base_port: int
+    token: str
+
+    def api(self, service: str) -> str:
+        """Return the address of a service's API."""
+        return _fill(self.address, service, _port(self.base_port, service))
+
+    def events(self, service: str) -> str:
+        """Return the address of a service's event stream; raises ValueError when it is not known."""
+        template = self.events_address or (self.address if "{port}" in self.address else "")
+        if not template:
+            raise ValueError(
+                f"the event streams' address does not follow from {self.address!r}: "
+                "set events_address or RAPPORT_EVENTS_ADDRESS"
+            )
+        return _fill(template, service, _port(self.base_port, service) + _EVENTS_OFFSET)
+
+
+def _port(base_port: int, service: str) -> int:
+    if service not in SERVICES:
+        raise ValueError(f"no service {service!r}; there are {', '.join(SERVICES)}")
+    return base_port + 1 + SERVICES.index(service)
+
+
+def _fill(template: str, service: str, port: int) -> str:
+    try:
+        return template.format(service=service, port=port)
+    except (KeyError, IndexError, ValueError) as error:
+        raise ValueError(f"address {template!r}: only {{service}} and {{port}} can be filled in") from error
+
+
+def locate(
+    address: str | None = None,
+    token: str | None = None,
+    *,
+    events_address: str | None = None,
+    base_port: int | None = None,
+    environment: Mapping[str, str] | None = None,
+    folder: Path | None = None,
+) -> Location:
+    """Find the services.
+
+    An argument wins over the environment (RAPPORT_ADDRESS, RAPPORT_EVENTS_ADDRESS, RAPPORT_BASE_PORT,
+    RAPPORT_TOKEN), which wins over `.rapport/client.json` in `folder` (the working directory) or a folder
+    above it. The token in that file is used only with the address in it, as it must not be shown to anybody
+    else. Raises ValueError when no address is found, or the file is malformed.
+    """
+    env = os.environ if environment is None else environment
+    given = address or env.get("RAPPORT_ADDRESS", "")
+    given_token = token if token is not None else env.get("RAPPORT_TOKEN", "")
+    given_events = events_address or env.get("RAPPORT_EVENTS_ADDRESS", "")
+    port = base_port or _number(env.get("RAPPORT_BASE_PORT", ""))
+    if given:
+        return Location(given, given_events, port or DEFAULT_BASE_PORT, given_token)
+    start = folder or Path.cwd()
+    for place in (start, *start.parents):
+        file = place / ".rapport" / "client.json"
+        if file.is_file():
+            found = _read(file)
+            return Location(
+                found.address,
+                given_events or found.events_address,
+                port or found.base_port,
+                given_token or found.token,
+            )
+    raise ValueError(
+        "no Rapport found: start one with `rapport up` in this folder or one above it, "
+        "or set RAPPORT_ADDRESS (such as 127.0.0.1:{port}) and RAPPORT_TOKEN"
+    )
+
+
+def _number(text: str) -> int | None:
+    if not text:
+        return None
+    if not text.isdecimal():
+        raise ValueError(f"RAPPORT_BASE_PORT: expected a number, got {text!r}")
+    return int(text)
+
+
+def _read(file: Path) -> Location:
+    try:
+        raw = json.loads(file.read_text(encoding="utf-8"))
+        return Location(
+            address=str(raw["address"]),
+            events_address=str(raw.get("events_address", "")),
+            base_port=int(raw.get("base_port", DEFAULT_BASE_PORT)),
+            token=str(raw["token"]),
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"{file}: expected a JSON object with address, base_port and token ({error!r})"
+        ) from error

@@ -1,0 +1,1 @@
+"""Care: cases, who works on them, and what was promised until when."""

@@ -1,0 +1,1 @@
+"""The rules of care, without input or output."""

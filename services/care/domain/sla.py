@@ -1,0 +1,52 @@
+"""Promises: what is promised for a case, until when, and whether it was kept.
+
+The clock of a promise runs in the queue's business hours from the opening of the case to its first answer, or to its
+solution. Waiting for the customer does not stop it. A case that is opened again keeps the due times it had: a promise
+that was kept once stays kept, one that was broken stays broken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from services.care.domain.calendar import Calendar, add_business_minutes
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Hold what is promised for a priority, in business minutes; 0 for no promise."""
+
+    first_response_minutes: int
+    resolution_minutes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """Hold a promise of one case: due is None without one, done is None until it is fulfilled."""
+
+    due: datetime | None
+    done: datetime | None = None
+
+    def broken(self, now: datetime) -> bool:
+        """Say whether the promise was fulfilled too late, or is due and not fulfilled."""
+        return self.due is not None and (now if self.done is None else self.done) > self.due
+
+
+def target_for(targets: Mapping[str, Target], priority: str) -> Target | None:
+    """Return what is promised for a priority; the target for "" serves all that have none of their own."""
+    return targets.get(priority) or targets.get("")
+
+
+def due_times(
+    target: Target | None, calendar: Calendar, opened: datetime
+) -> tuple[datetime | None, datetime | None]:
+    """Return when the first answer and the solution are due; None where nothing is promised."""
+    if target is None:
+        return None, None
+    first, resolution = (
+        add_business_minutes(calendar, opened, minutes) if minutes else None
+        for minutes in (target.first_response_minutes, target.resolution_minutes)
+    )
+    return first, resolution

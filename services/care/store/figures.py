@@ -1,0 +1,58 @@
+"""Figures of care."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from services.care.domain.cases import ACTIVE, CaseState
+from services.care.models import case
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Hold the figures; mean_score is 0 without answers."""
+
+    opened: int
+    resolved: int
+    breached: int
+    unassigned: int
+    answers: int
+    mean_score: float
+
+
+def summary(connection: Connection) -> Figures:
+    """Count all cases."""
+    count = sa.func.count()
+    row = connection.execute(
+        sa.select(
+            count,
+            count.filter(case.c.state.in_((CaseState.RESOLVED, CaseState.CLOSED))),
+            count.filter(sa.or_(case.c.first_response_breached, case.c.resolution_breached)),
+            count.filter(case.c.assignee.is_(None), case.c.state.in_(ACTIVE)),
+            sa.func.count(case.c.csat_score),
+            sa.func.coalesce(sa.func.avg(case.c.csat_score), 0),
+        ).select_from(case)
+    ).one()
+    opened, resolved, breached, unassigned, answers, mean = row
+    return Figures(opened, resolved, breached, unassigned, answers, float(mean))
+
+
+def record_score(connection: Connection, key: UUID, score: int, comment: str, now: datetime) -> bool:
+    """Keep the customer's answer to how it was; False when the case is gone."""
+    statement = (
+        sa.update(case)
+        .where(case.c.id == key)
+        .values(
+            csat_score=score,
+            csat_comment=comment,
+            csat_time=now,
+            revision=case.c.revision + 1,
+            update_time=now,
+        )
+    )
+    return connection.execute(statement).rowcount == 1

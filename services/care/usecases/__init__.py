@@ -1,0 +1,1 @@
+"""What care does, one module per subject."""

@@ -1,0 +1,48 @@
+"""The customer's answer to how it was."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from rapport.care.v1 import events_pb2
+
+from services.care.models import kit
+from services.care.store import cases, figures
+from services.kit import outbox
+from services.kit.errors import InvalidArgument, NotFound
+from services.kit.names import format_name
+from services.kit.outbox import NewEvent
+from services.kit.runtime import Runtime
+from services.kit.signing import SURVEY
+
+
+def record_answer(runtime: Runtime, token: str, score: int, comment: str) -> None:
+    """Keep an answer that the token proves; a second one replaces the first.
+
+    score: 1 to 5. Raises InvalidArgument (INVALID_TOKEN), NotFound.
+    """
+    kind, raw = runtime.signer.verify(token)
+    if kind != SURVEY:
+        raise InvalidArgument("the token is not one of a survey", reason="INVALID_TOKEN")
+    key = UUID(bytes=raw)
+    now = runtime.clock.now()
+    with runtime.db.transaction() as connection:
+        if not figures.record_score(connection, key, score, comment, now):
+            raise NotFound.resource(format_name("cases", key))
+        item = cases.get(connection, key)
+        assert item is not None
+        event = NewEvent(
+            type="csat.answered",
+            subject=format_name("cases", key),
+            contact=item.contact_id,
+            revision=item.revision,
+            occur_time=now,
+            data=events_pb2.CsatAnswered(case=format_name("cases", key), score=score),
+        )
+        outbox.append(connection, kit.outbox, [event], record_time=now)
+
+
+def summary(runtime: Runtime) -> figures.Figures:
+    """Return the figures of care."""
+    with runtime.db.read() as connection:
+        return figures.summary(connection)

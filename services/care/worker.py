@@ -1,0 +1,41 @@
+"""The worker of care: sends what agents wrote, marks broken promises, assigns cases that wait."""
+
+from __future__ import annotations
+
+from services.care.models import kit
+from services.care.usecases import outbound, upkeep
+from services.kit.bus import EventBatch, RuntimeProvider, subscribe, timer
+
+
+class Worker:
+    """React to care's own events and to the passing of time."""
+
+    name = "care"
+    runtime = RuntimeProvider()
+
+    @subscribe("care", "case.reply_requested", batch_size=50)
+    def send_replies(self, batch: EventBatch) -> None:
+        """Hand answers to campaign."""
+        # First the effect, which campaign makes once by its request id; then the record of it.
+        outbound.send_replies(self.runtime, batch)
+        self._done(batch)
+
+    @subscribe("care", "case.resolved", batch_size=50)
+    def ask_how_it_was(self, batch: EventBatch) -> None:
+        """Ask customers of solved cases how it was."""
+        outbound.ask_how_it_was(self.runtime, batch)
+        self._done(batch)
+
+    @timer(seconds=1.0)
+    def mark_broken_promises(self) -> None:
+        """Mark promises that are due and not fulfilled."""
+        upkeep.mark_broken_promises(self.runtime)
+
+    @timer(seconds=5.0)
+    def assign_waiting(self) -> None:
+        """Give cases that wait to agents who can take them now."""
+        upkeep.assign_waiting(self.runtime)
+
+    def _done(self, batch: EventBatch) -> None:
+        with self.runtime.db.transaction() as connection:
+            batch.claim(connection, kit)

@@ -1,0 +1,164 @@
+"""`rapport demo`: a stack of its own, the main job on it, and the report."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from services.cli.console import console, errors
+from services.cli.progress import StartView
+from services.cli.stack import Stack
+from services.demo.generate import generate
+from services.demo.job import DemoFailed, Job
+from services.demo.mailbox import Mailbox
+from services.demo.records import DataError, Dataset
+from services.demo.report import draw, read_base, read_rest
+from services.demo.retail import load_retail
+from services.kit.clock import write_clock
+from services.kit.config import Settings, load_settings
+from services.kit.supervise.events import Event, EventKind
+
+
+def demo(
+    data: Annotated[Path | None, typer.Option(help="UCI Online Retail, CSV or gzip; default: generated data")] = None,
+    seed: Annotated[int, typer.Option(help="of everything that is drawn by chance")] = 1,
+    customers: Annotated[int, typer.Option(min=200, max=200_000, help="how many to generate")] = 2000,
+) -> None:
+    """Run the main job on a stack of its own and print the report; the stack and its data are gone afterwards."""
+    settings = load_settings()
+    began = time.monotonic()
+    try:
+        with console.status("reading the data …"):
+            dataset = load_retail(data) if data is not None else generate(seed=seed, customers=customers)
+        report = _run(settings, dataset, seed, time.monotonic() - began)
+    except (DataError, DemoFailed) as error:
+        errors.print(f"rapport demo: {error}", markup=False, soft_wrap=True)
+        raise typer.Exit(1) from error
+    target = settings.data_dir / "demo.json"
+    target.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    console.print(draw(report, dataset.currency))
+    console.print(f"the same as JSON: {target}", markup=False, soft_wrap=True)
+
+
+def _run(base: Settings, dataset: Dataset, seed: int, reading_seconds: float) -> dict[str, Any]:
+    folder = base.data_dir.absolute() / "demo"
+    shutil.rmtree(folder, ignore_errors=True)
+    clock = folder / "clock"
+    settings = base.model_copy(
+        update={
+            "data_dir": folder,
+            "base_port": free_base_port(base.host),
+            "clock": f"file:{clock}",
+            "time_zone": dataset.time_zone,
+            "database_url": "",
+            **{name: "" for name in Settings.model_fields if name.endswith("_database_url") and name != "database_url"},
+        }
+    )
+    mailbox = Mailbox()
+    view = _JobView()
+    mailbox.start()
+    stack = Stack(
+        settings,
+        environment={
+            "RAPPORT_PLUGIN_EMAIL_SMTP_HOST": mailbox.host,
+            "RAPPORT_PLUGIN_EMAIL_SMTP_PORT": str(mailbox.port),
+            "RAPPORT_PLUGIN_EMAIL_SMTP_SECURITY": "none",
+            "RAPPORT_TIME_ZONE": dataset.time_zone,
+        },
+        on_event=view.tell,
+        throwaway=True,
+    )
+    report: dict[str, Any] = {}
+    try:
+        with stack, stack.supervisor.signals():
+            write_clock(clock, dataset.now)
+            began = time.monotonic()
+            with StartView() as start_view:
+                view.start_view = start_view
+                stack.start()
+                view.start_view = None
+            starting_seconds = time.monotonic() - began
+            with stack.client(timeout=60) as rapport, view.progress:
+                job = Job(
+                    rapport,
+                    dataset,
+                    mailbox,
+                    set_clock=lambda instant: write_clock(clock, instant),
+                    inbound_mail=(settings.inbound_mail_host, settings.inbound_mail_port),
+                    view=view,
+                    seed=seed,
+                )
+                outcome = job.run(after_segments=lambda: report.update(read_base(rapport)))
+                report.update(read_rest(rapport))
+            report["seconds"] = {
+                "data": round(reading_seconds, 2),
+                "start": round(starting_seconds, 2),
+                **outcome.seconds,
+            }
+            if outcome.mails_doubled:
+                raise DemoFailed(f"the customers' server received {outcome.mails_doubled} mails twice")
+    finally:
+        mailbox.stop()
+    if "seconds" not in report:
+        raise DemoFailed("stopped before the end")
+    stack.destroy_database()
+    shutil.rmtree(folder, ignore_errors=True)
+    return report
+
+
+class _JobView:
+    """Draw the start, then the job's steps; say only what goes wrong once the job runs."""
+
+    def __init__(self) -> None:
+        self.start_view: StartView | None = None
+        self.progress = Progress(
+            SpinnerColumn(finished_text="✓"),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=console,
+        )
+
+    def tell(self, event: Event) -> None:
+        """Take an event of the supervisor."""
+        if self.start_view is not None:
+            self.start_view.tell(event)
+        elif event.kind in (EventKind.EXITED, EventKind.FAILED, EventKind.RESTARTING):
+            self.progress.console.print(f"{event.name}: {event.kind.value} {event.detail}", markup=False)
+
+    @contextmanager
+    def step(self, name: str, total: int) -> Iterator[Callable[[int], None]]:
+        """Draw a step as a bar; where nobody watches, as a line when it is done."""
+        task = self.progress.add_task(name, total=total or None)
+        yield lambda count: self.progress.advance(task, count)
+        count = int(self.progress.tasks[task].completed) or 1
+        self.progress.update(task, total=total or count, completed=total or count)
+        if not console.is_terminal:
+            console.print(f"{name}: done", markup=False)
+
+
+def free_base_port(host: str) -> int:
+    """Return a base port from which all ports of a stack are free now."""
+    for base in range(17400, 60000, 100):
+        if all(_is_free(host, base + offset) for offset in (*range(1, 6), *range(11, 16), *range(21, 36), 45)):
+            return base
+    raise OSError("no free range of ports on this machine")
+
+
+def _is_free(host: str, port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True

@@ -1,0 +1,45 @@
+"""What the methods of the servicer share."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from google.protobuf.message import Message
+from rapport.contacts.v1 import contacts_pb2 as pb
+
+from services.contacts.codec.contacts import DraftDecoder, attribute_names
+from services.contacts.codec.problems import Problems
+from services.contacts.domain.attributes import Attribute
+from services.contacts.usecases import registry
+from services.kit import paging
+from services.kit.runtime import Runtime
+
+LARGEST_PAGE = 1_000
+
+
+class Methods:
+    """Hold the runtime for the methods of one subject."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        """Serve from a runtime."""
+        self._runtime = runtime
+
+    def _decoder(self, problems: Problems, contacts: Collection[pb.Contact], *names: str) -> DraftDecoder:
+        """Return a decoder that knows the attributes which contacts, and a mask, name."""
+        runtime = self._runtime
+        wanted = attribute_names(contacts).union(names)
+        definitions: Mapping[str, Attribute] = {}
+        if wanted:
+            with runtime.db.read() as connection:
+                definitions = registry.of(runtime.db).attributes(connection, wanted)
+        return DraftDecoder(problems, runtime.clock.now(), runtime.settings.default_region, definitions)
+
+    def _page(self, request: Any, default: int) -> tuple[dict[str, Any] | None, int]:
+        """Return where the page that a request asks for begins (None: at the start), and its size."""
+        size = paging.page_size(request.page_size, default, LARGEST_PAGE)
+        return paging.decode(request.page_token, request, self._runtime.signer), size
+
+    def _token(self, request: Message, more: bool, **position: Any) -> str:
+        """Return the token of the page behind a position, empty when there is none."""
+        return paging.encode(position, request, self._runtime.signer) if more else ""

@@ -1,0 +1,1 @@
+"""The rules of contacts: pure functions and dataclasses, no I/O."""

@@ -1,0 +1,1 @@
+"""Reading files of contacts: bytes to rows, rows to drafts."""

@@ -1,0 +1,258 @@
+"""Queries on contacts and their identities."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+from sqlalchemy.dialects import postgresql as pg
+
+from services.contacts.domain.contact import Contact
+from services.contacts.domain.identity import Identity
+from services.contacts.domain.text import fold
+from services.contacts.models import contact, identity
+from services.contacts.store import encoding
+from services.contacts.store.encoding import ValueTypes, to_json
+from services.kit.db import copy_lines, copy_text
+
+COLUMNS = tuple(column.name for column in contact.c)
+_LINE_COLUMNS = (
+    *("id", "kind", "revision", "create_time", "update_time", "latitude", "longitude", "birth_date"),
+    *(
+        "display_name",
+        "folded_name",
+        "given_name",
+        "family_name",
+        "language_code",
+        "time_zone",
+        "region_code",
+    ),
+    *(
+        "administrative_area",
+        "locality",
+        "sublocality",
+        "postal_code",
+        "gender",
+        "lifecycle_stage",
+        "industry",
+    ),
+    *("occupation", "attributes", "identities", "consents", "address_lines", "tags"),
+)
+# What a Contact is built from: the folded name serves the search alone.
+_READ = [column for column in contact.c if column.name != "folded_name"]
+_UUIDS = pg.ARRAY(pg.UUID(as_uuid=True))
+_PAGE_ORDER = sa.tuple_(contact.c.create_time, contact.c.id)
+
+
+def _any_id(name: str = "ids") -> sa.ColumnElement[bool]:
+    return contact.c.id == sa.any_(sa.bindparam(name, type_=_UUIDS))
+
+
+_SELECT = sa.select(*_READ)
+_GET = _SELECT.where(contact.c.id == sa.bindparam("id"))
+_GET_MANY = _SELECT.where(_any_id())
+# In the order of their ids, so that two batches that share contacts wait for each other and never deadlock.
+_LOCK_MANY = _GET_MANY.order_by(contact.c.id).with_for_update(key_share=True)
+# The values travel as one text, parted by a character that no normal form holds: an array of ten thousand texts
+# would take the driver longer than the server.
+_PARTED = "\x1f"
+_VALUES = sa.func.string_to_array(sa.bindparam("values", type_=sa.Text), sa.literal_column("chr(31)"))
+_OF_KIND = sa.and_(
+    identity.c.type == sa.bindparam("type", type_=sa.SmallInteger),
+    identity.c.source == sa.bindparam("source", type_=sa.Text),
+    identity.c.value == sa.any_(_VALUES),
+)
+_OWNERS = sa.select(identity.c.value, identity.c.contact_id).where(_OF_KIND)
+_RELEASE = sa.delete(identity).where(_OF_KIND, identity.c.contact_id == sa.bindparam("owner"))
+_SET = ", ".join(f"{name} = n.{name}" for name in COLUMNS if name not in ("id", "create_time"))
+# The rows travel as one JSON text, whose fields PostgreSQL types by the table: one statement for any number
+# of rows.
+_UPDATE = sa.text(
+    f"UPDATE contact SET {_SET} FROM json_populate_recordset(NULL::contact, CAST(:rows AS json)) AS n "
+    "WHERE contact.id = n.id"
+)
+TypesLoader = Callable[[Collection[str]], ValueTypes]
+
+
+def get(connection: Connection, key: UUID, types: TypesLoader) -> Contact | None:
+    """Return a contact, or None. types: gives the types of the attributes that are named to it."""
+    row = connection.execute(_GET, {"id": key}).one_or_none()
+    return _contacts([row], types)[0] if row is not None else None
+
+
+def get_many(connection: Connection, keys: Collection[UUID], types: TypesLoader) -> dict[UUID, Contact]:
+    """Return those of the contacts that exist, by id."""
+    rows = connection.execute(_GET_MANY, {"ids": list(keys)}).all()
+    return {one.id: one for one in _contacts(rows, types)}
+
+
+def lock_many(connection: Connection, keys: Collection[UUID], types: TypesLoader) -> dict[UUID, Contact]:
+    """Return those of the contacts that exist, by id, and keep others from changing them until the transaction ends."""
+    if not keys:
+        return {}
+    rows = connection.execute(_LOCK_MANY, {"ids": list(keys)}).all()
+    return {one.id: one for one in _contacts(rows, types)}
+
+
+def missing(connection: Connection, keys: Collection[UUID]) -> set[UUID]:
+    """Return those of the ids that no contact has."""
+    found = connection.execute(sa.select(contact.c.id).where(_any_id()), {"ids": list(keys)}).scalars()
+    return set(keys).difference(found)
+
+
+def find_owners(connection: Connection, identities: Iterable[Identity]) -> dict[Identity, UUID]:
+    """Return which contact each of the identities belongs to; those of nobody are left out.
+
+    One statement for each type and source, of which a batch has a few.
+    """
+    owners = {}
+    for (kind, source), values in _by_kind(identities).items():
+        wanted = {"type": kind, "source": source, "values": _PARTED.join(values)}
+        for value, owner in connection.execute(_OWNERS, wanted):
+            owners[Identity(kind, source, value)] = owner
+    return owners
+
+
+def _by_kind(identities: Iterable[Identity]) -> dict[tuple[int, str], set[str]]:
+    groups: dict[tuple[int, str], set[str]] = {}
+    for kind, source, value in identities:
+        groups.setdefault((kind, source), set()).add(value)
+    return groups
+
+
+def insert(connection: Connection, contacts: Iterable[Contact]) -> None:
+    """Write new contacts, without their identities, which `claim` writes."""
+    times = Times()
+    copy_lines(connection, contact, _LINE_COLUMNS, [_to_line(one, times) for one in contacts])
+
+
+def claim(connection: Connection, claims: Iterable[tuple[Identity, UUID]]) -> None:
+    """Give identities to contacts; raises an error with SQLSTATE 23505 when another transaction was faster.
+
+    Sorted, so that two batches which claim the same identities wait for each other and never deadlock.
+    """
+    lines = [f"{kind}\t{source}\t{copy_text(value)}\t{key.hex}" for (kind, source, value), key in claims]
+    lines.sort()
+    copy_lines(connection, identity, ("type", "source", "value", "contact_id"), lines)
+
+
+def release(connection: Connection, owner: UUID, identities: Iterable[Identity]) -> None:
+    """Take identities from a contact."""
+    for (kind, source), values in _by_kind(identities).items():
+        which = {"type": kind, "source": source, "values": _PARTED.join(values)}
+        connection.execute(_RELEASE, {"owner": owner, **which})
+
+
+def update(connection: Connection, contacts: Collection[Contact]) -> None:
+    """Write changed contacts, all in one statement; identities as for `insert`."""
+    if contacts:
+        connection.execute(_UPDATE, {"rows": to_json([_to_json(one) for one in contacts])})
+
+
+def page(
+    connection: Connection,
+    types: TypesLoader,
+    *,
+    query: str,
+    tag: str,
+    after: tuple[datetime, UUID] | None,
+    limit: int,
+) -> list[Contact]:
+    """Return contacts in the order of their making. query: a part of the display name; tag: exact; empty for all."""
+    statement = _SELECT.order_by(contact.c.create_time, contact.c.id).limit(limit)
+    if query:
+        statement = statement.where(contact.c.folded_name.contains(fold(query), autoescape=True))
+    if tag:
+        # The second condition is that of the partial index.
+        statement = statement.where(contact.c.tags.contains([tag]), contact.c.tags != sa.text("'{}'"))
+    if after is not None:
+        statement = statement.where(sa.tuple_(*map(sa.literal, after)) < _PAGE_ORDER)
+    return _contacts(connection.execute(statement).all(), types)
+
+
+def count(connection: Connection) -> tuple[int, int]:
+    """Return the numbers of contacts and of the organisations among them, by two index-only scans."""
+    total = sa.select(sa.func.count()).select_from(contact).scalar_subquery()
+    organizations = sa.select(sa.func.count()).select_from(contact).where(contact.c.kind == sa.text("2"))
+    row = connection.execute(sa.select(total, organizations.scalar_subquery())).one()
+    return row[0], row[1]
+
+
+def _contacts(rows: Sequence[Any], types: TypesLoader) -> list[Contact]:
+    names = {name for row in rows for name in row.attributes}
+    known = types(names) if names else {}
+    return [_from_row(row, known) for row in rows]
+
+
+def _from_row(row: Any, types: Mapping[str, Any]) -> Contact:
+    values = row._asdict()
+    values["address_lines"] = tuple(row.address_lines)
+    values["tags"] = tuple(row.tags)
+    values["identities"] = encoding.identities_from_json(row.identities)
+    if row.attributes:
+        values["attributes"] = encoding.values_from_json(row.attributes, types)
+    if row.consents:
+        values["consents"] = encoding.consents_from_json(row.consents)
+    return Contact(**values)
+
+
+class Times(dict[datetime, str]):
+    """Write times as PostgreSQL reads them; a batch has few different ones."""
+
+    def __missing__(self, instant: datetime) -> str:
+        text = self[instant] = instant.isoformat()
+        return text
+
+
+def _to_line(one: Contact, times: Times) -> str:
+    """Return the row of a contact for COPY, in the order of _LINE_COLUMNS."""
+    texts = (
+        one.display_name,
+        fold(one.display_name),
+        one.given_name,
+        one.family_name,
+        one.language_code,
+        one.time_zone,
+        one.region_code,
+        one.administrative_area,
+        one.locality,
+        one.sublocality,
+        one.postal_code,
+        one.gender,
+        one.lifecycle_stage,
+        one.industry,
+        one.occupation,
+        to_json(encoding.values_to_json(one.attributes)) if one.attributes else "{}",
+        encoding.identities_to_json(one.identities),
+        to_json(encoding.consents_to_json(one.consents)) if one.consents else "{}",
+        encoding.texts_to_array(one.address_lines) if one.address_lines else "{}",
+        encoding.texts_to_array(one.tags) if one.tags else "{}",
+    )
+    line = "\t".join(texts)
+    if "\\" in line or "\n" in line or "\r" in line or line.count("\t") >= len(texts):
+        line = "\t".join(map(copy_text, texts))
+    return (
+        f"{one.id.hex}\t{one.kind}\t{one.revision}\t{times[one.create_time]}\t{times[one.update_time]}\t"
+        f"{_or_null(one.latitude)}\t{_or_null(one.longitude)}\t{_or_null(one.birth_date)}\t{line}"
+    )
+
+
+def _or_null(value: object) -> str:
+    return "\\N" if value is None else str(value)
+
+
+def _to_json(one: Contact) -> dict[str, Any]:
+    """Return the row of a contact as json_populate_recordset reads it."""
+    row = {name: getattr(one, name) for name in COLUMNS if name != "folded_name"}
+    row["id"] = str(one.id)
+    row["folded_name"] = fold(one.display_name)
+    row["birth_date"] = one.birth_date.isoformat() if one.birth_date else None
+    row["attributes"] = encoding.values_to_json(one.attributes)
+    row["consents"] = encoding.consents_to_json(one.consents)
+    row["create_time"] = one.create_time.isoformat()
+    row["update_time"] = one.update_time.isoformat()
+    return row

@@ -1,0 +1,63 @@
+"""Recording and reading what contacts did."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from services.contacts.domain.activities import Activity
+from services.contacts.models import kit
+from services.contacts.store import activities as store
+from services.contacts.store import contacts
+from services.contacts.store.writing import write
+from services.contacts.usecases import events, registry
+from services.kit import outbox
+from services.kit.errors import NotFound
+from services.kit.names import format_name
+from services.kit.runtime import Runtime
+
+
+def record(runtime: Runtime, activities: Sequence[Activity]) -> int:
+    """Record activities, all or none, but for those that are recorded already; return how many were new.
+
+    Raises NotFound that names an unknown contact.
+    """
+
+    def work(connection: Connection) -> int:
+        unknown = contacts.missing(connection, {one.contact_id for one in activities})
+        for one in activities:
+            if one.contact_id in unknown:
+                raise NotFound.resource(format_name("contacts", one.contact_id))
+        known = store.find_recorded(connection, {_key(one) for one in activities if one.external_id})
+        fresh = []
+        for one in activities:
+            if one.external_id:
+                if _key(one) in known:
+                    continue
+                known.add(_key(one))
+            fresh.append(one)
+        now = runtime.clock.now()
+        store.insert(connection, fresh, now)
+        outbox.append(connection, kit.outbox, map(events.activity_recorded, fresh), record_time=now)
+        return len(fresh)
+
+    return write(runtime.db, work)
+
+
+def _key(activity: Activity) -> tuple[str, str]:
+    return activity.source, activity.external_id
+
+
+def page(
+    runtime: Runtime, contact_id: UUID, after: tuple[datetime, UUID] | None, limit: int
+) -> tuple[list[Activity], bool]:
+    """Return activities of a contact, newest first, and whether there are more; raises NotFound."""
+    with runtime.db.read() as connection:
+        types = registry.of(runtime.db).activity_types_on(connection)
+        found = store.page(connection, contact_id, types, after, limit + 1)
+        if not found and contacts.missing(connection, [contact_id]):
+            raise NotFound.resource(format_name("contacts", contact_id))
+    return found[:limit], len(found) > limit

@@ -1,0 +1,64 @@
+"""Recording and reading decisions on whether contacts may be written to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from services.contacts.domain.consents import Decision, Wish
+from services.contacts.domain.merging import Upserts
+from services.contacts.store import consents as store
+from services.contacts.store import contacts
+from services.contacts.store.consents import Place
+from services.contacts.store.writing import write
+from services.contacts.usecases import registry
+from services.contacts.usecases.upsert import save
+from services.kit.errors import NotFound
+from services.kit.names import format_name, new_id
+from services.kit.runtime import Runtime
+
+
+def record(runtime: Runtime, wishes: Sequence[tuple[UUID, Wish]]) -> None:
+    """Record decisions, all or none; raises NotFound that names the contact."""
+
+    def missing(key: UUID) -> None:
+        raise NotFound.resource(format_name("contacts", key))
+
+    write(runtime.db, lambda connection: record_on(connection, runtime, wishes, missing))
+
+
+def record_on(
+    connection: Connection,
+    runtime: Runtime,
+    wishes: Sequence[tuple[UUID, Wish]],
+    missing: Callable[[UUID], None],
+) -> None:
+    """Record decisions in the caller's transaction, in order; `missing` is told of contacts that do not exist."""
+    now = runtime.clock.now()
+    by_contact: dict[UUID, list[Wish]] = {}
+    for key, wish in wishes:
+        by_contact.setdefault(key, []).append(wish)
+    stored = contacts.lock_many(connection, by_contact, registry.of(runtime.db).types(connection))
+    told = {
+        (key, wish.channel, wish.topic, wish.decide_time, wish.granted)
+        for key, wish in wishes
+        if wish.decide_time is not None
+    }
+    upserts = Upserts({}, stored, now, new_id, store.find_recorded(connection, told))
+    for key, wanted in by_contact.items():
+        if key in stored:
+            upserts.record(key, wanted)
+        else:
+            missing(key)
+    save(connection, upserts)
+
+
+def page(runtime: Runtime, contact_id: UUID, after: Place | None, limit: int) -> tuple[list[Decision], bool]:
+    """Return decisions of a contact, newest first, and whether there are more; raises NotFound."""
+    with runtime.db.read() as connection:
+        found = store.page(connection, contact_id, after, limit + 1)
+        if not found and contacts.missing(connection, [contact_id]):
+            raise NotFound.resource(format_name("contacts", contact_id))
+    return found[:limit], len(found) > limit

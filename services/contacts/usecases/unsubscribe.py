@@ -1,0 +1,51 @@
+"""Taking the wish to be left alone, which reached care, for a decision of the contact."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from uuid import UUID
+
+from rapport.care.v1 import events_pb2 as care
+from rapport.events.v1 import events_pb2
+from sqlalchemy import Connection
+
+from services.contacts.domain.consents import Wish, check_channel, check_topic
+from services.contacts.domain.errors import Refused
+from services.contacts.usecases.consents import record_on
+from services.kit.errors import InvalidArgument
+from services.kit.events.payload import unpack
+from services.kit.log import get_logger
+from services.kit.names import format_name, parse_name
+from services.kit.runtime import Runtime
+from services.kit.wire import from_timestamp
+
+SOURCE = "unsubscribe mail"
+_log = get_logger("contacts")
+
+
+def record(connection: Connection, runtime: Runtime, wanted: Iterable[events_pb2.Event]) -> None:
+    """Record a denied consent for each `unsubscribe.requested`, as of the time when it was asked for.
+
+    A contact that does not exist has nothing to deny, and is passed over. Raises InvalidArgument for a
+    malformed event.
+    """
+    record_on(connection, runtime, [_wish(event) for event in wanted], _unknown)
+
+
+def _wish(event: events_pb2.Event) -> tuple[UUID, Wish]:
+    payload = unpack(event)
+    if not isinstance(payload, care.UnsubscribeRequested):
+        raise InvalidArgument(
+            f"event {event.id}: expected an UnsubscribeRequested, got {payload.DESCRIPTOR.full_name}"
+        )
+    try:
+        channel, topic = check_channel(payload.channel), check_topic(payload.topic)
+    except Refused as error:
+        raise InvalidArgument(f"event {event.id}: {error}") from None
+    return parse_name(event.contact, "contacts", "contact"), Wish(
+        channel, topic, False, from_timestamp(event.occur_time), SOURCE
+    )
+
+
+def _unknown(key: UUID) -> None:
+    _log.warning("unsubscribe_of_unknown_contact", contact=format_name("contacts", key))

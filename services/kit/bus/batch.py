@@ -1,0 +1,63 @@
+"""The batch of events that a handler receives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC
+
+import sqlalchemy as sa
+from rapport.events.v1 import events_pb2
+from sqlalchemy import Connection
+from sqlalchemy.dialects import postgresql as pg
+
+from services.kit.events.payload import event_uuid
+from services.kit.tables import KitTables
+
+
+@dataclass(frozen=True)
+class EventBatch:
+    """Hold events of one source in order, on their way to one consumer (`<service>.<method>`)."""
+
+    consumer: str
+    events: Sequence[events_pb2.Event]
+
+    def __len__(self) -> int:
+        return len(self.events)
+
+    def __iter__(self) -> Iterator[events_pb2.Event]:
+        return iter(self.events)
+
+    def claim(self, connection: Connection, kit: KitTables) -> list[events_pb2.Event]:
+        """Return the events that had no effect yet, in order, and record them as processed.
+
+        The record is written in the caller's transaction, which must hold the effect too. A second process
+        that claims the same events waits for that transaction, and gets none of them when it commits.
+        """
+        table = kit.processed_event
+        # Sorted, so that two processes that claim overlapping batches cannot lock each other out.
+        ordered = sorted(self.events, key=lambda event: event.id)
+        columns = (
+            sa.func.unnest(
+                sa.cast([event_uuid(event) for event in ordered], pg.ARRAY(pg.UUID(as_uuid=True))),
+                sa.cast([event.position for event in ordered], pg.ARRAY(sa.BigInteger)),
+                sa.cast(
+                    [event.record_time.ToDatetime(UTC) for event in ordered],
+                    pg.ARRAY(sa.DateTime(timezone=True)),
+                ),
+            )
+            .table_valued("event_id", "position", "record_time")
+            .render_derived()
+        )
+        consumer = sa.literal(self.consumer, sa.Text)
+        rows = sa.select(consumer, columns.c.event_id, columns.c.position, columns.c.record_time)
+        insert = pg.insert(table).from_select(["consumer", "event_id", "position", "record_time"], rows)
+        statement = insert.on_conflict_do_nothing().returning(table.c.event_id)
+        fresh = {str(key) for key in connection.execute(statement).scalars()}
+        claimed = []
+        for event in self.events:
+            # A batch may hold an event twice; discarding gives it out once.
+            if event.id in fresh:
+                fresh.discard(event.id)
+                claimed.append(event)
+        return claimed

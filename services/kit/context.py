@@ -1,0 +1,106 @@
+"""What is known about the call or event that this thread works for.
+
+Who asks, under which id, in which trace.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from uuid import uuid4
+
+_TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+
+
+@dataclass(slots=True)
+class CallContext:
+    """Describe one piece of work.
+
+    request_id: given by the caller or made here; method: full RPC name or handler; principal: who asks, empty
+    when nobody had to say; traceparent: W3C trace context of this piece; deadline: time.monotonic() seconds,
+    or None.
+    """
+
+    request_id: str
+    method: str = ""
+    principal: str = ""
+    traceparent: str = ""
+    deadline: float | None = None
+
+
+_current: ContextVar[CallContext | None] = ContextVar("rapport_call", default=None)
+
+
+def current() -> CallContext | None:
+    """Return what this thread works for, or None outside of any call."""
+    return _current.get()
+
+
+def enter(call: CallContext | None) -> None:
+    """Set what this thread works for from now on; None when it is done."""
+    _current.set(call)
+
+
+@contextmanager
+def activate(call: CallContext) -> Iterator[CallContext]:
+    """Set what this thread works for within a block, such as the handling of one event."""
+    previous = _current.get()
+    _current.set(call)
+    try:
+        yield call
+    finally:
+        _current.set(previous)
+
+
+def request_id() -> str:
+    """Return the id of the request at hand, or the empty string."""
+    call = _current.get()
+    return call.request_id if call else ""
+
+
+def principal() -> str:
+    """Return the name of the caller, or the empty string."""
+    call = _current.get()
+    return call.principal if call else ""
+
+
+def traceparent() -> str:
+    """Return the W3C trace context of the work at hand, or the empty string."""
+    call = _current.get()
+    return call.traceparent if call else ""
+
+
+def remaining() -> float | None:
+    """Return the seconds left until the caller's deadline (never negative), or None when it has none."""
+    call = _current.get()
+    if call is None or call.deadline is None:
+        return None
+    return max(0.0, call.deadline - time.monotonic())
+
+
+def new_request_id(given: str = "") -> str:
+    """Return the caller's request id when it is safe to log and send on, otherwise a new one."""
+    return given if _REQUEST_ID.fullmatch(given) else uuid4().hex
+
+
+def child_traceparent(parent: str = "") -> str:
+    """Return a trace context below the given one, or the root of a new trace if that is not valid."""
+    span = os.urandom(8).hex()
+    if _TRACEPARENT.fullmatch(parent):
+        return f"{parent[:36]}{span}{parent[52:]}"
+    return f"00-{os.urandom(16).hex()}-{span}-01"
+
+
+def outgoing_metadata() -> tuple[tuple[str, str], ...]:
+    """Return the metadata that carries the request id and the trace on to another service."""
+    call = _current.get()
+    if call is None:
+        return ()
+    pairs = (("x-request-id", call.request_id), ("traceparent", call.traceparent))
+    return tuple(pair for pair in pairs if pair[1])

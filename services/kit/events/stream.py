@@ -1,0 +1,277 @@
+"""The servicer of rapport.events.v1.EventService: a durable, replayable stream of the service's events."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from uuid import UUID
+
+import grpc
+from rapport.events.v1 import events_pb2, events_pb2_grpc
+
+from services.kit import context as call_context
+from services.kit.clock import Clock
+from services.kit.db import Database
+from services.kit.errors import (
+    FailedPrecondition,
+    InvalidArgument,
+    OutOfRange,
+    ResourceExhausted,
+    Unavailable,
+)
+from services.kit.events import store
+from services.kit.events.tail import Tail
+from services.kit.tables import KitTables
+
+DEFAULT_BATCH, LARGEST_BATCH = 500, 5_000
+WINDOW = 50_000
+"""Positions that one query looks through at the most, lest a rare type scan the whole log at once."""
+
+HEARTBEAT_SECONDS = 0.5
+"""How long a cursor that moved only over other types may stay untold."""
+
+KEEPALIVE_SECONDS = 15.0
+"""How long a stream may be silent."""
+
+_READERS = 4
+_NAME = re.compile(r"[a-z0-9._-]{1,100}")
+
+
+class EventStream(events_pb2_grpc.EventServiceServicer):
+    """Serve the events of one service.
+
+    Start it before the server and stop it just before the server stops: open streams then end with
+    UNAVAILABLE. streams_per_caller: streams that one principal (without tokens: one address) may hold.
+    max_batch_bytes: soft bound on a response.
+    """
+
+    def __init__(
+        self,
+        service: str,
+        db: Database,
+        kit: KitTables,
+        clock: Clock,
+        *,
+        streams_per_caller: int = 16,
+        max_batch_bytes: int = 4 << 20,
+    ) -> None:
+        self._service = service
+        self._db = db
+        self._kit = kit
+        self._clock = clock
+        self._tail = Tail(db.engine, kit)
+        self._streams_per_caller = streams_per_caller
+        self._max_batch_bytes = max_batch_bytes
+        self._open: Counter[str] = Counter()
+        self._open_lock = threading.Lock()
+        # Streams share the pool of connections with all other calls and must not empty it.
+        self._readers = threading.BoundedSemaphore(_READERS)
+
+    def start(self) -> None:
+        """Start following the stream's head."""
+        self._tail.start()
+
+    def stop(self) -> None:
+        """End all streams."""
+        self._tail.stop()
+
+    @property
+    def open_streams(self) -> int:
+        """Return how many streams are open now."""
+        return self._open.total()
+
+    def Subscribe(
+        self, request: events_pb2.SubscribeRequest, context: grpc.ServicerContext
+    ) -> Iterator[events_pb2.SubscribeResponse]:
+        """Stream batches from the cursor on, until the caller goes or the server stops."""
+        if request.subscription:
+            _check_name(request.subscription)
+        self._enter(context)
+        head = self._first_head(context)
+        after = self._start_position(request)
+        limit = min(request.max_batch_size or DEFAULT_BATCH, LARGEST_BATCH)
+        types = sorted(set(request.types))
+        told, spoke = after, time.monotonic()
+        while context.is_active():
+            if self._tail.stopping:
+                raise Unavailable(
+                    f"the event stream of {self._service} is stopping; reconnect", reason="STOPPING"
+                )
+            current = self._tail.head
+            assert current is not None
+            self._check_place(current, head.timeline, after)
+            events: list[events_pb2.Event] = []
+            if current.position > after:
+                events, after = self._read(head.timeline, after, current.position, types, limit)
+            silence = time.monotonic() - spoke
+            due = HEARTBEAT_SECONDS if after != told else KEEPALIVE_SECONDS
+            if events or silence >= due:
+                cursor = events_pb2.Cursor(timeline=str(head.timeline), position=after)
+                yield events_pb2.SubscribeResponse(events=events, cursor=cursor)
+                told, spoke = after, time.monotonic()
+            elif after >= current.position:
+                self._tail.wait_beyond(after, due - silence)
+
+    def Acknowledge(
+        self, request: events_pb2.AcknowledgeRequest, context: grpc.ServicerContext
+    ) -> events_pb2.AcknowledgeResponse:
+        """Move a subscription's cursor."""
+        _check_name(request.subscription)
+        timeline = _timeline(request.cursor.timeline, "cursor.timeline")
+        position = request.cursor.position
+        with self._db.transaction() as connection:
+            head = store.read_head(connection, self._kit)
+            self._check_timeline(head, timeline)
+            _check_position(position, "cursor.position")
+            self._check_not_ahead(head, position)
+            now = store.save_cursor(
+                connection,
+                self._kit,
+                request.subscription,
+                timeline,
+                position,
+                rewind=request.rewind,
+                time=self._clock.now(),
+            )
+        return events_pb2.AcknowledgeResponse(cursor=events_pb2.Cursor(timeline=str(timeline), position=now))
+
+    def GetStream(
+        self, request: events_pb2.GetStreamRequest, context: grpc.ServicerContext
+    ) -> events_pb2.GetStreamResponse:
+        """Tell where the stream and its subscriptions stand."""
+        with self._db.snapshot() as connection:
+            head = store.read_head(connection, self._kit)
+            waiting = store.count_unpositioned(connection, self._kit)
+            cursors = store.list_cursors(connection, self._kit)
+        response = events_pb2.GetStreamResponse(
+            head=events_pb2.Cursor(timeline=str(head.timeline), position=head.position),
+            oldest_position=head.purged + 1 if head.position > head.purged else 0,
+            unpositioned_events=waiting,
+        )
+        for cursor in cursors:
+            item = response.subscriptions.add(name=cursor.name, lag=head.position - cursor.position)
+            item.cursor.timeline = str(cursor.timeline)
+            item.cursor.position = cursor.position
+            item.update_time.FromDatetime(cursor.update_time)
+        return response
+
+    def _enter(self, context: grpc.ServicerContext) -> None:
+        caller = call_context.principal() or context.peer().rpartition(":")[0]
+        with self._open_lock:
+            if self._open[caller] >= self._streams_per_caller:
+                raise ResourceExhausted(
+                    f"{caller} holds {self._open[caller]} event streams of {self._service} already, "
+                    "the most allowed; end one, or raise RAPPORT_EVENT_STREAMS_PER_CALLER",
+                    reason="TOO_MANY_STREAMS",
+                    metadata={"limit": str(self._streams_per_caller)},
+                )
+            self._open[caller] += 1
+
+        def left() -> None:
+            with self._open_lock:
+                self._open[caller] -= 1
+                if not self._open[caller]:
+                    del self._open[caller]
+            self._tail.wake()
+
+        # The callback, unlike a finally block, runs at once when the caller goes while the stream is
+        # suspended.
+        if not context.add_callback(left):
+            left()
+
+    def _first_head(self, context: grpc.ServicerContext) -> store.Head:
+        while context.is_active() and not self._tail.stopping:
+            head = self._tail.wait_beyond(-1, 1.0)
+            if head is not None:
+                return head
+        raise Unavailable(f"the event stream of {self._service} is not ready; try again", reason="NOT_READY")
+
+    def _start_position(self, request: events_pb2.SubscribeRequest) -> int:
+        with self._db.read() as connection:
+            # The tail may be a moment behind a cursor that was just acknowledged, or a purge.
+            head = store.read_head(connection, self._kit)
+            stored = None
+            if request.subscription and not request.HasField("start"):
+                stored = store.load_cursor(connection, self._kit, request.subscription)
+        if stored is not None:
+            timeline, position = stored.timeline, stored.position
+        elif request.start.timeline or request.start.position:
+            timeline, position = _timeline(request.start.timeline, "start.timeline"), request.start.position
+            _check_position(position, "start.position")
+        else:
+            return head.purged
+        self._check_place(head, timeline, position)
+        self._check_not_ahead(head, position)
+        return position
+
+    def _check_place(self, head: store.Head, timeline: UUID, position: int) -> None:
+        self._check_timeline(head, timeline)
+        if position < head.purged:
+            raise OutOfRange(
+                f"the events of {self._service} after position {position} are no longer kept "
+                f"(oldest: {head.purged + 1}); rebuild from the service's data, then acknowledge "
+                f"{head.purged} to go on",
+                reason="EVENTS_EXPIRED",
+                metadata={"oldest_position": str(head.purged + 1)},
+            )
+
+    def _check_timeline(self, head: store.Head, timeline: UUID) -> None:
+        if timeline != head.timeline:
+            raise FailedPrecondition(
+                f"the cursor belongs to timeline {timeline} of {self._service}, which a restore has ended; "
+                f"the present one is {head.timeline}: acknowledge a cursor of it with rewind set",
+                reason="TIMELINE_CHANGED",
+                metadata={"timeline": str(head.timeline)},
+            )
+
+    def _check_not_ahead(self, head: store.Head, position: int) -> None:
+        if position > head.position:
+            raise OutOfRange(
+                f"position {position} of {self._service} was never given out; the newest is {head.position}",
+                reason="CURSOR_AHEAD",
+                metadata={"head_position": str(head.position)},
+            )
+
+    def _read(
+        self, timeline: UUID, after: int, head: int, types: list[str], limit: int
+    ) -> tuple[list[events_pb2.Event], int]:
+        """Return the next events and the cursor behind them."""
+        until = min(head, after + WINDOW)
+        with self._readers, self._db.read() as connection:
+            events = store.read_events(
+                connection, self._kit, self._service, after=after, until=until, types=types, limit=limit
+            )
+            # Looked at after the read: what had not been purged by now was there to be read.
+            self._check_place(store.read_head(connection, self._kit), timeline, after)
+        size = 0
+        for number, event in enumerate(events):
+            size += event.ByteSize()
+            if size > self._max_batch_bytes and number:
+                return events[:number], events[number - 1].position
+        return events, events[-1].position if len(events) == limit else until
+
+
+def _check_name(name: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise InvalidArgument.field(
+            "subscription",
+            f"expected at most 100 lower-case letters, digits, '-', '_' and '.', got {name[:120]!r}",
+            reason="INVALID_SUBSCRIPTION_NAME",
+        )
+
+
+def _check_position(position: int, field: str) -> None:
+    if position < 0:
+        raise InvalidArgument.field(field, f"must not be negative, got {position}")
+
+
+def _timeline(text: str, field: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        raise InvalidArgument.field(
+            field, f"expected the timeline of a cursor that was given out, got {text[:60]!r}"
+        ) from None

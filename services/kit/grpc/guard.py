@@ -1,0 +1,347 @@
+"""The guard around every RPC: ids, trace, token, permission, validation, typed errors, log and metrics.
+
+It wraps handlers when they are registered instead of running as a chain of interceptors: the plan of a method
+is then bound to its handler, and an RPC without a declared permission fails at start-up rather than at its
+first call.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from threading import BoundedSemaphore
+from typing import Any, cast
+
+import grpc
+from google.protobuf.message import DecodeError, Message
+
+from services.kit import context as call_context
+from services.kit import metrics
+from services.kit.auth import Principal, TokenStore
+from services.kit.context import CallContext
+from services.kit.errors import InvalidArgument, PermissionDenied, ResourceExhausted, Unauthenticated
+from services.kit.grpc.plan import MethodPlan, plan_service
+from services.kit.grpc.status import Failure, classify, to_wire
+from services.kit.grpc.validation import violations_error
+from services.kit.log import get_logger
+
+Handlers = Mapping[str, "grpc.RpcMethodHandler[Any, Any]"]
+
+_CLIENT_FAULTS = frozenset(
+    {
+        grpc.StatusCode.INVALID_ARGUMENT,
+        grpc.StatusCode.OUT_OF_RANGE,
+        grpc.StatusCode.NOT_FOUND,
+        grpc.StatusCode.ALREADY_EXISTS,
+        grpc.StatusCode.FAILED_PRECONDITION,
+        grpc.StatusCode.ABORTED,
+        grpc.StatusCode.UNAUTHENTICATED,
+        grpc.StatusCode.PERMISSION_DENIED,
+        grpc.StatusCode.CANCELLED,
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+    }
+)
+
+
+class _Malformed:
+    """Stand in for a request whose bytes are no such message."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+
+class _TooLate(Exception):
+    """Tell that the caller's deadline passed while the call waited for a thread."""
+
+
+class Guard:
+    """Wrap the handlers of services."""
+
+    def __init__(self, tokens: TokenStore, *, max_streams: int) -> None:
+        """tokens: who may call.
+
+        Max_streams: streaming calls at once, as each holds a thread as long as it lasts.
+        """
+        self._tokens = tokens
+        self._streams = BoundedSemaphore(max_streams)
+        self._max_streams = max_streams
+        self._log = get_logger("grpc")
+
+    def wrap_service(self, full_name: str, handlers: Handlers) -> dict[str, grpc.RpcMethodHandler[Any, Any]]:
+        """Return guarded handlers of all methods of a service.
+
+        Raises InvalidArgument when a method has no permission.
+        """
+        plans = plan_service(full_name)
+        return {name: self._wrap(plans[name], handler) for name, handler in handlers.items()}
+
+    def _wrap(
+        self, plan: MethodPlan, handler: grpc.RpcMethodHandler[Any, Any]
+    ) -> grpc.RpcMethodHandler[Any, Any]:
+        decode = _lenient(handler.request_deserializer)
+        encode = handler.response_serializer
+        if handler.request_streaming and handler.response_streaming:
+            behavior = self._streaming(plan, handler.stream_stream, requests_stream=True)
+            return grpc.stream_stream_rpc_method_handler(behavior, decode, encode)
+        if handler.response_streaming:
+            behavior = self._streaming(plan, handler.unary_stream, requests_stream=False)
+            return grpc.unary_stream_rpc_method_handler(behavior, decode, encode)
+        if handler.request_streaming:
+            behavior = self._uploading(plan, handler.stream_unary)
+            return grpc.stream_unary_rpc_method_handler(behavior, decode, encode)
+        return grpc.unary_unary_rpc_method_handler(self._unary(plan, handler.unary_unary), decode, encode)
+
+    def _unary(self, plan: MethodPlan, behavior: Any) -> Callable[[Any, grpc.ServicerContext], Any]:
+        check = plan.check
+
+        def call(request: Any, context: grpc.ServicerContext) -> Any:
+            started = time.perf_counter()
+            work, token = self._begin(plan, context)
+            try:
+                self._authorize(plan, work, token)
+                if check is not None or type(request) is _Malformed:
+                    _validate(plan, request)
+                response = behavior(request, context)
+                if response is None:
+                    raise TypeError(f"{plan.name} returned nothing")
+            except Exception as error:
+                failure = self._failed(plan, work, error, context, started)
+                if failure is None:
+                    raise
+            else:
+                self._succeeded(plan, work, started)
+                return response
+            context.abort_with_status(to_wire(failure, work.request_id))
+
+        return call
+
+    def _uploading(
+        self, plan: MethodPlan, behavior: Any
+    ) -> Callable[[Iterator[Any], grpc.ServicerContext], Any]:
+        def call(requests: Iterator[Any], context: grpc.ServicerContext) -> Any:
+            started = time.perf_counter()
+            work, token = self._begin(plan, context)
+            try:
+                self._authorize(plan, work, token)
+                with self._stream_slot():
+                    response = behavior(_validated(plan, requests), context)
+                if response is None:
+                    raise TypeError(f"{plan.name} returned nothing")
+            except Exception as error:
+                failure = self._failed(plan, work, error, context, started)
+                if failure is None:
+                    raise
+            else:
+                self._succeeded(plan, work, started)
+                return response
+            context.abort_with_status(to_wire(failure, work.request_id))
+
+        return call
+
+    def _streaming(
+        self, plan: MethodPlan, behavior: Any, *, requests_stream: bool
+    ) -> Callable[[Any, grpc.ServicerContext], Iterator[Any]]:
+        def call(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
+            started = time.perf_counter()
+            work, token = self._begin(plan, context)
+            try:
+                self._authorize(plan, work, token)
+                if requests_stream:
+                    request = _validated(plan, request)
+                else:
+                    _validate(plan, request)
+                with self._stream_slot():
+                    yield from behavior(request, context)
+            except GeneratorExit:
+                self._finish(plan, work, "CANCELLED", started)
+                raise
+            except Exception as error:
+                failure = self._failed(plan, work, error, context, started)
+                if failure is None:
+                    raise
+            else:
+                self._succeeded(plan, work, started)
+                return
+            context.abort_with_status(to_wire(failure, work.request_id))
+
+        return call
+
+    def _begin(self, plan: MethodPlan, context: grpc.ServicerContext) -> tuple[CallContext, str]:
+        """Return what is known of the call, and the token that came with it."""
+        plan.in_flight.inc()
+        request_id = traceparent = token = ""
+        for key, value in context.invocation_metadata():
+            if key == "x-request-id":
+                request_id = str(value)
+            elif key == "traceparent":
+                traceparent = str(value)
+            elif key == "authorization":
+                token = _bearer(str(value))
+        left = context.time_remaining()
+        work = CallContext(
+            call_context.new_request_id(request_id),
+            plan.name,
+            "",
+            call_context.child_traceparent(traceparent),
+            # "No deadline" arrives as a very distant one.
+            None if left is None or left > 1e8 else time.monotonic() + left,
+        )
+        # gRPC runs every call in a contextvars.Context of its own, so nothing has to be put back.
+        call_context.enter(work)
+        context.set_trailing_metadata((("x-request-id", work.request_id),))
+        return work, token
+
+    def _authorize(self, plan: MethodPlan, work: CallContext, token: str) -> None:
+        principal = self._tokens.find(token) if token else None
+        if principal is not None:
+            work.principal = principal.name
+        if plan.permission:
+            _demand(plan.permission, principal, token)
+        if work.deadline is not None and work.deadline <= time.monotonic():
+            # The caller has gone while the call waited for a thread: to work for nobody would delay the
+            # others.
+            raise _TooLate
+
+    def _stream_slot(self) -> _Slot:
+        if not self._streams.acquire(blocking=False):
+            raise ResourceExhausted(
+                f"this process serves {self._max_streams} streams already; try again later",
+                reason="TOO_MANY_STREAMS",
+            )
+        return _Slot(self._streams)
+
+    def _succeeded(self, plan: MethodPlan, work: CallContext, started: float) -> None:
+        elapsed = time.perf_counter() - started
+        plan.in_flight.dec()
+        plan.ok.inc()
+        plan.seconds.observe(elapsed)
+        self._log.info("rpc", method=plan.name, caller=work.principal, code="OK", ms=round(elapsed * 1000, 2))
+
+    def _finish(self, plan: MethodPlan, work: CallContext, code: str, started: float) -> float:
+        elapsed = time.perf_counter() - started
+        plan.in_flight.dec()
+        metrics.GRPC_CALLS.labels(plan.name, code).inc()
+        plan.seconds.observe(elapsed)
+        return round(elapsed * 1000, 2)
+
+    def _failed(
+        self,
+        plan: MethodPlan,
+        work: CallContext,
+        error: Exception,
+        context: grpc.ServicerContext,
+        started: float,
+    ) -> Failure | None:
+        """Count and log the failure.
+
+        None when the call has an end already, given by the handler or the caller.
+        """
+        failure = self._failure(error, context, work)
+        if failure is None:
+            code = _code_of(context)
+            ms = self._finish(plan, work, code, started)
+            self._log.info("rpc", method=plan.name, caller=work.principal, code=code, ms=ms)
+            return None
+        ms = self._finish(plan, work, failure.code.name, started)
+        fields = {
+            "method": plan.name,
+            "caller": work.principal,
+            "code": failure.code.name,
+            "reason": failure.reason,
+            "ms": ms,
+        }
+        if failure.code in _CLIENT_FAULTS and failure.expected:
+            self._log.info("rpc", **fields)
+        elif failure.expected:
+            self._log.warning("rpc", **fields)
+        else:
+            self._log.error("rpc", **fields, exc_info=error)
+        return failure
+
+    def _failure(self, error: Exception, context: grpc.ServicerContext, work: CallContext) -> Failure | None:
+        if isinstance(error, _TooLate):
+            return Failure(
+                grpc.StatusCode.DEADLINE_EXCEEDED,
+                "the deadline passed before the work began",
+                "DEADLINE_EXCEEDED",
+                {},
+            )
+        if _ended_by_handler(error, context) or (
+            isinstance(error, grpc.RpcError) and not context.is_active()
+        ):
+            return None
+        return classify(error, work.request_id)
+
+
+class _Slot:
+    """Give a stream's place back at the end of a block."""
+
+    def __init__(self, places: BoundedSemaphore) -> None:
+        self._places = places
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        self._places.release()
+
+
+def _lenient(decode: Any) -> Callable[[bytes], Any]:
+    def decode_or_mark(data: bytes) -> Any:
+        try:
+            return decode(data)
+        except (DecodeError, ValueError) as error:
+            return _Malformed(error)
+
+    return decode_or_mark
+
+
+def _validate(plan: MethodPlan, request: Any) -> None:
+    if type(request) is _Malformed:
+        raise InvalidArgument(
+            f"the bytes of the request are no {plan.request_type}", reason="MALFORMED_REQUEST"
+        )
+    if plan.check is not None:
+        found = plan.check(request)
+        if found:
+            raise violations_error(found)
+
+
+def _validated(plan: MethodPlan, requests: Iterator[Any]) -> Iterator[Message]:
+    for request in requests:
+        _validate(plan, request)
+        yield request
+
+
+def _bearer(authorization: str) -> str:
+    scheme, _, token = authorization.partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
+def _demand(permission: str, principal: Principal | None, token: str) -> None:
+    if principal is None:
+        if not token:
+            raise Unauthenticated(
+                "no access token: send the metadata 'authorization: Bearer <token>'", reason="MISSING_TOKEN"
+            )
+        raise Unauthenticated("the access token is not known here", reason="INVALID_TOKEN")
+    if not principal.may(permission):
+        raise PermissionDenied(
+            f"{principal.name} needs the permission {permission!r}",
+            metadata={"permission": permission, "principal": principal.name},
+        )
+
+
+def _ended_by_handler(error: Exception, context: grpc.ServicerContext) -> bool:
+    # context.abort raises a bare Exception after it has set the code.
+    return type(error) is Exception and not error.args and _code(context) is not None
+
+
+def _code(context: grpc.ServicerContext) -> grpc.StatusCode | None:
+    # grpcio has code() on its servicer context, the type stubs do not.
+    return cast("grpc.StatusCode | None", cast(Any, context).code())
+
+
+def _code_of(context: grpc.ServicerContext) -> str:
+    code = _code(context)
+    return code.name if code is not None else "CANCELLED"

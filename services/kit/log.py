@@ -1,0 +1,148 @@
+"""Structured logs: one line per event on standard error, never with personal data or tokens."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+import traceback
+from typing import Any
+
+import structlog
+from sqlalchemy.exc import DBAPIError
+from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
+
+from services.kit import context
+
+_SECRET_KEYS = frozenset(
+    {"authorization", "token", "password", "secret", "secret_key", "access_token", "cookie"}
+)
+_PERSONAL_KEYS = frozenset(
+    {"email", "phone", "address", "display_name", "given_name", "family_name", "body", "text"}
+)
+_EMAIL = re.compile(r"[^\s<>\"'=(,;:]+@[^\s<>\"'=),;:]+")
+_LONG_NUMBER = re.compile(r"(?<![\w.-])\+?\d(?:[ .()-]?\d){8,14}(?![\w.-])")
+
+
+def get_logger(name: str) -> FilteringBoundLogger:
+    """Return the logger of a module or component; works before configuration too."""
+    logger: FilteringBoundLogger = structlog.get_logger(component=name)
+    return logger
+
+
+def configure(level: str, form: str, **fields: str) -> None:
+    """Set up logging for this process.
+
+    level: DEBUG to ERROR; form: `json` or `console`; fields: constant fields of each line, such as service
+    and role. Lines of the standard library's loggers take the same form.
+    """
+    number = logging.getLevelNamesMapping().get(level.upper(), logging.INFO)
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        _call_fields,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _exception_text,
+        redact,
+    ]
+    renderer: Processor = (
+        structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+        )
+        if form == "console"
+        else structlog.processors.JSONRenderer(sort_keys=False, ensure_ascii=False)
+    )
+    constant = _constant_fields(fields)
+    structlog.configure(
+        processors=[constant, *shared, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+            foreign_pre_chain=[constant, structlog.stdlib.add_logger_name, *shared],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(max(number, logging.INFO))
+    # grpc tells of each aborted call and each failed connection attempt on its own; both reach our log
+    # already.
+    logging.getLogger("grpc").setLevel(logging.CRITICAL)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+
+
+def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Replace secrets and personal data by a mark, by the name of the field."""
+    for key in event.keys() & (_SECRET_KEYS | _PERSONAL_KEYS):
+        event[key] = "[redacted]"
+    return event
+
+
+def safe_text(text: str) -> str:
+    """Return a free text without what looks like an e-mail address or a phone number."""
+    return _LONG_NUMBER.sub("[number]", _EMAIL.sub("[email]", text))
+
+
+def safe_traceback(error: BaseException) -> str:
+    """Return the traceback without personal data.
+
+    Database messages quote the rows at fault, so only the SQL state, the primary message and the constraint
+    are kept.
+    """
+    parts: list[str] = []
+    seen: set[int] = set()
+    following: BaseException | None = error
+    while following is not None and id(following) not in seen:
+        seen.add(id(following))
+        frames = "".join(traceback.format_tb(following.__traceback__))
+        parts.append(f"Traceback:\n{frames}{type(following).__qualname__}: {_safe_message(following)}")
+        following = following.__cause__ or (None if following.__suppress_context__ else following.__context__)
+    return "\n\nwhich was caused by:\n\n".join(parts)
+
+
+def safe_summary(error: BaseException) -> str:
+    """Return the type and message of an error without personal data, for a line of log or a stored error."""
+    return f"{type(error).__qualname__}: {_safe_message(error)}"
+
+
+def _safe_message(error: BaseException) -> str:
+    original = error.orig if isinstance(error, DBAPIError) else error
+    diagnosis = getattr(original, "diag", None)
+    # A connection that failed has nothing of the kind, and quotes no rows.
+    if diagnosis is None or getattr(original, "sqlstate", None) is None:
+        return safe_text(str(original))
+    named = [diagnosis.message_primary, diagnosis.constraint_name, diagnosis.table_name]
+    return f"[{getattr(original, 'sqlstate', None)}] " + ", ".join(safe_text(part) for part in named if part)
+
+
+def _constant_fields(fields: dict[str, str]) -> Processor:
+    def add(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+        for key, value in fields.items():
+            event.setdefault(key, value)
+        return event
+
+    return add
+
+
+def _call_fields(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    call = context.current()
+    if call is not None:
+        event.setdefault("request_id", call.request_id)
+        event.setdefault("trace_id", call.traceparent[3:35])
+    return event
+
+
+def _exception_text(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    given: Any = event.pop("exc_info", None)
+    if given:
+        if isinstance(given, BaseException):
+            error: BaseException | None = given
+        else:
+            error = given[1] if isinstance(given, tuple) else sys.exc_info()[1]
+        if error is not None:
+            event["exception"] = safe_traceback(error)
+    return event

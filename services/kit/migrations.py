@@ -1,0 +1,235 @@
+"""Migrations of each service's database, with Alembic.
+
+A service keeps its revisions in `<package>/migrations/versions/`; everything else is shared. Authors change
+`models.py`, then run `python -m services.kit.migrations revision contacts "add lifecycle stage"` and review
+the file. A service is named by its name, such as `contacts`, or by its package, such as `services.contacts`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.util
+import logging
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from alembic.util.exc import CommandError
+from sqlalchemy import Connection, Engine, MetaData
+from sqlalchemy.pool import NullPool
+
+from services.kit.db import make_engine
+from services.kit.errors import FailedPrecondition, InvalidArgument
+from services.kit.locks import lock_key
+
+# Alembic tells of its dialect on every start.
+logging.getLogger("alembic.runtime.migration").setLevel(logging.WARNING)
+
+_SCRIPTS = Path(__file__).parent / "alembic"
+
+
+def upgrade(service: str, url: str) -> None:
+    """Bring a database to the newest revision; a second process waits and then finds nothing to do.
+
+    Raises FailedPrecondition (SCHEMA_NEWER) when a newer release has migrated it already.
+    """
+    with _connect(url) as connection, _only_one(connection):
+        config = _config(service, connection)
+        script = ScriptDirectory.from_config(config)
+        revision = _revision(connection)
+        if revision is not None and not _knows(script, revision):
+            raise FailedPrecondition(
+                f"the database of {_package(service)} is at revision {revision}, which this release "
+                "does not know: run the newer release that made it",
+                reason="SCHEMA_NEWER",
+            )
+        command.upgrade(config, "head")
+
+
+def downgrade(service: str, url: str, revision: str = "base") -> None:
+    """Take a database back to a revision."""
+    with _connect(url) as connection, _only_one(connection):
+        command.downgrade(_config(service, connection), revision)
+
+
+def current(service: str, url: str) -> str | None:
+    """Return the revision that a database is at, or None before the first."""
+    with _connect(url) as connection:
+        return _revision(connection)
+
+
+def head(service: str) -> str | None:
+    """Return the newest revision of a service, or None when it has no migration yet."""
+    return ScriptDirectory.from_config(_config(service)).get_current_head()
+
+
+def check(service: str, url: str) -> list[str]:
+    """Return how a migrated database differs from the service's models; empty when they match."""
+    with _connect(url) as connection:
+        options = {"compare_type": True, "compare_server_default": True}
+        differences = compare_metadata(
+            MigrationContext.configure(connection, opts=options), _metadata(service)
+        )
+    return [str(difference) for difference in differences]
+
+
+def require_current(service: str, engine: Engine) -> None:
+    """Raise FailedPrecondition (SCHEMA_OUTDATED) when a database is older than this release.
+
+    A newer one is accepted: during an upgrade the new schema serves the old release too.
+    """
+    script = ScriptDirectory.from_config(_config(service))
+    wanted = script.get_current_head()
+    with engine.connect() as connection:
+        revision = _revision(connection)
+    if revision == wanted or (revision is not None and not _knows(script, revision)):
+        return
+    raise FailedPrecondition(
+        f"the database of {_package(service)} is at revision {revision or 'none'}, this release needs "
+        f"{wanted}: run `rapport migrate`",
+        reason="SCHEMA_OUTDATED",
+        metadata={"revision": revision or "", "wanted": wanted or ""},
+    )
+
+
+def make_revision(service: str, message: str, url: str) -> Path:
+    """Write a new revision that brings a fully migrated database to what the models say; return its file.
+
+    url: of an empty scratch database, which is left migrated to the revision before.
+    """
+    upgrade(service, url)
+    config = None
+    with _connect(url) as connection:
+        config = _config(service, connection)
+        _versions(service).mkdir(parents=True, exist_ok=True)
+        following = len(list(ScriptDirectory.from_config(config).walk_revisions())) + 1
+        made = command.revision(config, message, autogenerate=True, rev_id=f"{following:04d}")
+    assert made is not None
+    assert not isinstance(made, list)
+    _tidy(Path(made.path))
+    return Path(made.path)
+
+
+def _tidy(path: Path) -> None:
+    """Format a new revision as the rest of the code is, where the formatter is installed."""
+    if importlib.util.find_spec("ruff") is not None:
+        for arguments in (["check", "--fix", "--quiet", "--select", "I"], ["format", "--quiet"]):
+            subprocess.run([sys.executable, "-m", "ruff", *arguments, str(path)], check=False)
+
+
+def _package(service: str) -> str:
+    return service if "." in service else f"services.{service}"
+
+
+def _versions(service: str) -> Path:
+    package = importlib.import_module(_package(service))
+    if not getattr(package, "__path__", None):
+        raise InvalidArgument(f"{_package(service)} is no package", reason="NO_SERVICE")
+    return Path(next(iter(package.__path__))) / "migrations" / "versions"
+
+
+def _metadata(service: str) -> MetaData:
+    metadata: MetaData = importlib.import_module(f"{_package(service)}.models").metadata
+    return metadata
+
+
+def _config(service: str, connection: Connection | None = None) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(_SCRIPTS))
+    config.set_main_option("version_locations", str(_versions(service)))
+    config.set_main_option("path_separator", "newline")
+    config.set_main_option("file_template", "%%(rev)s_%%(slug)s")
+    config.attributes.update(metadata=_metadata(service), connection=connection, compare_server_default=True)
+    return config
+
+
+@contextmanager
+def _connect(url: str) -> Iterator[Connection]:
+    engine = sa.create_engine(make_engine(url).url, poolclass=NullPool)
+    try:
+        with engine.connect() as connection:
+            yield connection
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def _only_one(connection: Connection) -> Iterator[None]:
+    """Hold the lock of migrations for a while, on a session of its own: migrations commit as they please."""
+    with connection.engine.connect() as guard:
+        guard.execute(sa.select(sa.func.pg_advisory_lock(lock_key("migrations"))))
+        guard.rollback()
+        try:
+            yield
+        finally:
+            guard.invalidate()
+
+
+def _revision(connection: Connection) -> str | None:
+    revision = MigrationContext.configure(connection).get_current_revision()
+    connection.rollback()
+    return revision
+
+
+def _knows(script: ScriptDirectory, revision: str) -> bool:
+    try:
+        return script.get_revision(revision) is not None
+    except CommandError:
+        return False
+
+
+def main() -> int:
+    """Run `revision SERVICE MESSAGE` or `check SERVICE` on a scratch database of an embedded server."""
+    parser = argparse.ArgumentParser(prog="python -m services.kit.migrations", description=main.__doc__)
+    parser.add_argument(
+        "--url", default="", help="an empty scratch database; default: one on an embedded PostgreSQL"
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    revision = commands.add_parser("revision", help="write a revision from what changed in models.py")
+    revision.add_argument("service")
+    revision.add_argument("message")
+    checking = commands.add_parser(
+        "check", help="tell whether migrations and models agree; exit status 1 when not"
+    )
+    checking.add_argument("service")
+    arguments = parser.parse_args()
+    with _scratch(arguments.url) as url:
+        if arguments.command == "revision":
+            sys.stdout.write(f"{make_revision(arguments.service, arguments.message, url)}\n")
+            return 0
+        upgrade(arguments.service, url)
+        differences = check(arguments.service, url)
+    text = "\n".join(differences) or f"{arguments.service}: migrations match the models"
+    sys.stdout.write(f"{text}\n")
+    return 1 if differences else 0
+
+
+@contextmanager
+def _scratch(url: str) -> Iterator[str]:
+    if url:
+        yield url
+        return
+    from services.kit.postgres import EmbeddedPostgres, provision
+
+    with tempfile.TemporaryDirectory(prefix="rapport-") as folder:
+        server = EmbeddedPostgres(Path(folder) / "postgres", throwaway=True, settings={"fsync": "off"})
+        server.start()
+        try:
+            extensions = ("unaccent", "pg_trgm", "btree_gin")
+            yield provision(server.admin_url, ["scratch"], prefix="scratch", extensions=extensions)["scratch"]
+        finally:
+            server.destroy()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,13 @@
+"""Long-running operations (AIP-151) kept in a table, so that they survive the processes that do them.
+
+An API handler calls `create` in its transaction; a worker's `@operation` method does the work;
+`OperationService` tells callers how far it is.
+"""
+
+from __future__ import annotations
+
+from services.kit.operations.context import OperationContext, OperationLost, OperationPaused
+from services.kit.operations.service import OperationService
+from services.kit.operations.store import create, load
+
+__all__ = ["OperationContext", "OperationLost", "OperationPaused", "OperationService", "create", "load"]

@@ -1,0 +1,118 @@
+"""What a method that does a long-running operation works with."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from google.protobuf.message import Message
+from sqlalchemy import Connection
+
+from services.kit.db import Database
+from services.kit.errors import Cancelled
+from services.kit.events.payload import parse
+from services.kit.names import format_name
+from services.kit.operations import store
+from services.kit.tables import KitTables
+
+CHECK_SECONDS = 0.5
+
+
+class OperationLost(Exception):
+    """Report that another process does the operation now: end without any further write."""
+
+
+class OperationPaused(Exception):
+    """Report that this process stops: the operation goes on elsewhere or later, from its last checkpoint."""
+
+
+class OperationContext:
+    """Give one attempt of an operation its request, content and checkpoints.
+
+    name: `operations/{uuid}`; request: the typed request; state: what the last checkpoint stored, empty at
+    first; principal: who asked for it.
+    """
+
+    def __init__(
+        self,
+        db: Database,
+        kit: KitTables,
+        claimed: store.Claimed,
+        stopping: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._db = db
+        self._kit = kit
+        self._claimed = claimed
+        self._stopping = stopping
+        self._cancelled = claimed.cancel_requested
+        self._next_check = 0.0
+        self._warned = False
+        self.name = format_name("operations", claimed.id)
+        self.kind = claimed.kind
+        self.principal = claimed.principal
+        self.state: dict[str, Any] = dict(claimed.state)
+        self.request: Message = parse(claimed.request_type, claimed.request, self.name)
+
+    @property
+    def resumed(self) -> bool:
+        """Tell whether an earlier attempt stored a checkpoint."""
+        return bool(self.state)
+
+    def chunks(self, start: int = 0) -> Iterator[bytes]:
+        """Yield the uploaded content from the piece number `start` on, 1 MiB each."""
+        index = start
+        while True:
+            with self._db.read() as connection:
+                data = store.read_chunk(connection, self._kit, self._claimed.id, index)
+            if data is None:
+                return
+            yield data
+            index += 1
+
+    def checkpoint(
+        self,
+        connection: Connection,
+        state: dict[str, Any] | None = None,
+        completed: int | None = None,
+        total: int | None = None,
+        stage: str | None = None,
+    ) -> None:
+        """Store how far the work is, in the caller's transaction, which must hold the work itself.
+
+        state: replaces the stored one (JSON) when given; a resumed attempt finds it in `state`. Raises
+        OperationLost when another process has taken over, Cancelled or OperationPaused when that was known at
+        the last checkpoint and `raise_if_cancelled` was not called since: the transaction then rolls back.
+        """
+        if self._warned:
+            self._raise()
+        given: dict[str, object] = {"state": state, "completed": completed, "total": total, "stage": stage}
+        values = {key: value for key, value in given.items() if value is not None}
+        answer = store.checkpoint(connection, self._kit, self._claimed.id, self._claimed.attempt, values)
+        if answer is None:
+            raise OperationLost(f"{self.name} was taken over by another process")
+        self._cancelled = answer
+        self._warned = self._cancelled or self._stopping()
+        if state is not None:
+            self.state = dict(state)
+
+    def raise_if_cancelled(self) -> None:
+        """Raise Cancelled when a stop was asked for, OperationPaused when the process stops.
+
+        Call it between batches, as often as you like: the database is asked twice a second at the most.
+        """
+        now = time.monotonic()
+        if not self._cancelled and now >= self._next_check:
+            self._next_check = now + CHECK_SECONDS
+            with self._db.read() as connection:
+                answer = store.is_ours(connection, self._kit, self._claimed.id, self._claimed.attempt)
+            if answer is None:
+                raise OperationLost(f"{self.name} was taken over by another process")
+            self._cancelled = answer
+        self._raise()
+
+    def _raise(self) -> None:
+        if self._cancelled:
+            raise Cancelled(f"{self.name} was cancelled on request; what it had done stays done")
+        if self._stopping():
+            raise OperationPaused(self.name)

@@ -1,0 +1,137 @@
+"""The outbox: events are written beside the state they tell of, in the same transaction.
+
+A row has no position until the relay, of which one runs per service, gives committed rows the next ones; only
+positioned rows are visible to consumers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+import sqlalchemy as sa
+from google.protobuf.message import Message
+from sqlalchemy import Connection, MetaData, Table
+from sqlalchemy.dialects import postgresql as pg
+from uuid_utils import uuid7
+
+from services.kit import context
+from services.kit.db import copy_lines, copy_text
+from services.kit.names import new_id
+
+
+@dataclass(slots=True, kw_only=True)
+class NewEvent:
+    """Describe an event to be written.
+
+    type: such as `order.placed`; subject: resource name; contact: the contact's id or None; revision: of the
+    subject after the change; occur_time: business time of the fact; data: the typed payload; historical: see
+    DESIGN.
+    """
+
+    type: str
+    subject: str
+    contact: UUID | None
+    revision: int
+    occur_time: datetime
+    data: Message
+    historical: bool = False
+
+
+def outbox_table(metadata: MetaData) -> Table:
+    """Add the `outbox` table to a service's metadata."""
+    return Table(
+        "outbox",
+        metadata,
+        sa.Column("id", pg.UUID(as_uuid=True), primary_key=True),
+        sa.Column("position", sa.BigInteger, nullable=True, comment="given by the relay; NULL until then"),
+        sa.Column("type", sa.Text, nullable=False),
+        sa.Column("subject", sa.Text, nullable=False),
+        sa.Column("contact_id", pg.UUID(as_uuid=True)),
+        sa.Column("revision", sa.BigInteger, nullable=False),
+        sa.Column("occur_time", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("record_time", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("historical", sa.Boolean, nullable=False),
+        sa.Column("data_type", sa.Text, nullable=False),
+        sa.Column("data", sa.LargeBinary, nullable=False),
+        sa.Column("traceparent", sa.Text, nullable=False, server_default=""),
+        sa.Index("ix_outbox_position", "position", unique=True),
+        sa.Index("ix_outbox_unpositioned", "id", postgresql_where=sa.text("position IS NULL")),
+        sa.Index("ix_outbox_contact_id", "contact_id"),
+    )
+
+
+_COLUMNS = (
+    "id",
+    "type",
+    "subject",
+    "contact_id",
+    "revision",
+    "occur_time",
+    "record_time",
+    "historical",
+    "data_type",
+    "data",
+    "traceparent",
+)
+# Up to this many events an INSERT is cheaper than a COPY.
+_FEW = 5
+
+
+def append(connection: Connection, table: Table, events: Iterable[NewEvent], *, record_time: datetime) -> int:
+    """Write events in the caller's transaction and return how many.
+
+    Many events go by COPY, a few by INSERT. The order of the iterable is kept within this call. Events that share
+    one payload object are fine: it is serialized once.
+    """
+    every = list(events)
+    if not every:
+        return 0
+    if len(every) <= _FEW:
+        connection.execute(sa.insert(table), [_row(event, record_time) for event in every])
+    else:
+        copy_lines(connection, table, _COLUMNS, _lines(every, record_time))
+    return len(every)
+
+
+def _row(event: NewEvent, record_time: datetime) -> dict[str, object]:
+    values = (
+        new_id(),
+        event.type,
+        event.subject,
+        event.contact,
+        event.revision,
+        event.occur_time,
+        record_time,
+        event.historical,
+        _type_url(event.data),
+        event.data.SerializeToString(),
+        context.traceparent(),
+    )
+    return dict(zip(_COLUMNS, values, strict=True))
+
+
+def _lines(events: list[NewEvent], record_time: datetime) -> Iterator[str]:
+    """Yield the events as COPY reads them."""
+    recorded = record_time.isoformat()
+    trace = copy_text(context.traceparent())
+    data = tail = None
+    time, occurred = record_time, recorded
+    for event in events:
+        if event.data is not data:
+            data = event.data
+            tail = f"{_type_url(data)}\t\\\\x{data.SerializeToString().hex()}\t{trace}"
+        if event.occur_time is not time:
+            time = event.occur_time
+            occurred = time.isoformat()
+        contact = "\\N" if event.contact is None else event.contact.hex
+        yield (
+            f"{uuid7()}\t{copy_text(event.type)}\t{copy_text(event.subject)}\t{contact}\t{event.revision}\t"
+            f"{occurred}\t{recorded}\t{'t' if event.historical else 'f'}\t{tail}"
+        )
+
+
+def _type_url(data: Message) -> str:
+    return f"type.googleapis.com/{data.DESCRIPTOR.full_name}"

@@ -1,0 +1,66 @@
+"""Plugins, seen from the core: found, loaded, asked in expendable processes, never trusted."""
+
+from services.kit.plugins.answers import Answer, TraitAnswer
+from services.kit.plugins.catalog import (
+    Catalog,
+    ChannelRecord,
+    ParameterRecord,
+    PluginRecord,
+    RuleRecord,
+    SettingRecord,
+    TraitRecord,
+    catalog_from_json,
+    object_from_json,
+    to_json,
+)
+from services.kit.plugins.channels import OpenChannel
+from services.kit.plugins.compile import CompiledSelect
+from services.kit.plugins.discovery import PluginSource, installed_plugins, module_plugins
+from services.kit.plugins.errors import (
+    PluginBusy,
+    PluginError,
+    PluginTimeout,
+    PluginUnavailable,
+    RequiredPluginError,
+)
+from services.kit.plugins.host import PluginHost
+from services.kit.plugins.manager import PluginManager
+from services.kit.plugins.sql import (
+    PLUGIN_ROLE,
+    publish_views,
+    read_profiles,
+    run_plugin_select,
+    run_trait_select,
+)
+
+__all__ = [
+    "PLUGIN_ROLE",
+    "Answer",
+    "Catalog",
+    "ChannelRecord",
+    "CompiledSelect",
+    "OpenChannel",
+    "ParameterRecord",
+    "PluginBusy",
+    "PluginError",
+    "PluginHost",
+    "PluginManager",
+    "PluginRecord",
+    "PluginSource",
+    "PluginTimeout",
+    "PluginUnavailable",
+    "RequiredPluginError",
+    "RuleRecord",
+    "SettingRecord",
+    "TraitAnswer",
+    "TraitRecord",
+    "catalog_from_json",
+    "installed_plugins",
+    "module_plugins",
+    "object_from_json",
+    "publish_views",
+    "read_profiles",
+    "run_plugin_select",
+    "run_trait_select",
+    "to_json",
+]

@@ -1,0 +1,64 @@
+"""Ways to ask whether a process is ready: each returns a function for `ProcessSpec.ready`."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+from collections.abc import Callable
+
+TIMEOUT_SECONDS = 2.0
+
+
+def tcp(host: str, port: int) -> Callable[[], bool]:
+    """Ready when something accepts connections on the port."""
+
+    def probe() -> bool:
+        try:
+            socket.create_connection((host, port), timeout=TIMEOUT_SECONDS).close()
+        except OSError:
+            return False
+        return True
+
+    return probe
+
+
+def http_ok(host: str, port: int, path: str = "/") -> Callable[[], bool]:
+    """Ready when GET answers 200."""
+
+    def probe() -> bool:
+        connection = http.client.HTTPConnection(host, port, timeout=TIMEOUT_SECONDS)
+        try:
+            connection.request("GET", path)
+            return connection.getresponse().status == 200
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+
+    return probe
+
+
+def grpc_health(host: str, port: int, service: str = "") -> Callable[[], bool]:
+    """Ready when grpc.health.v1 says SERVING for the service, or for the whole server."""
+    listening = tcp(host, port)
+
+    def probe() -> bool:
+        if not listening():  # a channel would back off after its first failure, and answer late
+            return False
+        import grpc  # takes a quarter of a second, which other users of this module need not pay
+        from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+        with grpc.insecure_channel(f"{host}:{port}", options=[("grpc.enable_http_proxy", 0)]) as channel:
+            try:
+                request = health_pb2.HealthCheckRequest(service=service)
+                answer = health_pb2_grpc.HealthStub(channel).Check(request, timeout=TIMEOUT_SECONDS)
+            except grpc.RpcError:
+                return False
+            return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+    return probe
+
+
+def all_of(*probes: Callable[[], bool]) -> Callable[[], bool]:
+    """Ready when all are."""
+    return lambda: all(probe() for probe in probes)

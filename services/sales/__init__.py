@@ -1,0 +1,1 @@
+"""The sales service: what was sold, returned and paid."""

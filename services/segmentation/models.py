@@ -1,0 +1,129 @@
+"""Tables of the segmentation service (SQLAlchemy Core).
+
+`profile`, `event` and `membership` are the rule engine's, whose SQL reads them; here they get what only the service needs.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql as pg
+from sqlalchemy.schema import DDL
+
+from services.kit.db import new_metadata
+from services.kit.tables import kit_tables
+from services.segmentation.rules import tables as rule_tables
+from services.segmentation.rules.sql.functions import FUNCTIONS
+
+metadata = new_metadata()
+kit = kit_tables(metadata)
+
+_C = sa.Text(collation="C")
+_TIME = sa.DateTime(timezone=True)
+_UUID = pg.UUID(as_uuid=True)
+
+profile = rule_tables.profile.to_metadata(metadata)
+event = rule_tables.event_table.to_metadata(metadata)
+membership = rule_tables.membership.to_metadata(metadata)
+membership.append_column(sa.Column("enter_time", _TIME, nullable=False))
+
+for _statement in FUNCTIONS:
+    sa.event.listen(metadata, "before_create", DDL(_statement.replace("%", "%%")))
+
+contact_state = sa.Table(
+    "contact_state",
+    metadata,
+    sa.Column("contact_id", _UUID, primary_key=True),
+    sa.Column("next_change", _TIME, comment="first instant at which time alone may change a membership"),
+    sa.Index(
+        "ix_contact_state_next_change",
+        "next_change",
+        postgresql_where=sa.text("next_change IS NOT NULL"),
+    ),
+    comment="one row for each contact heard of, known or not: what changes of a contact lock first",
+)
+
+stale = sa.Table(
+    "stale",
+    metadata,
+    sa.Column("contact_id", _UUID, primary_key=True),
+    sa.Column("historical", sa.Boolean, nullable=False),
+    sa.Column("since", _TIME, nullable=False),
+    comment="contacts whose segments with a plugin's rule could not be evaluated",
+)
+
+segment = sa.Table(
+    "segment",
+    metadata,
+    sa.Column("number", sa.Integer, sa.Identity(), primary_key=True),
+    sa.Column("id", _C, nullable=False, unique=True),
+    sa.Column("display_name", sa.Text, nullable=False),
+    sa.Column("version", sa.BigInteger, nullable=False, comment="of the newest rule"),
+    sa.Column("active_version", sa.BigInteger, comment="of the rule that membership follows; none before the first rebuild"),
+    sa.Column("state", sa.Text, nullable=False, comment="building, ready or failed"),
+    sa.Column("state_message", sa.Text, nullable=False, server_default=""),
+    sa.Column("stalled", sa.Text, nullable=False, server_default="", comment="why changes of contacts do not reach it"),
+    sa.Column("gone", sa.Boolean, nullable=False, server_default=sa.false(), comment="it stalls for a missing plugin"),
+    sa.Column("revision", sa.BigInteger, nullable=False, comment="of the definition; the etag"),
+    sa.Column("create_time", _TIME, nullable=False),
+    sa.Column("update_time", _TIME, nullable=False),
+    sa.Column("rebuild_time", _TIME),
+)
+
+segment_version = sa.Table(
+    "segment_version",
+    metadata,
+    sa.Column("segment_number", sa.ForeignKey("segment.number", ondelete="CASCADE"), primary_key=True),
+    sa.Column("version", sa.BigInteger, primary_key=True),
+    sa.Column("rule", sa.Text, nullable=False),
+    sa.Column("depends", pg.ARRAY(_C), nullable=False, comment="ids of the segments that the rule names"),
+    sa.Column("functions", pg.JSONB, nullable=False, comment="records of the plugin rules that it calls, as they were"),
+    sa.Column("create_time", _TIME, nullable=False),
+)
+
+segment_size = sa.Table(
+    "segment_size",
+    metadata,
+    sa.Column("segment_number", sa.Integer, nullable=False),
+    sa.Column("delta", sa.BigInteger, nullable=False),
+    sa.Index("ix_segment_size_segment_number", "segment_number"),
+    comment="the size of a segment is the sum of its rows: writers only add rows, so none waits for another",
+)
+
+attribute = sa.Table(
+    "attribute",
+    metadata,
+    sa.Column("name", _C, primary_key=True),
+    sa.Column("type", sa.Text, nullable=False),
+)
+
+consent = sa.Table(
+    "consent",
+    metadata,
+    sa.Column("name", _C, primary_key=True, comment='"<channel>_<topic>"'),
+)
+
+event_type = sa.Table(
+    "event_type",
+    metadata,
+    sa.Column("name", _C, primary_key=True),
+    sa.Column("fields", pg.JSONB, nullable=False, comment='[{"name", "type", "optional"}]'),
+)
+
+trait = sa.Table(
+    "trait",
+    metadata,
+    sa.Column("name", _C, primary_key=True, comment="as its plugin registers it, such as rfm.scores"),
+    sa.Column("record", pg.JSONB, nullable=False, comment="of the plugin manager, as it was when last seen"),
+    sa.Column("available", sa.Boolean, nullable=False, comment="whether its plugin is loaded and sound"),
+    sa.Column("refresh_time", _TIME),
+    sa.Column("message", sa.Text, nullable=False, server_default="", comment="why the last refresh failed"),
+)
+
+vocabulary = sa.Table(
+    "vocabulary",
+    metadata,
+    sa.Column("id", sa.SmallInteger, primary_key=True, autoincrement=False, comment="always 1"),
+    sa.Column("names", _UUID, nullable=False, comment="another one when anything that rules may name changed"),
+    sa.Column("rules", _UUID, nullable=False, comment="another one when the rules that membership follows changed"),
+    sa.CheckConstraint("id = 1", name="single"),
+)

@@ -1,0 +1,258 @@
+"""Root frames: three ways to answer the lists of a rule about many contacts.
+
+``CorrelatedFrame`` asks per contact by sub-selects (filters on a list call), ``LateralFrame`` reads the events of a contact
+once per type (increments), ``GroupedFrame`` groups the events of everybody and joins (rebuilds).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import bindparam, case, func, literal_column, select, true
+from sqlalchemy.sql.elements import ColumnElement
+from sqlalchemy.sql.selectable import FromClause
+
+from services.segmentation.rules import ir
+from services.segmentation.rules.registry import EventType
+from services.segmentation.rules.sql.lists import (
+    ItemFrame,
+    ListNode,
+    aggregate,
+    correlated,
+    empty_value,
+    visible,
+    window_of,
+)
+from services.segmentation.rules.sql.values import TIME, interval, text_literal
+from services.segmentation.rules.tables import event_table, membership, plugin_leaf, profile
+
+Column = ColumnElement[Any]
+
+NOW = bindparam("now", type_=TIME)
+"""The instant of evaluation; every statement of this package takes it as the parameter ``now``."""
+
+
+@dataclass(frozen=True)
+class Lookups:
+    """Say where segments and plugin answers are found: numbers by segment name, leaf numbers by call."""
+
+    segments: Mapping[str, int]
+    leaves: Mapping[tuple[str, tuple[Any, ...]], int]
+    plugin_leaf: FromClause = plugin_leaf
+
+
+@dataclass
+class CorrelatedFrame:
+    """Answer lists by correlated sub-selects; ``relation`` has the columns of the profile table."""
+
+    time_zone: str
+    lookups: Lookups
+    relation: FromClause = profile
+    now: Column = field(default_factory=lambda: NOW)
+
+    def profile(self) -> FromClause:
+        """Return the profile."""
+        return self.relation
+
+    def contact_id(self) -> Column:
+        """Return the contact's id."""
+        return self.relation.c.contact_id  # type: ignore[no-any-return]
+
+    def item(self, var: int) -> FromClause:
+        """Raise: nothing is bound at the root."""
+        raise LookupError(f"nothing is bound at level {var}")
+
+    def list_value(self, node: ListNode) -> Column:
+        """Answer a list node."""
+        return correlated(node, self)
+
+    def in_segment(self, segment: str) -> Column:
+        """Return whether the contact is a member of a segment."""
+        return self.in_segment_of(segment, self.contact_id())
+
+    def in_segment_of(self, segment: str, contact_id: Column) -> Column:
+        """Return whether that contact is a member of a segment."""
+        member = membership.alias()
+        number = literal_column(str(int(self.lookups.segments[segment])))
+        return (
+            select(literal_column("1"))
+            .select_from(member)
+            .where(member.c.segment_number == number, member.c.contact_id == contact_id)
+            .correlate_except(member)
+            .exists()
+        )
+
+    def plugin_value(self, node: ir.PluginValue) -> Column:
+        """Return the JSON a plugin answered for the contact; NULL when it did not."""
+        return self.plugin_value_of(node, self.contact_id())
+
+    def plugin_value_of(self, node: ir.PluginValue, contact_id: Column) -> Column:
+        """Return the JSON a plugin answered for that contact."""
+        answers = self.lookups.plugin_leaf.alias()
+        number = literal_column(str(self.lookups.leaves[node.function, node.params]))
+        return (
+            select(answers.c.value)
+            .select_from(answers)
+            .where(answers.c.leaf_no == number, answers.c.contact_id == contact_id)
+            .correlate_except(answers)
+            .scalar_subquery()
+        )
+
+
+Build = Callable[[ItemFrame], Column]
+
+
+@dataclass
+class _Group:
+    """Aggregates over the events of one type, computed in one pass."""
+
+    event_type: EventType
+    frame: ItemFrame
+    event: FromClause
+    name: str
+    columns: dict[object, tuple[str, Column]] = field(default_factory=dict)
+    windows: list[timedelta | None] = field(default_factory=list)
+
+    def lower_bound(self, now: Column) -> list[Column]:
+        """Return the condition that leaves out events too old for every aggregate."""
+        known = [w for w in self.windows if w is not None]
+        if len(known) < len(self.windows) or not known:
+            return []
+        return [self.event.c.occurred_at >= now - interval(max(known))]
+
+
+class _GroupingFrame(CorrelatedFrame):
+    """Collect list nodes into groups; sub-classes say how a group becomes a relation."""
+
+    def __init__(self, time_zone: str, lookups: Lookups, relation: FromClause = profile) -> None:
+        super().__init__(time_zone, lookups, relation)
+        self.groups: dict[object, _Group] = {}
+
+    def list_value(self, node: ListNode) -> Column:
+        """Answer a list node of events from its group."""
+        if isinstance(node.items.source, ir.Attr):
+            return correlated(node, self)
+        window = window_of(node)
+        return self.feature(
+            node.items.source, node, window, lambda frame: aggregate(node, frame), empty_value(node)
+        )
+
+    def feature(
+        self, event_type: EventType, key: object, window: timedelta | None, build: Build, empty: Column
+    ) -> Column:
+        """Return the column of an aggregate, adding it to the group of its event type when it is new."""
+        group = self._group(event_type, window)
+        if key not in group.columns:
+            group.columns[key] = (f"f{len(group.columns)}", build(group.frame))
+            group.windows.append(window)
+        return self._read(group, *group.columns[key], empty)
+
+    def _group(self, event_type: EventType, window: timedelta | None) -> _Group:
+        raise NotImplementedError
+
+    def _read(self, group: _Group, name: str, column: Column, empty: Column) -> Column:
+        raise NotImplementedError
+
+
+def _to_come(event: FromClause, types: Sequence[str], now: Column) -> list[Column]:
+    return [event.c.type.in_([text_literal(t) for t in types]), event.c.occurred_at > now]
+
+
+class LateralFrame(_GroupingFrame):
+    """Read the events of each contact once per type, in a LATERAL sub-select."""
+
+    def _group(self, event_type: EventType, window: timedelta | None) -> _Group:
+        if event_type.name not in self.groups:
+            event = event_table.alias(f"e{len(self.groups)}")
+            self.groups[event_type.name] = _Group(
+                event_type, ItemFrame(self, 0, event), event, f"g{len(self.groups)}"
+            )
+        return self.groups[event_type.name]
+
+    def _read(self, group: _Group, name: str, column: Column, empty: Column) -> Column:
+        # An aggregate without GROUP BY has a row even when there are no events.
+        return literal_column(f"{group.name}.{name}", column.type)
+
+    def arrival(self, types: Sequence[str]) -> Column:
+        """Return the time of the first event of those types that has not happened yet."""
+        event = event_table.alias("a0")
+        return (
+            select(func.min(event.c.occurred_at))
+            .select_from(event)
+            .where(event.c.contact_id == self.contact_id(), *_to_come(event, types, self.now))
+            .correlate_except(event)
+            .scalar_subquery()
+        )
+
+    def joined(self, source: Any) -> Any:
+        """Join the groups to the relation that holds the profile."""
+        for group in self.groups.values():
+            inner = (
+                select(*(column.label(name) for name, column in group.columns.values()))
+                .select_from(group.event)
+                .where(
+                    group.event.c.contact_id == self.contact_id(),
+                    *visible(group.event, group.event_type, self.now),
+                    *group.lower_bound(self.now),
+                )
+                .correlate(self.relation)
+                .lateral(group.name)
+            )
+            source = source.join(inner, true())
+        return source
+
+
+class GroupedFrame(_GroupingFrame):
+    """Group the events of everybody by contact; one pass per type and window."""
+
+    arrivals: tuple[str, ...] = ()
+
+    def _group(self, event_type: EventType, window: timedelta | None) -> _Group:
+        key = (event_type.name, window)
+        if key not in self.groups:
+            number = len(self.groups)
+            event = event_table.alias(f"e{number}")
+            frame = ItemFrame(self, 0, event, profile_relation=profile.alias(f"p{number}"))
+            self.groups[key] = _Group(event_type, frame, event, f"g{number}")
+        return self.groups[key]
+
+    def _read(self, group: _Group, name: str, column: Column, empty: Column) -> Column:
+        value: Column = literal_column(f"{group.name}.{name}", column.type)
+        return case((literal_column(f"{group.name}.contact_id").is_(None), empty), else_=value)
+
+    def arrival(self, types: Sequence[str]) -> Column:
+        """Return the time of the first event of those types that has not happened yet."""
+        self.arrivals = tuple(types)
+        return literal_column("arrivals.occurred_at", TIME)
+
+    def joined(self, source: Any) -> Any:
+        """Join the groups to the relation that holds the profile."""
+        if self.arrivals:
+            event = event_table.alias("a0")
+            coming = (
+                select(event.c.contact_id, func.min(event.c.occurred_at).label("occurred_at"))
+                .where(*_to_come(event, self.arrivals, self.now))
+                .group_by(event.c.contact_id)
+                .subquery("arrivals")
+            )
+            source = source.outerjoin(coming, coming.c.contact_id == self.contact_id())
+        for group in self.groups.values():
+            events: Any = group.event
+            if group.frame.profile_used:
+                own = group.frame.profile_relation
+                assert own is not None
+                events = events.join(own, own.c.contact_id == group.event.c.contact_id)
+            inner = (
+                select(
+                    group.event.c.contact_id, *(column.label(name) for name, column in group.columns.values())
+                )
+                .select_from(events)
+                .where(*visible(group.event, group.event_type, self.now), *group.lower_bound(self.now))
+                .group_by(group.event.c.contact_id)
+                .subquery(group.name)
+            )
+            source = source.outerjoin(inner, inner.c.contact_id == self.contact_id())
+        return source

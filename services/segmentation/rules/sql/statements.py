@@ -1,0 +1,154 @@
+"""Whole statements: the members of one rule among everybody, and the verdicts of many rules on a batch of contacts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import (
+    ARRAY,
+    Integer,
+    Select,
+    Uuid,
+    and_,
+    bindparam,
+    case,
+    exists,
+    func,
+    literal_column,
+    not_,
+    select,
+)
+from sqlalchemy.sql.elements import ColumnElement
+
+from services.segmentation.rules import ir
+from services.segmentation.rules.registry import EventType
+from services.segmentation.rules.scope import unsure
+from services.segmentation.rules.sql.frames import CorrelatedFrame, GroupedFrame, LateralFrame, Lookups
+from services.segmentation.rules.sql.lists import ItemFrame, kept, visible
+from services.segmentation.rules.sql.scalars import compile_value
+from services.segmentation.rules.sql.timing import next_change
+from services.segmentation.rules.sql.values import TIME
+from services.segmentation.rules.tables import event_table, profile
+
+Column = ColumnElement[Any]
+
+
+def condition(root: ir.Node, time_zone: str, lookups: Lookups, relation: Any = profile) -> Column:
+    """Return a condition on ``relation`` (a profile table or alias) that is TRUE for the members."""
+    return compile_value(root, CorrelatedFrame(time_zone, lookups, relation), truth=True)
+
+
+def rebuild(root: ir.Node, time_zone: str, lookups: Lookups) -> Select[Any]:
+    """Return ``SELECT contact_id`` of every contact for which the rule is TRUE; parameter ``now``."""
+    frame = GroupedFrame(time_zone, lookups)
+    conditions = []
+    for part in root.parts if isinstance(root, ir.And) else (root,):
+        semi = _semi_join(part, frame)
+        conditions.append(compile_value(part, frame, truth=True) if semi is None else semi)
+    return select(profile.c.contact_id).select_from(frame.joined(profile)).where(*conditions)
+
+
+def _semi_join(part: ir.Node, frame: GroupedFrame) -> Column | None:
+    """Return a conjunct about events as a semi- or anti-join; None where the list may be unknown or it is no such form."""
+    negated = isinstance(part, ir.Not)
+    node = part.operand if isinstance(part, ir.Not) else part
+    if isinstance(node, ir.Quantified) and node.role == "exists" and not unsure(node.predicate):
+        at_least, items, predicate = 1, node.items, node.predicate
+    else:
+        threshold = _threshold(node)
+        if threshold is None:
+            return None
+        at_least, items, below = threshold
+        negated, predicate = negated != below, None
+    if items.spoils or at_least < 1 or not isinstance(items.source, EventType):
+        return None
+    event = event_table.alias()
+    inner = ItemFrame(frame, items.var, event, profile_relation=profile.alias())
+    where = [*visible(event, items.source, frame.now), *kept(items, inner)]
+    if predicate is not None:
+        where.append(compile_value(predicate, inner, truth=True))
+    source: Any = event
+    if inner.profile_used and inner.profile_relation is not None:
+        own = inner.profile_relation
+        source = event.join(own, own.c.contact_id == event.c.contact_id)
+    who = select(event.c.contact_id).select_from(source).where(*where)
+    if at_least > 1:
+        who = who.group_by(event.c.contact_id).having(
+            func.count(literal_column("*")) >= literal_column(str(at_least))
+        )
+    if not negated:
+        return profile.c.contact_id.in_(who)
+    if at_least == 1:
+        return not_(exists(who.where(event.c.contact_id == profile.c.contact_id).correlate(profile)))
+    many = who.subquery()
+    found = select(literal_column("1")).select_from(many).where(many.c.contact_id == profile.c.contact_id)
+    return not_(found.correlate_except(many).exists())
+
+
+def _threshold(node: ir.Node) -> tuple[int, ir.ListExpr, bool] | None:
+    """Read ``size() op n`` as (k, items, below): "at least k", or "fewer than k" when ``below``."""
+    if isinstance(node, ir.Equal) and not node.negated:
+        sides = (node.left, node.right)
+        for count, constant in (sides, sides[::-1]):
+            if isinstance(count, ir.Count) and isinstance(constant, ir.Const) and constant.value == 0:
+                return 1, count.items, True
+        return None
+    if not isinstance(node, ir.Compare):
+        return None
+    op, left, right = node.op, node.left, node.right
+    if isinstance(left, ir.Const):
+        left, right = right, left
+        op = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}[op]  # type: ignore[assignment]
+    if not isinstance(left, ir.Count) or not isinstance(right, ir.Const) or not isinstance(right.value, int):
+        return None
+    at_least = right.value + (1 if op in (">", "<=") else 0)
+    return at_least, left.items, op in ("<", "<=")
+
+
+def batch(
+    rules: Sequence[tuple[int, ir.Node, Sequence[ir.Node]]], time_zone: str, lookups: Lookups
+) -> Select[Any]:
+    """Return ``contact_id, segments int[], next_change`` for the contacts of parameter ``contact_ids``; parameter ``now``.
+
+    ``rules`` are (segment number, tree, time-dependent leaves). A contact without a profile has no row.
+    """
+    frame = LateralFrame(time_zone, lookups)
+    verdicts = [
+        case((compile_value(root, frame, truth=True), literal_column(str(int(number)))))
+        for number, root, _ in rules
+    ]
+    changes = next_change([leaf for _, _, leaves in rules for leaf in leaves], frame)
+    wanted = (
+        func.unnest(bindparam("contact_ids", type_=ARRAY(Uuid())))
+        .table_valued("contact_id")
+        .render_derived(name="wanted")
+    )
+    source = frame.joined(profile.join(wanted, profile.c.contact_id == wanted.c.contact_id))
+    listed = literal_column("ARRAY[]::integer[]", ARRAY(Integer))
+    if verdicts:
+        from sqlalchemy.dialects.postgresql import array
+
+        listed = func.array_remove(
+            array(verdicts, type_=Integer), literal_column("NULL"), type_=ARRAY(Integer)
+        )
+    change = literal_column("NULL::timestamptz", TIME) if changes is None else changes
+    return select(profile.c.contact_id, listed.label("segments"), change.label("next_change")).select_from(
+        source
+    )
+
+
+def changes(leaves: Sequence[ir.Node], time_zone: str, lookups: Lookups) -> Select[Any]:
+    """Return ``contact_id, next_change`` of the contacts for which the leaves will change; parameter ``now``."""
+    frame = GroupedFrame(time_zone, lookups)
+    change = next_change(leaves, frame)
+    if change is None:
+        return select(
+            profile.c.contact_id, literal_column("NULL::timestamptz", TIME).label("next_change")
+        ).where(literal_column("false"))
+    inner = (
+        select(profile.c.contact_id, change.label("next_change"))
+        .select_from(frame.joined(profile))
+        .subquery("changes")
+    )
+    return select(inner.c.contact_id, inner.c.next_change).where(and_(inner.c.next_change.is_not(None)))

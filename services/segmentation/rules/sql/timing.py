@@ -1,0 +1,222 @@
+"""When time alone can change a leaf: SQL of the earliest such instant of a contact.
+
+An instant counts when it is later than ``now``: an event leaving or entering a window, an event that has not happened yet
+becoming visible, a birthday. No change ever comes before the instant given. For the common shapes (exists and size() of
+events within one window) it is exact; elsewhere it may turn out to change nothing: then the rule is evaluated
+again at that instant, and the next one stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import TIMESTAMP, Date, and_, case, cast, func, literal_column, select
+from sqlalchemy.dialects.postgresql import aggregate_order_by
+from sqlalchemy.sql.elements import ColumnElement
+from sqlalchemy.sql.selectable import FromClause
+
+from services.segmentation.rules import ir
+from services.segmentation.rules.registry import EventType
+from services.segmentation.rules.scope import unsure
+from services.segmentation.rules.sql.frames import CorrelatedFrame, GroupedFrame, LateralFrame
+from services.segmentation.rules.sql.lists import ItemFrame, kept, visible, window_of
+from services.segmentation.rules.sql.scalars import Frame, compile_value, today_of
+from services.segmentation.rules.sql.values import TIME, interval, text_literal
+from services.segmentation.rules.tables import event_table
+
+Column = ColumnElement[Any]
+_NEVER: Column = literal_column("NULL::timestamptz", TIME)
+_END: Column = literal_column("'9999-01-01Z'::timestamptz", TIME)
+_STEP = timedelta(microseconds=1)
+_Path = tuple[tuple[ir.ListExpr, tuple[ir.Node, ...]], ...]
+
+
+def next_change(leaves: Sequence[ir.Node], frame: LateralFrame | GroupedFrame) -> Column | None:
+    """Return the earliest instant after ``now`` at which a leaf can change; None when none of them ever does."""
+    instants: dict[object, Column] = {}
+    types: set[str] = set()
+    for leaf in leaves:
+        types.update(
+            items.source.name for _, items in ir.lists_in(leaf) if isinstance(items.source, EventType)
+        )
+        exact = _exact(leaf, frame)
+        if exact is not None:
+            instants[leaf] = exact
+            continue
+        for atom, path in _atoms(leaf, ()):
+            key = (atom, path)
+            if key not in instants:
+                instants[key] = _instant(atom, path, frame)
+    if types:
+        instants["arrival"] = frame.arrival(sorted(types))
+    if not instants:
+        return None
+    return func.least(*instants.values(), type_=TIME) if len(instants) > 1 else next(iter(instants.values()))
+
+
+def _atoms(node: ir.Node, path: _Path) -> Iterator[tuple[ir.Node, _Path]]:
+    """Yield each use of now (or of the age) with the lists it is inside of and their conditions that do not use now."""
+    if isinstance(node, ir.NowCompare) or (
+        isinstance(node, ir.Attr) and node.group == "core" and node.name == "age"
+    ):
+        yield node, path
+    if isinstance(node, ir.Count | ir.Quantified | ir.Aggregate):
+        conditions = [s.expr for s in node.items.steps if s.role == "filter"]
+        if isinstance(node, ir.Quantified) and node.role != "all":
+            conditions.append(node.predicate)
+        still = tuple(
+            part
+            for condition in conditions
+            for part in (condition.parts if isinstance(condition, ir.And) else (condition,))
+            if not ir.mentions_now(part) and not any(ir.lists_in(part))
+        )
+        path = (*path, (node.items, still))
+    for child in node.children():
+        yield from _atoms(child, path)
+
+
+def _flips(atom: ir.NowCompare, time: Column) -> list[Column]:
+    """Return the instants at which ``now op time + shift`` changes."""
+    at = (
+        [timedelta(0)]
+        if atom.op in ("<", ">=")
+        else [_STEP]
+        if atom.op in ("<=", ">")
+        else [timedelta(0), _STEP]
+    )
+    return [time + interval(atom.shift + extra) for extra in at]
+
+
+def _later(instants: list[Column], now: Column) -> Column:
+    """Return the earliest of the instants that is later than now."""
+    checked = [case((and_(i > now, i < _END), i)) for i in instants]
+    return func.least(*checked, type_=TIME) if len(checked) > 1 else checked[0]
+
+
+def _instant(atom: ir.Node, path: _Path, frame: LateralFrame | GroupedFrame) -> Column:
+    plain = CorrelatedFrame(frame.time_zone, frame.lookups, frame.relation)
+    if not isinstance(atom, ir.NowCompare):
+        return _birthday(plain)
+    used = [(items, still) for items, still in path if ir.uses_var(atom.time, items.var)]
+    if not used:
+        # Lists below the time are bound deeper than at the root when the atom stands inside a list.
+        return _later(_flips(atom, compile_value(atom.time, plain if path else frame)), frame.now)
+    if len(used) == 1 and used[0][0].var == 0 and len(path) == 1:
+        items, still = used[0]
+        assert isinstance(items.source, EventType)
+
+        def build(inner: ItemFrame) -> Column:
+            # A condition that is unknown may still count: only what is false drops an event.
+            conditions = [compile_value(c, inner).is_not(False) for c in still]
+            earliest = func.min(_later(_flips(atom, compile_value(atom.time, inner)), frame.now))
+            return earliest.filter(and_(*conditions)) if conditions else earliest
+
+        window = _window(atom)
+        return frame.feature(items.source, (atom, still, "change"), window, build, _NEVER)
+    return _correlated(atom, [items for items, _ in used], plain)
+
+
+def _window(atom: ir.NowCompare) -> timedelta | None:
+    """Return d when only events with time >= now - d have an instant later than now."""
+    return atom.shift + _STEP if isinstance(atom.time, ir.EventTime) else None
+
+
+def _correlated(atom: ir.NowCompare, lists: list[ir.ListExpr], plain: CorrelatedFrame) -> Column:
+    """Take the earliest instant over all combinations of the items the atom reads."""
+    frame: Frame = plain
+    events: list[FromClause] = []
+    where: list[Column] = []
+    for items in lists:
+        assert isinstance(items.source, EventType)
+        event = event_table.alias()
+        frame = ItemFrame(frame, items.var, event)
+        events.append(event)
+        where += [event.c.contact_id == plain.contact_id(), *visible(event, items.source, plain.now)]
+    instant = _later(_flips(atom, compile_value(atom.time, frame)), plain.now)
+    return (
+        select(func.min(instant))
+        .select_from(*events)
+        .where(*where)
+        .correlate_except(*events)
+        .scalar_subquery()
+    )
+
+
+def _birthday(plain: CorrelatedFrame) -> Column:
+    """Return the next instant at which ``contact.age`` changes."""
+    born = plain.profile().c.birth_date
+    day = func.rule_next_birthday(born, today_of(plain), type_=Date())
+    instant = func.timezone(text_literal(plain.time_zone), cast(day, TIMESTAMP()), type_=TIME)
+    return _later([instant], plain.now)
+
+
+# -- exact instants of the common shapes ------------------------------------------------------------------------------
+
+
+def _exact(leaf: ir.Node, frame: LateralFrame | GroupedFrame) -> Column | None:
+    """Return the exact instant of ``exists`` or ``size() op n`` over one window that events only leave; else None."""
+    if isinstance(leaf, ir.Quantified) and leaf.role == "exists" and not unsure(leaf.predicate):
+        return _nth_leaving(leaf, leaf.predicate, [1], frame)
+    if not isinstance(leaf, ir.Compare | ir.Equal):
+        return None
+    count, constant = (leaf.left, leaf.right) if isinstance(leaf.left, ir.Count) else (leaf.right, leaf.left)
+    if (
+        not isinstance(count, ir.Count)
+        or not isinstance(constant, ir.Const)
+        or not isinstance(constant.value, int)
+    ):
+        return None
+    n = constant.value
+    if isinstance(leaf, ir.Equal):
+        # Above n it becomes n when the (n+1)-th latest leaves; at n it ends when the n-th latest does.
+        return _nth_leaving(count, None, [n + 1, n], frame)
+    at_least_n = (leaf.op in (">=", "<")) == (count is leaf.left)
+    return _nth_leaving(count, None, [n if at_least_n else n + 1], frame)
+
+
+def _nth_leaving(
+    node: ir.Count | ir.Quantified,
+    predicate: ir.Node | None,
+    ranks: list[int],
+    frame: LateralFrame | GroupedFrame,
+) -> Column | None:
+    items = node.items
+    atom = _only_window(items, predicate)
+    if atom is None or not isinstance(items.source, EventType):
+        return None
+    ranks = [r for r in ranks if 0 < r <= 1_000_000]
+    if not ranks:
+        return _NEVER
+
+    def build(inner: ItemFrame) -> Column:
+        keep = kept(items, inner)
+        if predicate is not None:
+            keep.append(compile_value(predicate, inner, truth=True))
+        leaving = _flips(atom, inner.relation.c.occurred_at)[0]
+        if ranks == [1]:
+            return func.max(leaving).filter(and_(*keep))
+        ordered = func.array_agg(aggregate_order_by(leaving, leaving.desc())).filter(and_(*keep))
+        picked = [func.rule_nth(ordered, literal_column(str(rank)), type_=TIME) for rank in ranks]
+        return func.coalesce(*picked, type_=TIME) if len(picked) > 1 else picked[0]
+
+    instant = frame.feature(items.source, (node, tuple(ranks), "leaving"), window_of(node), build, _NEVER)
+    return case((instant < _END, instant))
+
+
+def _only_window(items: ir.ListExpr, predicate: ir.Node | None) -> ir.NowCompare | None:
+    """Return the one use of now when it is a plain window on the item's time, and nothing else depends on time."""
+    if items.spoils or items.var != 0:
+        return None
+    conditions = [*(s.expr for s in items.steps), *([predicate] if predicate is not None else [])]
+    parts = [p for c in conditions for p in (c.parts if isinstance(c, ir.And) else (c,))]
+    timed = [p for p in parts if ir.mentions_now(p) or any(ir.lists_in(p))]
+    if len(timed) != 1 or not isinstance(timed[0], ir.NowCompare):
+        return None
+    atom = timed[0]
+    return (
+        atom
+        if atom.op in ("<", "<=") and isinstance(atom.time, ir.EventTime) and atom.time.var == 0
+        else None
+    )

@@ -1,0 +1,274 @@
+"""Queries that change and read membership. Entered and left rows become events in the same statement or transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy import Connection, Select
+from sqlalchemy.dialects import postgresql as pg
+
+from services.kit import context
+from services.kit.names import new_id
+from services.segmentation.models import membership, segment, segment_size
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Hold what events of a segment's members carry: its number, resource name, version of the rule and packed payload."""
+
+    number: int
+    subject: str
+    version: int
+    data: bytes
+
+
+DATA_TYPE = "type.googleapis.com/rapport.segmentation.v1.MembershipChanged"
+
+_TOLD = """
+    INSERT INTO outbox (id, type, subject, contact_id, revision, occur_time, record_time, historical,
+                        data_type, data, traceparent)
+    SELECT (%(id_prefix)s || lpad(to_hex(row_number() OVER (ORDER BY c.contact_id)), 8, '0'))::uuid,
+           CASE WHEN c.entered THEN 'segment.entered' ELSE 'segment.left' END,
+           n.subject, c.contact_id, n.version, %(now)s, %(now)s, %(historical)s, %(data_type)s, n.data, %(traceparent)s
+    FROM {changed} AS c
+    JOIN unnest(%(notice_numbers)s::int[], %(subjects)s::text[], %(versions)s::bigint[], %(data)s::bytea[])
+         AS n(segment_number, subject, version, data) USING (segment_number)
+"""
+
+_STEP = """
+WITH result AS MATERIALIZED ({batch}),
+wanted AS (
+    SELECT r.contact_id, s.segment_number FROM result AS r CROSS JOIN LATERAL unnest(r.segments) AS s(segment_number)
+),
+entered AS (
+    INSERT INTO membership (segment_number, contact_id, enter_time)
+    SELECT w.segment_number, w.contact_id, %(now)s FROM wanted AS w
+    WHERE NOT EXISTS (
+        SELECT FROM membership AS m WHERE m.segment_number = w.segment_number AND m.contact_id = w.contact_id
+    )
+    RETURNING segment_number, contact_id
+),
+gone AS (
+    DELETE FROM membership AS m USING result AS r
+    WHERE m.contact_id = r.contact_id AND m.contact_id = ANY(%(contact_ids)s::uuid[])
+      AND m.segment_number = ANY(%(numbers)s::int[]) AND NOT m.segment_number = ANY(r.segments)
+    RETURNING m.segment_number, m.contact_id
+),
+changed AS (
+    SELECT segment_number, contact_id, true AS entered FROM entered
+    UNION ALL SELECT segment_number, contact_id, false FROM gone
+),
+sized AS (
+    INSERT INTO segment_size (segment_number, delta)
+    SELECT segment_number, sum(CASE WHEN entered THEN 1 ELSE -1 END) FROM changed
+    GROUP BY segment_number HAVING sum(CASE WHEN entered THEN 1 ELSE -1 END) <> 0
+),
+scheduled AS (
+    UPDATE contact_state AS s SET next_change = {next_change} FROM result AS r
+    WHERE s.contact_id = r.contact_id AND s.next_change IS DISTINCT FROM {next_change}
+),
+told AS ({told})
+SELECT count(*) FILTER (WHERE entered), count(*) FILTER (WHERE NOT entered) FROM changed
+"""
+
+
+def step_sql(batch: str, *, first: bool) -> str:
+    """Return the statement that applies the verdicts of a batch statement to membership.
+
+    batch: text of a SELECT of contact_id, segments and next_change, in pyformat style, parameters contact_ids and now. first:
+    whether its next_change replaces what is stored, or may only make it earlier.
+    """
+    change = "r.next_change" if first else "LEAST(s.next_change, r.next_change)"
+    return _STEP.format(batch=batch, next_change=change, told=_TOLD.format(changed="changed"))
+
+
+def apply_step(
+    connection: Connection,
+    sql: str,
+    contact_ids: Sequence[UUID],
+    notices: Sequence[Notice],
+    *,
+    now: datetime,
+    historical: bool,
+    parameters: dict[str, Any],
+) -> tuple[int, int]:
+    """Run a statement of `step_sql` on contacts that are locked; returns how many entered and left.
+
+    notices: of every segment that the statement judges; members of other segments are not touched.
+    """
+    values = {
+        **parameters,
+        "contact_ids": list(contact_ids),
+        "numbers": [notice.number for notice in notices],
+        **_telling(notices, now, historical),
+    }
+    entered, left = connection.exec_driver_sql(sql, values).one()
+    return entered, left
+
+
+def _telling(notices: Sequence[Notice], now: datetime, historical: bool) -> dict[str, Any]:
+    return {
+        "now": now,
+        "historical": historical,
+        # Time-ordered like every event id, so that of two changes of a contact the later one is told later; the last 32
+        # bits count the rows of the statement.
+        "id_prefix": new_id().hex[:24],
+        "data_type": DATA_TYPE,
+        "traceparent": context.traceparent(),
+        "notice_numbers": [notice.number for notice in notices],
+        "subjects": [notice.subject for notice in notices],
+        "versions": [notice.version for notice in notices],
+        "data": [notice.data for notice in notices],
+    }
+
+
+def clear_schedule(connection: Connection, contact_ids: Sequence[UUID]) -> None:
+    """Forget when the memberships of contacts change by time."""
+    connection.exec_driver_sql(
+        "UPDATE contact_state SET next_change = NULL WHERE contact_id = ANY(%(ids)s::uuid[]) AND next_change IS NOT NULL",
+        {"ids": list(contact_ids)},
+    )
+
+
+def schedule_earlier(connection: Connection, changes: Sequence[tuple[UUID, datetime]]) -> None:
+    """Bring forward when memberships of contacts change by time."""
+    if changes:
+        connection.exec_driver_sql(
+            "UPDATE contact_state AS s SET next_change = n.at "
+            "FROM (SELECT contact_id, min(at) AS at FROM unnest(%(ids)s::uuid[], %(times)s::timestamptz[]) "
+            "AS given(contact_id, at) GROUP BY contact_id) AS n "
+            "WHERE s.contact_id = n.contact_id AND (s.next_change IS NULL OR s.next_change > n.at)",
+            {"ids": [item[0] for item in changes], "times": [item[1] for item in changes]},
+        )
+
+
+def replace_members(
+    connection: Connection,
+    notice: Notice,
+    members: Select[Any],
+    parameters: dict[str, Any],
+    *,
+    now: datetime,
+) -> tuple[int, int]:
+    """Make the result of a SELECT of contact_id the members of a segment; returns how many entered and left.
+
+    The membership lock must be owned.
+    """
+    connection.exec_driver_sql(
+        "CREATE TEMPORARY TABLE membership_change "
+        "(segment_number int NOT NULL, contact_id uuid NOT NULL, entered boolean NOT NULL) ON COMMIT DROP"
+    )
+    result = members.subquery("result")
+    current = (
+        sa.select(membership.c.contact_id).where(membership.c.segment_number == notice.number).subquery("current")
+    )
+    differing = (
+        sa.select(
+            sa.literal(notice.number, sa.Integer),
+            sa.func.coalesce(result.c.contact_id, current.c.contact_id),
+            current.c.contact_id.is_(None),
+        )
+        .select_from(result.join(current, result.c.contact_id == current.c.contact_id, full=True))
+        .where(sa.or_(result.c.contact_id.is_(None), current.c.contact_id.is_(None)))
+    )
+    insert = sa.insert(_CHANGE).from_select(["segment_number", "contact_id", "entered"], differing)
+    connection.execute(insert, parameters)
+    counts = _apply_changes(connection, notice, now)
+    connection.exec_driver_sql("DROP TABLE membership_change")
+    return counts
+
+
+_CHANGE = sa.table(
+    "membership_change",
+    sa.column("segment_number", sa.Integer),
+    sa.column("contact_id", pg.UUID(as_uuid=True)),
+    sa.column("entered", sa.Boolean),
+)
+
+
+def remove_members(connection: Connection, notice: Notice, now: datetime) -> int:
+    """Let all members of a segment leave; returns how many. The membership lock must be owned."""
+    nobody = sa.select(membership.c.contact_id).where(sa.false())
+    _, left = replace_members(connection, notice, nobody, {}, now=now)
+    return left
+
+
+def _apply_changes(connection: Connection, notice: Notice, now: datetime) -> tuple[int, int]:
+    connection.exec_driver_sql("ANALYZE membership_change")
+    left = connection.exec_driver_sql(
+        "DELETE FROM membership AS m USING membership_change AS c WHERE NOT c.entered "
+        "AND m.segment_number = %(number)s AND m.contact_id = c.contact_id",
+        {"number": notice.number},
+    ).rowcount
+    entered = connection.exec_driver_sql(
+        "INSERT INTO membership (segment_number, contact_id, enter_time) "
+        "SELECT segment_number, contact_id, %(now)s FROM membership_change WHERE entered ORDER BY contact_id",
+        {"now": now},
+    ).rowcount
+    if entered or left:
+        connection.exec_driver_sql(_TOLD.format(changed="membership_change"), _telling([notice], now, False))
+    if entered != left:
+        connection.execute(sa.insert(segment_size).values(segment_number=notice.number, delta=entered - left))
+    return entered, left
+
+
+def bring_forward(connection: Connection, changes: Select[Any], parameters: dict[str, Any]) -> None:
+    """Bring forward when memberships of contacts change, by a SELECT of contact_id and next_change."""
+    source = changes.subquery("n")
+    state = sa.table(
+        "contact_state", sa.column("contact_id", pg.UUID(as_uuid=True)), sa.column("next_change", sa.DateTime(timezone=True))
+    )
+    connection.execute(
+        sa.update(state)
+        .where(
+            state.c.contact_id == source.c.contact_id,
+            sa.or_(state.c.next_change.is_(None), state.c.next_change > source.c.next_change),
+        )
+        .values(next_change=source.c.next_change),
+        parameters,
+    )
+
+
+def member_count(connection: Connection, number: int) -> int:
+    """Return how many members a segment has."""
+    total = sa.select(sa.func.coalesce(sa.func.sum(segment_size.c.delta), 0)).where(
+        segment_size.c.segment_number == number
+    )
+    return int(connection.execute(total).scalar_one())
+
+
+def fold_sizes(connection: Connection) -> None:
+    """Sum up the rows of `segment_size` that make up a size, when there are many; sizes stay the same."""
+    many = sa.select(segment_size.c.segment_number).group_by(segment_size.c.segment_number).having(sa.func.count() > 100)
+    for number in sorted(connection.execute(many).scalars()):
+        connection.exec_driver_sql(
+            "WITH gone AS (DELETE FROM segment_size WHERE segment_number = %(number)s RETURNING delta) "
+            "INSERT INTO segment_size (segment_number, delta) SELECT %(number)s, coalesce(sum(delta), 0) FROM gone",
+            {"number": number},
+        )
+
+
+def list_members(connection: Connection, number: int, *, after: UUID | None, limit: int) -> list[UUID]:
+    """Return members in the order of their ids, those after an id."""
+    query = sa.select(membership.c.contact_id).where(membership.c.segment_number == number)
+    if after is not None:
+        query = query.where(membership.c.contact_id > after)
+    return list(connection.execute(query.order_by(membership.c.contact_id).limit(limit)).scalars())
+
+
+def segments_of(connection: Connection, contact_id: UUID) -> list[Any]:
+    """Return id, display_name and enter_time of the segments that a contact is in, by id."""
+    query = (
+        sa.select(segment.c.id, segment.c.display_name, membership.c.enter_time)
+        .join(membership, membership.c.segment_number == segment.c.number)
+        .where(membership.c.contact_id == contact_id)
+        .order_by(segment.c.id)
+    )
+    return list(connection.execute(query))
+
+

@@ -1,0 +1,243 @@
+"""Queries on the definitions of segments."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+from sqlalchemy.dialects import postgresql as pg
+
+from services.kit.names import new_id
+from services.segmentation.domain import ActiveRule, Segment, State
+from services.segmentation.models import segment, segment_size, segment_version, vocabulary
+
+_SIZE = (
+    sa.select(sa.func.coalesce(sa.func.sum(segment_size.c.delta), 0))
+    .where(segment_size.c.segment_number == segment.c.number)
+    .correlate(segment)
+    .scalar_subquery()
+)
+_SEGMENTS = sa.select(
+    segment, segment_version.c.rule, sa.cast(_SIZE, sa.BigInteger).label("member_count")
+).join(
+    segment_version,
+    sa.and_(segment_version.c.segment_number == segment.c.number, segment_version.c.version == segment.c.version),
+)
+
+
+def _segment(row: Any) -> Segment:
+    return Segment(
+        number=row.number,
+        id=row.id,
+        display_name=row.display_name,
+        rule=row.rule,
+        version=row.version,
+        active_version=row.active_version,
+        state=row.state,
+        state_message=row.state_message,
+        stalled=row.stalled,
+        gone=row.gone,
+        revision=row.revision,
+        member_count=row.member_count,
+        create_time=row.create_time,
+        update_time=row.update_time,
+        rebuild_time=row.rebuild_time,
+    )
+
+
+def find(connection: Connection, id_: str, *, lock: bool = False) -> Segment | None:
+    """Return a segment by id, or None; lock: until the end of the transaction."""
+    query = _SEGMENTS.where(segment.c.id == id_)
+    if lock:
+        query = query.with_for_update(of=segment)
+    row = connection.execute(query).one_or_none()
+    return _segment(row) if row is not None else None
+
+
+def list_page(connection: Connection, *, after: str, limit: int) -> list[Segment]:
+    """Return segments in the order of their ids, those after an id ("" for the first)."""
+    query = _SEGMENTS.where(segment.c.id > after).order_by(segment.c.id).limit(limit)
+    return [_segment(row) for row in connection.execute(query)]
+
+
+def numbers(connection: Connection) -> dict[str, int]:
+    """Return the numbers of all segments by id."""
+    return {row.id: row.number for row in connection.execute(sa.select(segment.c.id, segment.c.number))}
+
+
+def edges(connection: Connection) -> dict[str, set[str]]:
+    """Return, by segment, the ids that its newest rule and the one in force name."""
+    query = sa.select(segment.c.id, segment_version.c.depends).join(
+        segment_version,
+        sa.and_(
+            segment_version.c.segment_number == segment.c.number,
+            sa.or_(
+                segment_version.c.version == segment.c.version,
+                segment_version.c.version == segment.c.active_version,
+            ),
+        ),
+    )
+    found: dict[str, set[str]] = {}
+    for row in connection.execute(query):
+        found.setdefault(row.id, set()).update(row.depends)
+    return found
+
+
+def insert(connection: Connection, id_: str, display_name: str, now: datetime) -> int:
+    """Insert a segment without a rule yet and return its number; 0 when the id is taken."""
+    statement = (
+        pg.insert(segment)
+        .values(
+            id=id_,
+            display_name=display_name,
+            version=0,
+            state="building",
+            revision=1,
+            create_time=now,
+            update_time=now,
+        )
+        .on_conflict_do_nothing(index_elements=[segment.c.id])
+        .returning(segment.c.number)
+    )
+    return connection.execute(statement).scalar_one_or_none() or 0
+
+
+def add_version(
+    connection: Connection,
+    number: int,
+    *,
+    version: int,
+    rule: str,
+    depends: Sequence[str],
+    functions: Mapping[str, Mapping[str, Any]],
+    now: datetime,
+) -> None:
+    """Store a new newest rule; the segment is building until it was rebuilt by it."""
+    row = {
+        "segment_number": number,
+        "version": version,
+        "rule": rule,
+        "depends": list(depends),
+        "functions": dict(functions),
+        "create_time": now,
+    }
+    connection.execute(sa.insert(segment_version).values(row))
+    change(connection, number, version=version, state="building", state_message="")
+
+
+def change(connection: Connection, number: int, **values: Any) -> None:
+    """Set columns of a segment."""
+    connection.execute(sa.update(segment).where(segment.c.number == number).values(values))
+
+
+def mark_building(connection: Connection, ids: Iterable[str]) -> None:
+    """Record that segments wait for a rebuild."""
+    connection.execute(sa.update(segment).where(segment.c.id.in_(list(ids))).values(state="building", state_message=""))
+
+
+def fail(connection: Connection, id_: str, problem: str) -> None:
+    """Record that a rebuild failed."""
+    connection.execute(sa.update(segment).where(segment.c.id == id_).values(state="failed", state_message=problem))
+
+
+def set_functions(connection: Connection, number: int, version: int, functions: Mapping[str, Mapping[str, Any]]) -> None:
+    """Store the records of the plugin rules that a version was evaluated with."""
+    connection.execute(
+        sa.update(segment_version)
+        .where(segment_version.c.segment_number == number, segment_version.c.version == version)
+        .values(functions=dict(functions))
+    )
+
+
+def delete(connection: Connection, number: int) -> None:
+    """Delete a segment with its versions and size; its membership must be gone."""
+    connection.execute(sa.delete(segment_size).where(segment_size.c.segment_number == number))
+    connection.execute(sa.delete(segment).where(segment.c.number == number))
+
+
+def rule_of(connection: Connection, number: int, version: int) -> ActiveRule:
+    """Return one version of a segment's rule."""
+    query = _rules().where(segment.c.number == number, segment_version.c.version == version)
+    return _active(connection.execute(query).one())
+
+
+def active_rules(connection: Connection) -> list[ActiveRule]:
+    """Return the rules that membership follows, by id of the segment."""
+    query = _rules().where(segment_version.c.version == segment.c.active_version).order_by(segment.c.id)
+    return [_active(row) for row in connection.execute(query)]
+
+
+def _rules() -> sa.Select[Any]:
+    return sa.select(
+        segment.c.number,
+        segment.c.id,
+        segment_version.c.version,
+        segment_version.c.rule,
+        segment_version.c.depends,
+        segment_version.c.functions,
+    ).join(segment_version, segment_version.c.segment_number == segment.c.number)
+
+
+def _active(row: Any) -> ActiveRule:
+    return ActiveRule(row.number, row.id, row.version, row.rule, tuple(row.depends), row.functions)
+
+
+def states(connection: Connection) -> dict[int, tuple[State, str, bool]]:
+    """Return state, why it stalls, and whether for a missing plugin, of all segments by number."""
+    query = sa.select(segment.c.number, segment.c.state, segment.c.stalled, segment.c.gone)
+    return {row.number: (row.state, row.stalled, row.gone) for row in connection.execute(query)}
+
+
+def stall(connection: Connection, problems: Mapping[int, str], *, gone: bool) -> None:
+    """Record why changes of contacts do not reach segments; writes only what is new."""
+    for number, problem in sorted(problems.items()):
+        connection.execute(
+            sa.update(segment)
+            .where(
+                segment.c.number == number,
+                sa.or_(segment.c.stalled != problem, segment.c.gone != gone),
+                # A missing plugin stays the reason until it is back.
+                sa.true() if gone else segment.c.gone.is_(False),
+            )
+            .values(stalled=problem, gone=gone)
+        )
+
+
+def resume(connection: Connection, numbers: Iterable[int] | None = None) -> int:
+    """Record that changes reach segments again: those given, or all but those that miss a plugin; return how many did not."""
+    statement = sa.update(segment).where(segment.c.stalled != "").values(stalled="", gone=False)
+    if numbers is None:
+        statement = statement.where(segment.c.gone.is_(False))
+    else:
+        statement = statement.where(segment.c.number.in_(list(numbers)))
+    return connection.execute(statement).rowcount
+
+
+def lock_definitions(connection: Connection) -> None:
+    """Let only one transaction at a time change definitions."""
+    row = {"id": 1, "names": new_id(), "rules": new_id()}
+    connection.execute(pg.insert(vocabulary).values(row).on_conflict_do_nothing(index_elements=["id"]))
+    connection.execute(sa.select(vocabulary.c.id).with_for_update())
+
+
+def bump(connection: Connection, *, names: bool = False, rules: bool = False) -> None:
+    """Tell all processes that what rules may name, or the rules in force, changed.
+
+    Random values, not counters: what a process compiled in a transaction that rolled back must not pass for another's.
+    """
+    lock_definitions(connection)
+    changed = {name: new_id() for name, new in (("names", names), ("rules", rules)) if new}
+    connection.execute(sa.update(vocabulary).values(changed))
+
+
+Revisions = tuple[UUID | None, UUID | None]
+
+
+def revisions(connection: Connection) -> Revisions:
+    """Return what changes with what rules may name, and with the rules in force."""
+    row = connection.execute(sa.select(vocabulary.c.names, vocabulary.c.rules)).one_or_none()
+    return (row.names, row.rules) if row is not None else (None, None)

@@ -1,0 +1,87 @@
+"""Evaluation of a rule over all contacts as of a time, without storing anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+from services.kit import context
+from services.kit.errors import InvalidArgument, ResourceExhausted
+from services.kit.plugins import PluginTimeout
+from services.segmentation.context import Service
+from services.segmentation.rules import CompiledRule
+from services.segmentation.store import evaluation, segments
+from services.segmentation.usecases.answers import fill_for_all
+from services.segmentation.usecases.defining import compile_new, load
+from services.segmentation.usecases.rebuilding import compile_stored
+
+LONGEST_SECONDS = 20.0
+
+
+@dataclass(frozen=True)
+class Found:
+    """Tell for how many contacts a rule is TRUE, of how many, and some of them."""
+
+    members: int
+    contacts: int
+    sample: list[UUID]
+    as_of: datetime
+
+
+def evaluate_rule(
+    service: Service, *, rule: str = "", segment: str = "", as_of: datetime | None = None, sample: int = 0
+) -> Found:
+    """Evaluate a rule, or a segment's newest one; raises ResourceExhausted (RULE_TOO_COSTLY)."""
+    with snapshot(service) as connection:
+        if segment:
+            found = load(connection, segment)
+            compiled = compile_stored(service, connection, segments.rule_of(connection, found.number, found.version))
+        else:
+            compiled = compile_new(service, connection, rule, "rule")
+        return count(service, connection, compiled, as_of or service.clock.now(), sample)
+
+
+@contextmanager
+def snapshot(service: Service) -> Iterator[Connection]:
+    """Lend a connection that sees the database at one moment, for a bounded time; what it writes is rolled back."""
+    options = service.db.engine.execution_options(isolation_level="REPEATABLE READ")
+    left = context.remaining()
+    seconds = LONGEST_SECONDS if left is None else min(LONGEST_SECONDS, left * 0.9)
+    with options.connect() as connection:
+        connection.exec_driver_sql(f"SET LOCAL statement_timeout = {max(1, round(seconds * 1000))}")
+        try:
+            yield connection
+        except DBAPIError as error:
+            if getattr(error.orig, "sqlstate", None) == "57014":
+                raise _too_costly(seconds) from error
+            raise
+        except PluginTimeout as error:
+            raise _too_costly(seconds) from error
+        finally:
+            connection.rollback()
+
+
+def _too_costly(seconds: float) -> ResourceExhausted:
+    return ResourceExhausted(
+        f"the rule takes longer than {seconds:g} s over all contacts: give it a narrower time window, or save it as a "
+        "segment, which has no such limit",
+        reason="RULE_TOO_COSTLY",
+    )
+
+
+def count(
+    service: Service, connection: Connection, compiled: CompiledRule, as_of: datetime, sample: int
+) -> Found:
+    """Count the contacts for which a rule is TRUE."""
+    if not 1001 <= as_of.year <= 8998:
+        raise InvalidArgument.field("as_of_time", f"must lie between the years 1001 and 8998, got {as_of}")
+    if compiled.plugin_calls:
+        fill_for_all(service, connection, compiled.plugin_calls, as_of, timeout=LONGEST_SECONDS)
+    members, contacts, ids = evaluation.count(connection, compiled.rebuild_select, as_of, sample)
+    return Found(members, contacts, ids, as_of)

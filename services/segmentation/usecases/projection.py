@@ -1,0 +1,75 @@
+"""Events of other services, applied to profiles and memberships."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from rapport.events.v1 import events_pb2
+from sqlalchemy import Connection
+
+from services.kit.bus.batch import EventBatch
+from services.segmentation.context import Service
+from services.segmentation.models import kit
+from services.segmentation.store import locks, profiles, segments, vocabulary
+from services.segmentation.usecases.decoding import Facts, decode
+from services.segmentation.usecases.evaluation import evaluate
+
+
+def take_events(service: Service, batch: EventBatch) -> None:
+    """Apply a batch of events: profiles, registry, memberships and the events that follow, in one transaction.
+
+    Events of a contact that is not known yet are kept; they count from the moment that the contact is told of. Until
+    then it has no profile and is a member of nothing.
+    """
+    with service.db.transaction() as connection:
+        fresh = batch.claim(connection, kit)
+        if fresh:
+            apply_events(service, connection, fresh)
+
+
+def apply_events(service: Service, connection: Connection, events: Sequence[events_pb2.Event]) -> None:
+    """Apply events that had no effect yet, in the caller's transaction."""
+    parts = _parts(events)
+    locks.share_membership(connection)
+    for _, facts in parts:
+        _define(connection, facts)
+    locks.lock_contacts(connection, {contact for _, facts in parts for contact in facts.contacts})
+    now = service.clock.now()
+    for past, facts in parts:
+        changed = _project(service, connection, facts)
+        evaluate(service, connection, changed, now=now, historical=past)
+
+
+def _parts(events: Sequence[events_pb2.Event]) -> list[tuple[bool, Facts]]:
+    """Cut a batch into parts that are historical or not, so that what each causes can be told as what it is.
+
+    Live snapshots come before records of the past, which then find their contact, and those before live events.
+    """
+    live = decode(item for item in events if not item.historical)
+    past = decode(item for item in events if item.historical)
+    if not past.contacts:
+        return [(False, live)]
+    snapshots = Facts(live.snapshots, [], live.attributes, live.event_types, live.consents)
+    return [(False, snapshots), (True, past), (False, Facts(events=live.events))]
+
+
+def _define(connection: Connection, facts: Facts) -> None:
+    changed = [
+        vocabulary.define_attributes(connection, facts.attributes) if facts.attributes else False,
+        vocabulary.define_event_types(connection, facts.event_types) if facts.event_types else False,
+        vocabulary.define_consents(connection, facts.consents),
+    ]
+    if any(changed):
+        segments.bump(connection, names=True)
+
+
+def _project(service: Service, connection: Connection, facts: Facts) -> list[UUID]:
+    """Store facts; returns the contacts for which a rule in force may now say something else."""
+    changed = set(profiles.put_snapshots(connection, list(facts.snapshots.values())))
+    if facts.events:
+        fresh = profiles.add_events(connection, facts.events)
+        read = service.plan(connection).event_types
+        touched = {row.contact_id for row in facts.events if row.type in read}
+        changed |= touched.intersection(fresh)
+    return sorted(changed)

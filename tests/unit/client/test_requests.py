@@ -1,0 +1,108 @@
+"""Requests from keywords."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+from rapport_client import errors, to_money
+from rapport_client.requests import build
+from rapport_client.retry import RetryPolicy, may_retry
+from rapport_client.service import snake_case
+
+from tests.support.echo import pb
+
+WHEN = datetime(2026, 3, 1, 10, 0, 0, 500, tzinfo=UTC)
+
+
+def test_python_values_become_messages_at_any_depth():
+    request = build(
+        pb.UpdateThingRequest,
+        {
+            "thing": {
+                "display_name": "An",
+                "create_time": WHEN,
+                "delay": timedelta(seconds=-1, microseconds=-5),
+                "colour": "COLOUR_RED",
+                "parent": {"create_time": WHEN},
+                "parts": [{"code": "a"}, pb.Part(code="b")],
+                "parts_by_key": {"k": {"code": "c"}},
+                "extra": {"a": [1, None]},
+                "labels": {"x": "y"},
+            },
+            "update_mask": ["display_name", "delay"],
+        },
+    )
+    thing = request.thing
+    assert thing.create_time.ToDatetime(UTC) == thing.parent.create_time.ToDatetime(UTC) == WHEN
+    assert thing.delay.ToTimedelta() == timedelta(seconds=-1, microseconds=-5)
+    assert thing.colour == pb.COLOUR_RED
+    assert [part.code for part in thing.parts] == ["a", "b"]
+    assert thing.parts_by_key["k"].code == "c"
+    assert list(request.update_mask.paths) == ["display_name", "delay"]
+    assert thing.extra["a"][0] == 1
+
+
+def test_messages_and_single_paths_are_taken():
+    price = to_money(Decimal("1.5"), "VND")
+    request = build(pb.UpdateThingRequest, {"thing": pb.Thing(price=price), "update_mask": "price"})
+    assert request.thing.price == price
+    assert list(request.update_mask.paths) == ["price"]
+
+
+def test_none_leaves_a_field_unset():
+    request = build(pb.UpdateThingRequest, {"thing": {"weight": None, "parent": None}, "update_mask": None})
+    assert request.HasField("thing")
+    assert not request.thing.HasField("weight")
+    assert not request.HasField("update_mask")
+
+
+@pytest.mark.parametrize(
+    ("fields", "error", "text"),
+    [
+        ({"thign": {}}, TypeError, "no field thign; it has: thing, update_mask"),
+        ({"thing": {"nmae": "x"}}, TypeError, r"rapporttest.v1.Thing has no field nmae"),
+        ({"thing": {"score": "much"}}, TypeError, "score|much|UpdateThingRequest"),
+        ({"thing": {"count": 2**40}}, ValueError, "UpdateThingRequest"),
+        ({"thing": {"create_time": datetime(2026, 3, 1)}}, ValueError, "time zone"),  # noqa: DTZ001
+    ],
+)
+def test_mistakes_are_named(fields, error, text):
+    with pytest.raises(error, match=text):
+        build(pb.UpdateThingRequest, fields)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("GetContact", "get_contact"),
+        ("ImportCSV", "import_csv"),
+        ("GetNPSScore", "get_nps_score"),
+        ("List2", "list2"),
+    ],
+)
+def test_names_become_snake_case(name, expected):
+    assert snake_case(name) == expected
+
+
+def test_back_off_grows_to_its_bound_with_jitter():
+    policy = RetryPolicy(first_seconds=1, most_seconds=8)
+    error = errors.Unavailable("x")
+    for attempt, ceiling in ((1, 1), (2, 2), (3, 4), (4, 8), (9, 8)):
+        delays = {policy.delay(attempt, error) for _ in range(50)}
+        assert len(delays) > 10
+        assert all(ceiling / 2 <= delay <= ceiling for delay in delays)
+    assert policy.delay(1, errors.Unavailable("x", errors.Details(retry_seconds=3.5))) == 3.5
+
+
+def test_what_may_be_tried_again():
+    refused = errors.ResourceExhausted("Concurrent RPC limit exceeded!")
+    hinted = errors.Aborted("x", errors.Details(retry_seconds=1))
+    assert may_retry(errors.Unavailable("x"), safe=True)
+    assert not may_retry(errors.Unavailable("x"), safe=False)
+    assert may_retry(refused, safe=False)
+    assert may_retry(hinted, safe=True)
+    assert not may_retry(hinted, safe=False)
+    for kind in (errors.DeadlineExceeded, errors.Internal, errors.ResourceExhausted, errors.Aborted):
+        assert not may_retry(kind("x"), safe=True)

@@ -1,0 +1,100 @@
+"""Log lines are JSON, carry the call, and hold neither secrets nor personal data."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import psycopg
+import pytest
+from sqlalchemy.exc import IntegrityError
+
+from services.kit.log import safe_summary, safe_text, safe_traceback
+
+PROGRAM = """
+import logging
+from services.kit import context, log
+log.configure({level!r}, {form!r}, service="contacts", role="api")
+logger = log.get_logger("test")
+logger.debug("quiet")
+logger.info("plain", token="t0p-secret", email="an@example.test", count=3)
+with context.activate(context.CallContext("r1", traceparent="00-" + "a" * 32 + "-" + "b" * 16 + "-01")):
+    logger.warning("within")
+    logging.getLogger("library").warning("from %s", "stdlib")
+try:
+    raise ValueError("cannot mail an@example.test or +84 912 345 678")
+except ValueError:
+    logger.error("failed", exc_info=True)
+"""
+
+
+def lines(level: str = "INFO", form: str = "json") -> list[str]:
+    program = PROGRAM.format(level=level, form=form)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == ""
+    return done.stderr.splitlines()
+
+
+def test_lines_are_json_with_the_call_and_without_secrets():
+    plain, within, library, failed = (json.loads(line) for line in lines())
+    assert (plain["event"], plain["level"], plain["service"], plain["count"]) == (
+        "plain",
+        "info",
+        "contacts",
+        3,
+    )
+    assert plain["token"] == plain["email"] == "[redacted]"
+    assert "request_id" not in plain
+    assert (within["request_id"], within["trace_id"]) == ("r1", "a" * 32)
+    assert (library["event"], library["request_id"], library["role"]) == ("from stdlib", "r1", "api")
+    assert "ValueError: cannot mail [email] or [number]" in failed["exception"]
+
+
+def test_the_level_is_obeyed():
+    assert [json.loads(line)["event"] for line in lines("ERROR")] == ["failed"]
+    assert json.loads(lines("DEBUG")[0])["event"] == "quiet"
+
+
+def test_the_console_form_is_for_people():
+    text = "\n".join(lines(form="console"))
+    assert "plain" in text
+    assert "an@example.test" not in text
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("to an@example.test failed", "to [email] failed"),
+        ("<nguyễn@ví-dụ.vn>", "<[email]>"),
+        ("call +84 912 345 678 now", "call [number] now"),
+        ("call 0912345678", "call [number]"),
+        ("took 12 ms of 3000", "took 12 ms of 3000"),
+        ("id 0190a5dc-ac96-774b-bcce-b302099a8057", "id 0190a5dc-ac96-774b-bcce-b302099a8057"),
+    ],
+)
+def test_free_text_loses_addresses_and_numbers(text, expected):
+    assert safe_text(text) == expected
+
+
+def test_a_traceback_keeps_the_frames_and_its_causes():
+    def deep():
+        raise KeyError("k")
+
+    try:
+        try:
+            deep()
+        except KeyError as error:
+            raise RuntimeError("outer") from error
+    except RuntimeError as error:
+        text = safe_traceback(error)
+    assert "RuntimeError: outer" in text
+    assert "in deep" in text
+    assert "which was caused by" in text
+
+
+def test_database_messages_do_not_quote_rows():
+    original = psycopg.errors.UniqueViolation('Key (email)=(an@example.test) already exists: "Nguyễn An"')
+    error = IntegrityError("INSERT", {"name": "Nguyễn An"}, original)
+    assert "Nguyễn" not in safe_summary(error)
+    assert "23505" in safe_summary(error)
