@@ -46,7 +46,9 @@ class CareServicer(care_pb2_grpc.CareServiceServicer):
         self._runtime = runtime
         self._glancer = glance.Glancer(runtime)
 
-    def CreateCase(self, request: pb.CreateCaseRequest, context: grpc.ServicerContext) -> pb.CreateCaseResponse:
+    def CreateCase(
+        self, request: pb.CreateCaseRequest, context: grpc.ServicerContext
+    ) -> pb.CreateCaseResponse:
         """Open a case."""
         wanted = request.case
         new = NewCase(
@@ -122,7 +124,9 @@ class CareServicer(care_pb2_grpc.CareServiceServicer):
 
         return self._once(request, pb.AddCaseMessageResponse, add)
 
-    def AssignCase(self, request: pb.AssignCaseRequest, context: grpc.ServicerContext) -> pb.AssignCaseResponse:
+    def AssignCase(
+        self, request: pb.AssignCaseRequest, context: grpc.ServicerContext
+    ) -> pb.AssignCaseResponse:
         """Give a case to an agent."""
         agent = codec.decode_key(request.agent, "agents", "agent")
         changed = cases.assign_case(self._runtime, parse_name(request.name, "cases"), agent)
@@ -135,7 +139,9 @@ class CareServicer(care_pb2_grpc.CareServiceServicer):
         changed = cases.resolve_case(self._runtime, parse_name(request.name, "cases"))
         return pb.ResolveCaseResponse(case=codec.encode_case(changed))
 
-    def ReopenCase(self, request: pb.ReopenCaseRequest, context: grpc.ServicerContext) -> pb.ReopenCaseResponse:
+    def ReopenCase(
+        self, request: pb.ReopenCaseRequest, context: grpc.ServicerContext
+    ) -> pb.ReopenCaseResponse:
         """Open a solved case again."""
         changed = cases.reopen_case(self._runtime, parse_name(request.name, "cases"))
         return pb.ReopenCaseResponse(case=codec.encode_case(changed))
@@ -169,7 +175,9 @@ class CareServicer(care_pb2_grpc.CareServiceServicer):
         changed, given = setup.set_availability(self._runtime, key, request.available, request.hand_over)
         return pb.SetAgentAvailabilityResponse(agent=codec.encode_agent(changed), handed_over_count=given)
 
-    def ListAgents(self, request: pb.ListAgentsRequest, context: grpc.ServicerContext) -> pb.ListAgentsResponse:
+    def ListAgents(
+        self, request: pb.ListAgentsRequest, context: grpc.ServicerContext
+    ) -> pb.ListAgentsResponse:
         """List agents by id."""
         found, token = self._page(
             request,
@@ -214,7 +222,8 @@ class CareServicer(care_pb2_grpc.CareServiceServicer):
         unknown = [path for path in request.update_mask.paths if path not in _QUEUE_FIELDS]
         if unknown or not request.update_mask.paths:
             raise InvalidArgument.field(
-                "update_mask", f"cannot change {unknown or 'nothing'}; it may name {', '.join(sorted(_QUEUE_FIELDS))}"
+                "update_mask",
+                f"cannot change {unknown or 'nothing'}; it may name {', '.join(sorted(_QUEUE_FIELDS))}",
             )
         with self._runtime.db.transaction() as connection:
             merged = codec.encode_queue(setup.get_queue(connection, key))
@@ -228,7 +237,9 @@ class CareServicer(care_pb2_grpc.CareServiceServicer):
             changed = setup.update_queue(connection, codec.decode_queue(key, merged))
         return pb.UpdateQueueResponse(queue=codec.encode_queue(changed))
 
-    def ListQueues(self, request: pb.ListQueuesRequest, context: grpc.ServicerContext) -> pb.ListQueuesResponse:
+    def ListQueues(
+        self, request: pb.ListQueuesRequest, context: grpc.ServicerContext
+    ) -> pb.ListQueuesResponse:
         """List queues by id."""
         found, token = self._page(
             request,

@@ -27,7 +27,8 @@ def decode_id(value: str, field: str) -> str:
     """Return an id that a person chose; raises InvalidArgument for one of another form."""
     if not _ID.match(value):
         raise InvalidArgument.field(
-            field, f"expected 1-63 lower-case letters, digits, '-' and '_', starting with a letter, got {value[:80]!r}"
+            field,
+            f"expected 1-63 lower-case letters, digits, '-' and '_', starting with a letter, got {value[:80]!r}",
         )
     return value
 
@@ -144,9 +145,7 @@ def _sorted(hours: Iterable[tuple[int, int]]) -> Hours:
     return tuple(sorted(hours))
 
 
-def _interval(
-    start: timeofday_pb2.TimeOfDay, end: timeofday_pb2.TimeOfDay, where: str
-) -> tuple[int, int]:
+def _interval(start: timeofday_pb2.TimeOfDay, end: timeofday_pb2.TimeOfDay, where: str) -> tuple[int, int]:
     return _minute(start, f"{where}.start_time"), _minute(end, f"{where}.end_time")
 
 
@@ -197,7 +196,8 @@ def decode_queue(key: str, message: care_pb2.Queue) -> Queue:
         id=key,
         display_name=message.display_name,
         agents=tuple(
-            decode_key(agent, "agents", f"queue.agents[{index}]") for index, agent in enumerate(message.agents)
+            decode_key(agent, "agents", f"queue.agents[{index}]")
+            for index, agent in enumerate(message.agents)
         ),
         calendar_id=decode_key(message.calendar, "calendars", "queue.calendar") or None,
         targets=_targets(message.sla_targets),

@@ -57,8 +57,12 @@ queue = Table(
     _key(primary_key=True),
     _text("display_name"),
     Column("calendar_id", sa.Text(collation="C"), sa.ForeignKey(calendar.c.id)),
-    Column("agents", pg.ARRAY(sa.Text(collation="C")), nullable=False, comment="in the order of the round robin"),
-    Column("targets", pg.JSONB, nullable=False, comment="{priority: [first response, resolution]} in minutes"),
+    Column(
+        "agents", pg.ARRAY(sa.Text(collation="C")), nullable=False, comment="in the order of the round robin"
+    ),
+    Column(
+        "targets", pg.JSONB, nullable=False, comment="{priority: [first response, resolution]} in minutes"
+    ),
     Column("default_queue", sa.Boolean, nullable=False),
     _text("reply_channel"),
     Column("last_agent", sa.Text(collation="C"), comment="whom the round robin chose last"),

@@ -12,7 +12,14 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
 
 from services.cli.console import console, errors
 from services.cli.progress import StartView
@@ -29,7 +36,9 @@ from services.kit.supervise.events import Event, EventKind
 
 
 def demo(
-    data: Annotated[Path | None, typer.Option(help="UCI Online Retail, CSV or gzip; default: generated data")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="UCI Online Retail, CSV or gzip; default: generated data")
+    ] = None,
     seed: Annotated[int, typer.Option(help="of everything that is drawn by chance")] = 1,
     customers: Annotated[int, typer.Option(min=200, max=200_000, help="how many to generate")] = 2000,
 ) -> None:
@@ -60,7 +69,11 @@ def _run(base: Settings, dataset: Dataset, seed: int, reading_seconds: float) ->
             "clock": f"file:{clock}",
             "time_zone": dataset.time_zone,
             "database_url": "",
-            **{name: "" for name in Settings.model_fields if name.endswith("_database_url") and name != "database_url"},
+            **{
+                name: ""
+                for name in Settings.model_fields
+                if name.endswith("_database_url") and name != "database_url"
+            },
         }
     )
     mailbox = Mailbox()
@@ -150,7 +163,9 @@ class _JobView:
 def free_base_port(host: str) -> int:
     """Return a base port from which all ports of a stack are free now."""
     for base in range(17400, 60000, 100):
-        if all(_is_free(host, base + offset) for offset in (*range(1, 6), *range(11, 16), *range(21, 36), 45)):
+        if all(
+            _is_free(host, base + offset) for offset in (*range(1, 6), *range(11, 16), *range(21, 36), 45)
+        ):
             return base
     raise OSError("no free range of ports on this machine")
 

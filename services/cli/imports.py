@@ -29,7 +29,9 @@ def contacts(
     file: Annotated[Path, typer.Argument(help="CSV in UTF-8 with a header line, plain or gzip")],
     column: Annotated[
         list[str] | None,
-        typer.Option("--column", "-c", metavar="HEADER=FIELD", help="which field a column goes to, such as Mail=email"),
+        typer.Option(
+            "--column", "-c", metavar="HEADER=FIELD", help="which field a column goes to, such as Mail=email"
+        ),
     ] = None,
     region: Annotated[str, typer.Option(help="ISO 3166 region of phone numbers without a country code")] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="check all rows, import none")] = False,
@@ -37,11 +39,13 @@ def contacts(
         Path | None, typer.Option("--errors", help="where to write refused rows; default: FILE.errors.csv")
     ] = None,
 ) -> None:
-    """Import contacts; rows are merged by their identities, and refused rows go to the error file with line and reason."""
+    """Import contacts, merged by their identities; refused rows go to the error file with line and reason."""
     if not file.is_file():
         raise InvalidArgument(f"{file}: no such file")
     config = pb.ImportContactsConfig(
-        columns=dict(_pair(text) for text in column or ()), default_region=region.upper(), validate_only=dry_run
+        columns=dict(_pair(text) for text in column or ()),
+        default_region=region.upper(),
+        validate_only=dry_run,
     )
     with connect() as rapport:
         operation = rapport.contacts.import_contacts(_parts(file, config), _timeout=3600).operation

@@ -17,7 +17,10 @@ from services.kit.postgres import EmbeddedPostgres, provision
 
 def migrate(
     check: Annotated[
-        bool, typer.Option("--check", help="Compare migrations with the models on a scratch database, and change nothing.")
+        bool,
+        typer.Option(
+            "--check", help="Compare migrations with the models on a scratch database, and change nothing."
+        ),
     ] = False,
 ) -> None:
     """Create the databases that are missing and bring each to the newest revision."""
@@ -28,7 +31,8 @@ def migrate(
             before = migrations.current(service, url)
             migrations.upgrade(service, url)
             after = migrations.current(service, url)
-            console.print(f"{service}: {'already at' if before == after else f'{before or "empty"} →'} {after}")
+            state = f"already at {after}" if before == after else f"{before or 'empty'} → {after}"
+            console.print(f"{service}: {state}")
 
 
 def _check() -> int:
@@ -38,7 +42,11 @@ def _check() -> int:
         server.start()
         try:
             urls = provision(
-                server.admin_url, SERVICES, extensions=EXTENSIONS, plugin_services=PLUGIN_SERVICES, prefix="check"
+                server.admin_url,
+                SERVICES,
+                extensions=EXTENSIONS,
+                plugin_services=PLUGIN_SERVICES,
+                prefix="check",
             )
             for service, url in urls.items():
                 migrations.upgrade(service, url)

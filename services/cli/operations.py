@@ -28,7 +28,10 @@ def follow(service: ServiceClient, operation: Any, label: str) -> Any:
 
         def draw(state: Any) -> None:
             progress.update(
-                task, completed=state.progress.completed, total=state.progress.total or None, description=f"{label}: {state.progress.stage or 'waiting'}"
+                task,
+                completed=state.progress.completed,
+                total=state.progress.total or None,
+                description=f"{label}: {state.progress.stage or 'waiting'}",
             )
 
         return service.wait_operation(operation, progress=draw)

@@ -32,7 +32,9 @@ def list_plugins() -> None:
     """List all installed plugins with their objects, state and settings."""
     table = Table("plugin", "version", "state", "offers", "settings")
     for plugin in _catalog().plugins:
-        offers = [f"{item.kind} {item.name}" for item in plugin.objects] + [f"hook {hook}" for hook in plugin.hooks]
+        offers = [f"{item.kind} {item.name}" for item in plugin.objects] + [
+            f"hook {hook}" for hook in plugin.hooks
+        ]
         table.add_row(
             plugin.name,
             plugin.version,

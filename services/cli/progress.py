@@ -27,7 +27,9 @@ class StartView:
     def __init__(self) -> None:
         self._lines: dict[str, Event] = {}
         self._lock = threading.Lock()
-        self._live = Live(console=console, refresh_per_second=8, transient=True) if console.is_terminal else None
+        self._live = (
+            Live(console=console, refresh_per_second=8, transient=True) if console.is_terminal else None
+        )
 
     def __enter__(self) -> StartView:
         if self._live is not None:

@@ -19,14 +19,20 @@ def command(service: str, role: str) -> list[str]:
     Raises InvalidArgument for an unknown service or role.
     """
     if service not in SERVICES:
-        raise InvalidArgument(f"no service {service!r}; there are {', '.join(SERVICES)}", reason="UNKNOWN_SERVICE")
+        raise InvalidArgument(
+            f"no service {service!r}; there are {', '.join(SERVICES)}", reason="UNKNOWN_SERVICE"
+        )
     match role:
         case "api":
             return [sys.executable, "-m", "services.kit.process", service]
         case "worker":
             return [sys.executable, "-m", "services.kit.bus.launcher", service]
     # A module of the service with a `main`, such as services.campaign.sender, is a role too.
-    if role.isidentifier() and role in EXTRA_ROLES.get(service, ()) and find_spec(f"services.{service}.{role}"):
+    if (
+        role.isidentifier()
+        and role in EXTRA_ROLES.get(service, ())
+        and find_spec(f"services.{service}.{role}")
+    ):
         return [sys.executable, "-m", f"services.{service}.{role}"]
     known = ", ".join(["api", "worker", *EXTRA_ROLES.get(service, ())])
     raise InvalidArgument(f"{service} has no role {role!r}; it has {known}", reason="UNKNOWN_ROLE")

@@ -42,7 +42,9 @@ def create(
     segment: Annotated[str, typer.Argument(help="id, such as loyal")],
     rule: Annotated[str, typer.Argument(help="""CEL, such as 'contact.region_code == "VN"'""")],
     display_name: Annotated[str, typer.Option("--name", help="what people see")] = "",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="check the rule and count, store nothing")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="check the rule and count, store nothing")
+    ] = False,
 ) -> None:
     """Create a segment and wait until its members are known."""
     with connect() as rapport:
@@ -55,7 +57,9 @@ def create(
             console.print(f"the rule is sound; it has {answer.segment.member_count} members now")
             return
         follow(rapport.segmentation, answer.rebuild, f"building {segment}")
-        console.print(f"{segment}: {rapport.segmentation.get_segment(name=_name(segment)).segment.member_count} members")
+        console.print(
+            f"{segment}: {rapport.segmentation.get_segment(name=_name(segment)).segment.member_count} members"
+        )
 
 
 @app.command("members")
@@ -65,7 +69,9 @@ def members(
 ) -> None:
     """Print the names of a segment's members, one a line."""
     with connect() as rapport:
-        pages = rapport.segmentation.list_members.iterate(segment=_name(segment), page_size=min(limit, 10_000))
+        pages = rapport.segmentation.list_members.iterate(
+            segment=_name(segment), page_size=min(limit, 10_000)
+        )
         for _, contact in zip(range(limit), pages, strict=False):
             typer.echo(contact)
 
@@ -73,7 +79,9 @@ def members(
 @app.command("evaluate")
 def evaluate(
     rule: Annotated[str, typer.Argument(help="a rule in CEL, or the name of a segment (segments/…)")],
-    as_of: Annotated[str, typer.Option("--as-of", help="ISO time, such as 2026-03-01T00:00:00Z; default now")] = "",
+    as_of: Annotated[
+        str, typer.Option("--as-of", help="ISO time, such as 2026-03-01T00:00:00Z; default now")
+    ] = "",
     sample: Annotated[int, typer.Option(min=0, max=1000, help="print so many of the contacts")] = 0,
 ) -> None:
     """Count for how many contacts a rule holds, storing nothing."""
@@ -90,7 +98,9 @@ def evaluate(
         request.as_of_time.FromDatetime(instant if instant.tzinfo else instant.replace(tzinfo=UTC))
     with connect() as rapport:
         answer = rapport.segmentation.evaluate_rule(request)
-    console.print(f"{answer.member_count} of {answer.contact_count} contacts as of {answer.as_of_time.ToJsonString()}")
+    console.print(
+        f"{answer.member_count} of {answer.contact_count} contacts as of {answer.as_of_time.ToJsonString()}"
+    )
     for contact in answer.sample_contacts:
         typer.echo(contact)
 
@@ -103,7 +113,9 @@ def rebuild(segments: Annotated[list[str] | None, typer.Argument(help="ids; defa
         result = follow(rapport.segmentation, started.operation, "rebuilding")
     table = Table("segment", "version", "entered", "left", "members")
     for row in result.segments:
-        table.add_row(row.segment, str(row.version), str(row.entered_count), str(row.left_count), str(row.member_count))
+        table.add_row(
+            row.segment, str(row.version), str(row.entered_count), str(row.left_count), str(row.member_count)
+        )
     console.print(table)
 
 

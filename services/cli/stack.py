@@ -40,9 +40,9 @@ class Access:
 class Stack:
     """Start all services with what they need in a data folder, and stop them.
 
-        with Stack(settings) as stack:
-            stack.start()
-            stack.client().contacts.count_contacts()
+    with Stack(settings) as stack:
+        stack.start()
+        stack.client().contacts.count_contacts()
     """
 
     def __init__(
@@ -90,7 +90,8 @@ class Stack:
         self.access = Access(address, self.settings.base_port, tokens["owner"])
         write_private(
             self.folder / "client.json",
-            json.dumps({"address": address, "base_port": self.settings.base_port, "token": tokens["owner"]}) + "\n",
+            json.dumps({"address": address, "base_port": self.settings.base_port, "token": tokens["owner"]})
+            + "\n",
         )
         return self.access
 
@@ -107,7 +108,9 @@ class Stack:
         """Return a client with the owner's token."""
         if self.access is None:
             raise FailedPrecondition("the stack is not started", reason="NOT_STARTED")
-        return connect(self.access.address, self.access.token, base_port=self.access.base_port, timeout=timeout)
+        return connect(
+            self.access.address, self.access.token, base_port=self.access.base_port, timeout=timeout
+        )
 
     def prepare_databases(self) -> dict[str, str]:
         """Start the embedded server unless one is given, and return the URL of each service's database."""
@@ -188,7 +191,9 @@ class Stack:
                 )
             )
             specs.extend(
-                ProcessSpec(f"{service}-{role}", command(service, role), env={**shared, **own}, stop_grace=grace)
+                ProcessSpec(
+                    f"{service}-{role}", command(service, role), env={**shared, **own}, stop_grace=grace
+                )
                 for role in EXTRA_ROLES.get(service, ())
             )
         return specs
@@ -198,7 +203,7 @@ class Stack:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as error:
             raise FailedPrecondition(
-                f"cannot make the data folder {self.folder}: {error.strerror}; choose another one with RAPPORT_DATA_DIR",
+                f"cannot make the data folder {self.folder}: {error.strerror}; set RAPPORT_DATA_DIR to another one",
                 reason="DATA_DIR_UNWRITABLE",
             ) from error
 

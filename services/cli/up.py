@@ -12,7 +12,7 @@ from services.kit.config import SERVICES, Settings, load_settings
 
 
 def up() -> None:
-    """Start the database and all services on this machine and keep them up until Ctrl-C; data stays in RAPPORT_DATA_DIR."""
+    """Start the database and all services and keep them up until Ctrl-C; data stays in RAPPORT_DATA_DIR."""
     settings = load_settings()
     view = StartView()
     stack = Stack(settings, on_event=view.tell)
@@ -36,9 +36,13 @@ def _welcome(settings: Settings, access: Access) -> None:
             f"{settings.host}:{settings.metrics_port(service, 'api')}, {settings.metrics_port(service, 'worker')}",
         )
     console.print(Panel(table, title="Rapport is up", expand=False))
-    console.print(f"gRPC address   {access.address}  (base port {access.base_port})", markup=False, highlight=False)
+    console.print(
+        f"gRPC address   {access.address}  (base port {access.base_port})", markup=False, highlight=False
+    )
     console.print(f"token          {access.token}", markup=False, highlight=False, soft_wrap=True)
-    console.print(f"inbound mail   {settings.inbound_mail_host}:{settings.inbound_mail_port} (SMTP)", highlight=False)
+    console.print(
+        f"inbound mail   {settings.inbound_mail_host}:{settings.inbound_mail_port} (SMTP)", highlight=False
+    )
     console.print(f"logs           {settings.data_dir.absolute() / 'logs'}", highlight=False, soft_wrap=True)
     console.print("\nNext, in another terminal in this folder:")
     for line in (

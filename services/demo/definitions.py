@@ -73,20 +73,23 @@ TEMPLATES: dict[str, list[campaign.TemplateContent]] = {
         campaign.TemplateContent(
             language_code="",
             subject="Thank you for your order",
-            text="Dear {{ contact.display_name | default('customer', true) }},\n\nthank you. How was it? Just answer this mail."
-            "\nYour code {{ coupon }} takes 5 % off the next order.\n",
+            text="Dear {{ contact.display_name | default('customer', true) }},\n\n"
+            "thank you. How was it? Just answer "
+            "this mail.\nYour code {{ coupon }} takes 5 % off the next order.\n",
             html="",
         ),
         campaign.TemplateContent(
             language_code="vi",
             subject="Cảm ơn bạn đã đặt hàng",
-            text="Chào {{ contact.display_name }},\n\ncảm ơn bạn. Bạn có hài lòng không? Hãy trả lời thư này.\nMã {{ coupon }} giảm 5 %.\n",
+            text="Chào {{ contact.display_name }},\n\ncảm ơn bạn. Bạn có hài lòng không? Hãy trả lời thư này.\n"
+            "Mã {{ coupon }} giảm 5 %.\n",
             html="",
         ),
         campaign.TemplateContent(
             language_code="zh",
             subject="感谢您的订购",
-            text="{{ contact.display_name }},您好:\n\n谢谢!您满意吗?请直接回复本邮件。\n优惠码 {{ coupon }} 减免 5%。\n",
+            text="{{ contact.display_name }},您好:\n\n谢谢!您满意吗?请直接回复本邮件。\n"
+            "优惠码 {{ coupon }} 减免 5%。\n",
             html="",
         ),
     ],

@@ -115,7 +115,9 @@ class Job:
                 )
                 self.rapport.segmentation.wait_operation(made.rebuild, timeout=PATIENCE_SECONDS)
             for key, contents in definitions.TEMPLATES.items():
-                self.rapport.campaign.create_template(template_id=key, template=campaign.Template(contents=contents))
+                self.rapport.campaign.create_template(
+                    template_id=key, template=campaign.Template(contents=contents)
+                )
             for pool, prefix in ((definitions.CAMPAIGN_POOL, "BACK"), (definitions.THANKS_POOL, "THX")):
                 self.rapport.campaign.create_coupon_pool(
                     coupon_pool_id=pool, coupon_pool=campaign.CouponPool(prefix=prefix, personal=True)
@@ -124,7 +126,9 @@ class Job:
 
     def _define_care(self) -> None:
         for agent in definitions.AGENTS:
-            self.rapport.care.create_agent(agent_id=agent, agent=care.Agent(display_name=agent, available=True))
+            self.rapport.care.create_agent(
+                agent_id=agent, agent=care.Agent(display_name=agent, available=True)
+            )
         hours = [
             care.WeeklyInterval(
                 week_day=day,
@@ -281,7 +285,9 @@ class Job:
             self._until("all purchases are thanked for", thanked)
 
     def _journey(self) -> campaign.Journey:
-        journey: campaign.Journey = self.rapport.campaign.get_journey(name=f"journeys/{definitions.JOURNEY}").journey
+        journey: campaign.Journey = self.rapport.campaign.get_journey(
+            name=f"journeys/{definitions.JOURNEY}"
+        ).journey
         return journey
 
     def _replies(self) -> None:
@@ -299,14 +305,18 @@ class Job:
                 self.rapport.care.add_case_message(
                     case=case.name,
                     message=care.CaseMessage(
-                        kind=care.CaseMessage.KIND_REPLY, text="We are sorry. A new one is on its way.", author=case.assignee
+                        kind=care.CaseMessage.KIND_REPLY,
+                        text="We are sorry. A new one is on its way.",
+                        author=case.assignee,
                     ),
                 )
                 self.rapport.care.resolve_case(name=case.name)
                 advance(1)
             # Each answered case has an answer and a question how it was, both by mail.
             if not self.mailbox.wait_for(len(before) + 2 * answered, PATIENCE_SECONDS):
-                raise DemoFailed(f"only {len(self.mailbox.mails()) - len(before)} of {2 * answered} answers arrived")
+                raise DemoFailed(
+                    f"only {len(self.mailbox.mails()) - len(before)} of {2 * answered} answers arrived"
+                )
         with self._step("promises are checked"):
             self._set_clock(self.data.now + timedelta(days=8))
             left = len(cases) - answered

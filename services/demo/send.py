@@ -44,7 +44,9 @@ def people(rapport: Rapport, persons: Iterable[Person], source: str, advance: Ad
         answer = rapport.contacts.batch_upsert_contacts(
             contacts=[_contact(person, source) for person in batch], consents=consents
         )
-        names.update((person.number, result.name) for person, result in zip(batch, answer.results, strict=True))
+        names.update(
+            (person.number, result.name) for person, result in zip(batch, answer.results, strict=True)
+        )
         advance(len(batch))
     return names
 
@@ -76,7 +78,11 @@ def _contact(person: Person, source: str) -> contacts.Contact:
     )
     if person.birth_date is not None:
         born = person.birth_date
-        contact.birth_date.year, contact.birth_date.month, contact.birth_date.day = born.year, born.month, born.day
+        contact.birth_date.year, contact.birth_date.month, contact.birth_date.day = (
+            born.year,
+            born.month,
+            born.day,
+        )
     return contact
 
 
@@ -84,12 +90,16 @@ def products(rapport: Rapport, items: Iterable[Item], advance: Advance) -> None:
     """Upsert products."""
     for batch in batches(items, 2000):
         rapport.sales.batch_upsert_products(
-            products=[sales.Product(code=item.code, title=item.title, category=item.category) for item in batch]
+            products=[
+                sales.Product(code=item.code, title=item.title, category=item.category) for item in batch
+            ]
         )
         advance(len(batch))
 
 
-def order(sale: Sale, contact: str, currency: str, source: str, *, historical: bool, coupon: str = "") -> sales.Order:
+def order(
+    sale: Sale, contact: str, currency: str, source: str, *, historical: bool, coupon: str = ""
+) -> sales.Order:
     """Return an order as a message."""
     message = sales.Order(
         contact=contact,
@@ -106,7 +116,9 @@ def order(sale: Sale, contact: str, currency: str, source: str, *, historical: b
 def _lines(sale: Sale, currency: str) -> list[sales.Line]:
     return [
         sales.Line(
-            product_code=line.code, quantity=_plain(line.quantity), unit_price=to_money(line.unit_price, currency)
+            product_code=line.code,
+            quantity=_plain(line.quantity),
+            unit_price=to_money(line.unit_price, currency),
         )
         for line in sale.lines
     ]
@@ -117,16 +129,25 @@ def _plain(number: Decimal) -> str:
 
 
 def past_sales(
-    rapport: Rapport, records: Iterable[Sale], names: dict[str, str], currency: str, source: str, advance: Advance
+    rapport: Rapport,
+    records: Iterable[Sale],
+    names: dict[str, str],
+    currency: str,
+    source: str,
+    advance: Advance,
 ) -> None:
     """Ingest orders and returns of the past, in order."""
     for batch in batches(records, 400):
         orders = [sale for sale in batch if sale.kind == "order"]
         if orders:
             rapport.sales.batch_ingest_orders(
-                orders=[order(sale, names[sale.customer], currency, source, historical=True) for sale in orders]
+                orders=[
+                    order(sale, names[sale.customer], currency, source, historical=True) for sale in orders
+                ]
             )
-        returns = [_return(sale, names[sale.customer], currency, source) for sale in batch if sale.kind == "return"]
+        returns = [
+            _return(sale, names[sale.customer], currency, source) for sale in batch if sale.kind == "return"
+        ]
         if returns:
             rapport.sales.batch_ingest_returns(returns=returns)
         advance(len(batch))
@@ -140,7 +161,9 @@ def _return(sale: Sale, contact: str, currency: str, source: str) -> sales.Retur
     return message
 
 
-def loose_lines(rapport: Rapport, lines: Iterable[LooseLine], currency: str, source: str, advance: Advance) -> None:
+def loose_lines(
+    rapport: Rapport, lines: Iterable[LooseLine], currency: str, source: str, advance: Advance
+) -> None:
     """Keep lines that name no customer."""
     for batch in batches(lines, 5000):
         rapport.sales.record_unattributed_lines(lines=[_loose(line, currency, source) for line in batch])
@@ -160,7 +183,9 @@ def _loose(line: LooseLine, currency: str, source: str) -> sales.UnattributedLin
     return message
 
 
-def visits(rapport: Rapport, records: Iterable[Visit], names: dict[str, str], source: str, advance: Advance) -> None:
+def visits(
+    rapport: Rapport, records: Iterable[Visit], names: dict[str, str], source: str, advance: Advance
+) -> None:
     """Record visits of pages."""
     for batch in batches(records, 2000):
         rapport.contacts.record_activities(activities=[_visit(visit, names, source) for visit in batch])

@@ -82,7 +82,8 @@ class Plan:
     """Hold the rules in force, compiled, in the order in which segments name each other.
 
     rules and compiled: by number. broken: rules that do not compile any more, with the reason; gone: those of missing
-    plugins. Both keep their members and are left out of everything else.
+    plugins. Both keep their members and are left out of everything else. unknown: rules of missing plugins that are
+    evaluated all the same, with unknown answers.
     """
 
     revisions: segments.Revisions
@@ -92,6 +93,7 @@ class Plan:
     levels: Sequence[Sequence[int]] = ()
     broken: Mapping[int, str] = field(default_factory=dict)
     gone: Mapping[int, str] = field(default_factory=dict)
+    unknown: frozenset[int] = frozenset()
     _steps: dict[tuple[bool, tuple[int, ...]], Step] = field(default_factory=dict)
 
     @cached_property
@@ -162,9 +164,12 @@ def make_plan(
     compiled: dict[int, CompiledRule] = {}
     broken: dict[int, str] = {}
     gone: dict[int, str] = {}
+    unknown: set[int] = set()
     for rule in rules:
-        lost = [name for name in rule.functions if name not in catalog.rules]
+        lost = lost_functions(rule, catalog)
         kept = [name for name in lost if functions[name].when_gone == "keep"]
+        if lost and not kept:
+            unknown.add(rule.number)
         if kept:
             gone[rule.number] = f"{kept[0]}: {catalog.why_gone(kept[0])}; its members stay as they are"
             continue
@@ -184,7 +189,13 @@ def make_plan(
         tuple(tuple(sorted(numbers[id_] for id_ in level)) for level in sorted_ids),
         broken,
         gone,
+        frozenset(unknown),
     )
+
+
+def lost_functions(rule: ActiveRule, catalog: Catalog) -> list[str]:
+    """Return the plugin rules that a rule calls and that no loaded plugin offers."""
+    return [name for name in rule.functions if name not in catalog.rules]
 
 
 class Rulebook:

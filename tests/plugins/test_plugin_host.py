@@ -14,12 +14,10 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import psutil
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from rapport_sdk import Event, Profile
 
 from services.kit.errors import InvalidArgument
@@ -29,7 +27,6 @@ from services.kit.plugins import (
     PluginTimeout,
     PluginUnavailable,
     RequiredPluginError,
-    wire,
 )
 from services.kit.plugins.breaker import Breakers
 from tests.plugins.plugin_sources import rule, write_plugin
@@ -383,46 +380,3 @@ tpool.execute(host.close)
         check=False,
     )
     assert done.stdout == "[7, 7, 7]\n", done.stderr
-
-
-json_values = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-(2**70), 2**70)
-    | st.floats(allow_nan=False)
-    | st.text()
-    | st.datetimes(timezones=st.just(UTC))
-    | st.dates()
-    | st.timedeltas()
-    | st.decimals(allow_nan=False)
-    | st.uuids(),
-    lambda inner: (
-        st.lists(inner, max_size=4) | st.dictionaries(st.text() | st.just("$time"), inner, max_size=4)
-    ),
-    max_leaves=12,
-)
-
-
-@given(json_values)
-def test_what_travels_arrives_unchanged(value: Any) -> None:
-    assert wire.loads(wire.dumps(value)) == value
-
-
-@pytest.mark.parametrize(
-    "body", [b"", b"{", b"\xff", b'{"$uuid": 5}', b'{"$decimal": []}', b"[" * 100_000, b'{"$time": 1e400}']
-)
-def test_junk_frames_are_an_error_of_ours(body: bytes) -> None:
-    with pytest.raises(wire.WireError):
-        wire.loads(body)
-
-
-def test_what_cannot_travel_is_refused() -> None:
-    for value in (object(), {1: 2}, NOW.replace(tzinfo=None), b"x"):
-        with pytest.raises(wire.WireError):
-            wire.dumps(value)
-
-
-def test_profiles_travel() -> None:
-    event = Event("a.b", NOW, UUID(int=1), None, Decimal("1.50"), {"$x": 1})
-    profile = Profile(UUID(int=2), tags=("a",), consents={"email_marketing": "granted"}, history=(event,))
-    assert wire.decode_profile(wire.loads(wire.dumps(wire.encode_profile(profile)))) == profile

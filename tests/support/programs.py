@@ -13,7 +13,8 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 def start_program(text: str, *arguments: str) -> subprocess.Popen[str]:
     """Start a program that can import the repository; its output is read line by line from `stdout`."""
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "PYTHONUNBUFFERED": "1"}
+    path = os.pathsep.join([str(REPOSITORY), *filter(None, sys.path)])
+    environment = {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
     return subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(text), *arguments],
         stdin=subprocess.PIPE,

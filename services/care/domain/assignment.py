@@ -45,7 +45,9 @@ def round_robin(candidates: Sequence[Candidate], last: str | None) -> Choice:
     for candidate in (*candidates[start:], *candidates[:start]):
         obstacle = candidate.obstacle()
         if not obstacle:
-            after = f"round robin: next after agents/{last}" if last in ids else "round robin: first of the queue"
+            after = (
+                f"round robin: next after agents/{last}" if last in ids else "round robin: first of the queue"
+            )
             return Choice(candidate.id, "; ".join([after, *skipped]))
         skipped.append(f"agents/{candidate.id} skipped: {obstacle}")
     return Choice(None, "; ".join(["nobody can take it", *skipped]))

@@ -70,7 +70,9 @@ def _check_hours(hours: Hours, where: str) -> None:
         if not 0 <= start < end <= MINUTES_OF_DAY:
             raise CalendarError(f"{where}: {_clock(start)}-{_clock(end)} is no interval within 00:00-24:00")
         if start < last:
-            raise CalendarError(f"{where}: {_clock(start)}-{_clock(end)} overlaps or precedes the interval before it")
+            raise CalendarError(
+                f"{where}: {_clock(start)}-{_clock(end)} overlaps or precedes the interval before it"
+            )
         last = end
 
 
@@ -109,7 +111,9 @@ def add_business_minutes(calendar: Calendar, start: datetime, minutes: int) -> d
         if closing - opening >= left:
             return opening + left
         left -= closing - opening
-    raise CalendarError(f"the calendar is not open for {minutes} minutes within 20 years after {start.isoformat()}")
+    raise CalendarError(
+        f"the calendar is not open for {minutes} minutes within 20 years after {start.isoformat()}"
+    )
 
 
 def business_time_between(calendar: Calendar, start: datetime, end: datetime) -> timedelta:

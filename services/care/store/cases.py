@@ -222,4 +222,3 @@ def _message(row: Row[Any]) -> CaseMessage:
         external_id=row.external_id,
         create_time=row.create_time,
     )
-

@@ -97,7 +97,9 @@ def set_available(connection: Connection, key: str, available: bool) -> bool:
 _OPEN = sa.func.count(case.c.id).filter(case.c.state.in_(ACTIVE))
 
 
-def agents(connection: Connection, *, after: str = "", count: int | None = None, only: str | None = None) -> list[Row[Any]]:
+def agents(
+    connection: Connection, *, after: str = "", count: int | None = None, only: str | None = None
+) -> list[Row[Any]]:
     """Return agents by id with the number of their open cases."""
     query = (
         sa.select(agent, _OPEN.label("open_cases"))
@@ -146,7 +148,9 @@ def agents_of(connection: Connection, keys: Sequence[str]) -> list[Row[Any]]:
         .where(case.c.assignee == agent.c.id, case.c.state.in_(ACTIVE))
         .scalar_subquery()
     )
-    return list(connection.execute(sa.select(agent, open_cases.label("open_cases")).where(agent.c.id.in_(keys))))
+    return list(
+        connection.execute(sa.select(agent, open_cases.label("open_cases")).where(agent.c.id.in_(keys)))
+    )
 
 
 def set_last_agent(connection: Connection, queue_id: str, key: str) -> None:

@@ -27,7 +27,9 @@ def send_replies(runtime: Runtime, events: Iterable[Event]) -> None:
     for event in events:
         payload = unpack(event)
         if isinstance(payload, events_pb2.ReplyRequested):
-            _send_reply(runtime, parse_name(payload.message, "caseMessages"), parse_name(payload.case, "cases"))
+            _send_reply(
+                runtime, parse_name(payload.message, "caseMessages"), parse_name(payload.case, "cases")
+            )
 
 
 def _send_reply(runtime: Runtime, message_id: UUID, case_id: UUID) -> None:
@@ -36,7 +38,14 @@ def _send_reply(runtime: Runtime, message_id: UUID, case_id: UUID) -> None:
         if message is None or item is None:
             return
         answered = cases.last_inbound_id(connection, case_id)
-    _send(runtime, item, f"care-reply-{message_id}", f"Re: {item.subject} [#{item.number}]", message.text, answered)
+    _send(
+        runtime,
+        item,
+        f"care-reply-{message_id}",
+        f"Re: {item.subject} [#{item.number}]",
+        message.text,
+        answered,
+    )
 
 
 def ask_how_it_was(runtime: Runtime, events: Iterable[Event]) -> None:

@@ -15,10 +15,7 @@ from services.kit.errors import AlreadyExists, InvalidArgument, NotFound
 from services.kit.runtime import Runtime
 
 
-
-def create_agent(
-    runtime: Runtime, key: str, display_name: str, available: bool, capacity: int
-) -> Row[Any]:
+def create_agent(runtime: Runtime, key: str, display_name: str, available: bool, capacity: int) -> Row[Any]:
     """Create an agent; raises AlreadyExists."""
     with runtime.db.transaction() as connection:
         if not setup.insert_agent(connection, key, display_name, available, capacity, runtime.clock.now()):

@@ -23,10 +23,15 @@ def mark_broken_promises(runtime: Runtime) -> int:
             for item in late:
                 broken = [
                     name
-                    for name, promise in (("first_response", item.first_response), ("resolution", item.resolution))
+                    for name, promise in (
+                        ("first_response", item.first_response),
+                        ("resolution", item.resolution),
+                    )
                     if promise.done is None and promise.broken(now) and name not in item.broken
                 ]
-                changed = cases.update(connection, item.id, now, **{f"{name}_breached": True for name in broken})
+                changed = cases.update(
+                    connection, item.id, now, **{f"{name}_breached": True for name in broken}
+                )
                 events += [case_event("case.breached", changed, now, promise=name) for name in broken]
             outbox.append(connection, kit.outbox, events, record_time=now)
             marked += len(events)

@@ -22,74 +22,21 @@ _TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0"
 # What a rule reads after "contact." without any definition: the columns of a contact, what other services
 # derive
 # for it, and the groups. Also the names by which a caller might expect an identity.
-CORE_ATTRIBUTES = frozenset(
-    [
-        "name",
-        "kind",
-        "display_name",
-        "given_name",
-        "family_name",
-        "has_email",
-        "has_phone",
-        "email",
-        "phone",
-        "language_code",
-        "time_zone",
-        "region_code",
-        "administrative_area",
-        "admin_area",
-        "locality",
-        "sublocality",
-        "ward",
-        "postal_code",
-        "address",
-        "location",
-        "birth_date",
-        "age",
-        "gender",
-        "lifecycle_stage",
-        "industry",
-        "occupation",
-        "tags",
-        "consents",
-        "identities",
-        "attributes",
-        "traits",
-        "create_time",
-        "update_time",
-        "revision",
-        "first_order_time",
-        "last_order_time",
-        "order_count",
-        "total_spent",
-    ]
-)
+# fmt: off
+CORE_ATTRIBUTES = frozenset((
+    "name", "kind", "display_name", "given_name", "family_name", "has_email", "has_phone", "email",
+    "phone", "language_code", "time_zone", "region_code", "administrative_area", "admin_area", "locality",
+    "sublocality", "ward", "postal_code", "address", "location", "birth_date", "age", "gender",
+    "lifecycle_stage", "industry", "occupation", "tags", "consents", "identities", "attributes", "traits",
+    "create_time", "update_time", "revision", "first_order_time", "last_order_time", "order_count",
+    "total_spent",
+))
 # Words that CEL keeps to itself, which can stand neither after a point nor as a name.
-_CEL_WORDS = frozenset(
-    [
-        "true",
-        "false",
-        "null",
-        "in",
-        "as",
-        "break",
-        "const",
-        "continue",
-        "else",
-        "for",
-        "function",
-        "if",
-        "import",
-        "let",
-        "loop",
-        "package",
-        "namespace",
-        "return",
-        "var",
-        "void",
-        "while",
-    ]
-)
+_CEL_WORDS = frozenset((
+    "true", "false", "null", "in", "as", "break", "const", "continue", "else", "for", "function", "if",
+    "import", "let", "loop", "package", "namespace", "return", "var", "void", "while",
+))
+# fmt: on
 # Event types of the other services, which rules read in the same place.
 _BUILT_IN_EVENTS = frozenset(("order_placed", "order_returned", "payment_received"))
 
@@ -216,7 +163,10 @@ def check_activity_type(definition: ActivityType) -> None:
 
 
 def fit(value: Value, attribute: Attribute) -> Value:
-    """Return a value as it is stored for an attribute; raises Refused when it is of another type or not allowed."""
+    """Return a value as it is stored for an attribute.
+
+    Raises Refused when it is of another type or not allowed.
+    """
     value = fit_type(value, attribute.type)
     if attribute.allowed_values:
         for text in value if isinstance(value, tuple) else (value,):
@@ -232,7 +182,10 @@ def fit(value: Value, attribute: Attribute) -> Value:
 
 
 def fit_type(value: Value, kind: ValueType) -> Value:
-    """Return a value of a type as it is stored: texts in NFC, whole numbers as doubles where these are wanted."""
+    """Return a value of a type as it is stored: texts in NFC, whole numbers as doubles for that type.
+
+    Raises Refused when it is of another type.
+    """
     if kind == ValueType.DOUBLE and type(value) is int:
         value = float(value)
     if type(value) is not _PYTHON_TYPES[kind]:
@@ -255,7 +208,8 @@ def _text(value: str, longest: int) -> str:
 def parse_value(text: str, kind: ValueType) -> Value:
     """Return the value that a text of a file means; raises Refused.
 
-    Truth values: true, yes, 1, false, no, 0. Moments: ISO 8601, in UTC when they name no zone. Lists: parted by ";".
+    Truth values: true, yes, 1, false, no, 0. Moments: ISO 8601, in UTC when they name no zone. Lists: parted
+    by ";".
     """
     match kind:
         case ValueType.STRING:

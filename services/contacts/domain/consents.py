@@ -87,6 +87,6 @@ def decide(wish: Wish, in_force: Decision | None, now: datetime) -> Decision | N
 
 
 def takes_force(decision: Decision, in_force: Mapping[str, Decision]) -> bool:
-    """Tell whether a decision outweighs the one in force; of two of one moment the one recorded later does."""
+    """Tell whether a decision outweighs the one in force; of two of one moment the later recorded does."""
     present = in_force.get(decision.key)
     return present is None or decision.decide_time >= present.decide_time

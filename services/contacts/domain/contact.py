@@ -102,10 +102,7 @@ class Contact:
 
     def has(self, kind: int) -> bool:
         """Tell whether the contact has an identity of a type."""
-        for identity in self.identities:
-            if identity[0] == kind:
-                return True
-        return False
+        return kind in [identity[0] for identity in self.identities]
 
 
 @dataclass(slots=True)
@@ -125,7 +122,7 @@ class Draft:
 
 
 def make(draft: Draft, key: UUID, now: datetime) -> Contact:
-    """Return the contact that a draft describes, without its consents; raises Refused when it holds too much."""
+    """Return the contact that a draft describes, without its consents; raises Refused for too much in it."""
     made = draft.create_time or now
     contact = Contact(key, made, now, **draft.fields)
     if not contact.display_name:
@@ -163,7 +160,9 @@ def merge(contact: Contact, draft: Draft) -> Contact:
 
 
 def changed(contact: Contact, changes: Mapping[str, Any]) -> Contact:
-    """Return the contact with other values, or the same object when there are none; raises Refused for too much.
+    """Return the contact with other values, or the same object when there are none.
+
+    Raises Refused when it would hold too much.
 
     A display name that was made from the parts of the name follows them.
     """

@@ -18,7 +18,7 @@ DecisionKey = tuple[UUID, str, str, datetime, bool]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Tell what one upsert did: to which contact, whether it made or changed it, and its revision afterwards."""
+    """Tell what one upsert did: to which contact, whether it made or changed it, its revision afterwards."""
 
     contact_id: UUID
     created: bool
@@ -41,7 +41,7 @@ class Upserts:
         new_id: Callable[[], UUID],
         recorded: Collection[DecisionKey] = (),
     ) -> None:
-        """owners: of all identities in the batch that have one; contacts: these owners; recorded: known decisions."""
+        """owners: of the identities in the batch that have one; contacts: these; recorded: known decisions."""
         self._owners = dict(owners)
         self._stored = contacts
         self.now = now

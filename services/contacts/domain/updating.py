@@ -28,7 +28,7 @@ class Update:
 
 
 def updated(contact: Contact, update: Update) -> Contact:
-    """Return the contact with the new values, or the same object when nothing changes; raises Refused for too much."""
+    """Return the contact with the new values, or the same object; raises Refused when it would hold too much."""
     changes: dict[str, Any] = {
         name: value for name, value in update.fields.items() if getattr(contact, name) != value
     }
@@ -47,7 +47,7 @@ def updated(contact: Contact, update: Update) -> Contact:
 
 
 def retagged(contact: Contact, add: Collection[str], remove: Collection[str]) -> Contact:
-    """Return the contact with tags added and removed, or the same object; raises Refused for a tag in both."""
+    """Return the contact with tags added and removed, or the same object; raises Refused for one in both."""
     both = set(add).intersection(remove)
     if both:
         raise Refused(f"{min(both)!r} is to be added and removed; name it once", field="remove_tags")

@@ -60,13 +60,22 @@ _LOCK_MANY = _GET_MANY.order_by(contact.c.id).with_for_update(key_share=True)
 # The values travel as one text, parted by a character that no normal form holds: an array of ten thousand texts
 # would take the driver longer than the server.
 _PARTED = "\x1f"
-_VALUES = sa.func.string_to_array(sa.bindparam("values", type_=sa.Text), sa.literal_column("chr(31)"))
+_WANTED = (
+    sa.func.unnest(
+        sa.func.string_to_array(sa.bindparam("values", type_=sa.Text), sa.literal_column("chr(31)"))
+    )
+    .table_valued("value")
+    .render_derived("wanted")
+)
 _OF_KIND = sa.and_(
     identity.c.type == sa.bindparam("type", type_=sa.SmallInteger),
     identity.c.source == sa.bindparam("source", type_=sa.Text),
-    identity.c.value == sa.any_(_VALUES),
+    identity.c.value == _WANTED.c.value,
 )
-_OWNERS = sa.select(identity.c.value, identity.c.contact_id).where(_OF_KIND)
+# LATERAL and LIMIT hold the planner to one look into the index for each value. Left free, it reads the whole table
+# whenever its statistics lag behind an import.
+_OWNER = sa.select(identity.c.contact_id).where(_OF_KIND).limit(1).correlate(_WANTED).lateral("owner")
+_OWNERS = sa.select(_WANTED.c.value, _OWNER.c.contact_id).select_from(_WANTED.join(_OWNER, sa.true()))
 _RELEASE = sa.delete(identity).where(_OF_KIND, identity.c.contact_id == sa.bindparam("owner"))
 _SET = ", ".join(f"{name} = n.{name}" for name in COLUMNS if name not in ("id", "create_time"))
 # The rows travel as one JSON text, whose fields PostgreSQL types by the table: one statement for any number
@@ -91,7 +100,7 @@ def get_many(connection: Connection, keys: Collection[UUID], types: TypesLoader)
 
 
 def lock_many(connection: Connection, keys: Collection[UUID], types: TypesLoader) -> dict[UUID, Contact]:
-    """Return those of the contacts that exist, by id, and keep others from changing them until the transaction ends."""
+    """Return those of the contacts that exist, by id, and keep others from changing them until the end."""
     if not keys:
         return {}
     rows = connection.execute(_LOCK_MANY, {"ids": list(keys)}).all()
@@ -162,7 +171,10 @@ def page(
     after: tuple[datetime, UUID] | None,
     limit: int,
 ) -> list[Contact]:
-    """Return contacts in the order of their making. query: a part of the display name; tag: exact; empty for all."""
+    """Return contacts in the order of their making.
+
+    query: a part of the display name; tag: exact; empty for all.
+    """
     statement = _SELECT.order_by(contact.c.create_time, contact.c.id).limit(limit)
     if query:
         statement = statement.where(contact.c.folded_name.contains(fold(query), autoescape=True))

@@ -25,7 +25,7 @@ class Raced(Exception):
 
 
 def write(db: Database, work: Callable[[Connection], T]) -> T:
-    """Do work in a transaction and return its result, from the start again while other transactions get in between.
+    """Do work in a transaction and return its result, again from the start while others get in between.
 
     `work` reads whatever it decides by on the connection that it is given, and has no other effects. Raises
     Unavailable (CONTENTION) when others are faster again and again.

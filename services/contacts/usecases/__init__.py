@@ -1,1 +1,1 @@
-"""What callers can do with contacts: each function loads, decides, saves and tells of it in one transaction."""
+"""What callers can do with contacts: each function loads, decides, saves and tells in one transaction."""

@@ -35,7 +35,7 @@ def record_on(
     wishes: Sequence[tuple[UUID, Wish]],
     missing: Callable[[UUID], None],
 ) -> None:
-    """Record decisions in the caller's transaction, in order; `missing` is told of contacts that do not exist."""
+    """Record decisions in the caller's transaction; `missing` is told of contacts that do not exist."""
     now = runtime.clock.now()
     by_contact: dict[UUID, list[Wish]] = {}
     for key, wish in wishes:

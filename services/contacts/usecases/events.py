@@ -1,4 +1,4 @@
-"""What contacts tells the other services. No event holds an identity value: no name, address, number or street."""
+"""What contacts tells the other services. No event holds an identity value: no name, number or street."""
 
 from __future__ import annotations
 

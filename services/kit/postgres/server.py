@@ -149,12 +149,20 @@ class EmbeddedPostgres:
         self._abandon()
 
     def destroy(self) -> None:
-        """Stop the server if need be, and delete its data for good."""
-        self.stop()
+        """Stop the server if need be, and delete its data for good. PostgresError when another process keeps it."""
         home = self._home or locate(self.data_dir)
-        if home is not None:
+        if home is None or not home.path.is_dir():
+            return
+        if self._lock is None:
+            self._take_lock(home, None)
+        try:
+            running = control.running_postmaster(home.data)
+            if running is not None:
+                self._shut_down(home, running.pid, None)
             remove(home, self.data_dir)
-        self._home = None
+        finally:
+            self._abandon()
+            self._home = None
 
     def status(self) -> ServerStatus:
         """Say whether the server runs, whoever keeps it, and how to reach it. Changes nothing."""

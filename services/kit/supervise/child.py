@@ -94,7 +94,7 @@ class Child:
             return self._condition.wait_for(lambda: self._state in states, timeout)
 
     def wait_for_first_ready(self, timeout: float) -> bool:
-        """Wait until it has been ready once, though it may have died since; False when the timeout passes first."""
+        """Wait until it has been ready once, though it may have died since; False after the timeout."""
         with self._condition:
             return self._condition.wait_for(lambda: self._ready_once, timeout)
 
@@ -152,11 +152,8 @@ class Child:
             if time.monotonic() - began > self._back_off.settled and not problem:
                 pause = self._back_off.first
             self._enter(State.PAUSING)
-            self._emit(
-                Event(
-                    EventKind.RESTARTING, self.spec.name, f"starting it again in {pause:g} s", seconds=pause
-                )
-            )
+            detail = f"starting it again in {pause:g} s"
+            self._emit(Event(EventKind.RESTARTING, self.spec.name, detail, seconds=pause))
             self._stop.wait(pause)
             pause = min(pause * 2, self._back_off.longest)
         self._emit(Event(EventKind.STOPPED, self.spec.name))
@@ -202,12 +199,8 @@ class Child:
         progress = Progress(process.pid, lambda: [self._log.path], stall_seconds=self._stall_seconds)
         delay = 0.02
         while not self._stop.is_set():
-            if _has_ended(process.pid):
-                return (
-                    ""
-                    if self.spec.ready is None
-                    else f"ended with {describe(self._code())} before it was ready"
-                )
+            if self.spec.ready is not None and _has_ended(process.pid):
+                return f"ended with {describe(self._code())} before it was ready"
             if self._is_ready():
                 took = time.monotonic() - began
                 # Told first, so that everybody knows by the time that `start` returns.

@@ -1,4 +1,6 @@
-"""Rules of segments: CEL in, SQL out, and CEL's own evaluator beside it. See ``RULES.md`` for what a rule means."""
+"""Rules of segments: CEL in, SQL out, and CEL's own evaluator beside it. See ``RULES.md`` for what a rule
+means.
+"""
 
 from services.segmentation.rules.errors import ProfileError, RegistryError, RuleError, RuleTooLargeError
 from services.segmentation.rules.evaluator import Outcome

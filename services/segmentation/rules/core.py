@@ -8,7 +8,9 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class CoreAttribute:
-    """Describe a core attribute; ``default`` is what a profile that says nothing holds (None: it is missing)."""
+    """Describe a core attribute; ``default`` is what a profile that says nothing holds (None: it is
+    missing).
+    """
 
     name: str
     type: Literal["int", "double", "string", "bool", "timestamp", "strings"]

@@ -1,4 +1,6 @@
-"""The CEL environment of a registry: message types made at run time, functions, limits, and errors people can read."""
+"""The CEL environment of a registry: message types made at run time, functions, limits, and errors people can
+read.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +22,9 @@ from google.protobuf import (
 )
 
 from services.segmentation.rules import natives
-from services.segmentation.rules.core import CORE_ATTRIBUTES
+from services.segmentation.rules.core import CORE_ATTRIBUTES, CoreAttribute
 from services.segmentation.rules.errors import RuleError, RuleTooLargeError
-from services.segmentation.rules.registry import Registry
+from services.segmentation.rules.registry import Attribute, Registry
 
 MAX_CHARACTERS = 20_000
 MAX_NODES = 5_000
@@ -139,7 +141,8 @@ def _schema(registry: Registry) -> descriptor_pb2.FileDescriptorProto:
     for trait in registry.traits:
         put(traits, trait.name, _WRAPPERS[trait.type])
     contact = message("Contact")
-    for attribute in (*CORE_ATTRIBUTES, *registry.attributes):
+    attributes: tuple[CoreAttribute | Attribute, ...] = (*CORE_ATTRIBUTES, *registry.attributes)
+    for attribute in attributes:
         if attribute.type == "strings":
             put(contact, attribute.name, "string", repeated=True)
         else:
@@ -179,7 +182,8 @@ def _functions(registry: Registry) -> list[Any]:
         declare("days", ("days_int", types.DURATION, [types.INT], natives.days)),
         declare("hours", ("hours_int", types.DURATION, [types.INT], natives.hours)),
         declare("minutes", ("minutes_int", types.DURATION, [types.INT], natives.minutes)),
-        # CEL dispatches by "list", whatever it is of, so overloads cannot have an implementation each: these are
+        # CEL dispatches by "list", whatever it is of, so overloads cannot have an implementation each: these
+        # are
         # declarations for the checker, and the evaluator's rewrite calls the hidden functions below.
         declare("sum", ("sum_int", types.INT, [ints], None), ("sum_double", types.DOUBLE, [doubles], None)),
         *(
@@ -283,10 +287,14 @@ def children(expr: Any) -> list[Any]:
     return []
 
 
-_TOO_DEEP = f"the rule is nested more than {MAX_DEPTH} levels deep: write it flatter or split it into several segments"
+_TOO_DEEP = (
+    f"the rule is nested more than {MAX_DEPTH} levels deep: "
+    "write it flatter or split it into several segments"
+)
 _PLACE = re.compile(r"ERROR: <input>:(-?\d+):(-?\d+): (.*)")
 _HINTS = (
-    (re.compile(r"no matching overload for '_(?:[<>]=?|[=!]=|[-+*/])_' applied to '\((int, double|double, int)\)'"),
+    (re.compile(r"no matching overload for '_(?:[<>]=?|[=!]=|[-+*/])_' applied to '\((int, double|double, "
+                r"int)\)'"),
      "whole numbers and decimals do not mix: write decimals with a point (1000.0) or convert with double()"),
     (re.compile(r"undeclared reference to '(?:avg|count|average)'"), "use size(), sum(), min() or max()"),
 )  # fmt: skip

@@ -6,8 +6,8 @@ from __future__ import annotations
 class RuleError(ValueError):
     """Report a rule that cannot be accepted.
 
-    ``line`` and ``column`` count from 1 (characters, not bytes); ``text`` is the rule. ``str()`` gives the message, the line
-    and a caret under the place.
+    ``line`` and ``column`` count from 1 (characters, not bytes); ``text`` is the rule. ``str()`` gives the
+    message, the line and a caret under the place.
     """
 
     def __init__(self, message: str, *, text: str = "", line: int = 1, column: int = 1) -> None:

@@ -1,8 +1,9 @@
 """CEL's own evaluator on one profile: the meaning of a rule, against which the SQL is tested.
 
-The checked AST is rewritten where CEL's built-in meaning differs from ours: a missing time is an error (CEL would read 1970),
-double arithmetic that overflows or divides by zero is one (CEL would give infinity), differences of times reach over the
-whole calendar (CEL's overflow after 292 years), texts are NFC, and sums of payload numbers add exact decimals.
+The checked AST is rewritten where CEL's built-in meaning differs from ours: a missing time is an error (CEL
+would read 1970), double arithmetic that overflows or divides by zero is one (CEL would give infinity),
+differences of times reach over the whole calendar (CEL's overflow after 292 years), texts are NFC, and sums
+of payload numbers add exact decimals.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ class Evaluator:
             "now": now,
         }
         FACTS.segments = profile.segments
-        FACTS.plugin_values = dict(profile.plugin_values)
+        FACTS.plugin_values = profile.plugin_values
         try:
             value = self._expression.eval(data=data).value()
         except RuntimeError as error:
@@ -96,7 +97,9 @@ def contact_message(environment: Environment, profile: Profile, now: datetime) -
     registry = environment.registry
     message = environment.contact_class()
     attributes = profile.attributes
-    known = {a.name: a.type for a in (*CORE_ATTRIBUTES, *registry.attributes)}
+    known = {a.name: str(a.type) for a in CORE_ATTRIBUTES} | {
+        a.name: str(a.type) for a in registry.attributes
+    }
     for core in CORE_ATTRIBUTES:
         if core.default is not None and core.type != "strings" and attributes.get(core.name) is None:
             _set(message, core.name, core.default)
@@ -138,7 +141,8 @@ def _set_time(message: Any, value: datetime) -> None:
     message.FromDatetime(value)
 
 
-# -- the rewrite ------------------------------------------------------------------------------------------------------
+# -- the rewrite
+# ------------------------------------------------------------------------------------------------------
 
 _TIMESTAMP = checked_pb2.Type.WellKnownType.TIMESTAMP
 _DOUBLE = checked_pb2.Type.PrimitiveType.DOUBLE
@@ -258,7 +262,9 @@ class _Rewrite:
         reference.overload_id.append(overload)
 
     def _exact(self, expr: Any) -> bool:
-        """Make ``sum(list.map(e, e.amount))`` read the decimal texts of the amounts; tell whether it is of that form."""
+        """Make ``sum(list.map(e, e.amount))`` read the decimal texts of the amounts; tell whether it is of
+        that form.
+        """
         argument = expr.call_expr.args[0]
         if argument.WhichOneof("expr_kind") != "comprehension_expr":
             return False

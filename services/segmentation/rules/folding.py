@@ -1,8 +1,9 @@
 """The accent- and case-insensitive form of a text, the same in Python and in SQL.
 
-The form is: canonical decomposition (NFD), combining marks U+0300-U+036F removed, ASCII letters to small ones, and the
-letters of the Latin, Greek and Cyrillic blocks below to their small letter; letters that do not decompose but
-are written with a stroke (đ, ø, ł, ...) to their base letter. So ``fold("Đà Nẵng") == "da nang"``.
+The form is: canonical decomposition (NFD), combining marks U+0300-U+036F removed, ASCII letters to small
+ones, and the letters of the Latin, Greek and Cyrillic blocks below to their small letter; letters that do not
+decompose but are written with a stroke (đ, ø, ł, ...) to their base letter. So ``fold("Đà Nẵng") == "da
+nang"``.
 """
 
 from __future__ import annotations

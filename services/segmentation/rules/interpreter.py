@@ -5,7 +5,6 @@ It is written apart from the SQL compiler and from CEL, so that three engines ca
 
 from __future__ import annotations
 
-import math
 import operator
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -131,7 +130,8 @@ class Interpreter:
 
         yield from choose(0, (None,) * depth)
 
-    # -- values -------------------------------------------------------------------------------------------------------
+    # -- values
+    # -------------------------------------------------------------------------------------------------------
 
     def _value(self, node: ir.Node, scope: _Scope) -> Any:
         if isinstance(node, ir.Const):
@@ -194,7 +194,7 @@ class Interpreter:
 
     def _plugin(self, node: ir.PluginValue, scope: _Scope) -> Any:
         returns = {"string": "string", "bool": "bool", "int": "int", "double": "double"}[node.kind]
-        natives.FACTS.plugin_values = dict(scope.view.profile.plugin_values)
+        natives.FACTS.plugin_values = scope.view.profile.plugin_values
         try:
             return natives.plugin_caller(node.function, returns)(None, *node.params)
         except ValueError:
@@ -203,7 +203,9 @@ class Interpreter:
             natives.FACTS.plugin_values = {}
 
     def _operation(self, node: ir.Node, scope: _Scope) -> Any:
-        """Evaluate the strict operations: any missing or unknown operand makes the result unknown, == apart."""
+        """Evaluate the strict operations: any missing or unknown operand makes the result unknown, ==
+        apart.
+        """
         if isinstance(node, ir.Equal):
             left, right = self._value(node.left, scope), self._value(node.right, scope)
             return ERR if left is ERR or right is ERR else (left == right) != node.negated
@@ -226,7 +228,8 @@ class Interpreter:
         except (ValueError, OverflowError, ZeroDivisionError):
             return ERR
 
-    # -- lists --------------------------------------------------------------------------------------------------------
+    # -- lists
+    # --------------------------------------------------------------------------------------------------------
 
     def _source(self, items: ir.ListExpr, scope: _Scope) -> list[Any]:
         if isinstance(items.source, EventType):
@@ -343,7 +346,7 @@ def _truncated(value: Any) -> int:
         return value
     if not -(2.0**63) < value < 2.0**63:
         raise OverflowError
-    return math.trunc(value)
+    return int(value)
 
 
 def _shifted(value: datetime, by: timedelta) -> datetime:

@@ -1,8 +1,9 @@
 """The typed tree a rule is lowered to; both the SQL compiler and the time analysis read it.
 
-Every node knows its ``kind`` and the two ways in which it can lack a value: ``can_null`` (a missing field: CEL's null) and
-``can_err`` (CEL's error, "unknown"). Both are NULL in SQL, so no node may be both; ``lowering`` refuses those. ``offset`` is
-the place in the text and takes no part in equality, so equal parts of different rules are found equal.
+Every node knows its ``kind`` and the two ways in which it can lack a value: ``can_null`` (a missing field:
+CEL's null) and ``can_err`` (CEL's error, "unknown"). Both are NULL in SQL, so no node may be both;
+``lowering`` refuses those. ``offset`` is the place in the text and takes no part in equality, so equal parts
+of different rules are found equal.
 """
 
 from __future__ import annotations
@@ -262,7 +263,9 @@ class PluginValue(Node):
 @dataclass(frozen=True)
 class Step:
     """One step of a list: ``filter`` keeps elements for which it is true and spoils the list where it is
-    unknown; ``strict`` spoils the list where its value is missing. ``expr`` is never evaluated on elements dropped before."""
+    unknown; ``strict`` spoils the list where its value is missing. ``expr`` is never evaluated on elements
+    dropped before.
+    """
 
     role: Literal["filter", "strict"]
     expr: Node
@@ -270,7 +273,8 @@ class Step:
 
 @dataclass(frozen=True)
 class ListExpr:
-    """A list: events of a type or the texts of an attribute, filtered; ``element`` is the mapped value, None the item itself.
+    """A list: events of a type or the texts of an attribute, filtered; ``element`` is the mapped value, None
+    the item itself.
 
     ``spoils`` tells that the list itself can be unknown. ``var`` is the nesting level its item is bound at.
     """

@@ -1,4 +1,6 @@
-"""From CEL's checked AST to our typed tree: fields, operators and functions. Lists and times have modules of their own."""
+"""From CEL's checked AST to our typed tree: fields, operators and functions. Lists and times have modules of
+their own.
+"""
 
 from __future__ import annotations
 
@@ -24,13 +26,16 @@ _ARITHMETIC = {"_+_": "+", "_-_": "-", "_*_": "*", "_/_": "/", "_%_": "%"}
 _COMPARISONS = {"_<_": "<", "_<=_": "<=", "_>_": ">", "_>=_": ">="}
 _ALLOWED = (
     "comparisons, && || ! ?:, in, arithmetic, has(), size(), startsWith(), endsWith(), contains(), fold(), "
-    "filter(), exists(), all(), exists_one(), map(), sum(), min(), max(), days(), hours(), minutes(), duration(), "
+    "filter(), exists(), all(), exists_one(), map(), sum(), min(), max(), days(), hours(), minutes(), "
+    "duration(), "
     "timestamp(), double(), int(), distance_km(), in_segment() and rules of plugins"
 )
 
 
 def lower(checked: Any, text: str, registry: Registry) -> ir.Node:
-    """Lower a checked rule; raise RuleError for what cannot become SQL, naming the place and the allowed form."""
+    """Lower a checked rule; raise RuleError for what cannot become SQL, naming the place and the allowed
+    form.
+    """
     lowering = Lowering(checked, text, registry)
     root = lowering.value(checked.expr, {}, 0)
     if root.kind != "bool":
@@ -64,7 +69,8 @@ class Lowering(ListLowering, TimeLowering):
             raise self.refuse(expr, 'a list can only stand to the right of `in`: x in ["a", "b"]')
         raise self.refuse(expr, "maps and messages cannot be built in a rule")
 
-    # -- leaves -------------------------------------------------------------------------------------------------------
+    # -- leaves
+    # -------------------------------------------------------------------------------------------------------
 
     def constant(self, expr: Any) -> ir.Const:
         """Lower a literal; texts are brought to NFC, as stored values are."""
@@ -216,7 +222,8 @@ class Lowering(ListLowering, TimeLowering):
             )
         return ir.Has(operand=field)
 
-    # -- operators and functions --------------------------------------------------------------------------------------
+    # -- operators and functions
+    # --------------------------------------------------------------------------------------
 
     def _call(self, expr: Any, scope: Scope, depth: int) -> ir.Node:
         call = expr.call_expr
@@ -347,7 +354,8 @@ class Lowering(ListLowering, TimeLowering):
         if self._path(arguments[0]) != ["contact", "location"] or "contact" in scope:
             raise self.refuse(
                 expr,
-                "distance_km takes the contact's location first: distance_km(contact.location, 10.77, 106.70)",
+                "distance_km takes the contact's location first: distance_km(contact.location, 10.77, "
+                "106.70)",
             )
         latitude, longitude = (self.value(a, scope, depth) for a in arguments[1:])
         for node, limit, argument in ((latitude, 90, arguments[1]), (longitude, 180, arguments[2])):

@@ -9,12 +9,17 @@ from services.segmentation.rules import ir
 from services.segmentation.rules.core import CORE_BY_NAME
 from services.segmentation.rules.scope import Binding, Item, LoweringBase, Mapped, Scope, unsure
 
-_CHAIN = "write the list as events.<type> or contact.tags, followed by filter(), map() and then size(), exists(), all() or sum()"
+_CHAIN = (
+    "write the list as events.<type> or contact.tags, followed by filter(), map() "
+    "and then size(), exists(), all() or sum()"
+)
 
 
 @dataclass(frozen=True)
 class Macro:
-    """A recognised comprehension: what it was written as, its variable, range, predicate and mapped expression."""
+    """A recognised comprehension: what it was written as, its variable, range, predicate and mapped
+    expression.
+    """
 
     role: str
     variable: str
@@ -65,7 +70,7 @@ def recognise(comprehension: Any) -> Macro | None:
 
 
 def _is_accu(expr: Any) -> bool:
-    return expr.WhichOneof("expr_kind") == "ident_expr" and expr.ident_expr.name == "@result"
+    return bool(expr.WhichOneof("expr_kind") == "ident_expr" and expr.ident_expr.name == "@result")
 
 
 def _maps_field(expr: Any) -> bool:
@@ -115,7 +120,9 @@ class ListLowering(LoweringBase):
         return None
 
     def items(self, expr: Any, scope: Scope, depth: int) -> tuple[ir.ListExpr, Binding]:
-        """Lower a list whose items are bound at level ``depth``; also return what a variable over it is bound to."""
+        """Lower a list whose items are bound at level ``depth``; also return what a variable over it is bound
+        to.
+        """
         kind = expr.WhichOneof("expr_kind")
         if kind == "select_expr":
             source = self._source(expr, scope)
@@ -173,19 +180,18 @@ class ListLowering(LoweringBase):
         if not self.is_list(argument, scope):
             raise self.refuse(expr, f"{role}() takes a list: {role}(events.order_placed.map(e, e.amount))")
         items, _ = self.items(argument, scope, depth)
-        if items.element is None or items.element.kind not in ("int", "double", "time"):
+        element = items.element
+        if element is None or element.kind not in ("int", "double", "time"):
             raise self.refuse(expr, f"{role}() takes numbers: {role}(events.order_placed.map(e, e.amount))")
-        if items.element.can_null:
-            items = replace(items, steps=(*items.steps, ir.Step("strict", items.element)), spoils=True)
+        if element.can_null:
+            items = replace(items, steps=(*items.steps, ir.Step("strict", element)), spoils=True)
         exact = (
             role == "sum"
-            and items.element.kind == "double"
-            and isinstance(items.element, ir.EventField)
+            and element.kind == "double"
+            and isinstance(element, ir.EventField)
             and _maps_field(argument)
         )
-        return ir.Aggregate(
-            kind=items.element.kind, role=cast(Any, role), items=items, exact=exact, can_err=True
-        )
+        return ir.Aggregate(kind=element.kind, role=cast(Any, role), items=items, exact=exact, can_err=True)
 
     def membership(self, expr: Any, arguments: list[Any], scope: Scope, depth: int) -> ir.Node:
         """Lower ``x in list``."""

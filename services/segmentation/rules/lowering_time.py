@@ -72,14 +72,15 @@ class TimeLowering(LoweringBase):
         match = _TIMESTAMP.match(text)
         wrong = self.refuse(
             expr,
-            f'"{text[:40]}" is not a time: write timestamp("2026-01-31T00:00:00Z"), at most 6 decimals of a second',
+            f'"{text[:40]}" is not a time: write timestamp("2026-01-31T00:00:00Z"), at most 6 decimals of a '
+            f"second",
         )
         if match is None or len((match[7] or "").rstrip("0")) > 6:
             raise wrong
         try:
-            value = datetime(
-                *(int(match[i]) for i in range(1, 7)), int((match[7] or "").ljust(6, "0")[:6]), tzinfo=UTC
-            )
+            year, month, day, hour, minute, second = (int(match[i]) for i in range(1, 7))
+            fraction = int((match[7] or "").ljust(6, "0")[:6])
+            value = datetime(year, month, day, hour, minute, second, fraction, tzinfo=UTC)
             if match[8] != "Z":
                 sign = -1 if match[8][0] == "-" else 1
                 hours, minutes = int(match[8][1:3]), int(match[8][4:6])
@@ -112,7 +113,8 @@ class TimeLowering(LoweringBase):
         except OverflowError:
             raise self._too_long(expr) from None
 
-    # -- comparisons and arithmetic -----------------------------------------------------------------------------------
+    # -- comparisons and arithmetic
+    # -----------------------------------------------------------------------------------
 
     def time_comparison(
         self, expr: Any, op: str, arguments: list[Any], scope: Scope, depth: int

@@ -7,7 +7,9 @@ from zoneinfo import ZoneInfo
 
 FIRST_TIME = datetime(1, 1, 2, tzinfo=UTC)
 LAST_TIME = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
-"""Range of times that are stored; CEL's library cannot pass the very first and last instants of the calendar."""
+"""Range of times that are stored; CEL's library cannot pass the very first and last instants of the
+calendar.
+"""
 FIRST_NOW = datetime(1001, 1, 1, tzinfo=UTC)
 LAST_NOW = datetime(8999, 1, 1, tzinfo=UTC)
 LAST_CHANGE = datetime(9999, 1, 1, tzinfo=UTC)
@@ -29,7 +31,9 @@ def day_start(day: date, time_zone: str) -> datetime:
 
 
 def age_at(born: date, now: datetime, time_zone: str) -> int | None:
-    """Return full years at ``now``; None before the birth. Who was born on 29 February turns on 1 March in other years."""
+    """Return full years at ``now``; None before the birth. Who was born on 29 February turns on 1 March in
+    other years.
+    """
     today = now.astimezone(ZoneInfo(time_zone)).date()
     if born > today:
         return None

@@ -1,21 +1,26 @@
-"""Functions of the rule language as CEL's evaluator calls them; an exception here is CEL's error, so "unknown"."""
+"""Functions of the rule language as CEL's evaluator calls them; an exception here is CEL's error, so
+"unknown".
+"""
 
 from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal, localcontext
+from types import MappingProxyType
 from typing import Any
 
 from services.segmentation.rules.folding import fold_text
 
 INT_MIN, INT_MAX = -(2**63), 2**63 - 1
-DOUBLE_MAX = Decimal(1.7976931348623157e308)
+DOUBLE_MAX = Decimal("1.7976931348623157e308")
 DOUBLE_TINY = Decimal("1e-300")
 EARTH_RADIUS_KM = 6371.0088
 """Mean radius R1 of the Earth (IUGG)."""
+NO_ANGLE = 1e-12
+"""Degrees below which an angle is taken as 0 (a tenth of a micrometre on the ground)."""
 
 
 class UnknownValueError(ValueError):
@@ -26,7 +31,7 @@ class Facts(threading.local):
     """Hold, while one profile is evaluated, what functions need beside their arguments."""
 
     segments: frozenset[str] = frozenset()
-    plugin_values: dict[tuple[str, tuple[Any, ...]], Any] = {}
+    plugin_values: Mapping[tuple[str, tuple[Any, ...]], Any] = MappingProxyType({})
 
 
 FACTS = Facts()
@@ -72,7 +77,7 @@ def _present(values: Sequence[Any]) -> Sequence[Any]:
 
 def sum_ints(values: Sequence[int]) -> int:
     """Add whole numbers; unknown beyond 64 bits."""
-    total = sum(_present(values))
+    total: int = sum(_present(values))
     if not INT_MIN <= total <= INT_MAX:
         raise UnknownValueError("the sum does not fit in 64 bits")
     return total
@@ -130,12 +135,15 @@ def distance_km(latitude: float, longitude: float, to_latitude: float, to_longit
     """Return the great-circle distance in km by the haversine formula, rounded to 1e-6 km."""
     if not (-90 <= to_latitude <= 90 and -180 <= to_longitude <= 180):
         raise UnknownValueError("the point is not on Earth")
-    half_lat = math.sin(math.radians(to_latitude - latitude) / 2)
-    half_lon = math.sin(math.radians(to_longitude - longitude) / 2)
-    h = half_lat * half_lat + math.cos(math.radians(latitude)) * math.cos(math.radians(to_latitude)) * (
-        half_lon * half_lon
-    )
+    half_lat = math.sin(_radians(to_latitude - latitude) / 2)
+    half_lon = math.sin(_radians(to_longitude - longitude) / 2)
+    parallels = math.cos(_radians(latitude)) * math.cos(_radians(to_latitude))
+    h = half_lat * half_lat + parallels * (half_lon * half_lon)
     return math.floor(2 * EARTH_RADIUS_KM * math.asin(min(1.0, math.sqrt(h))) * 1e6 + 0.5) / 1e6
+
+
+def _radians(degrees: float) -> float:
+    return 0.0 if abs(degrees) < NO_ANGLE else math.radians(degrees)
 
 
 def distance_of_location(location: Any, latitude: float, longitude: float) -> float:
@@ -146,8 +154,10 @@ def distance_of_location(location: Any, latitude: float, longitude: float) -> fl
 
 
 def plugin_caller(name: str, returns: str) -> Callable[..., Any]:
-    """Return a function that looks up what the plugin answered for the profile at hand; no answer is unknown."""
-    accepted = {"int": int, "double": (int, float), "string": str, "bool": bool}[returns]
+    """Return a function that looks up what the plugin answered for the profile at hand; no answer is
+    unknown.
+    """
+    accepted: Any = {"int": int, "double": (int, float), "string": str, "bool": bool}[returns]
 
     def call(_contact: Any, *params: Any) -> Any:
         value = FACTS.plugin_values.get((name, params))

@@ -23,7 +23,9 @@ MAX_SCALE = 18
 
 @dataclass(frozen=True)
 class Event:
-    """One event of a contact: ``type`` is the dotted name, ``time`` an aware instant, ``payload`` values by field name."""
+    """One event of a contact: ``type`` is the dotted name, ``time`` an aware instant, ``payload`` values by
+    field name.
+    """
 
     type: str
     time: datetime
@@ -34,9 +36,10 @@ class Event:
 class Profile:
     """What rules read about one contact.
 
-    ``attributes`` holds core and custom attributes by name, values missing from it are missing; ``age`` given there is the
-    stated age, ``birth_date`` (a date) wins over it. ``location`` is (latitude, longitude). ``segments`` are resource names
-    of the segments the contact is a member of. ``plugin_values`` maps (function, params) to a plugin's answer.
+    ``attributes`` holds core and custom attributes by name, values missing from it are missing; ``age`` given
+    there is the stated age, ``birth_date`` (a date) wins over it. ``location`` is (latitude, longitude).
+    ``segments`` are resource names of the segments the contact is a member of. ``plugin_values`` maps
+    (function, params) to a plugin's answer.
     """
 
     attributes: Mapping[str, Any] = field(default_factory=dict)
@@ -50,7 +53,9 @@ class Profile:
 
 
 def checked_value(kind: str, value: Any, what: str) -> Any:
-    """Return a value brought to its stored form (NFC text, UTC time, int, float or Decimal); ProfileError if it does not fit."""
+    """Return a value brought to its stored form (NFC text, UTC time, int, float or Decimal); ProfileError if
+    it does not fit.
+    """
     if kind == "string" and isinstance(value, str):
         if "\0" in value or any("\ud800" <= c <= "\udfff" for c in value):
             raise ProfileError(f"{what}: a text cannot contain U+0000 or lone surrogates")
@@ -140,7 +145,9 @@ def custom_type(registry: Registry, name: str) -> str | None:
 
 
 def encode_attributes(registry: Registry, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return custom attributes as stored in ``profile.attributes``; None values are left out, unknown names refused."""
+    """Return custom attributes as stored in ``profile.attributes``; None values are left out, unknown names
+    refused.
+    """
     encoded = {}
     for name, value in values.items():
         kind = custom_type(registry, name)
@@ -172,7 +179,9 @@ class StoredEvent:
 
 
 def encode_event(registry: Registry, event: Event) -> StoredEvent:
-    """Return an event as stored; ProfileError names a missing or ill-typed field. Fields the type does not declare are dropped."""
+    """Return an event as stored; ProfileError names a missing or ill-typed field. Fields the type does not
+    declare are dropped.
+    """
     event_type = registry.events_by_name.get(event.type)
     if event_type is None:
         raise ProfileError(f"there is no event type {event.type!r}: register it first")
@@ -206,7 +215,9 @@ def checked_payload(event_type: EventType, payload: Mapping[str, Any]) -> dict[s
 
 
 def profile_row(registry: Registry, contact_id: UUID, profile: Profile) -> dict[str, Any]:
-    """Return the columns of the profile table for a profile; ``attributes``, ``traits`` and ``consents`` are JSON text."""
+    """Return the columns of the profile table for a profile; ``attributes``, ``traits`` and ``consents`` are
+    JSON text.
+    """
     row: dict[str, Any] = {"contact_id": contact_id}
     custom = {}
     for name, value in profile.attributes.items():

@@ -1,4 +1,6 @@
-"""The vocabulary of rules: attributes, event types, traits, consents and plugin functions, with their types."""
+"""The vocabulary of rules: attributes, event types, traits, consents and plugin functions, with their
+types.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,29 @@ _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}\Z")
 _EVENT_NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*\Z")
 _FUNCTION_NAME = re.compile(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*\Z")
 _RESERVED = frozenset(
-    "true false null in as break const continue else for function if import let loop package namespace return var void while".split()
+    [
+        "true",
+        "false",
+        "null",
+        "in",
+        "as",
+        "break",
+        "const",
+        "continue",
+        "else",
+        "for",
+        "function",
+        "if",
+        "import",
+        "let",
+        "loop",
+        "package",
+        "namespace",
+        "return",
+        "var",
+        "void",
+        "while",
+    ]
 )
 _NOT_ATTRIBUTES = frozenset(("traits", "consents", "location"))
 
@@ -35,7 +59,8 @@ _NOT_ATTRIBUTES = frozenset(("traits", "consents", "location"))
 def _check_name(name: str, what: str) -> None:
     if not _NAME.match(name) or name in _RESERVED:
         raise RegistryError(
-            f"{what} {name!r} is not a usable name: write small letters, digits and _, starting with a letter, "
+            f"{what} {name!r} is not a usable name: write small letters, digits and _, starting with a "
+            f"letter, "
             "at most 63 characters, and not a reserved word of CEL"
         )
 
@@ -115,7 +140,9 @@ class EventType:
 
     @classmethod
     def parse(cls, name: str, payload: Mapping[str, str]) -> EventType:
-        """Build an event type from ``{"amount": "double", "note": "string?"}``; ``?`` marks an optional field."""
+        """Build an event type from ``{"amount": "double", "note": "string?"}``; ``?`` marks an optional
+        field.
+        """
         fields = []
         for key, kind in payload.items():
             optional = kind.endswith("?")
@@ -162,9 +189,10 @@ class RuleFunction:
 class Registry:
     """Hold everything a rule may name. Immutable; equal content gives an equal ``fingerprint``.
 
-    ``attributes`` are the custom ones, core attributes are always present (``core.CORE_ATTRIBUTES``). ``segments`` maps a
-    resource name (``segments/churned``) to the number under which its members are stored; None means that any
-    name is accepted and the number is asked for later. ``time_zone`` is the business's zone: ages are counted in it.
+    ``attributes`` are the custom ones, core attributes are always present (``core.CORE_ATTRIBUTES``).
+    ``segments`` maps a resource name (``segments/churned``) to the number under which its members are stored;
+    None means that any name is accepted and the number is asked for later. ``time_zone`` is the business's
+    zone: ages are counted in it.
     """
 
     attributes: tuple[Attribute, ...] = ()
@@ -182,7 +210,8 @@ class Registry:
             known = core.get(attribute.name)
             if known is not None and known != attribute.type:
                 raise RegistryError(
-                    f"attribute {attribute.name!r} is a core attribute of type {known}: it cannot become {attribute.type}"
+                    f"attribute {attribute.name!r} is a core attribute of type {known}: it cannot become "
+                    f"{attribute.type}"
                 )
             if known is None:
                 custom.append(attribute)

@@ -27,7 +27,9 @@ from services.segmentation.rules.timing import first_change, leaves_of
 
 @dataclass(frozen=True, order=True)
 class PluginCall:
-    """One call of a plugin's function: its answers are read from ``plugin_leaf`` rows with ``leaf_no = number``."""
+    """One call of a plugin's function: its answers are read from ``plugin_leaf`` rows with ``leaf_no =
+    number``.
+    """
 
     number: int
     function: str
@@ -63,7 +65,9 @@ class CompiledRule:
 
     @property
     def time_dependent(self) -> bool:
-        """Tell whether time alone can change the outcome (a window, an age, an event that has not happened yet)."""
+        """Tell whether time alone can change the outcome (a window, an age, an event that has not happened
+        yet).
+        """
         return bool(self.leaves)
 
     def _lookups(self, relation: FromClause = plugin_leaf) -> Lookups:
@@ -73,7 +77,8 @@ class CompiledRule:
     def where(self, relation: FromClause = profile, answers: FromClause = plugin_leaf) -> ColumnElement[bool]:
         """Return a condition, TRUE for members, on a relation with the columns of the profile table.
 
-        The statement it is put in takes the parameter ``now``. ``answers`` has the columns of ``tables.plugin_leaf``.
+        The statement it is put in takes the parameter ``now``. ``answers`` has the columns of
+        ``tables.plugin_leaf``.
         """
         return statements.condition(self.ir, self.registry.time_zone, self._lookups(answers), relation)
 
@@ -99,7 +104,9 @@ class CompiledRule:
         return Interpreter(self.registry)
 
     def evaluate(self, profile: Profile, now: datetime) -> Outcome:
-        """Return what CEL's evaluator says about a profile at ``now``; LIMIT when it gives up (about 10,000 steps)."""
+        """Return what CEL's evaluator says about a profile at ``now``; LIMIT when it gives up (about 10,000
+        steps).
+        """
         return self._evaluator.evaluate(profile, now)
 
     def interpret(self, profile: Profile, now: datetime) -> Outcome:
@@ -107,7 +114,9 @@ class CompiledRule:
         return self._interpreter.outcome(self.ir, profile, now)
 
     def next_change(self, profile: Profile, now: datetime) -> datetime | None:
-        """Return the first instant after ``now`` at which time alone changes some leaf's value; None for never."""
+        """Return the first instant after ``now`` at which time alone changes some leaf's value; None for
+        never.
+        """
         return first_change(self._interpreter, self.leaves, profile, now)
 
 
@@ -124,7 +133,9 @@ def _compile(text: str, registry: Registry, _segments: frozenset[tuple[str, int]
 
 
 def compile_rule(text: str, registry: Registry) -> CompiledRule:
-    """Compile a rule; RuleError (``line``, ``column``, ``message``) says what cannot be accepted. Results are cached."""
+    """Compile a rule; RuleError (``line``, ``column``, ``message``) says what cannot be accepted. Results are
+    cached.
+    """
     return _compile(text, registry, frozenset(registry.segments.items()))
 
 
@@ -132,9 +143,9 @@ def compile_rule(text: str, registry: Registry) -> CompiledRule:
 class BatchStatement:
     """Verdicts of many rules on a batch of contacts.
 
-    ``select`` takes ``contact_ids`` (list of UUID) and ``now``; it returns ``contact_id, segments`` (array of the numbers of
-    the rules that are TRUE, ascending) and ``next_change``. A contact without a profile has no row. ``plugin_calls``
-    lists the answers expected in ``plugin_leaf`` before it runs.
+    ``select`` takes ``contact_ids`` (list of UUID) and ``now``; it returns ``contact_id, segments`` (array of
+    the numbers of the rules that are TRUE, ascending) and ``next_change``. A contact without a profile has no
+    row. ``plugin_calls`` lists the answers expected in ``plugin_leaf`` before it runs.
     """
 
     select: Select[Any]
@@ -144,10 +155,13 @@ class BatchStatement:
 def batch_statement(
     rules: Sequence[tuple[int, CompiledRule]], answers: FromClause = plugin_leaf
 ) -> BatchStatement:
-    """Build the batch statement of numbered rules, all of one registry vocabulary; keep it as long as the rules stay."""
+    """Build the batch statement of numbered rules, all of one registry vocabulary; keep it as long as the
+    rules stay.
+    """
     if len({r.fingerprint for _, r in rules}) > 1:
         raise ValueError(
-            "the rules of a batch were compiled with different registries: compile them again with the current one"
+            "the rules of a batch were compiled with different registries: compile them again with the "
+            "current one"
         )
     numbers = [n for n, _ in rules]
     if len(set(numbers)) != len(numbers):

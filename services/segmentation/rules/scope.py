@@ -1,4 +1,6 @@
-"""What the lowering of a rule shares: bindings of macro variables, limits and the refusal of what cannot be compiled."""
+"""What the lowering of a rule shares: bindings of macro variables, limits and the refusal of what cannot be
+compiled.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ from services.segmentation.rules.registry import EventType, Registry
 
 MAX_LOWERED_NODES = 20_000
 MAX_SHIFT = timedelta(days=366_000)
-"""Longest constant duration a rule may write (about a thousand years): times moved by it stay within PostgreSQL's range."""
+"""Longest constant duration a rule may write (about a thousand years): times moved by it stay within
+PostgreSQL's range.
+"""
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,7 @@ class LoweringBase:
 
     def place(self, expr: Any) -> int:
         """Return the character offset of a part of the rule."""
-        return self.positions.get(expr.id, 0)
+        return int(self.positions.get(expr.id, 0))
 
     def done(self, node: ir.Node, expr: Any) -> ir.Node:
         """Finish a node: set its place, and refuse one that can be both null and unknown."""

@@ -1,7 +1,9 @@
-"""The tables rules read. They are this package's; the service's models and migrations use these very definitions.
+"""The tables rules read. They are this package's; the service's models and migrations use these very
+definitions.
 
-Writers keep what the compiler relies on: texts are NFC and have no U+0000, ``attributes`` and ``traits`` hold only values that
-``Registry`` types allow (``profile.encode_values``), events hold every required payload field (``profile.encode_event``).
+Writers keep what the compiler relies on: texts are NFC and have no U+0000, ``attributes`` and ``traits`` hold
+only values that ``Registry`` types allow (``profile.encode_values``), events hold every required payload
+field (``profile.encode_event``).
 """
 
 from __future__ import annotations
@@ -141,4 +143,4 @@ plugin_leaf = Table(
 )
 
 for _statement in FUNCTIONS:
-    event.listen(metadata, "before_create", DDL(_statement.replace("%", "%%")))
+    event.listen(metadata, "before_create", DDL(_statement.replace("%", "%%")))  # type: ignore[no-untyped-call]

@@ -1,4 +1,6 @@
-"""Leaves of a rule that depend on time, and the exact first instant at which one of them changes for a profile."""
+"""Leaves of a rule that depend on time, and the exact first instant at which one of them changes for a
+profile.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +60,9 @@ def atoms_of(node: ir.Node, around: tuple[ir.ListExpr, ...] = ()) -> Iterator[At
 def first_change(
     interpreter: Interpreter, leaves: tuple[ir.Node, ...], profile: Profile, now: datetime
 ) -> datetime | None:
-    """Return the first instant after ``now`` at which a leaf has another value than before it, with no new event."""
+    """Return the first instant after ``now`` at which a leaf has another value than before it, with no new
+    event.
+    """
     now = check_now(now)
     view = interpreter.prepare(profile)
     changes = [c for leaf in leaves if (c := _leaf_change(interpreter, leaf, view, now)) is not None]

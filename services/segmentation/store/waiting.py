@@ -21,6 +21,15 @@ def add(connection: Connection, contact_ids: Sequence[UUID], *, historical: bool
     )
 
 
+def add_all(connection: Connection, now: datetime) -> None:
+    """Remember every contact with a profile."""
+    connection.exec_driver_sql(
+        "INSERT INTO stale (contact_id, historical, since) SELECT contact_id, false, %(now)s FROM profile "
+        "ON CONFLICT (contact_id) DO UPDATE SET historical = false",
+        {"now": now},
+    )
+
+
 def remove(connection: Connection, contact_ids: Sequence[UUID]) -> None:
     """Forget contacts."""
     connection.exec_driver_sql("DELETE FROM stale WHERE contact_id = ANY(%(ids)s::uuid[])", {"ids": list(contact_ids)})

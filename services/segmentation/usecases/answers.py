@@ -33,10 +33,14 @@ SQL_SECONDS_FOR_ALL = 600.0
 
 @dataclass
 class Answers:
-    """Hold the answers to some calls about some contacts, and why others failed."""
+    """Hold the answers to some calls about some contacts, and why others failed.
+
+    doubtful: whether an installed plugin that failed left answers unknown, as its rule declares: they are asked for again.
+    """
 
     given: dict[Call, list[Answer]] = field(default_factory=dict)
     failed: dict[Call, str] = field(default_factory=dict)
+    doubtful: bool = False
 
     def next_changes(self) -> list[tuple[UUID, datetime]]:
         """Return when answers change by time alone."""
@@ -59,6 +63,7 @@ def ask(
         except PluginError as error:
             if _unknown_when_gone(service, wanted, error):
                 answers.given[wanted] = []
+                answers.doubtful |= wanted[0] in service.catalog().rules
             else:
                 answers.failed[wanted] = error.message
     return answers
@@ -105,11 +110,13 @@ def fill_for_all(
     now: datetime,
     *,
     timeout: float = SQL_SECONDS_FOR_ALL,
-) -> None:
-    """Put the answers about all contacts where a statement reads them.
+) -> bool:
+    """Put the answers about all contacts where a statement reads them; returns whether all are there.
 
-    timeout: seconds for each rule. Raises PluginError, unless the rule is then unknown.
+    timeout: seconds for each rule. Raises PluginError, unless the rule is then unknown; the answers of an installed plugin
+    that are not there must be asked for again.
     """
+    complete = True
     leaves.clear(connection)
     for item in calls:
         wanted = (item.function, item.params)
@@ -123,6 +130,8 @@ def fill_for_all(
         except PluginError as error:
             if not _unknown_when_gone(service, wanted, error):
                 raise
+            complete &= wanted[0] not in service.catalog().rules
+    return complete
 
 
 def _ask_all(

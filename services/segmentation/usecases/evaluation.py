@@ -37,7 +37,7 @@ def evaluate(
     plan = service.plan(connection)
     answers = ask(service, connection, plan.calls, contact_ids, now) if plan.calls else Answers()
     problems = _problems(plan, answers)
-    if problems and retry:
+    if (problems or answers.doubtful) and retry:
         return False
     steps = plan.steps(without=problems)
     for step in steps:
@@ -57,11 +57,13 @@ def evaluate(
     membership.schedule_earlier(connection, answers.next_changes())
     if problems:
         _log.warning("plugin failed", segments=len(problems), contacts=len(contact_ids), problem=next(iter(problems.values())))
-        waiting.add(connection, contact_ids, historical=historical, now=now)
         segments.stall(connection, problems, gone=False)
-    elif plan.calls:
+    if problems or answers.doubtful:
+        waiting.add(connection, contact_ids, historical=historical, now=now)
+        return False
+    if plan.calls:
         waiting.remove(connection, contact_ids)
-    return not problems
+    return True
 
 
 def _problems(plan: Plan, answers: Answers) -> dict[int, str]:

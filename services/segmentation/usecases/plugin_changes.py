@@ -38,10 +38,13 @@ def notice_plugins(service: Service) -> None:
         plan = service.plan(connection)
         states = segments.states(connection)
         segments.stall(connection, {**plan.gone, **plan.broken}, gone=True)
+        segments.stall(connection, dict.fromkeys(plan.unknown, ""), gone=True)
+        # What is unknown from now on changes members as much as what is known again.
         back = [
             rule.id
             for number, rule in plan.rules.items()
-            if number in plan.compiled and (states[number][2] or _newer(rule.functions, catalog.rules))
+            if number in plan.compiled
+            and (states[number][2] != (number in plan.unknown) or _newer(rule.functions, catalog.rules))
         ]
         if back:
             _log.info("plugins are back or changed", segments=len(back))

@@ -19,9 +19,9 @@ from services.kit.plugins import PluginError, RuleRecord, object_from_json
 from services.segmentation.context import Service
 from services.segmentation.domain import SEGMENTS, ActiveRule, Rebuilt, Segment, parse_segment, with_dependents
 from services.segmentation.models import kit
-from services.segmentation.rulebook import functions_of, notice_of
+from services.segmentation.rulebook import functions_of, lost_functions, notice_of
 from services.segmentation.rules import CompiledRule, RegistryError, RuleError, compile_rule
-from services.segmentation.store import leaves, locks, membership, segments
+from services.segmentation.store import leaves, locks, membership, segments, waiting
 from services.segmentation.usecases.answers import fill_for_all
 from services.segmentation.vocabulary import load_names, make_registry, narrowed
 
@@ -166,8 +166,9 @@ def rebuild_one(service: Service, connection: Connection, id_: str) -> Rebuilt |
     now = service.clock.now()
     rule = segments.rule_of(connection, found.number, found.version)
     compiled = compile_stored(service, connection, rule)
+    complete = True
     if compiled.plugin_calls:
-        fill_for_all(service, connection, compiled.plugin_calls, now)
+        complete = fill_for_all(service, connection, compiled.plugin_calls, now)
     parameters = {"now": now}
     entered, left = membership.replace_members(
         connection, notice_of(rule), compiled.rebuild_select, parameters, now=now
@@ -176,6 +177,8 @@ def rebuild_one(service: Service, connection: Connection, id_: str) -> Rebuilt |
         membership.bring_forward(connection, compiled.next_change_select, parameters)
     if compiled.plugin_calls:
         leaves.bring_forward(connection)
+    if not complete:
+        waiting.add_all(connection, now)
     _put_in_force(service, connection, found, rule, compiled)
     segments.change(
         connection,
@@ -184,7 +187,7 @@ def rebuild_one(service: Service, connection: Connection, id_: str) -> Rebuilt |
         state="ready",
         state_message="",
         stalled="",
-        gone=False,
+        gone=bool(lost_functions(rule, service.catalog())),
         rebuild_time=now,
     )
     return Rebuilt(found.name, rule.version, entered, left, membership.member_count(connection, found.number))

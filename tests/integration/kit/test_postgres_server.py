@@ -291,7 +291,7 @@ def test_a_stale_pid_file_with_a_living_strangers_number_does_no_harm(make: Make
     data = home_of(server) / "data"
     # As after a reboot, or in a container: the number now belongs to a process of the same user.
     options = {"user": data.stat().st_uid} if os.geteuid() == 0 else {}
-    stranger = subprocess.Popen([sys.executable if not options else "/bin/sleep", "1000"], **options)  # type: ignore[call-overload]
+    stranger = subprocess.Popen(["sleep", "1000"], **options)  # type: ignore[call-overload]
     try:
         (data / "postmaster.pid").write_text(
             f"{stranger.pid}\n{data}\n1700000000\n5432\n/tmp\n\n 1 2\nready\n"
@@ -312,6 +312,8 @@ def test_two_keepers_at_once_are_refused_by_name(make: Make, folder: Path) -> No
         pid = int(read_until(keeper, "up")[-1].split()[1])
         with pytest.raises(PostgresError, match=f"in use by process {keeper.pid}"):
             make().start()
+        with pytest.raises(PostgresError, match=f"in use by process {keeper.pid}"):
+            make().destroy()
         assert is_alive(pid)
     finally:
         end(keeper)

@@ -77,6 +77,17 @@ class Events:
         return [event for event in self.all if event.kind is kind and name in (None, event.name)]
 
 
+def family() -> set[int]:
+    return {process.pid for process in psutil.Process(os.getpid()).children(recursive=True)}
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left_running() -> Iterator[None]:
+    before = family()
+    yield
+    until(lambda: family() <= before, "every process that the test started has ended")
+
+
 @pytest.fixture
 def events() -> Events:
     return Events()
@@ -181,7 +192,6 @@ def test_one_that_cannot_start_stops_all_and_shows_its_log(make: Make, tmp_path:
     assert "the reason" in str(caught.value)
     assert not is_alive(int((tmp_path / "api").read_text()))
     assert not (tmp_path / "never").exists()
-    assert psutil.Process().children(recursive=True) == []
 
 
 def test_a_command_that_is_not_there_is_named(make: Make) -> None:
@@ -566,8 +576,3 @@ def test_without_a_parent_nothing_is_watched(value: str, monkeypatch: pytest.Mon
         assert read_until(child, "watching")[-1] == "watching False False"
     finally:
         end(child)
-
-
-def test_nothing_of_ours_is_left_running() -> None:
-    """The last of this module: every test above cleaned up after itself."""
-    assert [process.cmdline() for process in psutil.Process(os.getpid()).children(recursive=True)] == []

@@ -18,7 +18,8 @@ def rule_tables(segmentation_database: Engine) -> Iterator[Connection]:
         connection.execute(text("SET timezone = 'UTC'"))
         connection.execute(
             text(
-                "CREATE TEMP TABLE plugin_leaf (leaf_no int, contact_id uuid, value jsonb, PRIMARY KEY (leaf_no, contact_id))"
+                "CREATE TEMP TABLE plugin_leaf (leaf_no int, contact_id uuid, value jsonb, PRIMARY KEY "
+                "(leaf_no, contact_id))"
             )
         )
         yield connection

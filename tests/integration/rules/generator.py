@@ -34,7 +34,9 @@ FIELD_KINDS = {"int": "int", "double": "double", "string": "string", "bool": "bo
 
 @dataclass(frozen=True)
 class Scope:
-    """What a part of a rule may name: event variables with their type, text variables, mapped variables by kind."""
+    """What a part of a rule may name: event variables with their type, text variables, mapped variables by
+    kind.
+    """
 
     events: tuple[tuple[str, str], ...] = ()
     texts: tuple[str, ...] = ()
@@ -56,7 +58,8 @@ class RuleMaker:
         self._left -= 1
         return depth > 0 and self._left > 0
 
-    # -- booleans -----------------------------------------------------------------------------------------------------
+    # -- booleans
+    # -----------------------------------------------------------------------------------------------------
 
     def condition(self, depth: int, scope: Scope) -> str:
         if not self.deeper(depth):
@@ -75,7 +78,8 @@ class RuleMaker:
         return f"!({self.condition(depth, scope)})"
 
     def choice(self, depth: int, scope: Scope) -> str:
-        return f"({self.condition(depth, scope)} ? {self.condition(depth, scope)} : {self.condition(depth, scope)})"
+        condition, then, otherwise = (self.condition(depth, scope) for _ in range(3))
+        return f"({condition} ? {then} : {otherwise})"
 
     def leaf(self, depth: int, scope: Scope) -> str:
         kind = self.pick(("int", "double", "string", "time", "span"))
@@ -86,22 +90,32 @@ class RuleMaker:
         kind = self.pick(("int", "double", "string", "bool", "time", "null"))
         op = self.pick(("==", "!="))
         if kind == "null":
-            return f"({self.field(self.pick(('int', 'double', 'string', 'bool')), scope)} {op} null)"
+            nullable = self.field(self.pick(("int", "double", "string", "bool")), scope, selected=True)
+            return f"({nullable} {op} null)"
         return f"({self.value(kind, depth, scope)} {op} {self.value(kind, depth, scope)})"
 
     def now_leaf(self, depth: int, scope: Scope) -> str:
         op = self.pick(("<", "<=", ">", ">=", "<=", "<=", "==", "!="))
         time, shift = self.value("time", depth, scope), self.pick(SHIFTS)
-        forms = (f"now - {time} {op} {shift}", f"{time} {op} now - {shift}", f"now {op} {time}", f"{time} - now {op} {shift}",
-                 f"now + {shift} {op} {time}", f"{shift} {op} now - {time}", f"now - {time} {op} {shift}")  # fmt: skip
+        forms = (
+            f"now - {time} {op} {shift}",
+            f"now - {time} {op} {shift}",
+            f"{time} {op} now - {shift}",
+            f"now {op} {time}",
+            f"{time} - now {op} {shift}",
+            f"now + {shift} {op} {time}",
+            f"{shift} {op} now - {time}",
+        )
         return f"({self.pick(forms)})"
 
     def among(self, depth: int, scope: Scope) -> str:
         form = self.pick(("ints", "texts", "tags", "colors", "mapped"))
         if form == "ints":
-            return f"({self.value('int', depth, scope)} in [{', '.join(str(self.pick(INTS)) for _ in range(2))}])"
+            numbers = ", ".join(str(self.pick(INTS)) for _ in range(2))
+            return f"({self.value('int', depth, scope)} in [{numbers}])"
         if form == "texts":
-            return f"({self.value('string', depth, scope)} in [{', '.join(quote(self.pick(TEXTS)) for _ in range(2))}])"
+            texts = ", ".join(quote(self.pick(TEXTS)) for _ in range(2))
+            return f"({self.value('string', depth, scope)} in [{texts}])"
         if form == "mapped":
             name, fresh = self.pick([e.cel_name for e in REGISTRY.event_types]), scope.fresh
             inner = replace(scope, events=(*scope.events, (fresh, name)))
@@ -111,15 +125,22 @@ class RuleMaker:
         return f"({self.value('string', depth, scope)} in contact.{form})"
 
     def truth(self, depth: int, scope: Scope) -> str:
-        options = ['in_segment("segments/churned")', 'risk.flag(contact, "x")', "has(contact.location)", "contact.vip", "true",
-                   "has(contact.colors)", f"has({self.field(self.pick(KINDS), scope)})" if True else ""]  # fmt: skip
+        options = [
+            "true",
+            'in_segment("segments/churned")',
+            'risk.flag(contact, "x")',
+            "has(contact.location)",
+            "contact.vip",
+            "has(contact.colors)",
+            f"has({self.field(self.pick(KINDS), scope, selected=True)})",
+        ]
         text, part = self.value("string", depth, scope), self.value("string", 0, scope)
         options.append(f"{text}.{self.pick(('startsWith', 'endsWith', 'contains'))}({part})")
-        options += [f"{name}" for name, kind in scope.mapped if kind == "bool"]
-        chosen = self.pick(options)
-        return "true" if "has(x" in chosen and "." not in chosen else chosen
+        options += [name for name, kind in scope.mapped if kind == "bool"]
+        return str(self.pick(options))
 
-    # -- lists --------------------------------------------------------------------------------------------------------
+    # -- lists
+    # --------------------------------------------------------------------------------------------------------
 
     def items(self, depth: int, scope: Scope) -> tuple[str, Callable[[str], Scope]]:
         """Write a list; also return what a variable over it adds to the scope."""
@@ -173,7 +194,8 @@ class RuleMaker:
             return f"(now - {text} {self.pick(('<=', '>'))} {self.pick(SHIFTS)})"
         return f"({text} {self.pick(('<', '<=', '>', '>=', '==', '!='))} {self.value(kind, 0, scope)})"
 
-    # -- values -------------------------------------------------------------------------------------------------------
+    # -- values
+    # -------------------------------------------------------------------------------------------------------
 
     def value(self, kind: str, depth: int, scope: Scope) -> str:
         if kind == "span":
@@ -206,13 +228,15 @@ class RuleMaker:
     def _double(self, depth: int, scope: Scope) -> str:
         form = self.pick(("arith", "arith", "choice", "negate", "convert", "distance", "sum"))
         if form == "arith":
-            return f"({self.value('double', depth, scope)} {self.pick('+-*/')} {self.value('double', depth, scope)})"
+            left, right = self.value("double", depth, scope), self.value("double", depth, scope)
+            return f"({left} {self.pick('+-*/')} {right})"
         if form == "negate":
             return f"(-{self.field('double', scope)})"
         if form == "convert":
             return f"double({self.value('int', depth, scope)})"
         if form == "distance":
-            return f"distance_km(contact.location, {self.pick((10.7769, 0.0, -89.9))}, {self.pick((106.7009, 179.9))})"
+            latitude, longitude = self.pick((10.7769, 0.0, -89.9)), self.pick((106.7009, 179.9))
+            return f"distance_km(contact.location, {latitude}, {longitude})"
         if form == "sum":
             return f"sum({self.mapped('double', depth, scope)})"
         return self._either("double", depth, scope)
@@ -239,10 +263,13 @@ class RuleMaker:
         return self._either("time", depth, scope)
 
     def _either(self, kind: str, depth: int, scope: Scope) -> str:
-        return f"({self.condition(min(depth, 1), scope)} ? {self.value(kind, depth, scope)} : {self.value(kind, depth, scope)})"
+        condition = self.condition(min(depth, 1), scope)
+        return f"({condition} ? {self.value(kind, depth, scope)} : {self.value(kind, depth, scope)})"
 
-    def field(self, kind: str, scope: Scope) -> str:
-        """Name a field of a kind, from the innermost variables first."""
+    def field(self, kind: str, scope: Scope, *, selected: bool = False) -> str:
+        """Name a value of a kind, mostly of the variables in scope; a field of something when
+        ``selected``.
+        """
         options = [f"contact.{a.name}" for a in REGISTRY.attributes if FIELD_KINDS.get(a.type) == kind] + [
             f"contact.traits.{t.name}" for t in REGISTRY.traits if FIELD_KINDS[t.type] == kind
         ]
@@ -258,6 +285,9 @@ class RuleMaker:
             event_type = REGISTRY.events_by_cel_name[event]
             inner += [f"{name}.{f.name}" for f in event_type.fields if FIELD_KINDS[f.type] == kind]
             inner += [f"{name}.time"] * 2 if kind == "time" else []
+        if not selected:
+            inner += [name for name, mapped in scope.mapped if mapped == kind]
+            inner += scope.texts if kind == "string" else ()
         if inner and self.pick((True, True, False)):
             return str(self.pick(inner))
         return str(self.pick(options))

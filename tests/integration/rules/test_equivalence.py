@@ -17,7 +17,8 @@ from tests.integration.rules.generator import profiles, rules
 from tests.integration.rules.vocabulary import NOW, REGISTRY
 
 EXAMPLES = int(os.environ.get("RAPPORT_RULE_EXAMPLES", "120"))
-# What the compiler may refuse although CEL accepts it; any other refusal is a fault of the generator or the compiler.
+# What the compiler may refuse although CEL accepts it; any other refusal is a fault of the generator or the
+# compiler.
 REFUSALS = (
     "both missing and unknown",
     "can be unknown: guard it",
@@ -79,9 +80,8 @@ def check(connection: Connection, texts: list[str], people: list[Profile]) -> No
 @settings(
     max_examples=EXAMPLES,
     deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large,
-                           HealthCheck.large_base_example, HealthCheck.filter_too_much],
-)  # fmt: skip
+    suppress_health_check=list(HealthCheck),
+)
 @given(texts=st.lists(rules(), min_size=1, max_size=4), people=st.lists(profiles(), min_size=1, max_size=6))
 def test_sql_and_cel_agree(rule_tables: Connection, texts: list[str], people: list[Profile]) -> None:
     check(rule_tables, texts, people)

@@ -1,4 +1,6 @@
-"""The vocabulary and the values that random rules and profiles are made of: few and close together, so that edges are hit."""
+"""The vocabulary and the values that random rules and profiles are made of: few and close together, so that
+edges are hit.
+"""
 
 from __future__ import annotations
 
@@ -81,7 +83,8 @@ OFFSETS = tuple(
     for base in (timedelta(0), DAY, 2 * DAY, 30 * DAY, -DAY, 90 * DAY, timedelta(hours=1))
     for step in (timedelta(0), US, -US)
 )
-TIMES = tuple(NOW - offset for offset in OFFSETS) + (
+TIMES = (
+    *(NOW - offset for offset in OFFSETS),
     datetime(1970, 1, 1, tzinfo=UTC),
     datetime(1, 1, 3, tzinfo=UTC),
     datetime(9999, 12, 30, 1, tzinfo=UTC),

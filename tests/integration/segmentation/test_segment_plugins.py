@@ -178,16 +178,25 @@ def test_a_failing_plugin_keeps_its_segments_and_stops_no_other(seg: World, form
 
 
 def test_a_rule_that_is_unknown_when_its_plugin_fails(seg: World) -> None:
-    """As it declared; then nobody waits."""
+    """As it declared; once it works again everybody is evaluated again."""
     seg.define("maybe", "shop.maybe(contact) >= 20")
     seg.define("either", 'shop.maybe(contact) >= 20 || contact.region_code == "VN"')
-    seg.deliver(contact(KEY, region_code="VN"))
-    assert seg.everybody() == {"maybe": {KEY}, "either": {KEY}}
+    seg.deliver(contact(KEY, region_code="VN"), contact(OTHER))
+    assert seg.everybody() == {"maybe": {KEY, OTHER}, "either": {KEY, OTHER}}
     buy(seg, KEY, 5)
-    assert seg.everybody() == {"maybe": set(), "either": {KEY}}
-    assert seg.query("SELECT count(*) FROM stale") == [0]
+    assert seg.everybody() == {"maybe": {OTHER}, "either": {KEY, OTHER}}
+    assert state(seg, "maybe") == ("ready", "", "", False)
     seg.rebuild()
     assert seg.everybody() == {"maybe": set(), "either": {KEY}}
+    assert upkeep.retry_waiting(seg.service) == 0
+    # The rebuild found everybody unknown, so everybody is asked about again.
+    assert set(seg.query("SELECT contact_id FROM stale")) == {KEY, OTHER}
+    buy(seg, OTHER, 1)
+    with seg.db.transaction() as connection:
+        connection.exec_driver_sql("UPDATE profile SET order_count = 4 WHERE order_count = 5")
+    assert upkeep.retry_waiting(seg.service) == 1
+    assert seg.everybody() == {"maybe": {KEY, OTHER}, "either": {KEY, OTHER}}
+    assert seg.query("SELECT count(*) FROM stale") == [0]
 
 
 def test_a_missing_plugin_keeps_its_segments_until_it_is_back(seg: World, hosts: dict[str, PluginHost]) -> None:
@@ -202,7 +211,9 @@ def test_a_missing_plugin_keeps_its_segments_until_it_is_back(seg: World, hosts:
     now, _, stalled, gone = state(without, "high")
     assert (now, gone) == ("ready", True)
     assert "plugin 'shop' is not installed" in stalled
-    assert state(without, "maybe") == ("ready", "", "", False)
+    assert state(without, "maybe") == ("building", "", "", True)
+    without.rebuild("maybe")
+    assert state(without, "maybe") == ("ready", "", "", True)
     without.deliver(*(order(OTHER, NOW) for _ in range(4)))
     without.deliver(contact(KEY, revision=2, region_code="VN"))
     assert without.everybody() == {"high": {KEY}, "maybe": set(), "beside": {OTHER}}
@@ -216,12 +227,11 @@ def test_a_missing_plugin_keeps_its_segments_until_it_is_back(seg: World, hosts:
         without.define("new", "shop.level(contact) > 1")
     back = with_host(seg, hosts["old"])
     (request,) = seg.query("SELECT request FROM operation WHERE kind = 'rebuild_segments' ORDER BY id DESC LIMIT 1")
-    assert pb.RebuildSegmentsRequest.FromString(request).names == ["segments/high"]
+    assert pb.RebuildSegmentsRequest.FromString(request).names == ["segments/high", "segments/maybe"]
     assert state(back, "high")[0] == "building"
-    back.rebuild("high")
-    assert back.everybody() == {"high": {KEY, OTHER}, "maybe": {OTHER}, "beside": set()} | {
-        "maybe": back.members("maybe")
-    }
+    back.rebuild("high", "maybe")
+    assert back.everybody() == {"high": {KEY, OTHER}, "maybe": {KEY, OTHER}, "beside": set()}
+    assert state(back, "maybe") == ("ready", "", "", False)
     assert state(back, "high") == ("ready", "", "", False)
 
 

@@ -53,7 +53,9 @@ def test_a_working_saturday_counts():
 
 def test_a_due_time_at_closing_stays_at_closing():
     zone = "Europe/London"
-    assert add_business_minutes(office(zone), local(zone, 2026, 3, 2, 16, 0), 60) == local(zone, 2026, 3, 2, 17, 0)
+    assert add_business_minutes(office(zone), local(zone, 2026, 3, 2, 16, 0), 60) == local(
+        zone, 2026, 3, 2, 17, 0
+    )
 
 
 def test_hours_skipped_by_the_clock_do_not_count():
@@ -61,7 +63,10 @@ def test_hours_skipped_by_the_clock_do_not_count():
     night = office(zone, hours=((0, 24 * 60),), days=range(1, 8))
     assert add_business_minutes(night, local(zone, 2026, 3, 8, 1, 30), 60) == local(zone, 2026, 3, 8, 3, 30)
     gap = office(zone, hours=((2 * 60 + 10, 2 * 60 + 50),), days=[7])
-    assert business_time_between(gap, local(zone, 2026, 3, 7, 12, 0), local(zone, 2026, 3, 9, 12, 0)) == timedelta()
+    assert (
+        business_time_between(gap, local(zone, 2026, 3, 7, 12, 0), local(zone, 2026, 3, 9, 12, 0))
+        == timedelta()
+    )
 
 
 def test_hours_repeated_by_the_clock_count_twice():
@@ -92,7 +97,14 @@ def test_a_calendar_that_never_opens_has_no_due_time():
         add_business_minutes(Calendar(ZoneInfo("UTC"), {}), datetime(2026, 1, 1, tzinfo=UTC), 1)
 
 
-ZONES = ["UTC", "Europe/London", "America/New_York", "Asia/Ho_Chi_Minh", "Australia/Lord_Howe", "America/Sao_Paulo"]
+ZONES = [
+    "UTC",
+    "Europe/London",
+    "America/New_York",
+    "Asia/Ho_Chi_Minh",
+    "Australia/Lord_Howe",
+    "America/Sao_Paulo",
+]
 
 
 @st.composite
@@ -104,7 +116,9 @@ def calendars(draw: st.DrawFn) -> Calendar:
 
     weekly = {day: hours() for day in draw(st.sets(st.integers(1, 7)))}
     first = date(2026, 1, 1)
-    special = {first + timedelta(days=draw(st.integers(0, 400))): hours() for _ in range(draw(st.integers(0, 3)))}
+    special = {
+        first + timedelta(days=draw(st.integers(0, 400))): hours() for _ in range(draw(st.integers(0, 3)))
+    }
     return Calendar(ZoneInfo(draw(st.sampled_from(ZONES))), weekly, special)
 
 
@@ -128,7 +142,10 @@ def is_open(calendar: Calendar, minute: datetime) -> bool:
 def test_business_time_is_the_count_of_open_minutes(calendar: Calendar, start: datetime, span: int):
     # Repeated wall times at an interval's edge belong to it by definition; the person at the door cannot tell.
     end = start + timedelta(minutes=span)
-    offsets = {(start + timedelta(hours=h)).astimezone(calendar.zone).utcoffset() for h in range(-30, span // 60 + 32)}
+    offsets = {
+        (start + timedelta(hours=h)).astimezone(calendar.zone).utcoffset()
+        for h in range(-30, span // 60 + 32)
+    }
     counted = timedelta(minutes=sum(is_open(calendar, start + timedelta(minutes=m)) for m in range(span)))
     computed = business_time_between(calendar, start, end)
     if len(offsets) == 1:
@@ -144,7 +161,9 @@ def test_adding_is_the_inverse_of_counting(calendar: Calendar, start: datetime, 
         return
     due = add_business_minutes(calendar, start, minutes)
     assert business_time_between(calendar, start, due) == timedelta(minutes=minutes)
-    assert business_time_between(calendar, start, due - timedelta(microseconds=1)) < timedelta(minutes=minutes)
+    assert business_time_between(calendar, start, due - timedelta(microseconds=1)) < timedelta(
+        minutes=minutes
+    )
 
 
 @settings(max_examples=200, deadline=None)

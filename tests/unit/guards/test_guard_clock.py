@@ -7,7 +7,15 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
 ALLOWED = {ROOT / "services" / "kit" / "clock.py"}
-FORBIDDEN = {"datetime.now", "datetime.utcnow", "datetime.today", "date.today", "time.time", "func.now", "sa.func.now"}
+FORBIDDEN = {
+    "datetime.now",
+    "datetime.utcnow",
+    "datetime.today",
+    "date.today",
+    "time.time",
+    "func.now",
+    "sa.func.now",
+}
 SQL = ("current_timestamp", "clock_timestamp(", "statement_timestamp(", " now()")
 
 

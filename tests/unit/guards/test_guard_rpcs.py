@@ -16,7 +16,10 @@ PACKAGES = ("contacts", "sales", "segmentation", "campaign", "care", "events", "
 
 def methods() -> list[MethodDescriptor]:
     return [
-        method for package in PACKAGES for service in service_descriptors(package) for method in service.methods
+        method
+        for package in PACKAGES
+        for service in service_descriptors(package)
+        for method in service.methods
     ]
 
 
@@ -62,6 +65,7 @@ def test_messages_of_each_rpc_are_its_own():
     shared = [
         method.full_name
         for method in methods()
-        if (method.input_type.name, method.output_type.name) != (f"{method.name}Request", f"{method.name}Response")
+        if (method.input_type.name, method.output_type.name)
+        != (f"{method.name}Request", f"{method.name}Response")
     ]
     assert shared == []

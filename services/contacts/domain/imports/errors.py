@@ -10,7 +10,7 @@ LONGEST_REASON = 2_000
 
 @dataclass(frozen=True, slots=True)
 class RowError:
-    """Tell of a refused row: the line on which it starts (the header is line 1), the column, why, and the row."""
+    """Tell of a refused row: the line where it starts (the header is line 1), the column, why, and the row."""
 
     line: int
     column: str

@@ -25,7 +25,7 @@ class Place:
 
 @dataclass(slots=True)
 class Row:
-    """Hold a row: the line on which it starts, its cells, the lines that it consists of, and what is wrong with it."""
+    """Hold a row: the line where it starts, its cells, the lines it consists of, and what is wrong with it."""
 
     line: int
     cells: list[str]

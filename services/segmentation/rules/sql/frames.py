@@ -1,7 +1,8 @@
 """Root frames: three ways to answer the lists of a rule about many contacts.
 
-``CorrelatedFrame`` asks per contact by sub-selects (filters on a list call), ``LateralFrame`` reads the events of a contact
-once per type (increments), ``GroupedFrame`` groups the events of everybody and joins (rebuilds).
+``CorrelatedFrame`` asks per contact by sub-selects (filters on a list call), ``LateralFrame`` reads the
+events of a contact once per type (increments), ``GroupedFrame`` groups the events of everybody and joins
+(rebuilds).
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ class CorrelatedFrame:
 
     def contact_id(self) -> Column:
         """Return the contact's id."""
-        return self.relation.c.contact_id  # type: ignore[no-any-return]
+        return self.relation.c.contact_id
 
     def item(self, var: int) -> FromClause:
         """Raise: nothing is bound at the root."""
@@ -76,7 +77,7 @@ class CorrelatedFrame:
     def in_segment_of(self, segment: str, contact_id: Column) -> Column:
         """Return whether that contact is a member of a segment."""
         member = membership.alias()
-        number = literal_column(str(int(self.lookups.segments[segment])))
+        number: Column = literal_column(str(int(self.lookups.segments[segment])))
         return (
             select(literal_column("1"))
             .select_from(member)
@@ -92,7 +93,7 @@ class CorrelatedFrame:
     def plugin_value_of(self, node: ir.PluginValue, contact_id: Column) -> Column:
         """Return the JSON a plugin answered for that contact."""
         answers = self.lookups.plugin_leaf.alias()
-        number = literal_column(str(self.lookups.leaves[node.function, node.params]))
+        number: Column = literal_column(str(self.lookups.leaves[node.function, node.params]))
         return (
             select(answers.c.value)
             .select_from(answers)

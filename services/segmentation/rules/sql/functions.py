@@ -1,13 +1,14 @@
-"""SQL functions that rules call: arithmetic that is NULL where PostgreSQL would raise, JSON values that cannot fail to
-convert, folding and distance. Part of the schema: a migration executes ``FUNCTIONS``.
+"""SQL functions that rules call: arithmetic that is NULL where PostgreSQL would raise, JSON values that
+cannot fail to convert, folding and distance. Part of the schema: a migration executes ``FUNCTIONS``.
 
-A function keeps each operand evaluated once; written inline, guards would double the text at every level of nesting.
+A function keeps each operand evaluated once; written inline, guards would double the text at every level of
+nesting.
 """
 
 from __future__ import annotations
 
 from services.segmentation.rules.folding import FOLDED_LETTERS
-from services.segmentation.rules.natives import EARTH_RADIUS_KM
+from services.segmentation.rules.natives import EARTH_RADIUS_KM, NO_ANGLE
 
 _MAX = "1.7976931348623157e308::float8"
 _HALF_BITS = 512
@@ -18,7 +19,8 @@ def _power(exponent: int) -> str:
 
 
 def _function(signature: str, returns: str, body: str) -> str:
-    return f"CREATE OR REPLACE FUNCTION {signature} RETURNS {returns} LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN {body}"
+    kind = "LANGUAGE sql IMMUTABLE PARALLEL SAFE"
+    return f"CREATE OR REPLACE FUNCTION {signature} RETURNS {returns} {kind} RETURN {body}"
 
 
 def _int(name: str, operator: str) -> str:
@@ -31,13 +33,15 @@ def _int(name: str, operator: str) -> str:
 
 
 def _sum(name: str, operator: str) -> str:
-    # Halved operands cannot overflow; halving and rounding commute for normal numbers, and tiny ones cannot overflow.
+    # Halved operands cannot overflow; halving and rounding commute for normal numbers, and tiny ones cannot
+    # overflow.
     half = f"(a * 0.5::float8) {operator} (b * 0.5::float8)"
     tiny = f"abs(a) < {_power(_HALF_BITS)} AND abs(b) < {_power(_HALF_BITS)}"
     return _function(
         f"rule_{name}(a float8, b float8)",
         "float8",
-        f"CASE WHEN {tiny} THEN a {operator} b WHEN abs(a) < {_power(_HALF_BITS)} OR abs(b) < {_power(_HALF_BITS)} "
+        f"CASE WHEN {tiny} THEN a {operator} b WHEN abs(a) < {_power(_HALF_BITS)} OR abs(b) < "
+        f"{_power(_HALF_BITS)} "
         f"OR abs({half}) <= {_MAX} * 0.5::float8 THEN a {operator} b END",
     )
 
@@ -68,14 +72,17 @@ def _quotient() -> str:
         "rule_divide(a float8, b float8)",
         "float8",
         f"CASE WHEN a IS NULL OR b IS NULL OR b = 0 THEN NULL WHEN a = 0 THEN 0::float8 "
-        f"WHEN {a} BETWEEN {_power(-500)} AND {_power(500)} AND {b} BETWEEN {_power(-500)} AND {_power(500)} THEN a / b "
-        # A divisor below 1 makes it larger: scale the divisor up where that is exact, and compare with the scaled bound.
+        f"WHEN {a} BETWEEN {_power(-500)} AND {_power(500)} AND {b} BETWEEN {_power(-500)} AND "
+        f"{_power(500)} THEN a / b "
+        # A divisor below 1 makes it larger: scale the divisor up where that is exact, and compare with the
+        # scaled bound.
         f"WHEN {b} < 1 THEN CASE WHEN {a} < 1 THEN "
         f"CASE WHEN {a} >= {_power(-500)} THEN "
         f"CASE WHEN {a} / ({b} * {big}) <= {_MAX} * {small} THEN a / b END "
         f"ELSE CASE WHEN ({a} * {big}) / ({b} * {big}) <= {_MAX} THEN a / b END END "
         f"WHEN {b} < {_power(-1024)} THEN NULL "
-        f"WHEN {b} < {small} THEN CASE WHEN ({a} * {small}) / ({b} * {big}) <= {_MAX} * {small} * {small} THEN a / b END "
+        f"WHEN {b} < {small} THEN CASE WHEN ({a} * {small}) / ({b} * {big}) <= {_MAX} * {small} * {small} "
+        f"THEN a / b END "
         f"WHEN ({a} * {small}) / {b} <= {_MAX} * {small} THEN a / b END "
         # A divisor from 1 up makes it smaller: it may vanish.
         f"WHEN {a} >= 1 OR {b} < {_power(20)} AND {a} >= {_power(-1000)} THEN a / b "
@@ -91,21 +98,27 @@ def _fold() -> str:
     return _function(
         "rule_fold(x text)",
         "text",
-        'CASE WHEN octet_length(x) = char_length(x) THEN lower(x COLLATE "C") ELSE translate(lower(regexp_replace('
+        'CASE WHEN octet_length(x) = char_length(x) THEN lower(x COLLATE "C") ELSE '
+        "translate(lower(regexp_replace("
         f"normalize(x, NFD), '[\\u0300-\\u036f]', '', 'g') COLLATE \"C\"), '{letters}', '{targets}') END",
     )
 
 
 def _distance() -> str:
+    # Angles too small to matter are 0: PostgreSQL raises where a product underflows.
+    def angle(degrees: str) -> str:
+        return f"radians(CASE WHEN abs({degrees}) < {NO_ANGLE!r}::float8 THEN 0 ELSE {degrees} END)"
+
     h = (
-        "power(sin(radians(to_lat - lat) / 2), 2) + cos(radians(lat)) * cos(radians(to_lat)) "
-        "* power(sin(radians(to_lon - lon) / 2), 2)"
+        f"power(sin({angle('to_lat - lat')} / 2), 2) + cos({angle('lat')}) * cos({angle('to_lat')}) "
+        f"* power(sin({angle('to_lon - lon')} / 2), 2)"
     )
+    millimetres = f"2 * {EARTH_RADIUS_KM!r}::float8 * asin(least(1::float8, sqrt({h}))) * 1e6::float8"
     return _function(
         "rule_distance_km(lat float8, lon float8, to_lat float8, to_lon float8)",
         "float8",
-        "CASE WHEN lat IS NOT NULL AND lon IS NOT NULL AND to_lat BETWEEN -90 AND 90 AND to_lon BETWEEN -180 AND 180 THEN "
-        f"floor(2 * {EARTH_RADIUS_KM!r}::float8 * asin(least(1::float8, sqrt({h}))) * 1e6::float8 + 0.5::float8) / 1e6::float8 END",
+        "CASE WHEN lat IS NOT NULL AND lon IS NOT NULL AND to_lat BETWEEN -90 AND 90 "
+        f"AND to_lon BETWEEN -180 AND 180 THEN floor({millimetres} + 0.5::float8) / 1e6::float8 END",
     )
 
 
@@ -171,23 +184,29 @@ FUNCTIONS: tuple[str, ...] = (
         "timestamptz",
         # Only the one form that profile.encode_values writes; a day that its month lacks is no time.
         f"CASE WHEN jsonb_typeof(x) = 'string' AND x #>> '{{}}' ~ '{_TIME_TEXT}' THEN "
-        "CASE WHEN substr(x #>> '{}', 9, 2)::int BETWEEN 1 AND extract(day FROM make_date(substr(x #>> '{}', 1, 4)::int, "
+        "CASE WHEN substr(x #>> '{}', 9, 2)::int BETWEEN 1 AND extract(day FROM make_date(substr(x #>> "
+        "'{}', 1, 4)::int, "
         "substr(x #>> '{}', 6, 2)::int, 1) + interval '1 month -1 day') THEN "
-        "make_timestamptz(substr(x #>> '{}', 1, 4)::int, substr(x #>> '{}', 6, 2)::int, substr(x #>> '{}', 9, 2)::int, "
-        "substr(x #>> '{}', 12, 2)::int, substr(x #>> '{}', 15, 2)::int, substr(x #>> '{}', 18, 2)::int, 'UTC') "
+        "make_timestamptz(substr(x #>> '{}', 1, 4)::int, substr(x #>> '{}', 6, 2)::int, substr(x #>> '{}', "
+        "9, 2)::int, "
+        "substr(x #>> '{}', 12, 2)::int, substr(x #>> '{}', 15, 2)::int, substr(x #>> '{}', 18, 2)::int, "
+        "'UTC') "
         "+ make_interval(secs => ('0.' || substr(x #>> '{}', 21, 6))::float8) END END",
     ),
     _function(
         "rule_shift(t timestamptz, by interval)",
         "timestamptz",
-        "CASE WHEN t + by >= '0001-01-01Z'::timestamptz AND t + by < '10000-01-01Z'::timestamptz THEN t + by END",
+        "CASE WHEN t + by >= '0001-01-01Z'::timestamptz AND t + by < '10000-01-01Z'::timestamptz THEN t + "
+        "by END",
     ),
     _function(
         "rule_age(born date, stated bigint, today date)",
         "bigint",
-        # Full years; before the birth there is no age. Who was born on 29 February turns on 1 March in other years.
+        # Full years; before the birth there is no age. Who was born on 29 February turns on 1 March in other
+        # years.
         "CASE WHEN born IS NULL THEN stated WHEN born <= today THEN "
-        "(extract(year FROM today) - extract(year FROM born))::bigint - CASE WHEN (extract(month FROM today), "
+        "(extract(year FROM today) - extract(year FROM born))::bigint - CASE WHEN (extract(month FROM "
+        "today), "
         "extract(day FROM today)) < (extract(month FROM born), extract(day FROM born)) THEN 1 ELSE 0 END END",
     ),
     _function(

@@ -1,7 +1,7 @@
 """SQL of lists: what size, exists, all, sum, min and max become over the rows of a relation.
 
-A list node becomes one aggregate expression over its items' rows. ``spoilt`` rows make it NULL: those on which a filter is
-unknown, or a mapped value is missing, while every earlier filter was true.
+A list node becomes one aggregate expression over its items' rows. ``spoilt`` rows make it NULL: those on
+which a filter is unknown, or a mapped value is missing, while every earlier filter was true.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class ItemFrame:
     def contact_id(self) -> Column:
         """Return the id of the contact the item belongs to."""
         if "contact_id" in self.relation.c:
-            return self.relation.c.contact_id  # type: ignore[no-any-return]
+            return self.relation.c.contact_id
         return self.outer.contact_id()
 
     def item(self, var: int) -> FromClause:
@@ -71,11 +71,13 @@ class ItemFrame:
 
     def in_segment(self, segment: str) -> Column:
         """Return whether the contact is a member of a segment."""
-        return self.outer_lookup().in_segment_of(segment, self.contact_id())
+        found: Column = self.outer_lookup().in_segment_of(segment, self.contact_id())
+        return found
 
     def plugin_value(self, node: ir.PluginValue) -> Column:
         """Return the JSON value a plugin answered."""
-        return self.outer_lookup().plugin_value_of(node, self.contact_id())
+        value: Column = self.outer_lookup().plugin_value_of(node, self.contact_id())
+        return value
 
     def outer_lookup(self) -> Any:
         """Return the root frame, which knows segments and plugin answers."""
@@ -138,7 +140,8 @@ def _own(relation: FromClause, conditions: Sequence[Column]) -> list[Column]:
 
 def _filtered(call: Any, reads: list[Column], keep: list[Column], frame: ItemFrame) -> Column:
     conditions = [*keep, *_own(frame.relation, [*reads, *keep])]
-    return call.filter(and_(*conditions)) if conditions else call  # type: ignore[no-any-return]
+    aggregated: Column = call.filter(and_(*conditions)) if conditions else call
+    return aggregated
 
 
 def _count(keep: list[Column], frame: ItemFrame) -> Column:
@@ -273,11 +276,7 @@ def window_of(node: ListNode) -> timedelta | None:
             conditions.append(node.predicate)
     for condition in conditions:
         for part in condition.parts if isinstance(condition, ir.And) else (condition,):
-            if (
-                isinstance(part, ir.NowCompare)
-                and part.op in ("<", "<=", "==")
-                and isinstance(part.time, ir.EventTime)
-            ):
-                if part.time.var == items.var and (shortest is None or part.shift < shortest):
-                    shortest = part.shift
+            time = part.time if isinstance(part, ir.NowCompare) and part.op in ("<", "<=", "==") else None
+            if isinstance(part, ir.NowCompare) and isinstance(time, ir.EventTime) and time.var == items.var:
+                shortest = part.shift if shortest is None else min(shortest, part.shift)
     return shortest

@@ -1,4 +1,6 @@
-"""SQL of single values. What is missing or unknown in the tree is NULL in SQL; `==` restores the difference."""
+"""SQL of single values. What is missing or unknown in the tree is NULL in SQL; `==` restores the
+difference.
+"""
 
 from __future__ import annotations
 
@@ -81,10 +83,12 @@ def _typed(column: Any, kind: str) -> Column:
 
 
 def _call(name: str, kind: str, *arguments: Column) -> Column:
-    return getattr(func, name)(*arguments, type_=_TYPES[kind])  # type: ignore[no-any-return]
+    called: Column = getattr(func, name)(*arguments, type_=_TYPES[kind])
+    return called
 
 
-# -- fields -----------------------------------------------------------------------------------------------------------
+# -- fields
+# -----------------------------------------------------------------------------------------------------------
 
 
 def _const(node: ir.Const, frame: Frame, truth: bool) -> Column:
@@ -123,17 +127,17 @@ def _attr(node: ir.Attr, frame: Frame, truth: bool) -> Column:
         return birth_instant(profile, frame.time_zone)
     if node.name == "total_spent":
         return cast(profile.c.total_spent, Float(53))
-    return profile.c[node.name]  # type: ignore[no-any-return]
+    return profile.c[node.name]
 
 
 def _event_time(node: ir.EventTime, frame: Frame, truth: bool) -> Column:
-    return frame.item(node.var).c.occurred_at  # type: ignore[no-any-return]
+    return frame.item(node.var).c.occurred_at
 
 
 def _event_field(node: ir.EventField, frame: Frame, truth: bool) -> Column:
     event = frame.item(node.var)
     if node.payload.promoted == "category":
-        return event.c.category  # type: ignore[no-any-return]
+        return event.c.category
     if node.payload.promoted == "amount":
         return cast(event.c.amount, Float(53))
     return json_value(event.c.payload, node.payload.name, node.kind)
@@ -144,13 +148,13 @@ def exact_number(node: ir.Node, frame: Frame, *, stored: bool) -> Column:
     if stored and isinstance(node, ir.EventField):
         event = frame.item(node.var)
         if node.payload.promoted == "amount":
-            return event.c.amount  # type: ignore[no-any-return]
+            return event.c.amount
         return func.rule_json_numeric(event.c.payload.op("->")(literal_column(quoted(node.payload.name))))
     return cast(cast(compile_value(node, frame), Text()), Numeric())
 
 
 def _element(node: ir.Element, frame: Frame, truth: bool) -> Column:
-    return frame.item(node.var).c.item  # type: ignore[no-any-return]
+    return frame.item(node.var).c.item
 
 
 def _has(node: ir.Has, frame: Frame, truth: bool) -> Column:
@@ -159,10 +163,11 @@ def _has(node: ir.Has, frame: Frame, truth: bool) -> Column:
 
 
 def _has_location(node: ir.HasLocation, frame: Frame, truth: bool) -> Column:
-    return frame.profile().c.latitude.is_not(None)  # type: ignore[no-any-return]
+    return frame.profile().c.latitude.is_not(None)
 
 
-# -- operators --------------------------------------------------------------------------------------------------------
+# -- operators
+# --------------------------------------------------------------------------------------------------------
 
 
 def _arith(node: ir.Arith, frame: Frame, truth: bool) -> Column:
@@ -193,7 +198,8 @@ def _order(op: str, left: Column, right: Column) -> Column:
 
 def _compare(node: ir.Compare, frame: Frame, truth: bool) -> Column:
     left, right = compile_value(node.left, frame), compile_value(node.right, frame)
-    # Order is byte by byte; one explicit collation decides for both sides. Equality is so under any collation.
+    # Order is byte by byte; one explicit collation decides for both sides. Equality is so under any
+    # collation.
     return _order(node.op, left.collate("C") if node.left.kind == "string" else left, right)
 
 
@@ -249,14 +255,15 @@ def texts_of(attribute: ir.Attr, frame: Frame) -> Column:
     """Return the column of a list attribute: text[] for tags, JSON for custom ones."""
     profile = frame.profile()
     if attribute.group == "core":
-        return profile.c[attribute.name]  # type: ignore[no-any-return]
-    return profile.c.attributes.op("->")(literal_column(quoted(attribute.name)))  # type: ignore[no-any-return]
+        return profile.c[attribute.name]
+    return profile.c.attributes.op("->")(literal_column(quoted(attribute.name)))
 
 
 def _in_texts(node: ir.InTexts, frame: Frame, truth: bool) -> Column:
     operand, column = compile_value(node.operand, frame), texts_of(node.attribute, frame)
     if node.attribute.group == "core":
-        # SQLAlchemy puts ANY to the left of what it compares; written out, it stays where PostgreSQL wants it.
+        # SQLAlchemy puts ANY to the left of what it compares; written out, it stays where PostgreSQL wants
+        # it.
         found: Column = operand.op("=", is_comparison=True)(func.any(column))
         if node.operand.can_null and not truth:
             found = func.coalesce(found, FALSE)
@@ -294,7 +301,8 @@ def _ternary(node: ir.Ternary, frame: Frame, truth: bool) -> Column:
     return case((condition, then), (condition.is_(False), otherwise))
 
 
-# -- functions --------------------------------------------------------------------------------------------------------
+# -- functions
+# --------------------------------------------------------------------------------------------------------
 
 
 def _text_test(node: ir.TextTest, frame: Frame, truth: bool) -> Column:

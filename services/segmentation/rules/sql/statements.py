@@ -1,4 +1,6 @@
-"""Whole statements: the members of one rule among everybody, and the verdicts of many rules on a batch of contacts."""
+"""Whole statements: the members of one rule among everybody, and the verdicts of many rules on a batch of
+contacts.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +21,7 @@ from sqlalchemy import (
     not_,
     select,
 )
+from sqlalchemy.dialects.postgresql import array
 from sqlalchemy.sql.elements import ColumnElement
 
 from services.segmentation.rules import ir
@@ -50,7 +53,9 @@ def rebuild(root: ir.Node, time_zone: str, lookups: Lookups) -> Select[Any]:
 
 
 def _semi_join(part: ir.Node, frame: GroupedFrame) -> Column | None:
-    """Return a conjunct about events as a semi- or anti-join; None where the list may be unknown or it is no such form."""
+    """Return a conjunct about events as a semi- or anti-join; None where the list may be unknown or it is no
+    such form.
+    """
     negated = isinstance(part, ir.Not)
     node = part.operand if isinstance(part, ir.Not) else part
     if isinstance(node, ir.Quantified) and node.role == "exists" and not unsure(node.predicate):
@@ -82,7 +87,9 @@ def _semi_join(part: ir.Node, frame: GroupedFrame) -> Column | None:
     if at_least == 1:
         return not_(exists(who.where(event.c.contact_id == profile.c.contact_id).correlate(profile)))
     many = who.subquery()
-    found = select(literal_column("1")).select_from(many).where(many.c.contact_id == profile.c.contact_id)
+    found: Select[Any] = (
+        select(literal_column("1")).select_from(many).where(many.c.contact_id == profile.c.contact_id)
+    )
     return not_(found.correlate_except(many).exists())
 
 
@@ -109,7 +116,8 @@ def _threshold(node: ir.Node) -> tuple[int, ir.ListExpr, bool] | None:
 def batch(
     rules: Sequence[tuple[int, ir.Node, Sequence[ir.Node]]], time_zone: str, lookups: Lookups
 ) -> Select[Any]:
-    """Return ``contact_id, segments int[], next_change`` for the contacts of parameter ``contact_ids``; parameter ``now``.
+    """Return ``contact_id, segments int[], next_change`` for the contacts of parameter ``contact_ids``;
+    parameter ``now``.
 
     ``rules`` are (segment number, tree, time-dependent leaves). A contact without a profile has no row.
     """
@@ -125,13 +133,10 @@ def batch(
         .render_derived(name="wanted")
     )
     source = frame.joined(profile.join(wanted, profile.c.contact_id == wanted.c.contact_id))
-    listed = literal_column("ARRAY[]::integer[]", ARRAY(Integer))
+    listed: Column = literal_column("ARRAY[]::integer[]", ARRAY(Integer))
     if verdicts:
-        from sqlalchemy.dialects.postgresql import array
-
-        listed = func.array_remove(
-            array(verdicts, type_=Integer), literal_column("NULL"), type_=ARRAY(Integer)
-        )
+        chosen: Column = array(verdicts, type_=Integer())
+        listed = func.array_remove(chosen, literal_column("NULL"), type_=ARRAY(Integer))
     change = literal_column("NULL::timestamptz", TIME) if changes is None else changes
     return select(profile.c.contact_id, listed.label("segments"), change.label("next_change")).select_from(
         source
@@ -139,7 +144,9 @@ def batch(
 
 
 def changes(leaves: Sequence[ir.Node], time_zone: str, lookups: Lookups) -> Select[Any]:
-    """Return ``contact_id, next_change`` of the contacts for which the leaves will change; parameter ``now``."""
+    """Return ``contact_id, next_change`` of the contacts for which the leaves will change; parameter
+    ``now``.
+    """
     frame = GroupedFrame(time_zone, lookups)
     change = next_change(leaves, frame)
     if change is None:

@@ -1,9 +1,9 @@
 """When time alone can change a leaf: SQL of the earliest such instant of a contact.
 
-An instant counts when it is later than ``now``: an event leaving or entering a window, an event that has not happened yet
-becoming visible, a birthday. No change ever comes before the instant given. For the common shapes (exists and size() of
-events within one window) it is exact; elsewhere it may turn out to change nothing: then the rule is evaluated
-again at that instant, and the next one stored.
+An instant counts when it is later than ``now``: an event leaving or entering a window, an event that has not
+happened yet becoming visible, a birthday. No change ever comes before the instant given. For the common
+shapes (exists and size() of events within one window) it is exact; elsewhere it may turn out to change
+nothing: then the rule is evaluated again at that instant, and the next one stored.
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ _Path = tuple[tuple[ir.ListExpr, tuple[ir.Node, ...]], ...]
 
 
 def next_change(leaves: Sequence[ir.Node], frame: LateralFrame | GroupedFrame) -> Column | None:
-    """Return the earliest instant after ``now`` at which a leaf can change; None when none of them ever does."""
+    """Return the earliest instant after ``now`` at which a leaf can change; None when none of them ever
+    does.
+    """
     instants: dict[object, Column] = {}
     types: set[str] = set()
     for leaf in leaves:
@@ -57,7 +59,9 @@ def next_change(leaves: Sequence[ir.Node], frame: LateralFrame | GroupedFrame) -
 
 
 def _atoms(node: ir.Node, path: _Path) -> Iterator[tuple[ir.Node, _Path]]:
-    """Yield each use of now (or of the age) with the lists it is inside of and their conditions that do not use now."""
+    """Yield each use of now (or of the age) with the lists it is inside of and their conditions that do not
+    use now.
+    """
     if isinstance(node, ir.NowCompare) or (
         isinstance(node, ir.Attr) and node.group == "core" and node.name == "age"
     ):
@@ -152,11 +156,14 @@ def _birthday(plain: CorrelatedFrame) -> Column:
     return _later([instant], plain.now)
 
 
-# -- exact instants of the common shapes ------------------------------------------------------------------------------
+# -- exact instants of the common shapes
+# ------------------------------------------------------------------------------
 
 
 def _exact(leaf: ir.Node, frame: LateralFrame | GroupedFrame) -> Column | None:
-    """Return the exact instant of ``exists`` or ``size() op n`` over one window that events only leave; else None."""
+    """Return the exact instant of ``exists`` or ``size() op n`` over one window that events only leave; else
+    None.
+    """
     if isinstance(leaf, ir.Quantified) and leaf.role == "exists" and not unsure(leaf.predicate):
         return _nth_leaving(leaf, leaf.predicate, [1], frame)
     if not isinstance(leaf, ir.Compare | ir.Equal):
@@ -206,7 +213,9 @@ def _nth_leaving(
 
 
 def _only_window(items: ir.ListExpr, predicate: ir.Node | None) -> ir.NowCompare | None:
-    """Return the one use of now when it is a plain window on the item's time, and nothing else depends on time."""
+    """Return the one use of now when it is a plain window on the item's time, and nothing else depends on
+    time.
+    """
     if items.spoils or items.var != 0:
         return None
     conditions = [*(s.expr for s in items.steps), *([predicate] if predicate is not None else [])]

@@ -1,7 +1,8 @@
 """Literals and casts as SQL text.
 
-Literals are written into the statement, not bound: a batch of hundreds of rules would otherwise carry thousands of
-parameters, and each execution would pay for them. Quoting relies on standard_conforming_strings (PostgreSQL's default).
+Literals are written into the statement, not bound: a batch of hundreds of rules would otherwise carry
+thousands of parameters, and each execution would pay for them. Quoting relies on standard_conforming_strings
+(PostgreSQL's default).
 """
 
 from __future__ import annotations

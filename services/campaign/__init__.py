@@ -1,0 +1,1 @@
+"""The campaign service: templates, campaigns, journeys, coupons, and the ledger of messages."""

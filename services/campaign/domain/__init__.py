@@ -1,0 +1,1 @@
+"""Rules of the campaign service; no input or output."""

@@ -1,0 +1,268 @@
+"""Templates: jinja2 in a sandbox, compiled once per version and language, kept within bounds.
+
+What a template names and is not there renders as nothing. Python is out of reach: attributes of values are those of
+the data, and what could eat a process (huge ranges, powers, macros that call themselves) is refused.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from jinja2 import ChainableUndefined, StrictUndefined, Template, TemplateError, TemplateSyntaxError, nodes
+from jinja2.exceptions import SecurityError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from services.campaign.domain.ids import one_line
+
+MAX_OUTPUT = 2_000_000
+MAX_RANGE = 10_000
+MAX_SECONDS = 2.0
+MAX_SUBJECT = 1000
+EXAMPLE_COUPON = "EXAMPLE-CODE"
+_MAX_REPEAT = 10_000
+_MAX_ASSIGNMENTS = 20
+_REFUSED_NODES = (
+    (nodes.Macro, "macros"),
+    (nodes.CallBlock, "call blocks"),
+    (nodes.Include, "include"),
+    (nodes.Import, "import"),
+    (nodes.FromImport, "import"),
+    (nodes.Extends, "extends"),
+    (nodes.AssignBlock, "set blocks"),
+)
+_REFUSED_FILTERS = ("center", "indent", "format", "batch", "slice", "wordwrap", "pprint", "attr", "map", "xmlattr")
+_WIDE = frozenset({"center", "ljust", "rjust", "zfill", "expandtabs", "format", "format_map", "translate"})
+
+
+class BadTemplate(Exception):
+    """Say what is wrong with a template: part (subject, text, html) and line, counted from 1."""
+
+    def __init__(self, part: str, line: int, problem: str) -> None:
+        super().__init__(f"{part}, line {line}: {problem}")
+        self.part = part
+        self.line = line
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """Hold the source of a template in one language."""
+
+    language_code: str
+    subject: str
+    text: str
+    html: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredTemplate:
+    """Hold a template as stored; revision rises with each change."""
+
+    id: str
+    display_name: str
+    contents: tuple[Content, ...]
+    revision: int
+    create_time: datetime
+    update_time: datetime
+
+    @property
+    def etag(self) -> str:
+        """Return what changes with each change."""
+        return f'"{self.revision}"'
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """Hold a rendered message."""
+
+    subject: str
+    text: str
+    html: str
+    language_code: str
+
+
+class _Environment(ImmutableSandboxedEnvironment):
+    """Reach data only."""
+
+    intercepted_binops = frozenset({"**", "*", "%"})
+
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        # Data comes first: an attribute called "items" or "keys" is one, not dict's method.
+        if isinstance(obj, Mapping):
+            return obj[attribute] if attribute in obj else self.undefined(obj=obj, name=attribute)
+        return super().getattr(obj, attribute)
+
+    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
+        if isinstance(obj, str | bytes) and attr in _WIDE:
+            return False
+        return super().is_safe_attribute(obj, attr, value)
+
+    def unsafe_undefined(self, obj: Any, attribute: str) -> Any:
+        # Silence would hide a mistake here: whoever uses the result is told.
+        return StrictUndefined(
+            f"access to {attribute!r} of a {type(obj).__name__} is not allowed", exc=SecurityError
+        )
+
+    def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
+        if operator == "**":
+            raise SecurityError("powers are not allowed")
+        if operator == "%" and isinstance(left, str | bytes):
+            raise SecurityError("formatting by % is not allowed")
+        if operator == "*":
+            for several, count in ((left, right), (right, left)):
+                if isinstance(several, str | bytes | list | tuple) and (
+                    not isinstance(count, int) or len(several) * count > _MAX_REPEAT
+                ):
+                    raise SecurityError(f"repeating beyond {_MAX_REPEAT:,} items is not allowed")
+            if isinstance(left, int) and isinstance(right, int) and left.bit_length() + right.bit_length() > 256:
+                raise SecurityError("numbers that large are not allowed")
+        return super().call_binop(context, operator, left, right)
+
+
+def _environment(*, escape: bool) -> _Environment:
+    # cache_size: sources are compiled by us and kept by version.
+    made = _Environment(undefined=ChainableUndefined, autoescape=escape, keep_trailing_newline=True, cache_size=0)
+    made.globals = {}
+    for name in _REFUSED_FILTERS:
+        made.filters.pop(name, None)
+    return made
+
+
+_PLAIN, _HTML = _environment(escape=False), _environment(escape=True)
+
+
+class CompiledContent:
+    """Hold one language of a template, ready to be filled; usable from any thread."""
+
+    def __init__(self, content: Content) -> None:
+        """Compile; raises BadTemplate."""
+        self.language_code = content.language_code
+        self._subject = _compile(_PLAIN, "subject", content.subject)
+        self._text = _compile(_PLAIN, "text", content.text)
+        self._html = _compile(_HTML, "html", content.html) if content.html else None
+
+    def render(self, context: Mapping[str, Any]) -> Rendered:
+        """Fill in; raises BadTemplate when a value does not do, or the result is too large or takes too long."""
+        return Rendered(
+            one_line(_render(self._subject, "subject", context))[:MAX_SUBJECT],
+            _render(self._text, "text", context),
+            _render(self._html, "html", context) if self._html else "",
+            self.language_code,
+        )
+
+
+def _compile(environment: _Environment, part: str, source: str) -> Template:
+    try:
+        tree = environment.parse(source)
+        for kind, name in _REFUSED_NODES:
+            for node in tree.find_all(kind):
+                raise BadTemplate(part, node.lineno, f"{name} are not available")
+        assignments = list(tree.find_all(nodes.Assign))
+        if len(assignments) > _MAX_ASSIGNMENTS:
+            raise BadTemplate(
+                part, assignments[_MAX_ASSIGNMENTS].lineno, f"more than {_MAX_ASSIGNMENTS} assignments"
+            )
+        return Template.from_code(environment, environment.compile(tree, filename=part), {}, None)
+    except TemplateSyntaxError as error:
+        raise BadTemplate(part, error.lineno, error.message or "syntax error") from error
+    except RecursionError as error:
+        raise BadTemplate(part, 1, "nested too deeply") from error
+
+
+class _Budget:
+    """Bound the numbers that all ranges of one rendering give out, and its time."""
+
+    def __init__(self) -> None:
+        self._left = MAX_RANGE
+        self._deadline = time.monotonic() + MAX_SECONDS
+
+    def range(self, *bounds: int) -> Iterator[int]:
+        for number in range(*bounds):
+            self._left -= 1
+            if self._left < 0:
+                raise SecurityError(f"ranges give out more than {MAX_RANGE:,} numbers")
+            yield number
+
+    def late(self) -> bool:
+        return time.monotonic() > self._deadline
+
+
+def _render(template: Template, part: str, context: Mapping[str, Any]) -> str:
+    budget = _Budget()
+    pieces: list[str] = []
+    size = 0
+    try:
+        for piece in template.generate({**context, "range": budget.range}):
+            pieces.append(piece)
+            size += len(piece)
+            if size > MAX_OUTPUT:
+                raise SecurityError(f"the result is longer than {MAX_OUTPUT:,} characters")
+            if budget.late():
+                raise SecurityError(f"takes longer than {MAX_SECONDS:g} s")
+    except (SecurityError, TemplateError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError) as error:
+        raise BadTemplate(part, _line_of(template, error), _problem(error)) from error
+    except (RecursionError, MemoryError) as error:
+        raise BadTemplate(part, 1, type(error).__name__) from error
+    return "".join(pieces)
+
+
+def _problem(error: Exception) -> str:
+    # Errors of Python may quote values, which are people's data; those of jinja2 quote the template.
+    if isinstance(error, TemplateError):
+        return str(error)
+    return f"{type(error).__name__} while rendering"
+
+
+def _line_of(template: Template, error: BaseException) -> int:
+    """Return the line of the source that was being rendered: jinja2 rewrites the traceback to it."""
+    line, trace = 1, error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename in (template.filename, "subject", "text", "html"):
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    return line
+
+
+def language_chain(language_code: str) -> Iterator[str]:
+    """Yield what to look for: "zh-Hans-CN", "zh-Hans", "zh", ""; in lower case."""
+    parts = language_code.replace("_", "-").lower().split("-")
+    for length in range(len(parts), 0, -1):
+        yield "-".join(parts[:length])
+    if parts != [""]:
+        yield ""
+
+
+def choose(languages: Sequence[str], wanted: str) -> int:
+    """Return the index of the language that fits best; the one for "" must be there."""
+    known = {language.replace("_", "-").lower(): index for index, language in enumerate(languages)}
+    return next(known[language] for language in language_chain(wanted) if language in known)
+
+
+class Compiler:
+    """Keep compiled templates by id and revision, the most recent ones."""
+
+    def __init__(self, size: int = 500) -> None:
+        self._size = size
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[tuple[str, int, str], CompiledContent] = OrderedDict()
+
+    def content(self, template: StoredTemplate, language_code: str) -> CompiledContent:
+        """Return the content for a language, compiled; raises BadTemplate."""
+        content = template.contents[choose([item.language_code for item in template.contents], language_code)]
+        key = (template.id, template.revision, content.language_code)
+        with self._lock:
+            found = self._kept.get(key)
+            if found is not None:
+                self._kept.move_to_end(key)
+                return found
+        made = CompiledContent(content)
+        with self._lock:
+            self._kept[key] = made
+            while len(self._kept) > self._size:
+                self._kept.popitem(last=False)
+        return made

@@ -1,0 +1,41 @@
+"""Segmentation over a real port, without plugins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from services.segmentation.context import service_of
+from tests.support.postgres import DatabaseFactory
+from tests.support.segmentation import World, create_segmentation_schema
+from tests.support.stack import Served, serve
+
+
+@pytest.fixture(scope="module")
+def running(make_module_database: DatabaseFactory) -> Iterator[Served]:
+    """The API process; it loads the plugins that come with Rapport."""
+    url = make_module_database("segmentation")
+    create_segmentation_schema(url)
+    with serve("segmentation", url, settings={"plugins_allow": ("rfm", "loyalty")}) as served:
+        yield served
+
+
+@pytest.fixture
+def served(running: Served) -> Served:
+    """The API process on an empty database."""
+    World(service_of(running.runtime), running.clock).empty()
+    return running
+
+
+@pytest.fixture
+def seg(served: Served) -> World:
+    """What events did, and the work of a worker on demand."""
+    return World(service_of(served.runtime), served.clock)
+
+
+@pytest.fixture
+def api(served: Served) -> Any:
+    """The client with the owner's token."""
+    return served.client

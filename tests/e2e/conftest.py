@@ -1,0 +1,78 @@
+"""A whole stack, started once for the tests that share it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from rapport_client import Rapport
+
+from services.cli.demo import free_base_port
+from services.cli.stack import Stack
+from services.demo.mailbox import Mailbox
+from services.kit.clock import write_clock
+from services.kit.config import Settings, load_settings
+
+NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+
+
+@dataclass
+class Running:
+    """A running stack with a client that may do everything, the customers' mail server, and a clock to move."""
+
+    stack: Stack
+    settings: Settings
+    rapport: Rapport
+    mailbox: Mailbox
+    urls: dict[str, str]
+    clock: Path
+
+    def set_clock(self, instant: datetime) -> None:
+        write_clock(self.clock, instant)
+
+
+class _RecordingStack(Stack):
+    """Remember the databases' URLs, which no process is given together."""
+
+    urls: dict[str, str]
+
+    def prepare_databases(self) -> dict[str, str]:
+        self.urls = super().prepare_databases()
+        return self.urls
+
+
+@pytest.fixture(scope="session")
+def running(admin_url: str) -> Iterator[Running]:
+    with tempfile.TemporaryDirectory(prefix="rapport-e2e-") as name:
+        folder = Path(name)
+        clock = folder / "clock"
+        write_clock(clock, NOW)
+        mailbox = Mailbox()
+        mailbox.start()
+        settings = load_settings(
+            data_dir=folder,
+            base_port=free_base_port("127.0.0.1"),
+            clock=f"file:{clock}",
+            database_url=admin_url,
+            secret_key="not-a-secret-in-a-test",
+        )
+        stack = _RecordingStack(
+            settings,
+            environment={
+                "RAPPORT_PLUGIN_EMAIL_SMTP_HOST": mailbox.host,
+                "RAPPORT_PLUGIN_EMAIL_SMTP_PORT": str(mailbox.port),
+                "RAPPORT_PLUGIN_EMAIL_SMTP_SECURITY": "none",
+            },
+            database_prefix="e2e_rapport",
+        )
+        try:
+            with stack:
+                stack.start()
+                with stack.client(timeout=60) as rapport:
+                    yield Running(stack, settings, rapport, mailbox, stack.urls, clock)
+        finally:
+            mailbox.stop()
