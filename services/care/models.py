@@ -14,6 +14,10 @@ from services.kit.tables import kit_tables
 metadata = new_metadata()
 kit = kit_tables(metadata)
 
+# As texts, so that the indexes below serve queries with the same words whatever plan PostgreSQL keeps.
+ACTIVE_SQL = "state IN ('new', 'open', 'waiting')"
+RESOLVED_SQL = "state = 'resolved'"
+
 
 def _id(name: str, **options: Any) -> Column[Any]:
     return Column(name, pg.UUID(as_uuid=True), **options)
@@ -98,25 +102,30 @@ case = Table(
     Column("revision", sa.BigInteger, nullable=False),
     _time("create_time"),
     _time("update_time"),
-    sa.Index("ix_case_contact_id", "contact_id", "create_time"),
+    sa.Index("ix_case_contact_id", "contact_id", "create_time", "id"),
     sa.Index("ix_case_create_time", "create_time", "id"),
-    sa.Index("ix_case_assignee", "assignee", "state"),
+    sa.Index("ix_case_state", "state", "create_time", "id"),
+    sa.Index("ix_case_assignee", "assignee", "create_time", "id"),
+    sa.Index("ix_case_load", "assignee", postgresql_where=sa.text(ACTIVE_SQL)),
     sa.Index(
         "ix_case_unassigned",
         "queue_id",
         "number",
-        postgresql_where=sa.text("assignee IS NULL AND state IN ('new', 'open', 'waiting')"),
+        postgresql_where=sa.text(f"assignee IS NULL AND {ACTIVE_SQL}"),
     ),
     sa.Index(
         "ix_case_first_response_due",
         "first_response_due",
-        postgresql_where=sa.text("first_response_time IS NULL AND NOT first_response_breached"),
+        postgresql_where=sa.text(
+            f"first_response_time IS NULL AND NOT first_response_breached AND {ACTIVE_SQL}"
+        ),
     ),
     sa.Index(
         "ix_case_resolution_due",
         "resolution_due",
-        postgresql_where=sa.text("resolve_time IS NULL AND NOT resolution_breached"),
+        postgresql_where=sa.text(f"resolve_time IS NULL AND NOT resolution_breached AND {ACTIVE_SQL}"),
     ),
+    sa.Index("ix_case_resolve_time", "resolve_time", postgresql_where=sa.text(RESOLVED_SQL)),
     sa.Index("ix_case_origin_message", "origin_message"),
 )
 
@@ -137,8 +146,13 @@ case_message = Table(
 received_mail = Table(
     "received_mail",
     metadata,
-    Column("message_id", sa.Text(collation="C"), primary_key=True),
-    Column("recipient", sa.Text(collation="C"), primary_key=True),
+    Column("mail_key", sa.Text(collation="C"), primary_key=True, comment="Message-ID, or a hash of the mail"),
+    Column(
+        "recipient",
+        sa.Text(collation="C"),
+        primary_key=True,
+        comment="the signed address; empty for those that are open to all",
+    ),
     Column("outcome", sa.Text, nullable=False),
     _id("case_id"),
     _time("create_time"),

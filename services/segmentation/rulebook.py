@@ -26,7 +26,7 @@ from services.segmentation.rules import (
     compile_rule,
 )
 from services.segmentation.store import segments
-from services.segmentation.store.membership import Notice, step_sql
+from services.segmentation.store.membership import Notice, StepSql, step_sql
 from services.segmentation.store.profiles import ORDER_PLACED
 from services.segmentation.vocabulary import Names, load_names, make_registry, narrowed
 
@@ -68,10 +68,11 @@ def text_of(select: Select[Any]) -> tuple[str, dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Step:
-    """Hold one statement of an evaluation: the segments that it judges, its text, and the answers that it needs."""
+    """Hold one statement of an evaluation: the segments that it judges, the others, its text, the answers it needs."""
 
     numbers: tuple[int, ...]
-    sql: str
+    others: tuple[int, ...]
+    sql: StepSql
     parameters: Mapping[str, Any]
     notices: tuple[Notice, ...]
     calls: tuple[PluginCall, ...]
@@ -141,6 +142,7 @@ class Plan:
             sql, parameters = text_of(batch.select)
             step = Step(
                 numbers,
+                tuple(sorted(self.rules.keys() - set(numbers))),
                 step_sql(sql, first=first),
                 parameters,
                 tuple(notice_of(self.rules[number]) for number in numbers),

@@ -40,6 +40,7 @@ def shared_server(folder: Path) -> Iterator[str]:
     url_file = folder / "postgres.json"
     server: EmbeddedPostgres | None = None
     try:
+        fcntl.flock(users, fcntl.LOCK_SH)  # first: one that comes while the server is stopped starts another
         fcntl.flock(gate, fcntl.LOCK_EX)
         if url_file.exists():
             url = str(json.loads(url_file.read_text(encoding="utf-8"))["url"])
@@ -48,7 +49,6 @@ def shared_server(folder: Path) -> Iterator[str]:
             server.start()
             url = server.admin_url
             url_file.write_text(json.dumps({"url": url}), encoding="utf-8")
-        fcntl.flock(users, fcntl.LOCK_SH)
         fcntl.flock(gate, fcntl.LOCK_UN)
         yield url
     finally:

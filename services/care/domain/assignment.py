@@ -41,7 +41,7 @@ def round_robin(candidates: Sequence[Candidate], last: str | None) -> Choice:
         return Choice(None, "the queue has no agents")
     ids = [candidate.id for candidate in candidates]
     start = ids.index(last) + 1 if last in ids else 0
-    skipped = []
+    skipped: list[str] = []
     for candidate in (*candidates[start:], *candidates[:start]):
         obstacle = candidate.obstacle()
         if not obstacle:

@@ -1,8 +1,8 @@
 """Arithmetic on business hours.
 
-A calendar gives the hours of each week day by the wall clock of its zone, and special days that differ (holidays, working
-Saturdays). Business time is real time that passes inside the hours, so a day on which the clocks change counts what really
-passes:
+A calendar gives the hours of each week day by the wall clock of its zone, and special days that differ (holidays,
+working Saturdays). Business time is real time that passes inside the hours, so a day on which the clocks change counts
+what really passes:
 
 - a wall time that a forward change skips stands for the moment of the change (an interval inside the gap is empty);
 - of a wall time that a backward change repeats, the first one starts an interval and the second one ends it.
@@ -33,8 +33,9 @@ class CalendarError(ValueError):
 class Calendar:
     """Hold business hours.
 
-    weekly: hours by ISO week day, 1 for Monday to 7 for Sunday; a day that is missing is closed. special: hours by date, empty
-    for closed; they take the place of the week day's. Raises CalendarError for hours that overlap or are out of a day.
+    weekly: hours by ISO week day, 1 for Monday to 7 for Sunday; a day that is missing is closed. special: hours by
+    date, empty for closed; they take the place of the week day's. Raises CalendarError for hours that overlap or are
+    out of a day.
     """
 
     zone: ZoneInfo
@@ -54,14 +55,14 @@ class Calendar:
         special = self.special.get(day)
         return self.weekly.get(day.isoweekday(), ()) if special is None else special
 
-    def ever_opens(self) -> bool:
-        """Say whether there is any opening on a week day."""
-        return any(self.weekly.values())
+    def opens_after(self, moment: datetime) -> bool:
+        """Say whether there is any opening within 20 years after a moment."""
+        return next(intervals(self, moment.astimezone(UTC)), None) is not None
 
 
 def always_open() -> Calendar:
     """Return the calendar without closing hours."""
-    return Calendar(ZoneInfo("UTC"), {day: ((0, MINUTES_OF_DAY),) for day in range(1, 8)})
+    return Calendar(ZoneInfo("UTC"), dict.fromkeys(range(1, 8), ((0, MINUTES_OF_DAY),)))
 
 
 def _check_hours(hours: Hours, where: str) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
@@ -31,7 +32,7 @@ class MessageKind(StrEnum):
 ACTIVE = (CaseState.NEW, CaseState.OPEN, CaseState.WAITING)
 """States in which somebody is at work, or should be."""
 
-AFTER_MESSAGE = {
+AFTER_MESSAGE: Mapping[MessageKind, Mapping[CaseState, CaseState]] = {
     MessageKind.INBOUND: {
         CaseState.NEW: CaseState.NEW,
         CaseState.OPEN: CaseState.OPEN,
@@ -47,6 +48,10 @@ AFTER_MESSAGE = {
     MessageKind.NOTE: {state: state for state in CaseState if state is not CaseState.CLOSED},
 }
 """The state after a message, by kind and state before; a closed case takes none."""
+
+
+CLOSE_AFTER = timedelta(days=30)
+"""How long a solved case can be opened again; then it is closed for good."""
 
 
 class ClosedCase(ValueError):

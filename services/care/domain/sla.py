@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from services.care.domain.calendar import Calendar, add_business_minutes
+from services.care.domain.calendar import Calendar, CalendarError, add_business_minutes
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +42,29 @@ def target_for(targets: Mapping[str, Target], priority: str) -> Target | None:
 def due_times(
     target: Target | None, calendar: Calendar, opened: datetime
 ) -> tuple[datetime | None, datetime | None]:
-    """Return when the first answer and the solution are due; None where nothing is promised."""
+    """Return when the first answer and the solution are due; None where nothing is promised.
+
+    None too where the calendar has no such moment within 20 years: a promise that never falls due must not keep a case
+    from being opened. Such targets are refused when the queue is set up.
+    """
     if target is None:
         return None, None
-    first, resolution = (
-        add_business_minutes(calendar, opened, minutes) if minutes else None
+    return (
+        _due(target.first_response_minutes, calendar, opened),
+        _due(target.resolution_minutes, calendar, opened),
+    )
+
+
+def _due(minutes: int, calendar: Calendar, opened: datetime) -> datetime | None:
+    try:
+        return add_business_minutes(calendar, opened, minutes) if minutes else None
+    except CalendarError:
+        return None
+
+
+def unreachable(target: Target, calendar: Calendar, moment: datetime) -> bool:
+    """Say whether a target promises something that would never fall due."""
+    return any(
+        minutes and _due(minutes, calendar, moment) is None
         for minutes in (target.first_response_minutes, target.resolution_minutes)
     )
-    return first, resolution

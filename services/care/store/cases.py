@@ -9,12 +9,13 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy import Connection, Row
 
-from services.care.domain.cases import ACTIVE, Case, CaseMessage, CaseState, MessageKind
+from services.care.domain.cases import Case, CaseMessage, CaseState, MessageKind
 from services.care.domain.sla import Promise
-from services.care.models import case, case_message
+from services.care.models import ACTIVE_SQL, RESOLVED_SQL, case, case_message, queue
 from services.kit.locks import lock_key
 
 Position = tuple[datetime, UUID]
+ACTIVE = sa.text(ACTIVE_SQL)
 
 
 def insert(connection: Connection, values: dict[str, Any]) -> Case:
@@ -81,52 +82,66 @@ def page(
     return [_case(row) for row in connection.execute(query)]
 
 
-def unassigned(connection: Connection, count: int) -> list[tuple[UUID, str]]:
-    """Return id and queue of active cases without an agent, oldest first."""
-    query = (
-        sa.select(case.c.id, case.c.queue_id)
-        .where(case.c.assignee.is_(None), case.c.state.in_(ACTIVE))
-        .order_by(case.c.number)
-        .limit(count)
-    )
-    return [(row.id, row.queue_id) for row in connection.execute(query)]
+def queues_waiting(connection: Connection) -> list[str]:
+    """Return the queues in which active cases wait without an agent."""
+    waiting = sa.exists().where(case.c.queue_id == queue.c.id, case.c.assignee.is_(None), ACTIVE)
+    return list(connection.scalars(sa.select(queue.c.id).where(waiting).order_by(queue.c.id)))
 
 
-def of_agent(connection: Connection, agent: str) -> list[Case]:
-    """Return the active cases of an agent, oldest first, locked."""
+def unassigned(connection: Connection, queue_id: str, count: int) -> list[Case]:
+    """Return active cases of a queue without an agent, oldest first, locked; skips those that somebody is changing."""
     query = (
         sa.select(case)
-        .where(case.c.assignee == agent, case.c.state.in_(ACTIVE))
+        .where(case.c.queue_id == queue_id, case.c.assignee.is_(None), ACTIVE)
         .order_by(case.c.number)
-        .with_for_update()
+        .limit(count)
+        .with_for_update(skip_locked=True)
     )
     return [_case(row) for row in connection.execute(query)]
 
 
-def late(connection: Connection, now: datetime, count: int) -> list[Case]:
-    """Return cases with a promise that is due and not yet marked as broken; skips those that somebody is changing."""
-    first = sa.and_(
-        case.c.first_response_due < now,
-        case.c.first_response_time.is_(None),
-        ~case.c.first_response_breached,
-        case.c.state.in_(ACTIVE),
+def of_agent(connection: Connection, agent: str) -> list[UUID]:
+    """Return the active cases of an agent, oldest first."""
+    query = sa.select(case.c.id).where(case.c.assignee == agent, ACTIVE).order_by(case.c.number)
+    return list(connection.scalars(query))
+
+
+def mark_broken(connection: Connection, promise: str, now: datetime, count: int) -> list[Case]:
+    """Mark a promise as broken in cases where it is due, not fulfilled and not marked yet; return them.
+
+    promise: first_response or resolution. Skips cases that somebody is changing.
+    """
+    table = case.c
+    due, done, mark = {
+        "first_response": (table.first_response_due, table.first_response_time, table.first_response_breached),
+        "resolution": (table.resolution_due, table.resolve_time, table.resolution_breached),
+    }[promise]
+    late = sa.select(table.id).where(due < now, done.is_(None), ~mark, ACTIVE).order_by(due)
+    return _update_some(connection, late, now, count, {mark.name: True})
+
+
+def close_resolved(connection: Connection, before: datetime, now: datetime, count: int) -> list[Case]:
+    """Close cases that were solved before a moment and return them; skips cases that somebody is changing."""
+    settled = (
+        sa.select(case.c.id)
+        .where(sa.text(RESOLVED_SQL), case.c.resolve_time <= before)
+        .order_by(case.c.resolve_time)
     )
-    resolution = sa.and_(
-        case.c.resolution_due < now,
-        case.c.resolve_time.is_(None),
-        ~case.c.resolution_breached,
-        case.c.state.in_(ACTIVE),
+    return _update_some(connection, settled, now, count, {"state": CaseState.CLOSED})
+
+
+def _update_some(
+    connection: Connection, found: sa.Select[tuple[UUID]], now: datetime, count: int, values: dict[str, Any]
+) -> list[Case]:
+    # In a CTE of its own the locked rows are chosen once, whatever plan the update takes.
+    picked = found.limit(count).with_for_update(skip_locked=True).cte("picked")
+    statement = (
+        sa.update(case)
+        .where(case.c.id == picked.c.id)
+        .values(revision=case.c.revision + 1, update_time=now, **values)
+        .returning(case)
     )
-    ids = (
-        sa.union(
-            sa.select(case.c.id).where(first).limit(count).subquery().select(),
-            sa.select(case.c.id).where(resolution).limit(count).subquery().select(),
-        )
-        .subquery()
-        .select()
-    )
-    query = sa.select(case).where(case.c.id.in_(ids)).order_by(case.c.id).with_for_update(skip_locked=True)
-    return [_case(row) for row in connection.execute(query)]
+    return [_case(row) for row in connection.execute(statement)]
 
 
 def insert_message(connection: Connection, message: CaseMessage) -> None:
@@ -168,12 +183,18 @@ def messages(
     return [_message(row) for row in connection.execute(query)]
 
 
-def last_inbound_id(connection: Connection, case_id: UUID) -> str:
-    """Return the Message-ID of the customer's last mail in a case; empty when there is none."""
+def answered_id(connection: Connection, message: CaseMessage) -> str:
+    """Return the Message-ID of the customer's last mail before something was said; empty when there is none."""
     table = case_message.c
     query = (
         sa.select(table.external_id)
-        .where(table.case_id == case_id, table.kind == MessageKind.INBOUND, table.external_id != "")
+        .where(
+            table.case_id == message.case_id,
+            table.kind == MessageKind.INBOUND,
+            table.external_id != "",
+            sa.tuple_(table.create_time, table.id)
+            < sa.tuple_(sa.literal(message.create_time), sa.literal(message.id)),
+        )
         .order_by(table.create_time.desc(), table.id.desc())
         .limit(1)
     )

@@ -43,10 +43,11 @@ def summary(connection: Connection) -> Figures:
 
 
 def record_score(connection: Connection, key: UUID, score: int, comment: str, now: datetime) -> bool:
-    """Keep the customer's answer to how it was; False when the case is gone."""
+    """Keep the customer's answer to how it was; False when it is the one that is kept already."""
     statement = (
         sa.update(case)
         .where(case.c.id == key)
+        .where(sa.or_(case.c.csat_score.is_distinct_from(score), case.c.csat_comment != comment))
         .values(
             csat_score=score,
             csat_comment=comment,

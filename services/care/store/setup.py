@@ -14,9 +14,9 @@ from sqlalchemy.dialects import postgresql as pg
 
 from services.care.domain.assignment import Candidate
 from services.care.domain.calendar import Calendar, Hours
-from services.care.domain.cases import ACTIVE
 from services.care.domain.sla import Target
-from services.care.models import agent, calendar, case, queue
+from services.care.models import ACTIVE_SQL, agent, calendar, case, queue
+from services.kit.locks import lock_key
 
 FALLBACK_QUEUE = "default"
 """The queue that is made when a case comes and the business has not named one."""
@@ -94,22 +94,20 @@ def set_available(connection: Connection, key: str, available: bool) -> bool:
     return connection.execute(statement).rowcount == 1
 
 
-_OPEN = sa.func.count(case.c.id).filter(case.c.state.in_(ACTIVE))
+def _agents() -> sa.Select[Any]:
+    open_cases = sa.select(sa.func.count()).where(case.c.assignee == agent.c.id, sa.text(ACTIVE_SQL))
+    return sa.select(agent, open_cases.scalar_subquery().label("open_cases"))
 
 
-def agents(
-    connection: Connection, *, after: str = "", count: int | None = None, only: str | None = None
-) -> list[Row[Any]]:
+def agents(connection: Connection, *, after: str, count: int) -> list[Row[Any]]:
     """Return agents by id with the number of their open cases."""
-    query = (
-        sa.select(agent, _OPEN.label("open_cases"))
-        .select_from(agent.outerjoin(case, sa.and_(case.c.assignee == agent.c.id, case.c.state.in_(ACTIVE))))
-        .group_by(agent.c.id)
-        .order_by(agent.c.id)
-        .where(agent.c.id > after)
-        .limit(count)
-    )
-    return list(connection.execute(query if only is None else query.where(agent.c.id == only)))
+    query = _agents().where(agent.c.id > after).order_by(agent.c.id).limit(count)
+    return list(connection.execute(query))
+
+
+def agents_of(connection: Connection, keys: Sequence[str]) -> list[Row[Any]]:
+    """Return agents with the number of their open cases."""
+    return list(connection.execute(_agents().where(agent.c.id.in_(keys))))
 
 
 def unknown_agents(connection: Connection, keys: Sequence[str]) -> list[str]:
@@ -141,21 +139,14 @@ def candidates(connection: Connection, queue_id: str) -> tuple[list[Candidate], 
     return found, row.last_agent
 
 
-def agents_of(connection: Connection, keys: Sequence[str]) -> list[Row[Any]]:
-    """Return agents by id with the number of their open cases."""
-    open_cases = (
-        sa.select(sa.func.count())
-        .where(case.c.assignee == agent.c.id, case.c.state.in_(ACTIVE))
-        .scalar_subquery()
-    )
-    return list(
-        connection.execute(sa.select(agent, open_cases.label("open_cases")).where(agent.c.id.in_(keys)))
-    )
-
-
 def set_last_agent(connection: Connection, queue_id: str, key: str) -> None:
     """Move the round robin of a queue."""
     connection.execute(sa.update(queue).where(queue.c.id == queue_id).values(last_agent=key))
+
+
+def lock_setup(connection: Connection) -> None:
+    """Let one transaction at a time change queues, so that two of them cannot both name the default one."""
+    connection.execute(sa.select(sa.func.pg_advisory_xact_lock(lock_key("care:queues"))))
 
 
 def insert_queue(connection: Connection, new: Queue, now: datetime) -> bool:

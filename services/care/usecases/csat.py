@@ -27,8 +27,10 @@ def record_answer(runtime: Runtime, token: str, score: int, comment: str) -> Non
     key = UUID(bytes=raw)
     now = runtime.clock.now()
     with runtime.db.transaction() as connection:
-        if not figures.record_score(connection, key, score, comment, now):
+        if cases.get(connection, key, lock=True) is None:
             raise NotFound.resource(format_name("cases", key))
+        if not figures.record_score(connection, key, score, comment, now):
+            return
         item = cases.get(connection, key)
         assert item is not None
         event = NewEvent(

@@ -194,10 +194,7 @@ def made_name(contact: Contact) -> str:
 
 def patched(present: Mapping[str, Value], changes: Mapping[str, Value | None]) -> Mapping[str, Value]:
     """Return attributes with some set and some (None) removed; the same object when nothing changes."""
-    if all(
-        present.get(name) == value and type(present.get(name)) is type(value)
-        for name, value in changes.items()
-    ):
+    if all(present.get(name) == value for name, value in changes.items()):
         return present
     after = {**present, **changes}
     return {name: value for name, value in after.items() if value is not None}

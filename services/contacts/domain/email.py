@@ -42,7 +42,7 @@ def _plain_domain(domain: str) -> bool:
 
 def _validate(address: str) -> str:
     return email_validator.validate_email(
-        address, check_deliverability=False, test_environment=True
+        address, check_deliverability=False, test_environment=True, strict=True
     ).normalized
 
 

@@ -34,7 +34,6 @@ def updated(contact: Contact, update: Update) -> Contact:
     }
     attributes = contact.attributes
     if update.attributes is not None:
-        # Through patched(), so that 1 and 1.0 count as different and equal ones as unchanged.
         attributes = patched(attributes, {**dict.fromkeys(attributes), **update.attributes})
     attributes = patched(attributes, update.attribute_changes)
     if attributes is not contact.attributes:

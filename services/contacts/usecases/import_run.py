@@ -98,10 +98,8 @@ class ImportRun:
         try:
             self._import()
         except FileRefused as error:
-            done = self._counts.rows
-            raise InvalidArgument(
-                f"{error}; the {done} rows before it are imported", reason="BAD_FILE"
-            ) from None
+            # _count_rows reads the whole file before the first row is written.
+            raise InvalidArgument(f"{error}; nothing was imported", reason="BAD_FILE") from None
         counts = self._counts
         return pb.ImportContactsResult(
             row_count=counts.rows,
@@ -128,7 +126,10 @@ class ImportRun:
                 self._counts = write(runtime.db, partial(self._store, batch))
 
     def _count_rows(self) -> None:
-        """Tell how many rows there will be, by the line breaks: quoted ones make it a little too many."""
+        """Tell how many rows there will be, by the line breaks: quoted ones make it a little too many.
+
+        A damaged file is thereby noticed before anything is written.
+        """
         lines = sum(piece.count(b"\n") for piece in inflate(self._operation.chunks()))
         self._total = max(lines - 1, 0)
 

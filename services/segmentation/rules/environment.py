@@ -27,7 +27,7 @@ from services.segmentation.rules.errors import RuleError, RuleTooLargeError
 from services.segmentation.rules.registry import Attribute, Registry
 
 MAX_CHARACTERS = 20_000
-MAX_NODES = 5_000
+MAX_NODES = 3_000
 MAX_DEPTH = 32
 """Levels of nesting; the parser and the evaluator of CEL have the same bound."""
 

@@ -24,6 +24,7 @@ _KINDS: dict[str, ir.Kind] = {
 }
 _ARITHMETIC = {"_+_": "+", "_-_": "-", "_*_": "*", "_/_": "/", "_%_": "%"}
 _COMPARISONS = {"_<_": "<", "_<=_": "<=", "_>_": ">", "_>=_": ">="}
+_NO_INDEX = "elements have no order to index: use exists(), min() or max()"
 _ALLOWED = (
     "comparisons, && || ! ?:, in, arithmetic, has(), size(), startsWith(), endsWith(), contains(), fold(), "
     "filter(), exists(), all(), exists_one(), map(), sum(), min(), max(), days(), hours(), minutes(), "
@@ -146,6 +147,8 @@ class Lowering(ListLowering, TimeLowering):
                 return self._event_field(expr, binding)
             if binding is None and select.operand.ident_expr.name == "events":
                 return None
+        if select.operand.WhichOneof("expr_kind") == "call_expr" and select.operand.call_expr.function == "_[_]":
+            raise self.refuse(select.operand, _NO_INDEX)
         raise self.refuse(expr, f"the field {select.field} cannot be read here")
 
     def _path(self, expr: Any) -> list[str]:
@@ -273,7 +276,7 @@ class Lowering(ListLowering, TimeLowering):
                 'matches() is not available: use startsWith(), endsWith(), contains() or fold(x) == "..."',
             )
         if name == "_[_]":
-            raise self.refuse(expr, "elements have no order to index: use exists(), min() or max()")
+            raise self.refuse(expr, _NO_INDEX)
         raise self.refuse(expr, f"{name.strip('_@')}() cannot be used in a rule; allowed are {_ALLOWED}")
 
     def _logic(self, expr: Any, name: str, scope: Scope, depth: int) -> ir.Node:

@@ -96,11 +96,9 @@ def _number(value: int | float | Decimal, what: str) -> float | Decimal:
         raise ProfileError(f"{what}: {value} is not a finite number")
     if isinstance(value, Decimal):
         _, digits, exponent = value.as_tuple()
-        if (
-            abs(value) > MAX_AMOUNT
-            or (isinstance(exponent, int) and -exponent > MAX_SCALE)
-            or len(digits) > 40
-        ):
+        significant = "".join(map(str, digits)).rstrip("0")
+        decimals = -int(exponent) - (len(digits) - len(significant))
+        if abs(value) > MAX_AMOUNT or decimals > MAX_SCALE or len(digits) > 100:
             raise ProfileError(f"{what}: {value} is out of range (at most 1e18, with {MAX_SCALE} decimals)")
         return value
     return 0.0 if 0 < abs(value) < 1e-300 else value

@@ -95,7 +95,7 @@ profile = Table(
         "latitude BETWEEN -90 AND 90 AND longitude BETWEEN -180 AND 180", name="profile_location_on_earth"
     ),
     CheckConstraint(
-        "abs(total_spent) <= 1e18 AND scale(total_spent) <= 18", name="profile_total_spent_range"
+        "abs(total_spent) <= 1e18 AND min_scale(total_spent) <= 18", name="profile_total_spent_range"
     ),
     Index("profile_tags", "tags", postgresql_using="gin"),
 )
@@ -111,7 +111,7 @@ event_table = Table(
     Column("occurred_at", _TIME, nullable=False),
     Column("payload", JSONB, nullable=False, server_default=text("'{}'")),
     PrimaryKeyConstraint("contact_id", "event_id", name="event_pkey"),
-    CheckConstraint("abs(amount) <= 1e18 AND scale(amount) <= 18", name="event_amount_range"),
+    CheckConstraint("abs(amount) <= 1e18 AND min_scale(amount) <= 18", name="event_amount_range"),
     CheckConstraint(_in_range("occurred_at"), name="event_occurred_at_range"),
     # Rebuilds: a selective window of one type, over everybody.
     Index("event_by_type", "type", "category", "occurred_at", postgresql_include=["contact_id"]),

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import psycopg
 import sqlalchemy as sa
+from psycopg import RawCursor
 from sqlalchemy import Connection, Select
 from sqlalchemy.dialects import postgresql as pg
 
@@ -32,9 +35,10 @@ DATA_TYPE = "type.googleapis.com/rapport.segmentation.v1.MembershipChanged"
 _TOLD = """
     INSERT INTO outbox (id, type, subject, contact_id, revision, occur_time, record_time, historical,
                         data_type, data, traceparent)
-    SELECT (%(id_prefix)s || lpad(to_hex(row_number() OVER (ORDER BY c.contact_id)), 8, '0'))::uuid,
+    SELECT (%(id_prefix)s::text || lpad(to_hex(row_number() OVER (ORDER BY c.contact_id)), 8, '0'))::uuid,
            CASE WHEN c.entered THEN 'segment.entered' ELSE 'segment.left' END,
-           n.subject, c.contact_id, n.version, %(now)s, %(now)s, %(historical)s, %(data_type)s, n.data, %(traceparent)s
+           n.subject, c.contact_id, n.version, %(now)s::timestamptz, %(now)s::timestamptz, %(historical)s::boolean,
+           %(data_type)s::text, n.data, %(traceparent)s::text
     FROM {changed} AS c
     JOIN unnest(%(notice_numbers)s::int[], %(subjects)s::text[], %(versions)s::bigint[], %(data)s::bytea[])
          AS n(segment_number, subject, version, data) USING (segment_number)
@@ -42,21 +46,29 @@ _TOLD = """
 
 _STEP = """
 WITH result AS MATERIALIZED ({batch}),
-wanted AS (
-    SELECT r.contact_id, s.segment_number FROM result AS r CROSS JOIN LATERAL unnest(r.segments) AS s(segment_number)
+different AS MATERIALIZED (
+    SELECT r.contact_id, r.segments AS wanted, coalesce(m.segments, ARRAY[]::int[]) AS had
+    FROM result AS r CROSS JOIN LATERAL (
+        SELECT array_agg(m.segment_number ORDER BY m.segment_number) AS segments FROM membership AS m
+        WHERE m.contact_id = r.contact_id AND m.segment_number <> ALL(%(others)s::int[])
+    ) AS m
+    WHERE r.segments IS DISTINCT FROM coalesce(m.segments, ARRAY[]::int[])
 ),
 entered AS (
     INSERT INTO membership (segment_number, contact_id, enter_time)
-    SELECT w.segment_number, w.contact_id, %(now)s FROM wanted AS w
-    WHERE NOT EXISTS (
-        SELECT FROM membership AS m WHERE m.segment_number = w.segment_number AND m.contact_id = w.contact_id
-    )
+    SELECT s.segment_number, d.contact_id, %(now)s::timestamptz
+    FROM different AS d CROSS JOIN LATERAL unnest(d.wanted) AS s(segment_number)
+    WHERE s.segment_number <> ALL(d.had)
     RETURNING segment_number, contact_id
 ),
 gone AS (
-    DELETE FROM membership AS m USING result AS r
-    WHERE m.contact_id = r.contact_id AND m.contact_id = ANY(%(contact_ids)s::uuid[])
-      AND m.segment_number = ANY(%(numbers)s::int[]) AND NOT m.segment_number = ANY(r.segments)
+    DELETE FROM membership AS m
+    USING (
+        SELECT d.contact_id, s.segment_number
+        FROM different AS d CROSS JOIN LATERAL unnest(d.had) AS s(segment_number)
+        WHERE s.segment_number <> ALL(d.wanted)
+    ) AS g
+    WHERE m.contact_id = g.contact_id AND m.segment_number = g.segment_number
     RETURNING m.segment_number, m.contact_id
 ),
 changed AS (
@@ -77,21 +89,39 @@ SELECT count(*) FILTER (WHERE entered), count(*) FILTER (WHERE NOT entered) FROM
 """
 
 
-def step_sql(batch: str, *, first: bool) -> str:
+@dataclass(frozen=True, slots=True)
+class StepSql:
+    """Hold a statement in the server's own style ($1, $2, …) and the names of its parameters in that order."""
+
+    text: str
+    names: tuple[str, ...]
+
+
+def step_sql(batch: str, *, first: bool) -> StepSql:
     """Return the statement that applies the verdicts of a batch statement to membership.
 
     batch: text of a SELECT of contact_id, segments and next_change, in pyformat style, parameters contact_ids and now. first:
     whether its next_change replaces what is stored, or may only make it earlier.
     """
     change = "r.next_change" if first else "LEAST(s.next_change, r.next_change)"
-    return _STEP.format(batch=batch, next_change=change, told=_TOLD.format(changed="changed"))
+    text = _STEP.format(batch=batch, next_change=change, told=_TOLD.format(changed="changed"))
+    # 200 rules make a text of 100 kB, which the driver would search for parameters each time: done here, once.
+    names: dict[str, int] = {}
+
+    def numbered(match: re.Match[str]) -> str:
+        if match.group() == "%%":
+            return "%"
+        return f"${names.setdefault(match.group(1), len(names) + 1)}"
+
+    return StepSql(re.sub(r"%\((\w+)\)s|%%", numbered, text), tuple(names))
 
 
 def apply_step(
     connection: Connection,
-    sql: str,
+    sql: StepSql,
     contact_ids: Sequence[UUID],
     notices: Sequence[Notice],
+    others: Sequence[int],
     *,
     now: datetime,
     historical: bool,
@@ -99,15 +129,21 @@ def apply_step(
 ) -> tuple[int, int]:
     """Run a statement of `step_sql` on contacts that are locked; returns how many entered and left.
 
-    notices: of every segment that the statement judges; members of other segments are not touched.
+    notices: of every segment that the statement judges; others: all other segments that have members.
     """
     values = {
         **parameters,
         "contact_ids": list(contact_ids),
-        "numbers": [notice.number for notice in notices],
+        "others": list(others),
         **_telling(notices, now, historical),
     }
-    entered, left = connection.exec_driver_sql(sql, values).one()
+    try:
+        with RawCursor(connection.connection.driver_connection) as cursor:  # type: ignore[type-var]
+            cursor.execute(sql.text, [values[name] for name in sql.names], prepare=True)
+            entered, left = cursor.fetchone()  # type: ignore[misc]
+    except psycopg.Error as error:
+        # As SQLAlchemy would have it, so that callers tell transient errors from others.
+        raise sa.exc.DBAPIError.instance(sql.text[:200], None, error, psycopg.Error) from error
     return entered, left
 
 

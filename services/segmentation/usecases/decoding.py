@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -24,8 +26,6 @@ from services.segmentation.rules import Attribute, Event, EventType, PayloadFiel
 from services.segmentation.rules.profile import checked_value, time_text
 from services.segmentation.store.profiles import EventRow
 from services.segmentation.vocabulary import SALES_EVENT_TYPES, event_type_of
-
-_SALES = Registry(event_types=SALES_EVENT_TYPES)
 
 _TYPES: dict[int, str] = {
     contacts_pb2.VALUE_TYPE_STRING: "string",
@@ -202,21 +202,28 @@ def _sale(
     payload: sales_events.OrderPlaced | sales_events.OrderReturned | sales_events.PaymentReceived,
 ) -> EventRow:
     money = payload.amount if isinstance(payload, sales_events.PaymentReceived) else payload.total
-    amount = from_money(money, "total") if money.currency_code else Decimal(0)
-    values: dict[str, Any] = {"amount": amount, "currency": money.currency_code}
+    values: dict[str, Any] = {"currency": money.currency_code}
+    category = ""
     match payload:
         case sales_events.OrderPlaced():
-            values |= {
-                "category": payload.category or None,
-                "coupon_code": payload.coupon_code or None,
-                "source": payload.source,
-                "line_count": payload.line_count,
-            }
+            category = payload.category
+            values |= {"source": payload.source, "line_count": payload.line_count}
+            if payload.coupon_code:
+                values["coupon_code"] = payload.coupon_code
         case sales_events.OrderReturned():
             values["line_count"] = payload.line_count
-        case sales_events.PaymentReceived():
-            values["method"] = payload.method or None
-    return _row(item, _SALES, item.type, values)
+        case sales_events.PaymentReceived() if payload.method:
+            values["method"] = payload.method
+    # By hand, not by the registry as for activities: the bulk of all events is of these types.
+    return EventRow(
+        contact_id=parse_name(item.contact, "contacts", "contact"),
+        event_id=event_uuid(item),
+        type=item.type,
+        category=_text(category, "category"),
+        amount=checked_value("double", from_money(money, "total") if money.currency_code else Decimal(0), "total"),
+        occurred_at=item.occur_time.ToDatetime(UTC),
+        payload=unicodedata.normalize("NFC", json.dumps(values, ensure_ascii=False)),
+    )
 
 
 def _row(item: events_pb2.Event, registry: Registry, name: str, values: dict[str, Any]) -> EventRow:

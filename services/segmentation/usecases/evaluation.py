@@ -48,6 +48,7 @@ def evaluate(
             step.sql,
             contact_ids,
             step.notices,
+            step.others,
             now=now,
             historical=historical,
             parameters=dict(step.parameters),

@@ -23,6 +23,9 @@ class Place:
     lines: int = 0
 
 
+START = Place()
+
+
 @dataclass(slots=True)
 class Row:
     """Hold a row: the line where it starts, its cells, the lines it consists of, and what is wrong with it."""
@@ -90,7 +93,7 @@ class Reader:
     goes on with that row.
     """
 
-    def __init__(self, pieces: Iterable[bytes], start: Place = Place()) -> None:
+    def __init__(self, pieces: Iterable[bytes], start: Place = START) -> None:
         """pieces: the file, from its beginning, uncompressed."""
         self._pieces = iter(pieces)
         self._skip = start.offset

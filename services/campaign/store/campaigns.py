@@ -1,0 +1,56 @@
+"""Queries on campaigns."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+from sqlalchemy.dialects import postgresql as pg
+
+from services.campaign.domain.campaigns import CANCELLED, Campaign
+from services.campaign.domain.ledger import PLANNED
+from services.campaign.models import campaign, message
+
+
+def insert(connection: Connection, item: Campaign) -> bool:
+    """Write a new campaign; False when there is one of that id."""
+    values = {name: getattr(item, name) for name in campaign.columns.keys()}  # noqa: SIM118
+    statement = pg.insert(campaign).values(values).on_conflict_do_nothing(index_elements=["id"])
+    return connection.execute(statement.returning(campaign.c.id)).first() is not None
+
+
+def get(connection: Connection, key: str, *, lock: bool = False, share: bool = False) -> Campaign | None:
+    """Return a campaign, or None; lock: until the transaction ends; share: so that nobody changes it meanwhile."""
+    query = sa.select(campaign).where(campaign.c.id == key)
+    if lock or share:
+        query = query.with_for_update(read=share)
+    row = connection.execute(query).one_or_none()
+    return None if row is None else Campaign(**row._mapping)
+
+
+def page(connection: Connection, *, after: str, count: int) -> list[Campaign]:
+    """Return the next campaigns by id."""
+    query = sa.select(campaign).where(campaign.c.id > after).order_by(campaign.c.id).limit(count)
+    return [Campaign(**row._mapping) for row in connection.execute(query)]
+
+
+def set_state(connection: Connection, key: str, state: str, launch_time: datetime | None = None) -> None:
+    """Store the state, and the time of the launch if given."""
+    values: dict[str, Any] = {"state": state}
+    if launch_time is not None:
+        values["launch_time"] = launch_time
+    connection.execute(sa.update(campaign).where(campaign.c.id == key).values(values))
+
+
+def set_planned(connection: Connection, key: str) -> None:
+    """Store that the audience is complete."""
+    connection.execute(sa.update(campaign).where(campaign.c.id == key).values(planned=True))
+
+
+def cancelled_with_planned(connection: Connection) -> list[str]:
+    """Return the cancelled campaigns that have planned messages left."""
+    origin = sa.literal("campaigns/") + campaign.c.id
+    left = sa.exists().where(message.c.origin == origin, message.c.state == PLANNED)
+    return list(connection.scalars(sa.select(campaign.c.id).where(campaign.c.state == CANCELLED, left)))

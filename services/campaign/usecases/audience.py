@@ -1,0 +1,118 @@
+"""Who a message goes to, asked at this moment, and what its template sees."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from rapport.contacts.v1 import contacts_pb2
+
+from services.campaign.domain.ids import TRANSACTIONAL
+from services.kit.names import format_name, parse_name
+from services.kit.runtime import Runtime
+from services.kit.signing import CONTACT, MESSAGE
+from services.kit.wire import from_timestamp
+
+_CONSENT = {
+    contacts_pb2.Consent.STATE_GRANTED: "granted",
+    contacts_pb2.Consent.STATE_DENIED: "denied",
+}
+_MOST_AT_ONCE = 1000
+_LOCAL_PART = 64
+
+
+def recipients(
+    runtime: Runtime, contacts: Sequence[UUID], kind: str, topic: str
+) -> dict[UUID, contacts_pb2.Recipient]:
+    """Ask contacts for addresses of a kind and consent on a topic; those that do not exist are left out.
+
+    Raises the client's errors.
+    """
+    found: dict[UUID, contacts_pb2.Recipient] = {}
+    for start in range(0, len(contacts), _MOST_AT_ONCE):
+        names = [format_name("contacts", key) for key in contacts[start : start + _MOST_AT_ONCE]]
+        answer = runtime.clients.contacts.batch_get_recipients(contacts=names, channel=kind, topic=topic)
+        found.update((parse_name(item.contact, "contacts"), item) for item in answer.recipients)
+    return found
+
+
+def consent_of(recipient: contacts_pb2.Recipient) -> str:
+    """Return the decision in force: granted, denied or ""."""
+    return _CONSENT.get(recipient.consent, "")
+
+
+def template_context(
+    runtime: Runtime,
+    recipient: contacts_pb2.Recipient,
+    *,
+    topic: str,
+    coupon: str,
+    event: Mapping[str, Any] | None,
+    message_id: UUID | None = None,
+) -> dict[str, Any]:
+    """Return what a template may name: contact, event, coupon, now (in the contact's time zone) and links."""
+    now = runtime.clock.now()
+    context: dict[str, Any] = {
+        "contact": {
+            "name": recipient.contact,
+            "display_name": recipient.display_name,
+            "given_name": recipient.given_name,
+            "family_name": recipient.family_name,
+            "language_code": recipient.language_code,
+            "time_zone": recipient.time_zone,
+            "region_code": recipient.region_code,
+            "locality": recipient.locality,
+            "attributes": {name: attribute_value(value) for name, value in recipient.attributes.items()},
+        },
+        "now": now.astimezone(_zone(recipient.time_zone) or _zone(runtime.settings.time_zone) or now.tzinfo),
+        "links": {
+            "unsubscribe": f"mailto:{unsubscribe_address(runtime, recipient.contact, topic)}",
+            "reply": f"mailto:{reply_address(runtime, message_id)}" if message_id else "",
+        },
+    }
+    # An empty code is missing, so that a template can fall back.
+    if coupon:
+        context["coupon"] = coupon
+    if event is not None:
+        context["event"] = {**event, "time": datetime.fromisoformat(event["time"])}
+    return context
+
+
+def attribute_value(value: contacts_pb2.AttributeValue) -> Any:
+    """Return the value of an attribute as Python has it."""
+    kind = value.WhichOneof("value")
+    match kind:
+        case None:
+            return None
+        case "timestamp_value":
+            return from_timestamp(value.timestamp_value)
+        case "strings_value":
+            return list(value.strings_value.values)
+    return getattr(value, kind)
+
+
+def reply_address(runtime: Runtime, message_id: UUID) -> str:
+    """Return the address that answers to a message go to."""
+    return f"reply+{runtime.signer.sign(MESSAGE, message_id.bytes)}@{runtime.settings.mail_domain}"
+
+
+def unsubscribe_address(runtime: Runtime, contact: str, topic: str) -> str:
+    """Return the address whose mail means that a contact wants no more messages on a topic; "" where none is needed."""
+    if topic == TRANSACTIONAL or not contact:
+        return ""
+    token = runtime.signer.sign(CONTACT, parse_name(contact, "contacts").bytes)
+    local = f"unsubscribe+{topic}.{token}"
+    # Mail servers need not take more than 64 characters before the @ (RFC 5321, 4.5.3.1.1).
+    return f"{local if len(local) <= _LOCAL_PART else f'u+{topic}.{token}'}@{runtime.settings.mail_domain}"
+
+
+@lru_cache(maxsize=1024)
+def _zone(name: str) -> ZoneInfo | None:
+    try:
+        return ZoneInfo(name) if name else None
+    except (KeyError, ValueError, OSError):
+        return None

@@ -1,0 +1,133 @@
+"""Campaigns: made as drafts, launched, paused, resumed, cancelled."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from google.protobuf.message import Message as ProtoMessage
+from rapport.operations.v1.operations_pb2 import Operation
+from sqlalchemy import Connection
+
+from services.campaign.channels import known_channels
+from services.campaign.domain.campaigns import CANCELLED, DRAFT, Campaign, StateError, after
+from services.campaign.domain.ids import RuleError, check_id, check_topic
+from services.campaign.domain.ledger import Counts
+from services.campaign.models import kit
+from services.campaign.store import campaigns as store
+from services.campaign.store import ledger
+from services.campaign.usecases.checks import exists_already, refuse, require_pools, require_templates
+from services.kit import operations
+from services.kit.errors import FailedPrecondition, InvalidArgument, NotFound
+from services.kit.names import format_name
+from services.kit.runtime import Runtime
+
+LAUNCH = "launch_campaign"
+CANCEL_AT_ONCE = 20_000
+Counted = tuple[Campaign, Counts]
+
+
+def create_campaign(runtime: Runtime, connection: Connection, given: Campaign) -> Campaign:
+    """Store a new campaign as a draft; raises AlreadyExists, NotFound, InvalidArgument (UNKNOWN_CHANNEL)."""
+    field = "campaign_id"
+    try:
+        check_id(given.id)
+        field = "campaign.topic"
+        check_topic(given.topic)
+    except RuleError as error:
+        raise refuse(error, field) from error
+    channels = known_channels(runtime)
+    if given.channel not in channels:
+        raise InvalidArgument.field(
+            "campaign.channel",
+            f"no plugin offers {given.channel!r}; there are: {', '.join(sorted(channels)) or 'none'}",
+            reason="UNKNOWN_CHANNEL",
+        )
+    require_templates(connection, [given.template_id])
+    require_pools(connection, [given.coupon_pool_id])
+    made = replace(given, state=DRAFT, planned=False, create_time=runtime.clock.now(), launch_time=None)
+    if not store.insert(connection, made):
+        raise exists_already(format_name("campaigns", made.id))
+    return made
+
+
+def get_campaign(runtime: Runtime, key: str) -> Counted:
+    """Return a campaign with its counts; raises NotFound."""
+    with runtime.db.read() as connection:
+        found = store.get(connection, key)
+        if found is None:
+            raise NotFound.resource(format_name("campaigns", key))
+        return found, ledger.counts(connection, [found.origin])[found.origin]
+
+
+def list_campaigns(runtime: Runtime, *, after_id: str, count: int) -> list[Counted]:
+    """Return the next campaigns by id, with their counts."""
+    with runtime.db.read() as connection:
+        found = store.page(connection, after=after_id, count=count)
+        counts = ledger.counts(connection, [item.origin for item in found])
+    return [(item, counts[item.origin]) for item in found]
+
+
+def launch_campaign(runtime: Runtime, key: str, request: ProtoMessage, request_id: str) -> Operation:
+    """Start the launch as a long-running operation; the same request id returns the first one.
+
+    request: what the operation keeps, without the id. Raises NotFound, FailedPrecondition (CAMPAIGN_STATE).
+    """
+    with runtime.db.transaction() as connection:
+        campaign = _locked(connection, key)
+        # The operation comes first, so that a repetition is told from a second launch.
+        made = operations.create(
+            connection, kit, LAUNCH, request, runtime.clock, request_id=request_id, unit="messages"
+        )
+        if campaign.state != DRAFT and request_id and _launched_by(made, campaign):
+            return made
+        store.set_state(connection, key, _after("launch", campaign), runtime.clock.now())
+        return made
+
+
+def _launched_by(operation: Operation, campaign: Campaign) -> bool:
+    # A new operation is rolled back with the error about the state; one that is given again is older or done.
+    created = operation.create_time.ToDatetime(tzinfo=campaign.create_time.tzinfo)
+    return campaign.launch_time is not None and created <= campaign.launch_time
+
+
+def change_state(runtime: Runtime, action: str, key: str) -> Counted:
+    """Pause, resume or cancel a campaign; raises NotFound, FailedPrecondition (CAMPAIGN_STATE)."""
+    with runtime.db.transaction() as connection:
+        campaign = _locked(connection, key)
+        state = _after(action, campaign)
+        store.set_state(connection, key, state)
+        if state == CANCELLED:
+            # The rest, if there are more, is the worker's; the senders take none of them from now on.
+            ledger.cancel_planned(connection, campaign.origin, CANCEL_AT_ONCE)
+        else:
+            ledger.notify(connection)
+        counts = ledger.counts(connection, [campaign.origin])[campaign.origin]
+        return replace(campaign, state=state), counts
+
+
+def cancel_rest(runtime: Runtime) -> int:
+    """Cancel planned messages of cancelled campaigns, some thousand at a time; returns how many."""
+    total = 0
+    with runtime.db.read() as connection:
+        left: Sequence[str] = store.cancelled_with_planned(connection)
+    for key in left:
+        with runtime.db.transaction() as connection:
+            total += ledger.cancel_planned(connection, format_name("campaigns", key), CANCEL_AT_ONCE)
+    return total
+
+
+def _locked(connection: Connection, key: str) -> Campaign:
+    found = store.get(connection, key, lock=True)
+    if found is None:
+        raise NotFound.resource(format_name("campaigns", key))
+    return found
+
+
+def _after(action: str, campaign: Campaign) -> str:
+    try:
+        return after(action, campaign)
+    except StateError as error:
+        raise FailedPrecondition(
+            str(error), reason="CAMPAIGN_STATE", metadata={"state": campaign.state}
+        ) from error

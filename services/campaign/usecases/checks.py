@@ -1,0 +1,37 @@
+"""What several actions check about what they name."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from sqlalchemy import Connection
+
+from services.campaign.domain.ids import RuleError
+from services.campaign.store import coupons, templates
+from services.kit.errors import AlreadyExists, InvalidArgument, NotFound
+from services.kit.names import format_name
+
+
+def refuse(error: RuleError, field: str) -> InvalidArgument:
+    """Build the error for a field that breaks a rule."""
+    return InvalidArgument.field(field, str(error))
+
+
+def exists_already(name: str) -> AlreadyExists:
+    """Build the error for an id that is taken."""
+    return AlreadyExists(f"{name} exists already; choose another id", metadata={"resource": name})
+
+
+def require_templates(connection: Connection, keys: Collection[str]) -> None:
+    """Raise NotFound for the first template that is not there."""
+    missing = sorted(set(keys) - templates.existing(connection, keys))
+    if missing:
+        raise NotFound.resource(format_name("templates", missing[0]))
+
+
+def require_pools(connection: Connection, keys: Collection[str]) -> None:
+    """Raise NotFound for the first pool that is not there; empty ids stand for none."""
+    wanted = {key for key in keys if key}
+    missing = sorted(wanted - coupons.pools(connection, wanted).keys()) if wanted else []
+    if missing:
+        raise NotFound.resource(format_name("couponPools", missing[0]))

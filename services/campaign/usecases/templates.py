@@ -1,0 +1,137 @@
+"""Templates: compiled before they are stored, shown before they are sent."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from services.campaign.domain.ids import RuleError, check_id
+from services.campaign.domain.rendering import (
+    EXAMPLE_COUPON,
+    BadTemplate,
+    CompiledContent,
+    Compiler,
+    Content,
+    Rendered,
+    StoredTemplate,
+)
+from services.campaign.store import templates as store
+from services.campaign.usecases import audience
+from services.campaign.usecases.checks import exists_already, refuse
+from services.kit.errors import Aborted, FieldViolation, InvalidArgument, NotFound
+from services.kit.names import format_name
+from services.kit.runtime import Runtime
+
+_compiler = Compiler()
+FIELDS = ("display_name", "contents")
+
+
+def create_template(
+    runtime: Runtime, connection: Connection, key: str, display_name: str, contents: Sequence[Content]
+) -> StoredTemplate:
+    """Store a new template; raises AlreadyExists, InvalidArgument (INVALID_TEMPLATE)."""
+    try:
+        check_id(key)
+    except RuleError as error:
+        raise refuse(error, "template_id") from error
+    _check(contents)
+    now = runtime.clock.now()
+    made = StoredTemplate(
+        id=key,
+        display_name=display_name,
+        contents=tuple(contents),
+        revision=1,
+        create_time=now,
+        update_time=now,
+    )
+    if not store.insert(connection, made):
+        raise exists_already(format_name("templates", key))
+    return made
+
+
+def update_template(
+    runtime: Runtime,
+    key: str,
+    fields: Collection[str],
+    display_name: str,
+    contents: Sequence[Content],
+    etag: str,
+) -> StoredTemplate:
+    """Change fields of a template; raises NotFound, Aborted (ETAG_MISMATCH), InvalidArgument."""
+    unknown = sorted(set(fields) - set(FIELDS))
+    if unknown or not fields:
+        raise InvalidArgument.field(
+            "update_mask", f"{unknown[0]!r} cannot be changed; name 'display_name', 'contents'" if unknown else
+            "names no field; name 'display_name', 'contents'"
+        )
+    if "contents" in fields:
+        _check(contents)
+    with runtime.db.transaction() as connection:
+        found = store.get(connection, key, lock=True)
+        if found is None:
+            raise NotFound.resource(format_name("templates", key))
+        if etag and etag != found.etag:
+            raise Aborted(f"templates/{key} was changed meanwhile: read it again, then decide anew")
+        changed = replace(
+            found,
+            display_name=display_name if "display_name" in fields else found.display_name,
+            contents=tuple(contents) if "contents" in fields else found.contents,
+            revision=found.revision + 1,
+            update_time=runtime.clock.now(),
+        )
+        store.update(connection, changed)
+        return changed
+
+
+def get_template(runtime: Runtime, key: str) -> StoredTemplate:
+    """Return a template; raises NotFound."""
+    with runtime.db.read() as connection:
+        found = store.get(connection, key)
+    if found is None:
+        raise NotFound.resource(format_name("templates", key))
+    return found
+
+
+def list_templates(runtime: Runtime, *, after: str, count: int) -> list[StoredTemplate]:
+    """Return the next templates by id."""
+    with runtime.db.read() as connection:
+        return store.page(connection, after=after, count=count)
+
+
+def preview_template(runtime: Runtime, key: str, contact_id: UUID) -> Rendered:
+    """Render a template for a contact; raises NotFound, InvalidArgument (RENDER_FAILED)."""
+    template = get_template(runtime, key)
+    found = audience.recipients(runtime, [contact_id], "email", "marketing").get(contact_id)
+    if found is None:
+        raise NotFound.resource(format_name("contacts", contact_id))
+    context = audience.template_context(runtime, found, topic="marketing", coupon=EXAMPLE_COUPON, event=None)
+    try:
+        return _compiler.content(template, found.language_code).render(context)
+    except BadTemplate as error:
+        raise InvalidArgument.field("name", str(error), reason="RENDER_FAILED") from error
+
+
+def _check(contents: Sequence[Content]) -> None:
+    """Compile all contents; raises InvalidArgument that names each bad one."""
+    violations: list[FieldViolation] = []
+    seen: set[str] = set()
+    for index, content in enumerate(contents):
+        path = f"template.contents[{index}]"
+        language = content.language_code.replace("_", "-").lower()
+        if language in seen:
+            violations.append(FieldViolation(f"{path}.language_code", "the language is there twice"))
+        seen.add(language)
+        try:
+            CompiledContent(content)
+        except BadTemplate as error:
+            violations.append(FieldViolation(f"{path}.{error.part}", str(error)))
+    if "" not in seen:
+        violations.append(FieldViolation("template.contents", 'one with the language "" must be there as fallback'))
+    if violations:
+        first = violations[0]
+        raise InvalidArgument(
+            f"{first.field}: {first.description}", reason="INVALID_TEMPLATE", violations=violations
+        )
