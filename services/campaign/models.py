@@ -158,7 +158,7 @@ message = Table(
     _text("subject"),
     Column("recipient_hash", sa.LargeBinary, comment="keyed hash of the address"),
     _text("provider_id"),
-    Column("content", pg.JSONB, comment="of a single message, until it is final"),
+    Column("content", pg.JSONB(none_as_null=True), comment="of a single message, until it is final"),
     Column("content_hash", sa.LargeBinary, comment="of the request, so that a repetition is known"),
     sa.UniqueConstraint("origin", "entry_id", "step", "contact_id"),
     sa.Index(

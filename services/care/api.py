@@ -228,13 +228,13 @@ class CareServicer(care_pb2_grpc.CareServiceServicer):
         with self._runtime.db.transaction() as connection:
             merged = codec.encode_queue(setup.get_queue(connection, key))
             for path in request.update_mask.paths:
-                merged.ClearField(path)  # type: ignore[arg-type]
+                merged.ClearField(path)
             given = pb.Queue()
             given.CopyFrom(request.queue)
             for field in _QUEUE_FIELDS - set(request.update_mask.paths):
-                given.ClearField(field)  # type: ignore[arg-type]
+                given.ClearField(field)
             merged.MergeFrom(given)
-            changed = setup.update_queue(connection, codec.decode_queue(key, merged))
+            changed = setup.update_queue(self._runtime, connection, codec.decode_queue(key, merged))
         return pb.UpdateQueueResponse(queue=codec.encode_queue(changed))
 
     def ListQueues(

@@ -150,7 +150,7 @@ def _interval(start: timeofday_pb2.TimeOfDay, end: timeofday_pb2.TimeOfDay, wher
 
 
 def _minute(value: timeofday_pb2.TimeOfDay, field: str) -> int:
-    minute = value.hours * 60 + value.minutes
+    minute: int = value.hours * 60 + value.minutes
     if value.seconds or value.nanos or not 0 <= value.minutes < 60 or not 0 <= minute <= MINUTES_OF_DAY:
         raise InvalidArgument.field(field, "expected whole minutes from 00:00 to 24:00")
     return minute

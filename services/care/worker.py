@@ -1,4 +1,4 @@
-"""The worker of care: sends what agents wrote, marks broken promises, assigns cases that wait."""
+"""The worker of care: sends what agents wrote, asks how it was, and looks after cases as time passes."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ class Worker:
     @subscribe("care", "case.reply_requested", batch_size=50)
     def send_replies(self, batch: EventBatch) -> None:
         """Hand answers to campaign."""
-        # First the effect, which campaign makes once by its request id; then the record of it.
-        outbound.send_replies(self.runtime, batch)
-        self._done(batch)
+        # The record waits for the effect, which campaign makes once by its request id if this has to be done again.
+        with self.runtime.db.transaction() as connection:
+            outbound.send_replies(self.runtime, batch.claim(connection, kit))
 
     @subscribe("care", "case.resolved", batch_size=50)
     def ask_how_it_was(self, batch: EventBatch) -> None:
         """Ask customers of solved cases how it was."""
-        outbound.ask_how_it_was(self.runtime, batch)
-        self._done(batch)
+        with self.runtime.db.transaction() as connection:
+            outbound.ask_how_it_was(self.runtime, batch.claim(connection, kit))
 
     @timer(seconds=1.0)
     def mark_broken_promises(self) -> None:
@@ -36,6 +36,7 @@ class Worker:
         """Give cases that wait to agents who can take them now."""
         upkeep.assign_waiting(self.runtime)
 
-    def _done(self, batch: EventBatch) -> None:
-        with self.runtime.db.transaction() as connection:
-            batch.claim(connection, kit)
+    @timer(seconds=60.0)
+    def close_resolved(self) -> None:
+        """Close cases that were solved long ago."""
+        upkeep.close_resolved(self.runtime)

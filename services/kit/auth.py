@@ -36,7 +36,6 @@ SERVICE_PERMISSIONS: Mapping[str, tuple[str, ...]] = {
     "care": (
         "events.read",
         "contacts.read",
-        "contacts.write",
         "segmentation.read",
         "sales.read",
         "campaign.read",

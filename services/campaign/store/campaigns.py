@@ -11,7 +11,7 @@ from sqlalchemy.dialects import postgresql as pg
 
 from services.campaign.domain.campaigns import CANCELLED, Campaign
 from services.campaign.domain.ledger import PLANNED
-from services.campaign.models import campaign, message
+from services.campaign.models import campaign, kit, message
 
 
 def insert(connection: Connection, item: Campaign) -> bool:
@@ -54,3 +54,10 @@ def cancelled_with_planned(connection: Connection) -> list[str]:
     origin = sa.literal("campaigns/") + campaign.c.id
     left = sa.exists().where(message.c.origin == origin, message.c.state == PLANNED)
     return list(connection.scalars(sa.select(campaign.c.id).where(campaign.c.state == CANCELLED, left)))
+
+
+def has_operation(connection: Connection, kind: str, request_id: str) -> bool:
+    """Say whether a request id started an operation of a kind before."""
+    table = kit.operation
+    query = sa.select(table.c.id).where(table.c.kind == kind, table.c.request_id == request_id)
+    return connection.execute(query).first() is not None

@@ -37,6 +37,7 @@ class Claim:
     coupon_pool_id: str
     coupon_code: str
     attempt_count: int
+    subject: str
     content: Mapping[str, Any] | None
 
 
@@ -102,7 +103,7 @@ WITH chosen AS MATERIALIZED (
 )
 UPDATE message SET state = 'claimed', sender_id = :sender FROM chosen WHERE message.id = chosen.id
 RETURNING message.id, origin, entry_id, step, contact_id, channel, topic, template_id, coupon_pool_id, coupon_code,
-    attempt_count, content
+    attempt_count, subject, content
 """).bindparams(
     sa.bindparam("now", type_=sa.DateTime(timezone=True)), sa.bindparam("sender", type_=pg.UUID(as_uuid=True))
 ).columns(*_CLAIM)

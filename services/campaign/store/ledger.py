@@ -44,7 +44,7 @@ def plan(connection: Connection, messages: Sequence[NewMessage], now: Any) -> li
             **_common(item, now),
             "id": item.id,
             "contact_id": item.contact_id,
-            "content": sa.null() if item.content is None else dict(item.content),
+            "content": None if item.content is None else dict(item.content),
             "content_hash": item.content_hash,
             "subject": item.subject,
         }

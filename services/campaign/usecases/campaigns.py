@@ -75,20 +75,12 @@ def launch_campaign(runtime: Runtime, key: str, request: ProtoMessage, request_i
     """
     with runtime.db.transaction() as connection:
         campaign = _locked(connection, key)
-        # The operation comes first, so that a repetition is told from a second launch.
-        made = operations.create(
+        again = bool(request_id) and store.has_operation(connection, LAUNCH, request_id)
+        if not again:
+            store.set_state(connection, key, _after("launch", campaign), runtime.clock.now())
+        return operations.create(
             connection, kit, LAUNCH, request, runtime.clock, request_id=request_id, unit="messages"
         )
-        if campaign.state != DRAFT and request_id and _launched_by(made, campaign):
-            return made
-        store.set_state(connection, key, _after("launch", campaign), runtime.clock.now())
-        return made
-
-
-def _launched_by(operation: Operation, campaign: Campaign) -> bool:
-    # A new operation is rolled back with the error about the state; one that is given again is older or done.
-    created = operation.create_time.ToDatetime(tzinfo=campaign.create_time.tzinfo)
-    return campaign.launch_time is not None and created <= campaign.launch_time
 
 
 def change_state(runtime: Runtime, action: str, key: str) -> Counted:

@@ -15,8 +15,8 @@ from services.campaign.domain.ids import RuleError, check_id
 from services.campaign.models import kit
 from services.campaign.store import coupons as store
 from services.campaign.usecases.checks import exists_already, refuse
+from services.campaign.usecases.events import Batch
 from services.kit import log, outbox
-from services.kit.bus.batch import EventBatch
 from services.kit.errors import FailedPrecondition, NotFound
 from services.kit.events import unpack
 from services.kit.names import format_name, parse_name
@@ -88,7 +88,7 @@ def redeem_coupon(runtime: Runtime, code: str, contact_id: UUID | None, order_id
         raise FailedPrecondition(f"the coupon is not redeemed: {error}", reason=error.reason) from error
 
 
-def redeem_of_orders(runtime: Runtime, batch: EventBatch) -> None:
+def redeem_of_orders(runtime: Runtime, batch: Batch) -> None:
     """Redeem the coupons that customers showed when they ordered.
 
     A coupon that cannot be redeemed stops nothing: `coupon.refused` tells of it.
@@ -115,7 +115,7 @@ def redeem_of_orders(runtime: Runtime, batch: EventBatch) -> None:
         outbox.append(connection, kit.outbox, refused, record_time=runtime.clock.now())
 
 
-def _shown(batch: EventBatch, connection: Connection) -> Sequence[tuple[str, UUID | None, str, datetime]]:
+def _shown(batch: Batch, connection: Connection) -> Sequence[tuple[str, UUID | None, str, datetime]]:
     found = []
     for event in batch.claim(connection, kit):
         payload = unpack(event)

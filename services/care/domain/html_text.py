@@ -11,7 +11,8 @@ import re
 
 _HIDDEN = ("script", "style", "title")
 _CLOSING = {tag: re.compile(f"</{tag}", re.IGNORECASE) for tag in _HIDDEN}
-_BREAKS = {"address", "blockquote", "br", "div", "hr", "li", "p", "pre", "table", "tr", "ul"} | {f"h{n}" for n in range(1, 7)}
+_BREAKS = {"address", "blockquote", "br", "div", "hr", "li", "p", "pre", "table", "tr", "ul"}
+_BREAKS |= {f"h{level}" for level in range(1, 7)}
 _TAG_LENGTH = 2_000
 _NAME = re.compile(r"/?([a-zA-Z][a-zA-Z0-9]*)")
 # A tag ends at the first ">" outside of quotes.

@@ -1,7 +1,7 @@
 """Read an inbound mail without trusting it: text, ids, and whether a machine wrote it.
 
-Everything a stranger controls has a bound: the length of a header field, the number of fields and of parts, and the work
-that nested parts make for the parser, which otherwise grows with its square.
+Everything a stranger controls has a bound: the length of a header field, the number of fields and of parts, and the
+work that nested parts make for the parser, which otherwise grows with its square.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MAX_HEADERS = 2_000
 MAX_HEAD = 500_000
 MAX_MULTIPARTS = 100
 MAX_WORK = 10_000_000
-"""Lines times nested multiparts: the parser compares each line with each open boundary, and makes an object of each part."""
+"""Lines times multiparts: the parser compares each line with each open boundary, and makes an object of each part."""
 
 _BOUNDARY_COST = 100
 _MULTIPART = re.compile(rb"^content-type:\s*multipart/", re.IGNORECASE | re.MULTILINE)
@@ -46,8 +46,9 @@ class InvalidMail(ValueError):
 class InboundMail:
     """Hold what care needs of a mail.
 
-    key: by which it is known again, its Message-ID or else one made from its content. message_id: empty when it has none.
-    automatic: why it counts as written by a machine (RFC 3834); empty for a person's mail. text: in full, quotes included.
+    key: by which it is known again, its Message-ID or else one made from its content. message_id: empty when it has
+    none. automatic: why it counts as written by a machine (RFC 3834); empty for a person's mail. text: in full, quotes
+    included.
     """
 
     key: str
@@ -89,7 +90,9 @@ def read_mail(raw: bytes, envelope_sender: str) -> InboundMail:
     except Exception as error:  # the parser raises many kinds on hostile input
         raise InvalidMail(f"not readable as a mail: {type(error).__name__}") from error
     if not 0 < len(message) <= MAX_HEADERS:
-        raise InvalidMail(f"{len(message)} header fields; expected a mail as in RFC 5322, with at most {MAX_HEADERS}")
+        raise InvalidMail(
+            f"{len(message)} header fields; expected a mail as in RFC 5322, with at most {MAX_HEADERS}"
+        )
     found = _MESSAGE_ID.search(_header(message, "Message-ID"))
     message_id = found.group() if found else ""
     return InboundMail(
@@ -157,7 +160,10 @@ def _text(message: Message) -> str:
         except Exception:  # see read_mail: one bad part must not lose the others
             plain.append("(a part could not be read)")
     text = "\n".join(plain) if any(part.strip() for part in plain) else "\n".join(rich)
-    return _BLANKS.sub("\n\n", _clean(text.replace("\r\n", "\n").replace("\r", "\n"))).strip()[:MAX_TEXT] or "(no text)"
+    return (
+        _BLANKS.sub("\n\n", _clean(text.replace("\r\n", "\n").replace("\r", "\n"))).strip()[:MAX_TEXT]
+        or "(no text)"
+    )
 
 
 def _read_part(part: Message, plain: list[str], rich: list[str]) -> list[Message]:
@@ -168,7 +174,8 @@ def _read_part(part: Message, plain: list[str], rich: list[str]) -> list[Message
     payload = part.get_payload()
     if isinstance(payload, list):
         # A mail within the mail is somebody else's words.
-        return [item for item in reversed(payload) if isinstance(item, Message)] if kind.startswith("multipart/") else []
+        parts = payload if kind.startswith("multipart/") else []
+        return [item for item in reversed(parts) if isinstance(item, Message)]
     if kind == "text/plain":
         plain.append(_content(part))
     elif kind == "text/html":

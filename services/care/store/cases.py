@@ -113,7 +113,11 @@ def mark_broken(connection: Connection, promise: str, now: datetime, count: int)
     """
     table = case.c
     due, done, mark = {
-        "first_response": (table.first_response_due, table.first_response_time, table.first_response_breached),
+        "first_response": (
+            table.first_response_due,
+            table.first_response_time,
+            table.first_response_breached,
+        ),
         "resolution": (table.resolution_due, table.resolve_time, table.resolution_breached),
     }[promise]
     late = sa.select(table.id).where(due < now, done.is_(None), ~mark, ACTIVE).order_by(due)

@@ -119,16 +119,23 @@ def unknown_agents(connection: Connection, keys: Sequence[str]) -> list[str]:
 def candidates(connection: Connection, queue_id: str) -> tuple[list[Candidate], str | None]:
     """Return the agents of a queue in its order, and whom the round robin chose last.
 
-    Locks the queue, so that one case at a time is assigned from it.
+    Locks the queue, so that one case at a time is assigned from it. Always case first, then queue, then agents: who
+    locks them in another order risks a deadlock. Others may go on to refer to them (KEY SHARE), as a new case does
+    before it is assigned.
     """
     row = connection.execute(
-        sa.select(queue.c.agents, queue.c.last_agent).where(queue.c.id == queue_id).with_for_update()
+        sa.select(queue.c.agents, queue.c.last_agent)
+        .where(queue.c.id == queue_id)
+        .with_for_update(key_share=True)
     ).one()
     if not row.agents:
         return [], row.last_agent
     # Agents are locked too: an agent may work for several queues, and its capacity is one.
     connection.execute(
-        sa.select(agent.c.id).where(agent.c.id.in_(row.agents)).order_by(agent.c.id).with_for_update()
+        sa.select(agent.c.id)
+        .where(agent.c.id.in_(row.agents))
+        .order_by(agent.c.id)
+        .with_for_update(key_share=True)
     ).all()
     known = {item.id: item for item in agents_of(connection, row.agents)}
     found = [
@@ -185,7 +192,7 @@ def _queue_values(item: Queue) -> dict[str, Any]:
 def get_queue(connection: Connection, key: str, *, lock: bool = False) -> Queue | None:
     """Return a queue, or None."""
     query = sa.select(queue).where(queue.c.id == key)
-    row = connection.execute(query.with_for_update() if lock else query).one_or_none()
+    row = connection.execute(query.with_for_update(key_share=True) if lock else query).one_or_none()
     return None if row is None else _queue(row)
 
 

@@ -107,10 +107,10 @@ def say(
     events = []
     if kind is MessageKind.REPLY and item.first_response.done is None:
         values["first_response_time"] = now
-        if item.first_response.broken(now):
+        if item.first_response.broken(now) and "first_response" not in item.broken:
             values["first_response_breached"] = True
     changed = cases.update(connection, item.id, now, **values)
-    if "first_response_breached" in values and "first_response" not in item.broken:
+    if "first_response_breached" in values:
         events.append(case_event("case.breached", changed, now, promise="first_response"))
     if item.state is CaseState.RESOLVED and state is CaseState.OPEN:
         events.append(case_event("case.reopened", changed, now))
@@ -136,7 +136,7 @@ def _reply_requested(item: Case, message: CaseMessage, now: datetime) -> NewEven
 
 
 def assign_case(runtime: Runtime, key: UUID, agent: str) -> Case:
-    """Give a case to an agent, or let its queue choose when `agent` is empty.
+    """Give a case to an agent; when `agent` is empty its queue chooses, unless an available agent has it already.
 
     Raises NotFound; FailedPrecondition (CASE_CLOSED).
     """
@@ -146,7 +146,9 @@ def assign_case(runtime: Runtime, key: UUID, agent: str) -> Case:
         if item.state is CaseState.CLOSED:
             raise FailedPrecondition(f"{format_name('cases', key)} is closed", reason="CASE_CLOSED")
         if not agent:
-            return assign_by_queue(connection, item, now)
+            # The same call again must not move the case on to the next agent.
+            taken = item.assignee is not None and setup.agents_of(connection, [item.assignee])[0].available
+            return item if taken else assign_by_queue(connection, item, now)
         if setup.unknown_agents(connection, [agent]):
             raise NotFound.resource(f"agents/{agent}")
         if item.assignee == agent:
@@ -162,15 +164,18 @@ def resolve_case(runtime: Runtime, key: UUID) -> Case:
         if item.state is CaseState.RESOLVED:
             return item
         _check(check_resolve, item)
-        values: dict[str, Any] = {"state": CaseState.RESOLVED, "resolve_time": now}
-        # A case that was opened again kept or broke its promise with the first solution.
-        late = item.resolution.done is None and item.resolution.broken(now)
-        if late:
-            values["resolution_breached"] = True
-        changed = cases.update(connection, key, now, **values)
-        events = [case_event("case.resolved", changed, now)]
-        if late and "resolution" not in item.broken:
-            events.append(case_event("case.breached", changed, now, promise="resolution"))
+        # A case that was opened again kept or broke its promise with the first solution. What the timer has not come
+        # to mark yet is marked here, as it leaves solved cases alone.
+        promises = {"first_response": item.first_response, "resolution": item.resolution}
+        late = [
+            name
+            for name, promise in promises.items()
+            if promise.done is None and promise.broken(now) and name not in item.broken
+        ]
+        marks = {f"{name}_breached": True for name in late}
+        changed = cases.update(connection, key, now, state=CaseState.RESOLVED, resolve_time=now, **marks)
+        events = [case_event("case.breached", changed, now, promise=name) for name in late]
+        events.append(case_event("case.resolved", changed, now))
         outbox.append(connection, kit.outbox, events, record_time=now)
         return changed
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
@@ -25,7 +26,10 @@ _ONCE = RetryPolicy(attempts=1)
 
 @dataclass(frozen=True, slots=True)
 class Glance:
-    """Hold what is known of a customer. parts: the answers of the services by part; unavailable: why others are missing."""
+    """Hold what is known of a customer.
+
+    parts: the answers of the services by part; unavailable: why others are missing.
+    """
 
     parts: dict[str, Any]
     unavailable: dict[str, str]
@@ -52,6 +56,7 @@ class Glancer:
             "sales": lambda: clients.sales.get_contact_sales(contact=name, **options),
             "messages": lambda: clients.campaign.list_messages(contact=name, page_size=NEWEST, **options),
         }
+        deadline = time.monotonic() + PART_SECONDS + 0.5
         # Each call carries the request's id and trace, which live in its context.
         waiting: dict[str, Future[Any]] = {
             part: self._pool.submit(copy_context().run, call) for part, call in asked.items()
@@ -62,7 +67,11 @@ class Glancer:
         unavailable: dict[str, str] = {}
         for part, future in waiting.items():
             try:
-                parts[part] = future.result()
+                parts[part] = future.result(max(0.0, deadline - time.monotonic()))
+            except TimeoutError:
+                # All threads are busy with services that do not answer.
+                future.cancel()
+                unavailable[part] = f"no answer within {PART_SECONDS:g} s"
             except ClientNotFound as error:
                 if part == "contact":
                     raise NotFound.resource(name) from error

@@ -9,12 +9,9 @@ from typing import Literal
 from uuid import UUID
 
 from rapport.care.v1 import events_pb2
-from rapport_client.errors import NotFound as ClientNotFound
-from rapport_client.errors import RapportError as ClientError
 from sqlalchemy import Connection
 
-from services.care.domain.addresses import NewCase as OpenToAll
-from services.care.domain.addresses import Reply, Target, Unsubscribe, parse_recipient
+from services.care.domain.addresses import parse_recipient
 from services.care.domain.cases import Case, CaseState, MessageKind
 from services.care.domain.mail import InboundMail, InvalidMail, read_mail
 from services.care.models import kit
@@ -22,12 +19,20 @@ from services.care.store import cases
 from services.care.store import mail as store
 from services.care.usecases.cases import say
 from services.care.usecases.opening import NewCase, open_case
+from services.care.usecases.recipients import (
+    Anybody,
+    CaseThread,
+    MessageThread,
+    Recipient,
+    Stopping,
+    resolve,
+    with_contact,
+)
 from services.kit import outbox
-from services.kit.errors import InvalidArgument, Unavailable
-from services.kit.names import format_name, parse_name
+from services.kit.errors import InvalidArgument
+from services.kit.names import format_name
 from services.kit.outbox import NewEvent
 from services.kit.runtime import Runtime
-from services.kit.signing import CASE, CONTACT, MESSAGE
 
 Outcome = Literal["opened", "continued", "duplicate", "automatic", "unsubscribed"]
 CHANNEL = "email"
@@ -41,95 +46,87 @@ class Received:
     case: Case | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Thread:
-    """Hold what a signed address names: a case, or a message of campaign with its recipient."""
-
-    case_id: UUID | None = None
-    message_id: UUID | None = None
-    contact_id: UUID | None = None
-
-
 def accepts(address: str, domain: str) -> bool:
     """Say whether care takes mail for an address."""
     return parse_recipient(address, domain) is not None
 
 
 def receive_mail(runtime: Runtime, raw: bytes, sender: str, recipients: Sequence[str]) -> Received:
-    """Take in a mail once, whatever becomes of it; all or nothing.
+    """Take in a mail, once for each thing that its recipients stand for, and return what became of the first.
 
-    From and Subject decide nothing: only a signed address continues a case or names a contact. Raises InvalidArgument
-    (INVALID_MAIL, UNKNOWN_RECIPIENT); Unavailable when campaign, which knows the message answered, does not answer.
+    From and Subject decide nothing: only a signed address continues a case or names a contact. Each recipient is a
+    transaction of its own; when one fails, the mail can come again as a whole. Raises InvalidArgument (INVALID_MAIL,
+    UNKNOWN_RECIPIENT); Unavailable when campaign, which knows the message answered, does not answer.
     """
     try:
         mail = read_mail(raw, sender)
     except InvalidMail as error:
         raise InvalidArgument.field("raw", str(error), reason="INVALID_MAIL") from error
-    recipient, target = _choose(recipients, runtime.settings.mail_domain)
-    unsubscribe = _unsubscribing(runtime, target)
-    thread = _thread(runtime, target) if unsubscribe is None and not mail.automatic else None
+    if not mail.automatic and any(
+        accepts(address, runtime.settings.mail_domain) for address in (mail.from_address, sender)
+    ):
+        # Care writing to itself, by way of somebody's forwarding, would never end.
+        mail = replace(mail, automatic="comes from an address of care")
+    received = [_take_once(runtime, mail, sender, one) for one in resolve(runtime, recipients)]
+    return next((one for one in received if one.outcome != "duplicate"), received[0])
+
+
+def _take_once(runtime: Runtime, mail: InboundMail, sender: str, recipient: Recipient) -> Received:
+    if isinstance(recipient, MessageThread) and not mail.automatic:
+        recipient = with_contact(runtime, recipient)
     now = runtime.clock.now()
     with runtime.db.transaction() as connection:
-        if not store.claim(connection, mail.message_id, recipient, now):
-            known = store.case_of(connection, mail.message_id, recipient)
+        if not store.claim(connection, mail.key, recipient.address, now):
+            known = store.case_of(connection, mail.key, recipient.address)
             return Received("duplicate", cases.get(connection, known) if known else None)
-        if unsubscribe is not None and isinstance(target, Unsubscribe):
-            received = _unsubscribe(connection, unsubscribe, target.topic, now)
-        elif mail.automatic:
-            received = _put_aside(connection, mail, recipient, now)
-        else:
-            received = _take(connection, mail, thread, now)
+        received = _take(connection, mail, sender, recipient, now)
         case_id = received.case.id if received.case else None
-        store.settle(connection, mail.message_id, recipient, received.outcome, case_id)
+        store.settle(connection, mail.key, recipient.address, received.outcome, case_id)
         return received
 
 
-def _choose(recipients: Sequence[str], domain: str) -> tuple[str, Target]:
-    """Return the recipient that says most: a signed address before one that is open to all."""
-    found = [(address, target) for address in recipients if (target := parse_recipient(address, domain))]
-    if not found:
-        raise InvalidArgument.field(
-            "recipients", f"none of them is an address of care at {domain}", reason="UNKNOWN_RECIPIENT"
+def _take(
+    connection: Connection, mail: InboundMail, sender: str, recipient: Recipient, now: datetime
+) -> Received:
+    if isinstance(recipient, Stopping):
+        # Mail programs unsubscribe by themselves, so this holds for automatic mail too.
+        return _unsubscribe(connection, recipient.contact_id, recipient.topic, now)
+    if mail.automatic:
+        return _put_aside(connection, mail, recipient.address, now)
+    found = _continued(connection, recipient)
+    if found is not None and found.state is not CaseState.CLOSED:
+        _, changed = say(
+            connection, found, MessageKind.INBOUND, mail.text, mail.from_address, mail.message_id, now
         )
-    address, target = min(found, key=lambda item: isinstance(item[1], OpenToAll))
-    return address.strip().strip("<>").lower(), target
+        return Received("continued", changed)
+    new = NewCase(
+        subject=mail.subject or "(no subject)",
+        channel=CHANNEL,
+        text=mail.text,
+        address=mail.from_address or sender.strip("<> "),
+        author=mail.from_address,
+        external_id=mail.message_id,
+    )
+    if found is not None:
+        # The case is over: the same customer, who proved it, opens a new one.
+        new = replace(new, contact_id=found.contact_id, verified=found.verified)
+    elif isinstance(recipient, MessageThread):
+        new = replace(
+            new,
+            contact_id=recipient.contact_id,
+            verified=recipient.contact_id is not None,
+            origin_message=recipient.message_id,
+        )
+    return Received("opened", open_case(connection, new, now))
 
 
-def _unsubscribing(runtime: Runtime, target: Target) -> UUID | None:
-    if not isinstance(target, Unsubscribe):
-        return None
-    kind, key = _verify(runtime, target.token)
-    return UUID(bytes=key) if kind == CONTACT else None
-
-
-def _thread(runtime: Runtime, target: Target) -> _Thread | None:
-    if not isinstance(target, Reply):
-        return None
-    kind, key = _verify(runtime, target.token)
-    if kind == CASE:
-        return _Thread(case_id=UUID(bytes=key))
-    if kind != MESSAGE:
-        return None
-    message = UUID(bytes=key)
-    try:
-        answer = runtime.clients.campaign.get_message(name=format_name("messages", message))
-    except ClientNotFound:
-        return None
-    except ClientError as error:
-        raise Unavailable(
-            f"campaign does not say whom {format_name('messages', message)} went to: {error.message}; try again later",
-            reason="CAMPAIGN_UNAVAILABLE",
-        ) from error
-    contact = answer.message.contact
-    return _Thread(message_id=message, contact_id=parse_name(contact, "contacts") if contact else None)
-
-
-def _verify(runtime: Runtime, token: str) -> tuple[str, bytes]:
-    try:
-        return runtime.signer.verify(token)
-    except InvalidArgument:
-        # A forged or broken token proves nothing; the mail is still somebody's.
-        return "", b""
+def _continued(connection: Connection, recipient: CaseThread | MessageThread | Anybody) -> Case | None:
+    match recipient:
+        case CaseThread(case_id=case_id):
+            return cases.get(connection, case_id, lock=True)
+        case MessageThread(message_id=message_id):
+            return cases.answering(connection, message_id)
+    return None
 
 
 def _unsubscribe(connection: Connection, contact: UUID, topic: str, now: datetime) -> Received:
@@ -156,41 +153,3 @@ def _put_aside(connection: Connection, mail: InboundMail, recipient: str, now: d
         now=now,
     )
     return Received("automatic")
-
-
-def _take(connection: Connection, mail: InboundMail, thread: _Thread | None, now: datetime) -> Received:
-    found = _continued(connection, thread)
-    if found is not None and found.state is not CaseState.CLOSED:
-        _, changed = say(
-            connection, found, MessageKind.INBOUND, mail.text, mail.from_address, mail.message_id, now
-        )
-        return Received("continued", changed)
-    new = NewCase(
-        subject=mail.subject or "(no subject)",
-        channel=CHANNEL,
-        text=mail.text,
-        address=mail.from_address,
-        author=mail.from_address,
-        external_id=mail.message_id,
-    )
-    if found is not None:
-        # The case is over: the same customer, who proved it, opens a new one.
-        new = replace(new, contact_id=found.contact_id, verified=found.verified)
-    elif thread is not None and thread.message_id is not None:
-        new = replace(
-            new,
-            contact_id=thread.contact_id,
-            verified=thread.contact_id is not None,
-            origin_message=thread.message_id,
-        )
-    return Received("opened", open_case(connection, new, now))
-
-
-def _continued(connection: Connection, thread: _Thread | None) -> Case | None:
-    if thread is None:
-        return None
-    if thread.case_id is not None:
-        return cases.get(connection, thread.case_id, lock=True)
-    if thread.message_id is not None:
-        return cases.answering(connection, thread.message_id)
-    return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -86,19 +86,42 @@ def open_case(connection: Connection, new: NewCase, now: datetime) -> Case:
 
 
 def assign_by_queue(connection: Connection, item: Case, now: datetime) -> Case:
-    """Give a case to the next agent of its queue, and return it; it stays unassigned when nobody can take it."""
+    """Give a case to the next agent of its queue, and return it; when nobody can take it, it waits without one."""
     candidates, last = setup.candidates(connection, item.queue)
     choice = round_robin(candidates, last)
-    if choice.agent is None:
-        if item.assignee is None and item.assignment_reason == choice.reason:
-            return item
-        return cases.update(connection, item.id, now, assignee=None, assignment_reason=choice.reason)
-    setup.set_last_agent(connection, item.queue, choice.agent)
-    return assign_to(connection, item, choice.agent, choice.reason, now)
+    if choice.agent is not None:
+        setup.set_last_agent(connection, item.queue, choice.agent)
+        return assign_to(connection, item, choice.agent, choice.reason, now)
+    if item.assignee is not None:
+        return assign_to(connection, item, None, choice.reason, now)
+    if item.assignment_reason == choice.reason:
+        return item
+    return cases.update(connection, item.id, now, assignment_reason=choice.reason)
 
 
-def assign_to(connection: Connection, item: Case, agent: str, reason: str, now: datetime) -> Case:
-    """Give a case to an agent, and return it."""
+def assign_waiting_in(connection: Connection, queue: str, count: int, now: datetime) -> int:
+    """Give at most so many cases that wait in a queue to whoever can take them, oldest first; return how many."""
+    candidates, last = setup.candidates(connection, queue)
+    if round_robin(candidates, last).agent is None:
+        return 0
+    given = 0
+    for item in cases.unassigned(connection, queue, count):
+        choice = round_robin(candidates, last)
+        if choice.agent is None:
+            break
+        assign_to(connection, item, choice.agent, choice.reason, now)
+        last = choice.agent
+        candidates = [
+            replace(one, open_cases=one.open_cases + 1) if one.id == last else one for one in candidates
+        ]
+        given += 1
+    if given and last is not None:
+        setup.set_last_agent(connection, queue, last)
+    return given
+
+
+def assign_to(connection: Connection, item: Case, agent: str | None, reason: str, now: datetime) -> Case:
+    """Give a case to an agent, or to nobody, tell it, and return the case."""
     changed = cases.update(connection, item.id, now, assignee=agent, assignment_reason=reason)
     outbox.append(connection, kit.outbox, [case_event("case.assigned", changed, now)], record_time=now)
     return changed

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row
 
+from services.care.domain.cases import ACTIVE
+from services.care.domain.sla import unreachable
 from services.care.store import cases, setup
 from services.care.store.setup import Labelled, Queue
 from services.care.usecases.opening import assign_by_queue
@@ -24,23 +27,34 @@ def create_agent(runtime: Runtime, key: str, display_name: str, available: bool,
 
 
 def set_availability(runtime: Runtime, key: str, available: bool, hand_over: bool) -> tuple[Row[Any], int]:
-    """Say whether an agent takes cases, hand its cases over if asked, and return it with how many were given away.
+    """Say whether an agent takes cases, hand its cases over if asked, and return it with how many others took.
 
-    Raises NotFound.
+    Cases that nobody else can take wait in their queues without an agent. Raises NotFound.
     """
-    now = runtime.clock.now()
-    given = 0
     with runtime.db.transaction() as connection:
         if not setup.set_available(connection, key, available):
             raise NotFound.resource(f"agents/{key}")
-        if hand_over and not available:
-            for item in cases.of_agent(connection, key):
-                assign_by_queue(connection, item, now)
-                given += 1
+    # From here on no new case comes to an agent who is not available.
+    given = _hand_over(runtime, key) if hand_over and not available else 0
     if available:
         assign_waiting(runtime)
     with runtime.db.read() as connection:
         return setup.agents_of(connection, [key])[0], given
+
+
+def _hand_over(runtime: Runtime, agent: str) -> int:
+    with runtime.db.read() as connection:
+        keys = cases.of_agent(connection, agent)
+    given = 0
+    # A transaction for each, in which the locks are taken in their order; the same call again does what is left.
+    for key in keys:
+        with runtime.db.transaction() as connection:
+            item = cases.get(connection, key, lock=True)
+            if item is None or item.assignee != agent or item.state not in ACTIVE:
+                continue
+            taker = assign_by_queue(connection, item, runtime.clock.now()).assignee
+            given += taker is not None and taker != agent
+    return given
 
 
 def list_agents(runtime: Runtime, *, after: str, count: int) -> list[Row[Any]]:
@@ -51,9 +65,11 @@ def list_agents(runtime: Runtime, *, after: str, count: int) -> list[Row[Any]]:
 
 def create_calendar(runtime: Runtime, key: str, new: Labelled) -> Labelled:
     """Create a calendar; raises AlreadyExists, InvalidArgument for one that never opens."""
-    if not new.calendar.ever_opens():
+    if not new.calendar.opens_after(runtime.clock.now()):
         raise InvalidArgument.field(
-            "calendar.weekly_intervals", "the calendar never opens on a week day; give at least one interval"
+            "calendar.weekly_intervals",
+            "the calendar does not open within 20 years; give an interval that its special days leave open",
+            reason="INVALID_CALENDAR",
         )
     with runtime.db.transaction() as connection:
         if not setup.insert_calendar(connection, key, new, runtime.clock.now()):
@@ -71,25 +87,27 @@ def get_calendar(runtime: Runtime, key: str) -> Labelled:
 
 
 def create_queue(runtime: Runtime, new: Queue) -> Queue:
-    """Create a queue; raises AlreadyExists, NotFound for an unknown calendar or agent."""
+    """Create a queue; raises AlreadyExists, NotFound for an unknown calendar or agent, InvalidArgument."""
     with runtime.db.transaction() as connection:
-        _check_references(connection, new)
+        setup.lock_setup(connection)
+        _check(connection, new, runtime.clock.now())
         if not setup.insert_queue(connection, new, runtime.clock.now()):
             raise AlreadyExists(f"queues/{new.id} exists already")
     return new
 
 
 def get_queue(connection: Connection, key: str) -> Queue:
-    """Return a queue, locked; raises NotFound."""
+    """Return a queue, locked for a change in the caller's transaction; raises NotFound."""
+    setup.lock_setup(connection)
     found = setup.get_queue(connection, key, lock=True)
     if found is None:
         raise NotFound.resource(f"queues/{key}")
     return found
 
 
-def update_queue(connection: Connection, changed: Queue) -> Queue:
-    """Write a changed queue in the caller's transaction; raises NotFound for an unknown calendar or agent."""
-    _check_references(connection, changed)
+def update_queue(runtime: Runtime, connection: Connection, changed: Queue) -> Queue:
+    """Write a changed queue in the caller's transaction; raises NotFound, InvalidArgument as create_queue."""
+    _check(connection, changed, runtime.clock.now())
     setup.update_queue(connection, changed)
     return changed
 
@@ -100,11 +118,19 @@ def list_queues(runtime: Runtime, *, after: str, count: int) -> Sequence[Queue]:
         return setup.queues(connection, after=after, count=count)
 
 
-def _check_references(connection: Connection, item: Queue) -> None:
-    if item.calendar_id and setup.get_calendar(connection, item.calendar_id) is None:
-        raise NotFound.resource(f"calendars/{item.calendar_id}")
+def _check(connection: Connection, item: Queue, now: datetime) -> None:
     if len(set(item.agents)) != len(item.agents):
         raise InvalidArgument.field("queue.agents", "names an agent twice")
     unknown = setup.unknown_agents(connection, item.agents)
     if unknown:
         raise NotFound.resource(f"agents/{unknown[0]}")
+    if not item.calendar_id:
+        return
+    stored = setup.get_calendar(connection, item.calendar_id)
+    if stored is None:
+        raise NotFound.resource(f"calendars/{item.calendar_id}")
+    if any(unreachable(target, stored.calendar, now) for target in item.targets.values()):
+        raise InvalidArgument.field(
+            "queue.sla_targets",
+            f"calendars/{item.calendar_id} is not open for so many minutes within 20 years; promise less",
+        )

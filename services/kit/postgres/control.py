@@ -49,6 +49,15 @@ def running_postmaster(data: Path) -> PidFile | None:
     return info if _serves(info.pid, data) else None
 
 
+def same_command(home: Home, command: list[str]) -> bool:
+    """Say whether the running server was started with this command, which it notes in postmaster.opts."""
+    try:
+        noted = (home.data / "postmaster.opts").read_text(encoding="utf-8").strip()
+    except OSError:
+        return False
+    return noted == " ".join([command[0], *(f'"{part}"' for part in command[1:])])
+
+
 def orphans(data: Path) -> list[psutil.Process]:
     """Return the living server processes whose working folder is this data folder, postmaster and all."""
     found = []

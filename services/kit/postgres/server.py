@@ -274,7 +274,7 @@ class EmbeddedPostgres:
         info = control.running_postmaster(home.data)
         if info is None:
             return False
-        if _same_command(home, command):
+        if control.same_command(home, command):
             self._guard(info.pid)
             try:
                 self._await_ready(home, cancel, patience=20.0)
@@ -409,15 +409,6 @@ class EmbeddedPostgres:
         if self._lock is not None:
             self._lock.release()
             self._lock = None
-
-
-def _same_command(home: Home, command: list[str]) -> bool:
-    """Say whether the running server was started with this command, which it notes in postmaster.opts."""
-    try:
-        noted = (home.data / "postmaster.opts").read_text(encoding="utf-8").strip()
-    except OSError:
-        return False
-    return noted == " ".join([command[0], *(f'"{part}"' for part in command[1:])])
 
 
 def _pause(seconds: float, cancel: threading.Event | None) -> None:

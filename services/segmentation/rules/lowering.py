@@ -147,7 +147,10 @@ class Lowering(ListLowering, TimeLowering):
                 return self._event_field(expr, binding)
             if binding is None and select.operand.ident_expr.name == "events":
                 return None
-        if select.operand.WhichOneof("expr_kind") == "call_expr" and select.operand.call_expr.function == "_[_]":
+        if (
+            select.operand.WhichOneof("expr_kind") == "call_expr"
+            and select.operand.call_expr.function == "_[_]"
+        ):
             raise self.refuse(select.operand, _NO_INDEX)
         raise self.refuse(expr, f"the field {select.field} cannot be read here")
 

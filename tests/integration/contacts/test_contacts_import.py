@@ -293,7 +293,7 @@ def test_a_file_that_does_not_fit_is_refused_before_anything_is_stored(
 def test_a_file_that_breaks_off_is_refused_as_a_whole(runtime: Runtime) -> None:
     data = gzip.compress(HEADER + b"".join(b"p%d@example.test,%d,,\n" % (n, n * 7919) for n in range(9000)))
     name = start_import(runtime, data[:-2000])
-    with pytest.raises(InvalidArgument, match="cut off.*nothing was imported"):
+    with pytest.raises(InvalidArgument, match=r"cut off.*nothing was imported"):
         import_run.run(runtime, attempt(runtime, name))
     assert count(runtime.db) == 0
 

@@ -86,7 +86,7 @@ def test_a_killed_test_run_is_cleaned_up_after(make_server: MakeServer, server_f
     server.stop()
     old = home_of(server)
     make_server(server_folder.with_name("other")).start()
-    assert old.exists()  # its server_folder is still there
+    assert old.exists()  # its folder is still there
     server_folder.unlink()
     make_server(server_folder.with_name("third")).start()
     assert not old.exists()

@@ -149,7 +149,7 @@ def test_data_of_another_version_is_refused_untouched(make_server: MakeServer) -
 
 def test_a_folder_that_cannot_be_made_is_named(make_server: MakeServer, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(PostgresError, match=r"cannot use the data server_folder .*file"):
+    with pytest.raises(PostgresError, match=r"cannot use the data folder .*file"):
         make_server(tmp_path / "file" / "postgres").start()
 
 

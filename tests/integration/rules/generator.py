@@ -66,7 +66,8 @@ class RuleMaker:
             return self.pick((self.leaf, self.now_leaf, self.equality, self.truth))(0, scope)
         form = self.pick(
             (self.logic, self.logic, self.negation, self.choice, self.leaf, self.equality, self.now_leaf,
-             self.quantifier, self.quantifier, self.counted, self.counted, self.total, self.among, self.truth)
+             self.quantifier, self.quantifier, self.counted, self.counted, self.window,
+             self.window, self.total, self.among, self.truth)
         )  # fmt: skip
         return str(form(depth - 1, scope))
 
@@ -177,6 +178,18 @@ class RuleMaker:
     def counted(self, depth: int, scope: Scope) -> str:
         text, _ = self.items(depth, scope)
         return f"({text}.size() {self.pick(('<', '<=', '>', '>=', '==', '!='))} {self.pick((0, 1, 2, 3))})"
+
+    def window(self, depth: int, scope: Scope) -> str:
+        """Write what most rules ask: how many, or whether any, within a window."""
+        source, name = self.pick([e.cel_name for e in REGISTRY.event_types]), scope.fresh
+        inner = replace(scope, events=(*scope.events, (name, source)))
+        within = f"now - {name}.time {self.pick(('<=', '<=', '<', '>'))} {self.pick(SHIFTS)}"
+        if self.pick((False, False, True)):
+            within += f" && {self.condition(min(depth, 1), inner)}"
+        if self.pick((False, True)):
+            return f"events.{source}.exists({name}, {within})"
+        op, count = self.pick(("<", "<=", ">", ">=", "==", "!=")), self.pick((0, 1, 2, 3))
+        return f"(events.{source}.filter({name}, {within}).size() {op} {count})"
 
     def total(self, depth: int, scope: Scope) -> str:
         role, kind = self.pick(

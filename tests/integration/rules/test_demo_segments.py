@@ -23,7 +23,8 @@ US = timedelta(microseconds=1)
 
 BROWSERS = (
     "events.page_visited.filter(v, now - v.time <= days(30)).size() >= 3 && "
-    "!events.page_visited.exists(v, now - v.time <= days(30) && events.order_placed.exists(o, o.time > v.time))"
+    "!events.page_visited.exists(v, now - v.time <= days(30) && events.order_placed.exists(o, o.time > "
+    "v.time))"
 )
 BROWSERS_BY_MIN = (
     "events.page_visited.filter(v, now - v.time <= days(30)).size() >= 3 && !events.order_placed.exists(o, "
@@ -103,8 +104,12 @@ def test_worked_cases(rule_tables: Connection, by_min: bool) -> None:
         rule = compile_rule(BROWSERS_BY_MIN if by_min and text is BROWSERS else text, REGISTRY)
         assert rule.evaluate(people[index], NOW) is outcome, CASES[index]
         assert rule.interpret(people[index], NOW) is outcome, CASES[index]
-        assert (ids[index] in store.members_by_rebuild(rule_tables, rule, NOW)) == (outcome is MEMBER), CASES[index]
-        assert (ids[index] in store.members_by_where(rule_tables, rule, NOW)) == (outcome is MEMBER), CASES[index]
+        assert (ids[index] in store.members_by_rebuild(rule_tables, rule, NOW)) == (outcome is MEMBER), CASES[
+            index
+        ]
+        assert (ids[index] in store.members_by_where(rule_tables, rule, NOW)) == (outcome is MEMBER), CASES[
+            index
+        ]
         if rule.text == text:
             expected = None if change is None else NOW + change
             assert rule.next_change(people[index], NOW) == expected, CASES[index]
@@ -131,15 +136,25 @@ def test_the_past_is_seen_as_it_was(rule_tables: Connection) -> None:
     person = Profile(events=orders(days(1), days(2), days(100)))
     rule = compile_rule(LAPSED, REGISTRY)
     (contact_id,) = store.put(rule_tables, REGISTRY, [person])
-    for ago, outcome in ((days(0), NOT), (days(2), NOT), (days(2) + US, MEMBER), (days(9), MEMBER), (days(101), NOT)):
+    for ago, outcome in (
+        (days(0), NOT),
+        (days(2), NOT),
+        (days(2) + US, MEMBER),
+        (days(9), MEMBER),
+        (days(101), NOT),
+    ):
         at = NOW - ago
         assert rule.evaluate(person, at) is outcome
         assert (contact_id in store.members_by_rebuild(rule_tables, rule, at)) == (outcome is MEMBER)
 
 
 def test_following_the_timer_reaches_every_change(rule_tables: Connection) -> None:
-    """Between an instant and the next change SQL gives, no membership changes; following it, none is missed."""
-    person = Profile(events=visits(days(29), days(20), days(3), days(-2)) + orders(days(25), days(80), days(-4)))
+    """Between an instant and the next change SQL gives, no membership changes; following it, none is
+    missed.
+    """
+    person = Profile(
+        events=visits(days(29), days(20), days(3), days(-2)) + orders(days(25), days(80), days(-4))
+    )
     texts = [BROWSERS, LAPSED, LOYAL, NEWCOMERS, REPEAT]
     rules = [compile_rule(text, REGISTRY) for text in texts]
     (contact_id,) = store.put(rule_tables, REGISTRY, [person])

@@ -16,7 +16,7 @@ from tests.integration.rules import store
 from tests.integration.rules.generator import profiles, rules
 from tests.integration.rules.vocabulary import NOW, REGISTRY
 
-EXAMPLES = int(os.environ.get("RAPPORT_RULE_EXAMPLES", "120"))
+EXAMPLES = int(os.environ.get("RAPPORT_RULE_EXAMPLES", "200"))
 # What the compiler may refuse although CEL accepts it; any other refusal is a fault of the generator or the
 # compiler.
 REFUSALS = (

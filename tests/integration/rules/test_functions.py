@@ -1,4 +1,6 @@
-"""The SQL functions rules call give what Python gives, and NULL where CEL gives an error; none of them raises."""
+"""The SQL functions rules call give what Python gives, and NULL where CEL gives an error; none of them
+raises.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,29 @@ from tests.integration.rules.vocabulary import TEXTS, TIMES
 
 RELAXED = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 
-EXPONENTS = (0, -1074, -1073, -1022, -1021, -1000, -600, -541, -540, -512, -511, -500, -20, 20, 500, 511, 512, 513, 970, 1000, 1023)
+EXPONENTS = (
+    0,
+    -1074,
+    -1073,
+    -1022,
+    -1021,
+    -1000,
+    -600,
+    -541,
+    -540,
+    -512,
+    -511,
+    -500,
+    -20,
+    20,
+    500,
+    511,
+    512,
+    513,
+    970,
+    1000,
+    1023,
+)
 
 
 near_power = st.builds(
@@ -100,7 +124,9 @@ def scalar(connection: Connection, expression: str, **values: Any) -> Any:
 
 @RELAXED
 @example(value="İıẞßŁłĐđØøΆΣςЙй\u0301")
-@given(value=st.one_of(st.text(st.characters(codec="utf-8", exclude_characters="\0")), st.sampled_from(TEXTS)))
+@given(
+    value=st.one_of(st.text(st.characters(codec="utf-8", exclude_characters="\0")), st.sampled_from(TEXTS))
+)
 def test_fold_is_the_same_in_both(rule_tables: Connection, value: str) -> None:
     assert scalar(rule_tables, "rule_fold(:v)", v=value) == fold_text(value)
 
@@ -150,7 +176,11 @@ def test_times_in_json_are_exact(rule_tables: Connection) -> None:
 
 
 @RELAXED
-@given(value=st.one_of(doubles, st.sampled_from((2.0**63, -(2.0**63), 2.0**63 - 1024, -(2.0**63) + 1024, 0.9, -0.9))))
+@given(
+    value=st.one_of(
+        doubles, st.sampled_from((2.0**63, -(2.0**63), 2.0**63 - 1024, -(2.0**63) + 1024, 0.9, -0.9))
+    )
+)
 def test_double_to_int(rule_tables: Connection, value: float) -> None:
     inside = -(2.0**63) < value < 2.0**63
     found = scalar(rule_tables, "rule_to_int(CAST(:v AS float8))", v=value)
@@ -169,4 +199,3 @@ def test_age_and_birthday(rule_tables: Connection, born: Any, days: int) -> None
     following = birthdays_after(born, now, "UTC", 1)
     if following and today.year < 9990:
         assert scalar(rule_tables, "rule_next_birthday(:b, :t)", b=born, t=today) == following[0].date()
-

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from services.segmentation.rules import Attribute, EventType, PayloadField, Registry, RegistryError, RuleFunction, Trait
+from services.segmentation.rules import (
+    Attribute,
+    EventType,
+    PayloadField,
+    Registry,
+    RegistryError,
+    RuleFunction,
+    Trait,
+)
 
 
 @pytest.mark.parametrize("name", ["Age", "1st", "", "in", "null", "a-b", "a.b", "x" * 64, "đ"])

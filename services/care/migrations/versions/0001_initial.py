@@ -157,12 +157,19 @@ def upgrade() -> None:
     )
     op.create_table(
         "received_mail",
-        sa.Column("message_id", sa.Text(collation="C"), nullable=False),
-        sa.Column("recipient", sa.Text(collation="C"), nullable=False),
+        sa.Column(
+            "mail_key", sa.Text(collation="C"), nullable=False, comment="Message-ID, or a hash of the mail"
+        ),
+        sa.Column(
+            "recipient",
+            sa.Text(collation="C"),
+            nullable=False,
+            comment="the signed address; empty for those that are open to all",
+        ),
         sa.Column("outcome", sa.Text(), nullable=False),
         sa.Column("case_id", sa.UUID(), nullable=True),
         sa.Column("create_time", sa.DateTime(timezone=True), nullable=False),
-        sa.PrimaryKeyConstraint("message_id", "recipient", name=op.f("pk_received_mail")),
+        sa.PrimaryKeyConstraint("mail_key", "recipient", name=op.f("pk_received_mail")),
     )
     op.create_table(
         "request_log",
@@ -275,15 +282,24 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_case")),
         sa.UniqueConstraint("number", name=op.f("uq_case_number")),
     )
-    op.create_index("ix_case_assignee", "case", ["assignee", "state"], unique=False)
-    op.create_index("ix_case_contact_id", "case", ["contact_id", "create_time"], unique=False)
+    op.create_index("ix_case_assignee", "case", ["assignee", "create_time", "id"], unique=False)
+    op.create_index("ix_case_contact_id", "case", ["contact_id", "create_time", "id"], unique=False)
     op.create_index("ix_case_create_time", "case", ["create_time", "id"], unique=False)
     op.create_index(
         "ix_case_first_response_due",
         "case",
         ["first_response_due"],
         unique=False,
-        postgresql_where=sa.text("first_response_time IS NULL AND NOT first_response_breached"),
+        postgresql_where=sa.text(
+            "first_response_time IS NULL AND NOT first_response_breached AND state IN ('new', 'open', 'waiting')"
+        ),
+    )
+    op.create_index(
+        "ix_case_load",
+        "case",
+        ["assignee"],
+        unique=False,
+        postgresql_where=sa.text("state IN ('new', 'open', 'waiting')"),
     )
     op.create_index("ix_case_origin_message", "case", ["origin_message"], unique=False)
     op.create_index(
@@ -291,8 +307,18 @@ def upgrade() -> None:
         "case",
         ["resolution_due"],
         unique=False,
-        postgresql_where=sa.text("resolve_time IS NULL AND NOT resolution_breached"),
+        postgresql_where=sa.text(
+            "resolve_time IS NULL AND NOT resolution_breached AND state IN ('new', 'open', 'waiting')"
+        ),
     )
+    op.create_index(
+        "ix_case_resolve_time",
+        "case",
+        ["resolve_time"],
+        unique=False,
+        postgresql_where=sa.text("state = 'resolved'"),
+    )
+    op.create_index("ix_case_state", "case", ["state", "create_time", "id"], unique=False)
     op.create_index(
         "ix_case_unassigned",
         "case",
@@ -326,16 +352,25 @@ def downgrade() -> None:
         table_name="case",
         postgresql_where=sa.text("assignee IS NULL AND state IN ('new', 'open', 'waiting')"),
     )
+    op.drop_index("ix_case_state", table_name="case")
+    op.drop_index("ix_case_resolve_time", table_name="case", postgresql_where=sa.text("state = 'resolved'"))
     op.drop_index(
         "ix_case_resolution_due",
         table_name="case",
-        postgresql_where=sa.text("resolve_time IS NULL AND NOT resolution_breached"),
+        postgresql_where=sa.text(
+            "resolve_time IS NULL AND NOT resolution_breached AND state IN ('new', 'open', 'waiting')"
+        ),
     )
     op.drop_index("ix_case_origin_message", table_name="case")
     op.drop_index(
+        "ix_case_load", table_name="case", postgresql_where=sa.text("state IN ('new', 'open', 'waiting')")
+    )
+    op.drop_index(
         "ix_case_first_response_due",
         table_name="case",
-        postgresql_where=sa.text("first_response_time IS NULL AND NOT first_response_breached"),
+        postgresql_where=sa.text(
+            "first_response_time IS NULL AND NOT first_response_breached AND state IN ('new', 'open', 'waiting')"
+        ),
     )
     op.drop_index("ix_case_create_time", table_name="case")
     op.drop_index("ix_case_contact_id", table_name="case")

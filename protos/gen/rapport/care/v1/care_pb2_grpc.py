@@ -172,7 +172,7 @@ class CareServiceServicer:
     def AddCaseMessage(self, request, context):
         """Answers the customer (the answer goes out through campaign's ledger, once), notes something for colleagues, or records what the
         customer said elsewhere. The first answer stops the clock of the first response. Errors: NOT_FOUND;
-        FAILED_PRECONDITION (CASE_CLOSED).
+        FAILED_PRECONDITION (CASE_CLOSED; NO_ADDRESS for an answer in a case that has neither contact nor address).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -186,14 +186,16 @@ class CareServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ResolveCase(self, request, context):
-        """Declares a case solved and asks the customer how it was. Errors: NOT_FOUND; FAILED_PRECONDITION (CASE_STATE).
+        """Declares a case solved and asks the customer how it was, once per case. 30 days later the case is closed.
+        Errors: NOT_FOUND; FAILED_PRECONDITION (CASE_STATE).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ReopenCase(self, request, context):
-        """Opens a solved case again; a message of the customer does so too. Errors: NOT_FOUND; FAILED_PRECONDITION (CASE_STATE).
+        """Opens a solved case again; a message of the customer does so too. The promises keep their due times.
+        Errors: NOT_FOUND; FAILED_PRECONDITION (CASE_STATE).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -202,7 +204,8 @@ class CareServiceServicer:
     def ReceiveMail(self, request, context):
         """Takes a mail as it came (RFC 5322): continues the case that its signed recipient address names, or opens a new one. The same
         Message-ID again changes nothing. Automatic mail (RFC 3834) and bounces open no case and are never answered.
-        Errors: INVALID_ARGUMENT (INVALID_MAIL) for bytes that are no mail.
+        Errors: INVALID_ARGUMENT (INVALID_MAIL) for bytes that are no mail, (UNKNOWN_RECIPIENT) when no recipient is an address of
+        care; UNAVAILABLE (CAMPAIGN_UNAVAILABLE) when campaign does not say whom the answered message went to.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -216,7 +219,8 @@ class CareServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SetAgentAvailability(self, request, context):
-        """Says whether an agent takes new cases. Cases of an agent who stops are given to others when `hand_over` is set. Errors: NOT_FOUND.
+        """Says whether an agent takes new cases. Cases of an agent who stops are given to others when `hand_over` is set; those that nobody
+        can take wait without an agent. Errors: NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -230,7 +234,8 @@ class CareServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CreateCalendar(self, request, context):
-        """Creates a calendar of business hours. Errors: ALREADY_EXISTS; INVALID_ARGUMENT for overlapping intervals or an unknown time zone.
+        """Creates a calendar of business hours. Errors: ALREADY_EXISTS; INVALID_ARGUMENT for overlapping intervals, an unknown time zone or
+        a calendar that does not open within 20 years.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -244,14 +249,16 @@ class CareServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CreateQueue(self, request, context):
-        """Creates a queue with its agents and its promises. Errors: ALREADY_EXISTS; NOT_FOUND for an unknown calendar or agent.
+        """Creates a queue with its agents and its promises. Errors: ALREADY_EXISTS; NOT_FOUND for an unknown calendar or agent;
+        INVALID_ARGUMENT for a promise that its calendar does not let fall due within 20 years.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UpdateQueue(self, request, context):
-        """Changes the fields of a queue that the mask names; open cases keep their due times. Errors: NOT_FOUND.
+        """Changes the fields of a queue that the mask names; open cases keep their due times. Errors: NOT_FOUND;
+        INVALID_ARGUMENT as in CreateQueue.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

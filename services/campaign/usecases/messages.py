@@ -1,0 +1,164 @@
+"""Single messages, and reading the ledger."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from hashlib import sha256
+from uuid import UUID
+
+from services.campaign.channels import known_channels
+from services.campaign.domain.campaigns import CANCELLED as CAMPAIGN_CANCELLED
+from services.campaign.domain.ids import TRANSACTIONAL, RuleError, check_line, check_topic
+from services.campaign.domain.ledger import PLANNED, REQUESTS, SENT, UNKNOWN, Message, NewMessage
+from services.campaign.store import campaigns, ledger
+from services.campaign.usecases import events
+from services.campaign.usecases.checks import refuse
+from services.kit.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
+from services.kit.names import format_name, new_id
+from services.kit.runtime import Runtime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SingleMessage:
+    """Describe a message that belongs to no campaign; contact_id None: to an address only."""
+
+    contact_id: UUID | None
+    channel: str
+    topic: str
+    subject: str
+    text: str
+    reply_to: str
+    in_reply_to: str
+    address: str
+
+    def digest(self) -> bytes:
+        """Return the hash of all that was asked for."""
+        parts = [
+            str(self.contact_id or ""),
+            self.channel,
+            self.topic,
+            self.subject,
+            self.text,
+            self.reply_to,
+            self.in_reply_to,
+            self.address,
+        ]
+        return sha256(json.dumps(parts).encode()).digest()
+
+
+def send_message(runtime: Runtime, given: SingleMessage, request_id: str) -> Message:
+    """Plan a message and return it; the same request again returns the first one.
+
+    Raises NotFound for an unknown channel, AlreadyExists (REQUEST_ID_REUSED), InvalidArgument.
+    """
+    _check(given)
+    if given.channel not in known_channels(runtime):
+        raise NotFound(f"no plugin offers the channel {given.channel!r}", reason="UNKNOWN_CHANNEL")
+    origin = f"{REQUESTS}/{request_id}"
+    digest = given.digest()
+    planned = NewMessage(
+        id=new_id(),
+        origin=origin,
+        lane=REQUESTS,
+        contact_id=given.contact_id,
+        channel=given.channel,
+        topic=given.topic,
+        subject=given.subject,
+        content={
+            "text": given.text,
+            "reply_to": given.reply_to,
+            "in_reply_to": given.in_reply_to,
+            "address": given.address,
+        },
+        content_hash=digest,
+    )
+    with runtime.db.transaction() as connection:
+        ledger.plan(connection, [planned], runtime.clock.now())
+        found = ledger.find_request(connection, origin)
+        assert found is not None, "the row was written, or was there"
+        message, known = found
+        if known != digest:
+            raise AlreadyExists(
+                f"request_id: {request_id!r} was used before for another message; take a new one",
+                reason="REQUEST_ID_REUSED",
+                metadata={"message": format_name("messages", message.id)},
+            )
+        return message
+
+
+def get_message(runtime: Runtime, key: UUID) -> Message:
+    """Return a message of the ledger; raises NotFound."""
+    with runtime.db.read() as connection:
+        found = ledger.get(connection, key)
+    if found is None:
+        raise NotFound.resource(format_name("messages", key))
+    return found
+
+
+def list_messages(
+    runtime: Runtime, *, contact_id: UUID | None, origin: str, state: str, before: UUID | None, count: int
+) -> list[Message]:
+    """Return the next messages, newest first."""
+    with runtime.db.read() as connection:
+        return ledger.page(
+            connection, contact_id=contact_id, origin=origin, state=state, before=before, count=count
+        )
+
+
+def resolve_message(runtime: Runtime, key: UUID, *, sent: bool) -> Message:
+    """Decide what became of an unknown message: it was sent, or it is to be sent again.
+
+    The same decision again changes nothing. Raises NotFound, FailedPrecondition (MESSAGE_STATE).
+    """
+    now = runtime.clock.now()
+    with runtime.db.transaction() as connection:
+        found = ledger.get(connection, key, lock=True)
+        if found is None:
+            raise NotFound.resource(format_name("messages", key))
+        if found.state == (SENT if sent else PLANNED):
+            return found
+        if found.state != UNKNOWN:
+            raise _state_error(found, "only a message whose state is unknown is resolved")
+        if sent:
+            settled = ledger.settle(
+                connection, key, {"state": SENT, "reason": "", "send_time": now, "content": None}
+            )
+            events.tell_finished(connection, [(settled, SENT, "")], now)
+            return settled
+        if found.origin.startswith("campaigns/"):
+            campaign = campaigns.get(connection, found.origin.partition("/")[2], share=True)
+            if campaign is not None and campaign.state == CAMPAIGN_CANCELLED:
+                raise _state_error(found, "its campaign is cancelled, so it is not sent again")
+        ledger.notify(connection)
+        return ledger.settle(
+            connection, key, {"state": PLANNED, "reason": "", "sender_id": None, "due_time": now}
+        )
+
+
+def _state_error(found: Message, why: str) -> FailedPrecondition:
+    return FailedPrecondition(
+        f"{format_name('messages', found.id)} is {found.state}: {why}",
+        reason="MESSAGE_STATE",
+        metadata={"state": found.state},
+    )
+
+
+def _check(given: SingleMessage) -> None:
+    for field in ("subject", "reply_to", "in_reply_to", "address"):
+        try:
+            check_line(getattr(given, field))
+        except RuleError as error:
+            raise refuse(error, field) from error
+    try:
+        check_topic(given.topic)
+    except RuleError as error:
+        raise refuse(error, "topic") from error
+    if given.contact_id is None:
+        if not given.address:
+            raise InvalidArgument.field("address", "is required when no contact is given")
+        if given.topic != TRANSACTIONAL:
+            raise InvalidArgument.field(
+                "topic",
+                f"must be {TRANSACTIONAL!r} when no contact is given: there is nobody whose consent could be asked for",
+            )
