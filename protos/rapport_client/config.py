@@ -65,8 +65,8 @@ def locate(
     """Find the services.
 
     An argument wins over the environment (RAPPORT_ADDRESS, RAPPORT_EVENTS_ADDRESS, RAPPORT_BASE_PORT,
-    RAPPORT_TOKEN), which wins over `.rapport/client.json` in `folder` (the working directory) or a folder
-    above it. The token in that file is used only with the address in it, as it must not be shown to anybody
+    RAPPORT_TOKEN), which wins over the `client.json` of a running laptop stack: that in RAPPORT_DATA_DIR when
+    this is set, else in `.rapport` of `folder` (the working directory) or of a folder above it. The token in that file is used only with the address in it, as it must not be shown to anybody
     else. Raises ValueError when no address is found, or the file is malformed.
     """
     env = os.environ if environment is None else environment
@@ -77,8 +77,10 @@ def locate(
     if given:
         return Location(given, given_events, port or DEFAULT_BASE_PORT, given_token)
     start = folder or Path.cwd()
-    for place in (start, *start.parents):
-        file = place / ".rapport" / "client.json"
+    data_dir = env.get("RAPPORT_DATA_DIR", "")
+    places = [start / data_dir] if data_dir else [place / ".rapport" for place in (start, *start.parents)]
+    for place in places:
+        file = place / "client.json"
         if file.is_file():
             found = _read(file)
             return Location(
@@ -87,8 +89,9 @@ def locate(
                 port or found.base_port,
                 given_token or found.token,
             )
+    where = f"with RAPPORT_DATA_DIR={data_dir}" if data_dir else "in this folder or one above it"
     raise ValueError(
-        "no Rapport found: start one with `rapport up` in this folder or one above it, "
+        f"no Rapport found: start one with `rapport up` {where}, "
         "or set RAPPORT_ADDRESS (such as 127.0.0.1:{port}) and RAPPORT_TOKEN"
     )
 

@@ -38,7 +38,9 @@ def _host(runtime: Runtime) -> PluginHost:
         if found is None or found[0] is not runtime:
             settings = runtime.settings
             host = PluginHost(
-                allowed=settings.plugins_allow, required=settings.plugins_required, environment=dict(os.environ)
+                allowed=settings.plugins_allow,
+                required=settings.plugins_required,
+                environment=dict(os.environ),
             )
             found = _hosts[id(runtime)] = (runtime, host)
         return found[1]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from rapport.campaign.v1 import campaign_pb2 as pb
@@ -16,9 +16,16 @@ from services.campaign.domain.rendering import Content, StoredTemplate
 from services.kit.errors import InvalidArgument
 from services.kit.names import format_name, parse_key
 from services.kit.runtime import Runtime
-from services.kit.wire import enum_number, from_duration, get_duration, get_timestamp, to_duration, to_timestamp
+from services.kit.wire import (
+    enum_number,
+    from_duration,
+    get_duration,
+    get_timestamp,
+    to_duration,
+    to_timestamp,
+)
 
-_EPOCH = datetime.min
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def decode_contents(messages: Iterable[pb.TemplateContent]) -> list[Content]:

@@ -170,7 +170,10 @@ message = Table(
         "ix_message_due", "channel", "lane", "due_time", "id", postgresql_where=sa.text("state = 'planned'")
     ),
     sa.Index(
-        "ix_message_in_hand", "sender_id", "state", postgresql_where=sa.text("state IN ('claimed', 'sending')")
+        "ix_message_in_hand",
+        "sender_id",
+        "state",
+        postgresql_where=sa.text("state IN ('claimed', 'sending')"),
     ),
     sa.Index(
         "ix_message_sent",

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 
 import typer
 from rapport_client.errors import RapportError as ClientError
 
 from services.cli import demo, imports, migrate, plugins, run, segments, up
-from services.cli.console import errors, print_client_error
+from services.cli.console import print_client_error, print_error
 from services.kit.errors import RapportError
 from services.kit.postgres import PostgresError
-from services.kit.supervise.errors import StopRequested, SupervisorError
+from services.kit.supervise.errors import SupervisorError
 
 app = typer.Typer(
     name="rapport",
@@ -30,16 +31,20 @@ app.add_typer(segments.app, name="segments")
 app.add_typer(plugins.app, name="plugins")
 
 
-def main() -> None:
-    """Run a command; a known error is said in one line and ends with status 1."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command, by default that of the process's arguments, and exit.
+
+    Status 0: done. 1: a known error, which is said without a traceback. 2: wrong usage. 130: stopped by Ctrl-C.
+    """
     try:
-        app()
+        app(args=arguments, prog_name="rapport")
     except ClientError as error:
         print_client_error(error)
         sys.exit(1)
-    except (RapportError, PostgresError, SupervisorError, OSError, ValueError) as error:
-        errors.print(f"rapport: {error}", markup=False, highlight=False)
+    except (RapportError, PostgresError, SupervisorError) as error:
+        print_error(str(error))
         sys.exit(1)
-    except (KeyboardInterrupt, StopRequested):
-        errors.print("stopped")
-        sys.exit(130)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        print_error(f"{where}{error.strerror or error}")
+        sys.exit(1)

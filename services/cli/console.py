@@ -1,16 +1,35 @@
-"""Where the command line writes, and how it shows errors of the API."""
+"""Where the command line writes, and how it shows errors."""
 
 from __future__ import annotations
 
 from rapport_client.errors import RapportError as ClientError
+from rapport_client.errors import Unavailable
 from rich.console import Console
 
 console = Console()
 errors = Console(stderr=True)
 
 
+def print_error(message: str) -> None:
+    """Print why the command failed, as it stands: nothing in it is markup, and lines are not cut."""
+    errors.print(f"rapport: {message}", markup=False, highlight=False, soft_wrap=True)
+
+
 def print_client_error(error: ClientError) -> None:
-    """Print an error that a service returned, with each bad field on a line of its own."""
-    errors.print(f"rapport: {error}", markup=False, highlight=False)
+    """Print an error that a service returned, with each bad field on lines of its own."""
+    if not error.violations:
+        print_error(f"{error.message} ({error.reason})")
+    else:
+        print_error(f"{error.reason}: the request was refused")
     for violation in error.violations:
-        errors.print(f"  {violation.field}: {violation.description}", markup=False, highlight=False)
+        # A rule's error points at a column with a caret on a line of its own, so the text must start a line.
+        first, *others = violation.description.splitlines() or [""]
+        lines = [f"  {violation.field}: {first}", *(f"    {line}" for line in others)]
+        errors.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
+    if isinstance(error, Unavailable):
+        errors.print(
+            "Is it running? `rapport up` starts it; elsewhere set RAPPORT_ADDRESS and RAPPORT_TOKEN.",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )

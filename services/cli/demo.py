@@ -23,7 +23,7 @@ from rich.progress import (
 
 from services.cli.console import console, errors
 from services.cli.progress import StartView
-from services.cli.stack import Stack
+from services.cli.stack import Stack, private_folder
 from services.demo.generate import generate
 from services.demo.job import DemoFailed, Job
 from services.demo.mailbox import Mailbox
@@ -59,8 +59,8 @@ def demo(
 
 
 def _run(base: Settings, dataset: Dataset, seed: int, reading_seconds: float) -> dict[str, Any]:
+    private_folder(base.data_dir.absolute())
     folder = base.data_dir.absolute() / "demo"
-    shutil.rmtree(folder, ignore_errors=True)
     clock = folder / "clock"
     settings = base.model_copy(
         update={
@@ -68,6 +68,8 @@ def _run(base: Settings, dataset: Dataset, seed: int, reading_seconds: float) ->
             "base_port": free_base_port(base.host),
             "clock": f"file:{clock}",
             "time_zone": dataset.time_zone,
+            "address": "",
+            "events_address": "",
             "database_url": "",
             **{
                 name: ""
@@ -85,7 +87,8 @@ def _run(base: Settings, dataset: Dataset, seed: int, reading_seconds: float) ->
             "RAPPORT_PLUGIN_EMAIL_SMTP_HOST": mailbox.host,
             "RAPPORT_PLUGIN_EMAIL_SMTP_PORT": str(mailbox.port),
             "RAPPORT_PLUGIN_EMAIL_SMTP_SECURITY": "none",
-            "RAPPORT_TIME_ZONE": dataset.time_zone,
+            "RAPPORT_ADDRESS": "",
+            "RAPPORT_EVENTS_ADDRESS": "",
         },
         on_event=view.tell,
         throwaway=True,
@@ -93,6 +96,7 @@ def _run(base: Settings, dataset: Dataset, seed: int, reading_seconds: float) ->
     report: dict[str, Any] = {}
     try:
         with stack, stack.supervisor.signals():
+            _clear(stack)
             write_clock(clock, dataset.now)
             began = time.monotonic()
             with StartView() as start_view:
@@ -121,11 +125,23 @@ def _run(base: Settings, dataset: Dataset, seed: int, reading_seconds: float) ->
                 raise DemoFailed(f"the customers' server received {outcome.mails_doubled} mails twice")
     finally:
         mailbox.stop()
-    if "seconds" not in report:
-        raise DemoFailed("stopped before the end")
     stack.destroy_database()
     shutil.rmtree(folder, ignore_errors=True)
+    if "seconds" not in report:
+        raise typer.Exit(130)
     return report
+
+
+def _clear(stack: Stack) -> None:
+    """Remove what a demo that failed or was killed has left; the stack must be open, so that none is running."""
+    stack.destroy_database()
+    for path in (*stack.folder.iterdir(), *stack.supervisor.logs.iterdir()):
+        if path.name in ("supervisor.lock", "supervisor.log", "logs"):
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 class _JobView:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rapport.contacts.v1 import contacts_pb2 as pb
-from rapport_client import connect
+from rapport_client.errors import RapportError as ClientError
 
+from services.cli.connection import connect_here
 from services.cli.console import console
 from services.cli.operations import follow
 from services.kit.errors import InvalidArgument
@@ -21,7 +22,7 @@ CHUNK = 1 << 20
 
 @app.callback()
 def _group() -> None:
-    """Keep `contacts` a sub-command even while it is the only one."""
+    """Import files."""  # a callback keeps `contacts` a sub-command even while it is the only one
 
 
 @app.command("contacts")
@@ -40,47 +41,88 @@ def contacts(
     ] = None,
 ) -> None:
     """Import contacts, merged by their identities; refused rows go to the error file with line and reason."""
-    if not file.is_file():
-        raise InvalidArgument(f"{file}: no such file")
     config = pb.ImportContactsConfig(
-        columns=dict(_pair(text) for text in column or ()),
+        columns=_columns(column or ()),
         default_region=region.upper(),
         validate_only=dry_run,
     )
-    with connect() as rapport:
-        operation = rapport.contacts.import_contacts(_parts(file, config), _timeout=3600).operation
-        console.print(f"{operation.name} started; it goes on when this command is stopped", markup=False)
+    upload = _Upload(file, config)
+    target = errors_to or file.with_name(file.name + ".errors.csv")
+    with connect_here() as rapport:
+        operation = upload.send(rapport.contacts.import_contacts)
+        console.print(
+            f"{operation.name} started; it goes on when this command is stopped", markup=False, soft_wrap=True
+        )
         result = follow(rapport.contacts, operation, "importing" if not dry_run else "checking")
         verb = "would be " if dry_run else ""
         console.print(
             f"{result.row_count} rows: {result.created_count} {verb}created, {result.updated_count} {verb}updated, "
-            f"{result.unchanged_count} unchanged, {result.error_count} refused"
+            f"{result.unchanged_count} unchanged, {result.error_count} refused",
+            soft_wrap=True,
         )
         if result.error_count:
-            target = errors_to or file.with_name(file.name + ".errors.csv")
             rows = rapport.contacts.list_import_errors.iterate(operation=operation.name, page_size=1000)
             _write_errors(target, rows)
             console.print(f"refused rows: {target}", markup=False, soft_wrap=True)
             raise typer.Exit(1)
 
 
-def _pair(text: str) -> tuple[str, str]:
-    header, separator, field = text.partition("=")
-    if not separator or not header or not field:
-        raise InvalidArgument(f"--column {text!r}: expected HEADER=FIELD, such as Mail=email")
-    return header, field
+def _columns(pairs: Iterable[str]) -> dict[str, str]:
+    columns: dict[str, str] = {}
+    for text in pairs:
+        header, separator, field = text.partition("=")
+        if not separator or not header or not field:
+            raise InvalidArgument(f"--column {text!r}: expected HEADER=FIELD, such as Mail=email")
+        if header in columns:
+            raise InvalidArgument(
+                f"--column {text!r}: the column {header!r} goes to {columns[header]} already"
+            )
+        columns[header] = field
+    return columns
 
 
-def _parts(file: Path, config: pb.ImportContactsConfig) -> Iterator[pb.ImportContactsRequest]:
-    yield pb.ImportContactsRequest(config=config)
-    with file.open("rb") as stream:
-        while chunk := stream.read(CHUNK):
-            yield pb.ImportContactsRequest(chunk=chunk)
+class _Upload:
+    """Send a file as the parts of an import request."""
+
+    def __init__(self, file: Path, config: pb.ImportContactsConfig) -> None:
+        if not file.is_file():
+            what = "is a folder" if file.is_dir() else "no such file"
+            raise InvalidArgument(f"{file}: {what}")
+        self._stream = file.open("rb")
+        self._config = config
+        self._error: OSError | None = None
+
+    def send(self, call: Callable[..., Any]) -> Any:
+        """Send everything and return the operation; raises OSError when the file cannot be read."""
+        with self._stream:
+            try:
+                return call(self._parts(), _timeout=3600).operation
+            except ClientError:
+                # gRPC would say only that the requests ended early.
+                if self._error is not None:
+                    raise self._error from None
+                raise
+
+    def _parts(self) -> Iterator[pb.ImportContactsRequest]:
+        yield pb.ImportContactsRequest(config=self._config)
+        try:
+            while chunk := self._stream.read(CHUNK):
+                yield pb.ImportContactsRequest(chunk=chunk)
+        except OSError as error:
+            self._error = error
+            raise
 
 
-def _write_errors(target: Path, rows: Iterator[pb.ImportError]) -> None:
-    with target.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(["line", "column", "reason", "row"])
-        for row in rows:
-            writer.writerow([row.line, row.column, row.reason, row.row])
+def _write_errors(target: Path, rows: Iterable[pb.ImportError]) -> None:
+    """Write the refused rows, whole or not at all."""
+    partial = target.with_name(target.name + ".partial")
+    try:
+        with partial.open("w", newline="", encoding="utf-8") as stream:
+            writer = csv.writer(stream)
+            writer.writerow(["line", "column", "reason", "row"])
+            for row in rows:
+                writer.writerow([row.line, row.column, row.reason, row.row])
+        partial.replace(target)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from services.cli.console import console, errors
-from services.cli.stack import EXTENSIONS, PLUGIN_SERVICES, Stack
+from services.cli.stack import EXTENSIONS, PLUGIN_SERVICES, Stack, given_databases, migrate_database
 from services.kit import migrations
 from services.kit.config import SERVICES, load_settings
-from services.kit.postgres import EmbeddedPostgres, provision
+from services.kit.postgres import EmbeddedPostgres, provision, sqlalchemy_url
 
 
 def migrate(
@@ -26,13 +27,21 @@ def migrate(
     """Create the databases that are missing and bring each to the newest revision."""
     if check:
         raise typer.Exit(_check())
-    with Stack(load_settings()) as stack:
-        for service, url in stack.prepare_databases().items():
-            before = migrations.current(service, url)
-            migrations.upgrade(service, url)
-            after = migrations.current(service, url)
-            state = f"already at {after}" if before == after else f"{before or 'empty'} → {after}"
-            console.print(f"{service}: {state}")
+    settings = load_settings()
+    given = given_databases(settings)
+    if len(given) == len(SERVICES):
+        # As on a cluster: nothing is made here, so no data folder is needed.
+        _migrate({service: sqlalchemy_url(url) for service, url in given.items()})
+        return
+    with Stack(settings) as stack:
+        _migrate(stack.prepare_databases())
+
+
+def _migrate(urls: Mapping[str, str]) -> None:
+    for service, url in urls.items():
+        before, after = migrate_database(service, url)
+        state = f"already at {after}" if before == after else f"{before or 'empty'} → {after}"
+        console.print(f"{service}: {state}", highlight=False)
 
 
 def _check() -> int:
@@ -49,15 +58,15 @@ def _check() -> int:
                 prefix="check",
             )
             for service, url in urls.items():
-                migrations.upgrade(service, url)
+                migrate_database(service, url)
                 differences = migrations.check(service, url)
                 if differences:
                     status = 1
                     errors.print(f"{service}: migrations and models differ:", markup=False)
                     for difference in differences:
-                        errors.print(f"  {difference}", markup=False, soft_wrap=True)
+                        errors.print(f"  {difference}", markup=False, highlight=False, soft_wrap=True)
                 else:
-                    console.print(f"{service}: migrations match the models")
+                    console.print(f"{service}: migrations match the models", highlight=False)
         finally:
             server.destroy()
     return status

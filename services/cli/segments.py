@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 import typer
 from rapport.segmentation.v1 import segmentation_pb2 as pb
-from rapport_client import connect
 from rich.table import Table
 
+from services.cli.connection import connect_here
 from services.cli.console import console
 from services.cli.operations import follow
 from services.kit.errors import InvalidArgument
@@ -29,7 +29,7 @@ def _state(segment: Any) -> str:
 def list_segments() -> None:
     """List all segments with their members and rules."""
     table = Table("segment", "members", "state", "version", "rule")
-    with connect() as rapport:
+    with connect_here() as rapport:
         for segment in rapport.segmentation.list_segments.iterate():
             table.add_row(
                 segment.name, str(segment.member_count), _state(segment), str(segment.version), segment.rule
@@ -47,7 +47,7 @@ def create(
     ] = False,
 ) -> None:
     """Create a segment and wait until its members are known."""
-    with connect() as rapport:
+    with connect_here() as rapport:
         answer = rapport.segmentation.create_segment(
             segment_id=segment,
             segment=pb.Segment(rule=rule, display_name=display_name or segment),
@@ -68,7 +68,7 @@ def members(
     limit: Annotated[int, typer.Option(min=1, help="at most this many")] = 100,
 ) -> None:
     """Print the names of a segment's members, one a line."""
-    with connect() as rapport:
+    with connect_here() as rapport:
         pages = rapport.segmentation.list_members.iterate(
             segment=_name(segment), page_size=min(limit, 10_000)
         )
@@ -96,7 +96,7 @@ def evaluate(
         except ValueError as error:
             raise InvalidArgument(f"--as-of: {error}") from error
         request.as_of_time.FromDatetime(instant if instant.tzinfo else instant.replace(tzinfo=UTC))
-    with connect() as rapport:
+    with connect_here() as rapport:
         answer = rapport.segmentation.evaluate_rule(request)
     console.print(
         f"{answer.member_count} of {answer.contact_count} contacts as of {answer.as_of_time.ToJsonString()}"
@@ -108,7 +108,7 @@ def evaluate(
 @app.command("rebuild")
 def rebuild(segments: Annotated[list[str] | None, typer.Argument(help="ids; default: all")] = None) -> None:
     """Compute the members anew and apply the difference."""
-    with connect() as rapport:
+    with connect_here() as rapport:
         started = rapport.segmentation.rebuild_segments(names=[_name(segment) for segment in segments or ()])
         result = follow(rapport.segmentation, started.operation, "rebuilding")
     table = Table("segment", "version", "entered", "left", "members")
@@ -122,6 +122,6 @@ def rebuild(segments: Annotated[list[str] | None, typer.Argument(help="ids; defa
 @app.command("delete")
 def delete(segment: Annotated[str, typer.Argument(help="id of the segment")]) -> None:
     """Delete a segment; its members leave."""
-    with connect() as rapport:
+    with connect_here() as rapport:
         rapport.segmentation.delete_segment(name=_name(segment))
     console.print(f"{segment} is deleted")

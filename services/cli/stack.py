@@ -3,36 +3,38 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from rapport_client import Rapport, connect
+from sqlalchemy.exc import SQLAlchemyError
 
-from services.cli.run import EXTRA_ROLES, command
+from services.cli import processes
 from services.kit import migrations
 from services.kit.auth import create_tokens
+from services.kit.clock import parse_clock
 from services.kit.config import SERVICES, Settings
-from services.kit.errors import FailedPrecondition
-from services.kit.postgres import EmbeddedPostgres, provision
-from services.kit.supervise import probes
+from services.kit.errors import FailedPrecondition, InvalidArgument
+from services.kit.log import safe_summary
+from services.kit.postgres import EmbeddedPostgres, PostgresError, provision
+from services.kit.postgres.errors import NO_SPACE, folder_error
+from services.kit.postgres.initialise import write_private
 from services.kit.supervise.events import Event, EventKind
-from services.kit.supervise.spec import PortUse, ProcessSpec
+from services.kit.supervise.ports import require_free_port
 from services.kit.supervisor import Supervisor
 
 EXTENSIONS = ("unaccent", "pg_trgm", "btree_gin")
 PLUGIN_SERVICES = ("segmentation",)
-PORT_SETTING = "RAPPORT_BASE_PORT"
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Say how to reach a running stack: its address template, base port and the owner's token."""
+    """Say how to reach a running stack: its address templates, base port and the owner's token."""
 
     address: str
+    events_address: str
     base_port: int
     token: str
 
@@ -72,6 +74,7 @@ class Stack:
         self.access: Access | None = None
 
     def __enter__(self) -> Stack:
+        private_folder(self.folder)
         self.supervisor.open()
         return self
 
@@ -79,20 +82,30 @@ class Stack:
         self.stop()
 
     def start(self) -> Access:
-        """Start everything and return how to reach it; raises what stands in the way, with everything stopped."""
-        self._private_folder()
-        self.supervisor.open()
-        urls = self.prepare_databases()
-        self._migrate(urls)
-        tokens = create_tokens(self.folder / "tokens.json", owner_token=self._stored_owner_token())
-        self.supervisor.start(self._specs(urls, tokens))
-        address = self.settings.address or f"{self.settings.host}:{{port}}"
-        self.access = Access(address, self.settings.base_port, tokens["owner"])
-        write_private(
-            self.folder / "client.json",
-            json.dumps({"address": address, "base_port": self.settings.base_port, "token": tokens["owner"]})
-            + "\n",
-        )
+        """Start everything and return how to reach it; within `with`, which stops everything when this raises.
+
+        Raises PostgresError, SupervisorError or RapportError that says what stands in the way.
+        """
+        self._check_clock()
+        for name, uses in processes.all_ports(self.settings).items():
+            for use in uses:
+                require_free_port(use.host, use.port, use.setting, user=name)
+        try:
+            urls = self.prepare_databases()
+            for service, url in urls.items():
+                self._migrate(service, url)
+            tokens = create_tokens(self.folder / "tokens.json", owner_token=self._stored_owner_token())
+            shared = {**self._environment, **self._shared()}
+            self.supervisor.start(processes.specs(self.settings, processes.Grants(urls, tokens, shared)))
+            self.access = Access(
+                self.settings.address or f"{self.settings.host}:{{port}}",
+                self.settings.events_address,
+                self.settings.base_port,
+                tokens["owner"],
+            )
+            self._write_access(self.access)
+        except OSError as error:
+            raise folder_error(self.folder, error) from error
         return self.access
 
     def stop(self) -> None:
@@ -101,25 +114,30 @@ class Stack:
 
     def destroy_database(self) -> None:
         """Remove the embedded server's data; the stack must be stopped."""
-        if self._postgres is not None:
-            self._postgres.destroy()
+        EmbeddedPostgres(self.folder / "postgres", throwaway=self._throwaway).destroy()
 
     def client(self, timeout: float = 30.0) -> Rapport:
         """Return a client with the owner's token."""
         if self.access is None:
             raise FailedPrecondition("the stack is not started", reason="NOT_STARTED")
         return connect(
-            self.access.address, self.access.token, base_port=self.access.base_port, timeout=timeout
+            self.access.address,
+            self.access.token,
+            events_address=self.access.events_address,
+            base_port=self.access.base_port,
+            timeout=timeout,
         )
 
     def prepare_databases(self) -> dict[str, str]:
         """Start the embedded server unless one is given, and return the URL of each service's database."""
-        given = {service: getattr(self.settings, f"{service}_database_url") for service in SERVICES}
-        missing = [service for service in SERVICES if not given[service]]
+        given = given_databases(self.settings)
         admin_url = self.settings.database_url
-        if missing and not admin_url:
+        if len(given) < len(SERVICES) and not admin_url:
             self._postgres = EmbeddedPostgres(
-                self.folder / "postgres", settings=self._postgres_settings, throwaway=self._throwaway
+                self.folder / "postgres",
+                settings=self._postgres_settings,
+                throwaway=self._throwaway,
+                on_progress=lambda text: self._say(Event(EventKind.STARTING, "postgres", text)),
             )
             self.supervisor.own(self._postgres)
             admin_url = self._postgres.admin_url
@@ -133,79 +151,44 @@ class Stack:
             given=given,
         )
 
-    def _migrate(self, urls: Mapping[str, str]) -> None:
-        for service, url in urls.items():
-            if migrations.current(service, url) != migrations.head(service):
-                self._say(Event(EventKind.STARTING, f"{service} schema"))
-                migrations.upgrade(service, url)
-                self._say(Event(EventKind.READY, f"{service} schema"))
+    def _migrate(self, service: str, url: str) -> None:
+        name = f"{service} schema"
+        before, after = migrate_database(
+            service, url, begin=lambda: self._say(Event(EventKind.STARTING, name))
+        )
+        if before != after:
+            self._say(Event(EventKind.READY, name))
 
-    def _specs(self, urls: Mapping[str, str], tokens: Mapping[str, str]) -> list[ProcessSpec]:
-        shared = {
-            **self._environment,
+    def _shared(self) -> dict[str, str]:
+        return {
             "RAPPORT_DATA_DIR": str(self.folder),
             "RAPPORT_TOKENS_FILE": str(self.folder / "tokens.json"),
             "RAPPORT_SECRET_KEY": self.settings.secret_key or self._secret_key(),
             "RAPPORT_BASE_PORT": str(self.settings.base_port),
             "RAPPORT_HOST": self.settings.host,
             "RAPPORT_CLOCK": self.settings.clock,
-            "RAPPORT_DATABASE_URL": "",
+            "RAPPORT_TIME_ZONE": self.settings.time_zone,
             "PYTHONUNBUFFERED": "1",
             # glibc would keep an arena for each of many threads.
             "MALLOC_ARENA_MAX": "2",
         }
-        host, grace = self.settings.host, self.settings.shutdown_grace_seconds + 5
-        specs = []
-        for service in SERVICES:
-            # A process gets its own service's database and token, and no other's.
-            own = {f"RAPPORT_{name.upper()}_DATABASE_URL": "" for name in SERVICES} | {
-                f"RAPPORT_{service.upper()}_DATABASE_URL": urls[service],
-                "RAPPORT_TOKEN": tokens[service],
-            }
-            api_ports = [
-                self.settings.port(service),
-                self.settings.events_port(service),
-                self.settings.metrics_port(service, "api"),
-            ]
-            if service == "care":
-                api_ports.append(self.settings.inbound_mail_port)
-            specs.append(
-                ProcessSpec(
-                    f"{service}-api",
-                    command(service, "api"),
-                    env={**shared, **own},
-                    ready=probes.grpc_health(host, self.settings.port(service)),
-                    stop_grace=grace,
-                    ports=[PortUse(port, PORT_SETTING, host) for port in api_ports],
-                )
-            )
-            worker_port = self.settings.metrics_port(service, "worker")
-            specs.append(
-                ProcessSpec(
-                    f"{service}-worker",
-                    command(service, "worker"),
-                    env={**shared, **own},
-                    ready=probes.http_ok(host, worker_port, "/healthz"),
-                    stop_grace=grace,
-                    ports=[PortUse(worker_port, PORT_SETTING, host)],
-                )
-            )
-            specs.extend(
-                ProcessSpec(
-                    f"{service}-{role}", command(service, role), env={**shared, **own}, stop_grace=grace
-                )
-                for role in EXTRA_ROLES.get(service, ())
-            )
-        return specs
 
-    def _private_folder(self) -> None:
+    def _check_clock(self) -> None:
         try:
-            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            parse_clock(self.settings.clock).now()
         except OSError as error:
-            raise FailedPrecondition(
-                f"cannot make the data folder {self.folder}: {error.strerror}; set RAPPORT_DATA_DIR to another one",
-                reason="DATA_DIR_UNWRITABLE",
+            raise InvalidArgument(
+                f"RAPPORT_CLOCK: cannot read {error.filename}: {error.strerror}", reason="INVALID_CLOCK"
             ) from error
+
+    def _write_access(self, access: Access) -> None:
+        content = {
+            "address": access.address,
+            "events_address": access.events_address,
+            "base_port": access.base_port,
+            "token": access.token,
+        }
+        write_private(self.folder / "client.json", json.dumps(content) + "\n")
 
     def _stored_owner_token(self) -> str | None:
         try:
@@ -220,19 +203,43 @@ class Stack:
         return path.read_text().strip()
 
 
-def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner may read, atomically."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.new")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+def given_databases(settings: Settings) -> dict[str, str]:
+    """Return the databases that the settings name one by one, {service: url}."""
+    urls = {service: getattr(settings, f"{service}_database_url") for service in SERVICES}
+    return {service: url for service, url in urls.items() if url}
+
+
+def migrate_database(
+    service: str, url: str, begin: Callable[[], None] = lambda: None
+) -> tuple[str | None, str | None]:
+    """Bring a database to the newest revision and return the revisions before and after.
+
+    begin: called when there is something to do. Raises PostgresError when the database cannot be reached or
+    written; its transaction has then changed nothing.
+    """
     try:
-        with os.fdopen(descriptor, "w") as file:
-            file.write(text)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+        before, newest = migrations.current(service, url), migrations.head(service)
+        if before != newest:
+            begin()
+            migrations.upgrade(service, url)
+        return before, newest
+    except SQLAlchemyError as error:
+        summary = safe_summary(error)
+        if NO_SPACE in summary:
+            raise PostgresError(
+                f"the disk that holds the database of {service} is full; free some space, then start again"
+            ) from error
+        raise PostgresError(f"cannot migrate the database of {service}: {summary}") from error
 
 
-def is_terminal() -> bool:
-    """Say whether a person watches."""
-    return sys.stdout.isatty()
+def private_folder(folder: Path) -> None:
+    """Make a folder that only its owner may enter, unless it is there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except FileExistsError as error:
+        raise PostgresError(
+            f"cannot use the data folder {folder}: a file of that name is in the way; "
+            "move it, or choose another folder (RAPPORT_DATA_DIR)"
+        ) from error
+    except OSError as error:
+        raise folder_error(folder, error) from error

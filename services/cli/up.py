@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
+from pathlib import Path
+
+import typer
 from rich.panel import Panel
 from rich.table import Table
 
@@ -21,7 +26,9 @@ def up() -> None:
             access = stack.start()
         _welcome(settings, access)
         stack.supervisor.wait()
-        console.print("stopping …")
+    if stack.access is None:
+        raise typer.Exit(130)
+    _say("stopped; data stays in", str(stack.folder))
 
 
 def _welcome(settings: Settings, access: Access) -> None:
@@ -36,20 +43,41 @@ def _welcome(settings: Settings, access: Access) -> None:
             f"{settings.host}:{settings.metrics_port(service, 'api')}, {settings.metrics_port(service, 'worker')}",
         )
     console.print(Panel(table, title="Rapport is up", expand=False))
-    console.print(
-        f"gRPC address   {access.address}  (base port {access.base_port})", markup=False, highlight=False
-    )
-    console.print(f"token          {access.token}", markup=False, highlight=False, soft_wrap=True)
-    console.print(
-        f"inbound mail   {settings.inbound_mail_host}:{settings.inbound_mail_port} (SMTP)", highlight=False
-    )
-    console.print(f"logs           {settings.data_dir.absolute() / 'logs'}", highlight=False, soft_wrap=True)
-    console.print("\nNext, in another terminal in this folder:")
-    for line in (
-        ".venv/bin/rapport segments list",
-        ".venv/bin/rapport import contacts people.csv --dry-run",
-        ".venv/bin/rapport plugins list",
-        """.venv/bin/python -c 'from rapport_client import connect; print(connect().contacts.count_contacts())'""",
-    ):
-        console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
-    console.print("\nCtrl-C stops everything; data stays.")
+    _say("gRPC address  ", f"{access.address}  (base port {access.base_port})")
+    _say("token         ", access.token)
+    _say("inbound mail  ", f"{settings.inbound_mail_host}:{settings.inbound_mail_port} (SMTP)")
+    _say("logs          ", str(settings.data_dir.absolute() / "logs"))
+    _say("\nNext, in another terminal in this folder:")
+    for line in next_commands(settings):
+        _say(f"  {line}")
+    _say("\nCtrl-C stops everything; data stays.")
+
+
+def next_commands(settings: Settings) -> list[str]:
+    """Return commands to try, as they work in another terminal in the same folder."""
+    rapport, python = _program("rapport", "-m services.cli"), _program("python", "")
+    lines = [
+        f"{rapport} segments evaluate 'contact.has_email'",
+        f"{rapport} segments list",
+        f"{rapport} plugins list",
+        f"""{python} -c 'from rapport_client import connect; print(connect().contacts.count_contacts())'""",
+    ]
+    if settings.data_dir.absolute() != Path.cwd() / ".rapport":
+        lines.insert(0, f"export RAPPORT_DATA_DIR={shlex.quote(str(settings.data_dir.absolute()))}")
+    return lines
+
+
+def _program(name: str, module: str) -> str:
+    """Return how to call a program of this virtual environment from this folder."""
+    path = Path(sys.executable).with_name(name)
+    if not path.exists():
+        path, name = Path(sys.executable), module
+    else:
+        name = ""
+    if path.is_relative_to(Path.cwd()):
+        path = path.relative_to(Path.cwd())
+    return f"{shlex.quote(str(path))} {name}".rstrip()
+
+
+def _say(*words: str) -> None:
+    console.print(" ".join(words), markup=False, highlight=False, soft_wrap=True)

@@ -75,10 +75,12 @@ def parse_clock(text: str) -> Clock:
                     raise ValueError("the time needs a zone, such as a final Z")
                 return FixedClock(instant)
             case "offset":
-                return OffsetClock(timedelta(seconds=float(value)))
+                clock = OffsetClock(timedelta(seconds=float(value)))
+                clock.now()  # a distance that leaves the calendar is a mistake of the setting, too
+                return clock
             case "file":
                 return FileClock(Path(value))
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise InvalidArgument(f"clock {text!r}: {error}", reason="INVALID_CLOCK") from error
     raise InvalidArgument(
         f"clock {text!r}: expected 'fixed:<time>', 'offset:<seconds>', 'file:<path>' or nothing",

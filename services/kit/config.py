@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from services.kit.clock import parse_clock
 from services.kit.errors import InvalidArgument
 
 SERVICES = ("contacts", "sales", "segmentation", "campaign", "care")
@@ -17,7 +19,10 @@ EVENTS_PORT_OFFSET = 10
 class Settings(BaseSettings):
     """Hold every setting; each is the environment variable `RAPPORT_<NAME>`."""
 
-    model_config = SettingsConfigDict(env_prefix="RAPPORT_", frozen=True, extra="ignore", populate_by_name=True)
+    # An empty variable, such as a compose file leaves, means the default.
+    model_config = SettingsConfigDict(
+        env_prefix="RAPPORT_", env_ignore_empty=True, frozen=True, extra="ignore", populate_by_name=True
+    )
 
     data_dir: Path = Field(Path(".rapport"), description="Folder of the laptop stack: database, logs, tokens, reports.")
     host: str = Field("127.0.0.1", description="Address that the API processes listen on.")
@@ -80,6 +85,31 @@ class Settings(BaseSettings):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
 
+    @field_validator("clock")
+    @classmethod
+    def _check_clock(cls, value: str) -> str:
+        try:
+            parse_clock(value)
+        except InvalidArgument as error:
+            raise ValueError(error.message) from error
+        return value
+
+    @field_validator("time_zone")
+    @classmethod
+    def _check_time_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            raise ValueError("no such time zone; expected an IANA name, such as Asia/Ho_Chi_Minh") from error
+        return value
+
+    @field_validator("log_level")
+    @classmethod
+    def _check_log_level(cls, value: str) -> str:
+        if value.upper() not in ("DEBUG", "INFO", "WARNING", "ERROR"):
+            raise ValueError("expected DEBUG, INFO, WARNING or ERROR")
+        return value
+
     def port(self, service: str) -> int:
         """Return the API port of a service."""
         return self.base_port + 1 + SERVICES.index(service)
@@ -128,7 +158,7 @@ def load_settings(**overrides: object) -> Settings:
         return Settings(**overrides)  # type: ignore[arg-type]
     except ValidationError as error:
         problems = "; ".join(
-            f"RAPPORT_{'_'.join(str(part) for part in item['loc']).upper()}: {item['msg']} (got {item.get('input')!r})"
+            f"RAPPORT_{'_'.join(str(part) for part in item['loc']).upper()}: {item['msg'].removeprefix('Value error, ')} (got {item.get('input')!r})"
             for item in error.errors()
         )
         raise InvalidArgument(f"bad settings: {problems}", reason="INVALID_SETTINGS") from error

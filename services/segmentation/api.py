@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import grpc
 from google.protobuf.struct_pb2 import Struct
 from rapport.segmentation.v1 import segmentation_pb2 as pb
@@ -46,7 +48,7 @@ class PluginPart:
 
     def start(self) -> None:
         """Load the plugins."""
-        service_of(self._runtime).catalog()
+        service_of(self._runtime).plugins.catalog()
 
     def stop(self) -> None:
         """End the host's processes."""
@@ -91,7 +93,9 @@ class SegmentationServicer(segmentation_pb2_grpc.SegmentationServiceServicer):
             remember(connection, kit.request_log, request.request_id, request, response, service.clock.now())
         return response
 
-    def GetSegment(self, request: pb.GetSegmentRequest, context: grpc.ServicerContext) -> pb.GetSegmentResponse:
+    def GetSegment(
+        self, request: pb.GetSegmentRequest, context: grpc.ServicerContext
+    ) -> pb.GetSegmentResponse:
         """Return a segment."""
         id_ = parse_segment(request.name)
         with self._service.db.read() as connection:
@@ -154,9 +158,7 @@ class SegmentationServicer(segmentation_pb2_grpc.SegmentationServiceServicer):
         target = request.WhichOneof("target")
         if target is None:
             raise InvalidArgument.field("target", "is required: give a rule or the name of a segment")
-        as_of = (
-            from_timestamp(request.as_of_time, "as_of_time") if request.HasField("as_of_time") else None
-        )
+        as_of = from_timestamp(request.as_of_time, "as_of_time") if request.HasField("as_of_time") else None
         found = previewing.evaluate_rule(
             self._service,
             rule=request.rule if target == "rule" else "",
@@ -172,7 +174,9 @@ class SegmentationServicer(segmentation_pb2_grpc.SegmentationServiceServicer):
         set_timestamp(response.as_of_time, found.as_of)
         return response
 
-    def ListMembers(self, request: pb.ListMembersRequest, context: grpc.ServicerContext) -> pb.ListMembersResponse:
+    def ListMembers(
+        self, request: pb.ListMembersRequest, context: grpc.ServicerContext
+    ) -> pb.ListMembersResponse:
         """Return a page of members."""
         signer = self._service.signer
         id_ = parse_segment(request.segment, "segment")
@@ -202,7 +206,9 @@ class SegmentationServicer(segmentation_pb2_grpc.SegmentationServiceServicer):
                 set_timestamp(item.enter_time, row.enter_time)
         return response
 
-    def GetProfile(self, request: pb.GetProfileRequest, context: grpc.ServicerContext) -> pb.GetProfileResponse:
+    def GetProfile(
+        self, request: pb.GetProfileRequest, context: grpc.ServicerContext
+    ) -> pb.GetProfileResponse:
         """Return what rules see of a contact."""
         view = reading.get_profile(self._service, parse_name(request.contact, "contacts", "contact"))
         response = pb.GetProfileResponse(
@@ -220,7 +226,9 @@ class SegmentationServicer(segmentation_pb2_grpc.SegmentationServiceServicer):
         return pb.GetRuleSchemaResponse(
             attributes=[_field(item) for item in schema.attributes],
             event_types=[
-                pb.RuleEventType(name=kind.name, type=kind.type, fields=[_field(item) for item in kind.fields])
+                pb.RuleEventType(
+                    name=kind.name, type=kind.type, fields=[_field(item) for item in kind.fields]
+                )
                 for kind in schema.event_types
             ],
             traits=[_field(item) for item in schema.traits],
@@ -247,7 +255,9 @@ def _change(request: pb.UpdateSegmentRequest) -> Change:
     values: dict[str, str] = {}
     for path in request.update_mask.paths:
         if path not in ("display_name", "rule"):
-            raise InvalidArgument.field("update_mask", f"{path!r} cannot be changed; use display_name and rule")
+            raise InvalidArgument.field(
+                "update_mask", f"{path!r} cannot be changed; use display_name and rule"
+            )
         values[path] = getattr(request.segment, path)
     return Change(**values)
 
@@ -275,5 +285,5 @@ def _field(item: reading.FieldView) -> pb.RuleField:
     return pb.RuleField(name=item.name, type=item.type, optional=item.optional, plugin=item.plugin)
 
 
-def _fill(struct: Struct, values: dict[str, object]) -> None:
+def _fill(struct: Struct, values: dict[str, Any]) -> None:
     struct.update(values)

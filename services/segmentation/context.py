@@ -10,7 +10,8 @@ from sqlalchemy import Connection
 
 from services.kit.clock import Clock
 from services.kit.db import Database
-from services.kit.plugins import Catalog, PluginHost
+from services.kit.errors import Unavailable
+from services.kit.plugins import Catalog, PluginError, PluginHost, RequiredPluginError
 from services.kit.runtime import Runtime
 from services.kit.signing import Signer
 from services.segmentation.rulebook import Plan, Rulebook
@@ -31,8 +32,16 @@ class Service:
     time_zone: str
 
     def catalog(self) -> Catalog:
-        """Return what plugins offer."""
-        return self.plugins.catalog()
+        """Return what plugins offer; raises Unavailable while their host cannot start.
+
+        That is no fault of the work at hand, such as an event, which must wait and not be given up.
+        """
+        try:
+            return self.plugins.catalog()
+        except (PluginError, RequiredPluginError) as error:
+            raise Unavailable(
+                f"plugins are not loaded: {error.message}", reason="PLUGINS_NOT_LOADED"
+            ) from error
 
     def plan(self, connection: Connection) -> Plan:
         """Return the rules in force, compiled."""

@@ -20,9 +20,9 @@ _ID = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 class Segment:
     """Describe a segment.
 
-    number: its short key in the membership table; version: of the newest rule; active_version: of the rule that membership
-    follows, None before the first rebuild; revision: of the definition; stalled: why changes of contacts do not reach
-    its membership now, empty when they do; gone: whether that is because a plugin is missing.
+    number: its short key in the membership table; version: of the newest rule; active_version: of the rule that
+    membership follows, None before the first rebuild; revision: of the definition; stalled: why changes of contacts do
+    not reach its membership now, empty when they do; gone: whether a plugin that its rule calls is missing.
     """
 
     number: int
@@ -56,8 +56,8 @@ class Segment:
 class ActiveRule:
     """Hold the rule that a segment's membership follows.
 
-    depends: ids of the segments that it names; functions: records of the plugin rules that it calls, by name, as they were
-    when it was saved.
+    depends: ids of the segments that it names; functions: records of the plugin rules that it calls, by name, as they
+    were when it was last saved or rebuilt.
     """
 
     number: int

@@ -1,6 +1,7 @@
 """Tables of the segmentation service (SQLAlchemy Core).
 
-`profile`, `event` and `membership` are the rule engine's, whose SQL reads them; here they get what only the service needs.
+`profile`, `event` and `membership` are the rule engine's, whose SQL reads them; here they get what only the
+service needs.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ membership = rule_tables.membership.to_metadata(metadata)
 membership.append_column(sa.Column("enter_time", _TIME, nullable=False))
 
 for _statement in FUNCTIONS:
-    sa.event.listen(metadata, "before_create", DDL(_statement.replace("%", "%%")))
+    sa.event.listen(metadata, "before_create", DDL(_statement.replace("%", "%%")))  # type: ignore[no-untyped-call]
 
 contact_state = sa.Table(
     "contact_state",
@@ -58,11 +59,27 @@ segment = sa.Table(
     sa.Column("id", _C, nullable=False, unique=True),
     sa.Column("display_name", sa.Text, nullable=False),
     sa.Column("version", sa.BigInteger, nullable=False, comment="of the newest rule"),
-    sa.Column("active_version", sa.BigInteger, comment="of the rule that membership follows; none before the first rebuild"),
+    sa.Column(
+        "active_version",
+        sa.BigInteger,
+        comment="of the rule that membership follows; none before the first rebuild",
+    ),
     sa.Column("state", sa.Text, nullable=False, comment="building, ready or failed"),
     sa.Column("state_message", sa.Text, nullable=False, server_default=""),
-    sa.Column("stalled", sa.Text, nullable=False, server_default="", comment="why changes of contacts do not reach it"),
-    sa.Column("gone", sa.Boolean, nullable=False, server_default=sa.false(), comment="it stalls for a missing plugin"),
+    sa.Column(
+        "stalled",
+        sa.Text,
+        nullable=False,
+        server_default="",
+        comment="why changes of contacts do not reach it",
+    ),
+    sa.Column(
+        "gone",
+        sa.Boolean,
+        nullable=False,
+        server_default=sa.false(),
+        comment="it stalls for a missing plugin",
+    ),
     sa.Column("revision", sa.BigInteger, nullable=False, comment="of the definition; the etag"),
     sa.Column("create_time", _TIME, nullable=False),
     sa.Column("update_time", _TIME, nullable=False),
@@ -76,7 +93,12 @@ segment_version = sa.Table(
     sa.Column("version", sa.BigInteger, primary_key=True),
     sa.Column("rule", sa.Text, nullable=False),
     sa.Column("depends", pg.ARRAY(_C), nullable=False, comment="ids of the segments that the rule names"),
-    sa.Column("functions", pg.JSONB, nullable=False, comment="records of the plugin rules that it calls, as they were"),
+    sa.Column(
+        "functions",
+        pg.JSONB,
+        nullable=False,
+        comment="records of the plugin rules that it calls, as they were",
+    ),
     sa.Column("create_time", _TIME, nullable=False),
 )
 
@@ -123,7 +145,11 @@ vocabulary = sa.Table(
     "vocabulary",
     metadata,
     sa.Column("id", sa.SmallInteger, primary_key=True, autoincrement=False, comment="always 1"),
-    sa.Column("names", _UUID, nullable=False, comment="another one when anything that rules may name changed"),
-    sa.Column("rules", _UUID, nullable=False, comment="another one when the rules that membership follows changed"),
+    sa.Column(
+        "names", _UUID, nullable=False, comment="another one when anything that rules may name changed"
+    ),
+    sa.Column(
+        "rules", _UUID, nullable=False, comment="another one when the rules that membership follows changed"
+    ),
     sa.CheckConstraint("id = 1", name="single"),
 )

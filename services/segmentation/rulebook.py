@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from rapport.segmentation.v1 import events_pb2
 from sqlalchemy import Connection, Select
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
-from rapport.segmentation.v1 import events_pb2
 from services.kit.log import get_logger
 from services.kit.plugins import Catalog, RuleRecord, object_from_json, to_json
 from services.segmentation import domain
@@ -31,7 +31,7 @@ from services.segmentation.store.profiles import ORDER_PLACED
 from services.segmentation.vocabulary import Names, load_names, make_registry, narrowed
 
 _log = get_logger("segmentation.rules")
-_DIALECT = PGDialect_psycopg(paramstyle="pyformat")
+_DIALECT = PGDialect_psycopg(paramstyle="pyformat")  # type: ignore[no-untyped-call]
 
 Call = tuple[str, tuple[Any, ...]]
 """A plugin's rule and its literal arguments."""
@@ -100,7 +100,9 @@ class Plan:
     @cached_property
     def calls(self) -> tuple[Call, ...]:
         """Return the calls of plugin rules, each once."""
-        found = {(call.function, call.params) for rule in self.compiled.values() for call in rule.plugin_calls}
+        found = {
+            (call.function, call.params) for rule in self.compiled.values() for call in rule.plugin_calls
+        }
         return tuple(sorted(found, key=repr))
 
     @cached_property
@@ -224,4 +226,8 @@ class Rulebook:
 
 
 def _is_of(plan: Plan | None, revisions: segments.Revisions, catalog: Catalog) -> bool:
-    return plan is not None and plan.revisions == revisions and (plan.catalog is catalog or plan.catalog == catalog)
+    return (
+        plan is not None
+        and plan.revisions == revisions
+        and (plan.catalog is catalog or plan.catalog == catalog)
+    )

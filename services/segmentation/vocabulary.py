@@ -12,7 +12,15 @@ from sqlalchemy import Connection
 from services.kit.names import format_name
 from services.kit.plugins import Catalog, RuleRecord
 from services.segmentation.domain import SEGMENTS
-from services.segmentation.rules import Attribute, EventType, PayloadField, Registry, RegistryError, RuleFunction, Trait
+from services.segmentation.rules import (
+    Attribute,
+    EventType,
+    PayloadField,
+    Registry,
+    RegistryError,
+    RuleFunction,
+    Trait,
+)
 from services.segmentation.store import segments, vocabulary
 
 SALES_EVENT_TYPES = (
@@ -32,12 +40,12 @@ SALES_EVENT_TYPES = (
 )
 """Types of event that the sales service writes; amounts are exact."""
 
+
 def event_type_of(name: str, fields: Iterable[Mapping[str, Any]]) -> EventType:
     """Return a type of activity as rules know it; raises RegistryError."""
     return EventType(
         name, tuple(PayloadField(item["name"], item["type"], bool(item["optional"])) for item in fields)
     )
-
 
 
 @dataclass(frozen=True)
@@ -55,7 +63,12 @@ class Names:
 
 
 def make_registry(
-    names: Names, catalog: Catalog, time_zone: str, functions: Iterable[RuleRecord] = (), *, known_traits: bool = False
+    names: Names,
+    catalog: Catalog,
+    time_zone: str,
+    functions: Iterable[RuleRecord] = (),
+    *,
+    known_traits: bool = False,
 ) -> Registry:
     """Return the registry for new rules, or for stored ones.
 
@@ -84,7 +97,9 @@ def make_registry(
 
 
 def _event_types(names: Names) -> list[EventType]:
-    return [event_type_of(name, [dict(item) for item in fields]) for name, fields in names.event_types.items()]
+    return [
+        event_type_of(name, [dict(item) for item in fields]) for name, fields in names.event_types.items()
+    ]
 
 
 def _usable_consents(consents: Iterable[str]) -> list[str]:
@@ -109,7 +124,6 @@ def narrowed(registry: Registry, depends: Iterable[str]) -> Registry:
 
 def load_names(connection: Connection) -> Names:
     """Read what rules may name."""
-
 
     return Names(
         vocabulary.attributes(connection),

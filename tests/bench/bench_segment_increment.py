@@ -1,6 +1,7 @@
-"""What segments cost: increments of 500 orders against 200 segments, decoding, projection and diff included; rebuilds; expiry.
+"""What segments cost: increments of 500 orders against 200 segments, from decoding to the diff; rebuilds; expiry.
 
-Run `python -m tests.bench.bench_segment_increment [contacts] [segments]`; prints CPU time, of this process and the server.
+Run `python -m tests.bench.bench_segment_increment [contacts] [segments]`; prints CPU time of this process and the
+server.
 """
 
 from __future__ import annotations
@@ -16,7 +17,17 @@ from pathlib import Path
 from services.kit.postgres import EmbeddedPostgres, provision
 from services.segmentation.usecases import upkeep
 from tests.support.postgres import FAST
-from tests.support.segmentation import NOW, World, contact, contact_id, days, order, page_visited_defined, visit, world
+from tests.support.segmentation import (
+    NOW,
+    World,
+    contact,
+    contact_id,
+    days,
+    order,
+    page_visited_defined,
+    visit,
+    world,
+)
 
 BATCH = 500
 
@@ -27,7 +38,8 @@ def rules(count: int) -> dict[str, str]:
         "events.order_placed.exists(o, now - o.time <= days({n}))",
         "events.order_placed.filter(o, now - o.time <= days({n})).size() >= 3",
         'contact.region_code == "VN" && contact.order_count >= {n}',
-        "events.page_visited.filter(v, now - v.time <= days({n})).size() >= 2 && !events.order_placed.exists(o, now - o.time <= days({n}))",
+        "events.page_visited.filter(v, now - v.time <= days({n})).size() >= 2 "
+        "&& !events.order_placed.exists(o, now - o.time <= days({n}))",
         "sum(events.order_placed.filter(o, now - o.time <= days({n})).map(o, o.amount)) > 100.0",
         "contact.total_spent > {n}.0 || contact.has_email",
     ]
@@ -42,7 +54,9 @@ def main() -> None:
         server = EmbeddedPostgres(Path(folder) / "pg", settings=FAST, throwaway=True)
         server.start()
         try:
-            url = provision(server.admin_url, ["segmentation"], prefix="bench", plugin_services=["segmentation"])["segmentation"]
+            url = provision(
+                server.admin_url, ["segmentation"], prefix="bench", plugin_services=["segmentation"]
+            )["segmentation"]
             with world(url) as seg:
                 measure(seg, people, segments, server.pid or 0)
         finally:
@@ -50,7 +64,7 @@ def main() -> None:
 
 
 def cpu_seconds(postmaster: int) -> float:
-    """Return the CPU time of this process and of the server's sessions so far: other work on the machine does not count."""
+    """Return the CPU time of this process and of the server's sessions so far, whatever else the machine does."""
     ticks = 0
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -70,21 +84,34 @@ def measure(seg: World, people: int, segments: int, postmaster: int) -> None:
     events = 0
     for start in range(0, people, BATCH):
         keys = [contact_id(number) for number in range(start, min(start + BATCH, people))]
-        seg.deliver(*(contact(key, region_code=draw.choice(["VN", "US"]), has_email=draw.random() < 0.5) for key in keys))
+        seg.deliver(
+            *(
+                contact(key, region_code=draw.choice(["VN", "US"]), has_email=draw.random() < 0.5)
+                for key in keys
+            )
+        )
         for _ in range(2):
             batch = [visit(key, NOW - days(draw.uniform(0, 200))) for key in keys for _ in range(2)]
-            batch += [order(key, NOW - days(draw.uniform(0, 200)), str(draw.randint(1, 90))) for key in keys for _ in range(2)]
+            batch += [
+                order(key, NOW - days(draw.uniform(0, 200)), str(draw.randint(1, 90)))
+                for key in keys
+                for _ in range(2)
+            ]
             seg.deliver(*batch)
             events += len(batch)
     took = cpu_seconds(postmaster) - started
-    print(f"load without segments: {people} contacts, {events} events, {took / (people + events) * 1e6:.0f} us each")
+    print(
+        f"load without segments: {people} contacts, {events} events, {took / (people + events) * 1e6:.0f} us each"
+    )
     started = cpu_seconds(postmaster)
     for id_, rule in rules(segments).items():
         seg.define(id_, rule, build=False)
     print(f"define {segments}: {(cpu_seconds(postmaster) - started) / segments * 1e3:.1f} ms each")
     started = cpu_seconds(postmaster)
     seg.rebuild()
-    print(f"rebuild {segments} over {people}: {(cpu_seconds(postmaster) - started) / segments * 1e3:.1f} ms each")
+    print(
+        f"rebuild {segments} over {people}: {(cpu_seconds(postmaster) - started) / segments * 1e3:.1f} ms each"
+    )
     with seg.db.transaction() as connection:
         connection.exec_driver_sql("ANALYZE")
     batches = []
@@ -103,7 +130,9 @@ def measure(seg: World, people: int, segments: int, postmaster: int) -> None:
     seg.clock.instant = NOW + timedelta(days=1)
     started = cpu_seconds(postmaster)
     due = upkeep.expire(seg.service, run_seconds=60)
-    print(f"expiry: {due} contacts due, {(cpu_seconds(postmaster) - started) / max(due, 1) * 1e6:.0f} us each")
+    print(
+        f"expiry: {due} contacts due, {(cpu_seconds(postmaster) - started) / max(due, 1) * 1e6:.0f} us each"
+    )
 
 
 if __name__ == "__main__":

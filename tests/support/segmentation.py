@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -39,7 +38,8 @@ _SPACE = UUID("6f1c1c52-7d0e-4a0b-9c55-0f2f1d1f7a11")
 DEMO_RULES = {
     "browsers": """
         events.page_visited.filter(v, now - v.time <= days(30)).size() >= 3
-        && !events.order_placed.exists(o, o.time > min(events.page_visited.filter(v, now - v.time <= days(30)).map(v, v.time)))
+        && !events.order_placed.exists(o,
+            o.time > min(events.page_visited.filter(v, now - v.time <= days(30)).map(v, v.time)))
     """,
     "lapsed": """
         events.order_placed.size() > 0 && !events.order_placed.exists(o, now - o.time <= days(90))
@@ -149,7 +149,9 @@ def contact(
     return event(type_, payload, key, revision=revision, historical=historical)
 
 
-def visit(key: UUID, time: datetime, *, historical: bool = False, type_: str = "page.visited", **fields: Any) -> events_pb2.Event:
+def visit(
+    key: UUID, time: datetime, *, historical: bool = False, type_: str = "page.visited", **fields: Any
+) -> events_pb2.Event:
     """Build activity.recorded."""
     payload = contact_events.ActivityRecorded(
         type=type_, fields={name: attribute_value(value) for name, value in fields.items()}
@@ -203,7 +205,9 @@ def page_visited_defined() -> events_pb2.Event:
 
 def activity_defined(name: str, fields: Mapping[str, tuple[int, bool]]) -> events_pb2.Event:
     """Build activity_type.defined; fields: type and whether optional, by name."""
-    declared = [contacts_pb2.ActivityField(id=key, type=kind, optional=opt) for key, (kind, opt) in fields.items()]
+    declared = [
+        contacts_pb2.ActivityField(id=key, type=kind, optional=opt) for key, (kind, opt) in fields.items()
+    ]
     payload = contact_events.ActivityTypeDefined(
         activity_type=contacts_pb2.ActivityType(id=name, fields=declared)
     )
@@ -295,7 +299,9 @@ class World:
         from services.segmentation.store import segments
 
         with self.db.read() as connection:
-            return {item.id: item.member_count for item in segments.list_page(connection, after="", limit=1000)}
+            return {
+                item.id: item.member_count for item in segments.list_page(connection, after="", limit=1000)
+            }
 
     def query(self, sql: str, **parameters: Any) -> list[Any]:
         """Return the first column of a query."""

@@ -92,9 +92,7 @@ def key_of(code: str) -> str | None:
     return key
 
 
-def decide(
-    coupon: Coupon, pool: Pool, *, contact_id: UUID | None, order_id: UUID, time: datetime
-) -> bool:
+def decide(coupon: Coupon, pool: Pool, *, contact_id: UUID | None, order_id: UUID, time: datetime) -> bool:
     """Say whether a coupon is redeemed now: True for yes, False when it was for this very order before.
 
     Raises NotRedeemable.

@@ -95,7 +95,8 @@ def check_trigger(event_type: str, segment: str, reentry_after: timedelta | None
     """Raise RuleError when a trigger makes no sense."""
     if not _EVENT.fullmatch(event_type):
         raise RuleError(
-            f"{event_type!r} is no type of event: expected a name such as 'order.placed'", "trigger.event_type"
+            f"{event_type!r} is no type of event: expected a name such as 'order.placed'",
+            "trigger.event_type",
         )
     if event_type in MEMBERSHIP and not segment:
         raise RuleError(f"is needed for {event_type}", "trigger.segment")
@@ -112,9 +113,7 @@ def check_steps(steps: Sequence[Step]) -> None:
     for index, step in enumerate(steps):
         if isinstance(step, Wait):
             if not timedelta(0) < step.duration <= LONGEST_WAIT:
-                raise RuleError(
-                    "must be positive and at most 3,660 days", f"steps[{index}].wait.duration"
-                )
+                raise RuleError("must be positive and at most 3,660 days", f"steps[{index}].wait.duration")
         else:
             try:
                 check_topic(step.topic)
@@ -173,7 +172,10 @@ def steps_from_json(stored: Sequence[Mapping[str, Any]]) -> tuple[Step, ...]:
         Wait(timedelta(microseconds=item["wait"]))
         if "wait" in item
         else Send(
-            item["send"]["template"], item["send"]["channel"], item["send"]["topic"], item["send"]["coupon_pool"]
+            item["send"]["template"],
+            item["send"]["channel"],
+            item["send"]["topic"],
+            item["send"]["coupon_pool"],
         )
         for item in stored
     )

@@ -101,7 +101,8 @@ def normalise_address(kind: str, address: str) -> str:
 
 def next_delay(attempts: int, jitter: Callable[[float, float], float] = random.uniform) -> timedelta:
     """Return how long to wait after the given number of attempts (at least 1): exponential, ± a quarter."""
-    delay = min(FIRST_DELAY * 2 ** min(attempts - 1, 20), LONGEST_DELAY)
+    factor: int = 1 << min(attempts - 1, 20)
+    delay = min(FIRST_DELAY * factor, LONGEST_DELAY)
     return delay * jitter(0.75, 1.25)
 
 

@@ -36,7 +36,18 @@ _REFUSED_NODES = (
     (nodes.Extends, "extends"),
     (nodes.AssignBlock, "set blocks"),
 )
-_REFUSED_FILTERS = ("center", "indent", "format", "batch", "slice", "wordwrap", "pprint", "attr", "map", "xmlattr")
+_REFUSED_FILTERS = (
+    "center",
+    "indent",
+    "format",
+    "batch",
+    "slice",
+    "wordwrap",
+    "pprint",
+    "attr",
+    "map",
+    "xmlattr",
+)
 _WIDE = frozenset({"center", "ljust", "rjust", "zfill", "expandtabs", "format", "format_map", "translate"})
 
 
@@ -119,14 +130,20 @@ class _Environment(ImmutableSandboxedEnvironment):
                     not isinstance(count, int) or len(several) * count > _MAX_REPEAT
                 ):
                     raise SecurityError(f"repeating beyond {_MAX_REPEAT:,} items is not allowed")
-            if isinstance(left, int) and isinstance(right, int) and left.bit_length() + right.bit_length() > 256:
+            if (
+                isinstance(left, int)
+                and isinstance(right, int)
+                and left.bit_length() + right.bit_length() > 256
+            ):
                 raise SecurityError("numbers that large are not allowed")
         return super().call_binop(context, operator, left, right)
 
 
 def _environment(*, escape: bool) -> _Environment:
     # cache_size: sources are compiled by us and kept by version.
-    made = _Environment(undefined=ChainableUndefined, autoescape=escape, keep_trailing_newline=True, cache_size=0)
+    made = _Environment(
+        undefined=ChainableUndefined, autoescape=escape, keep_trailing_newline=True, cache_size=0
+    )
     made.globals = {}
     for name in _REFUSED_FILTERS:
         made.filters.pop(name, None)
@@ -204,7 +221,15 @@ def _render(template: Template, part: str, context: Mapping[str, Any]) -> str:
                 raise SecurityError(f"the result is longer than {MAX_OUTPUT:,} characters")
             if budget.late():
                 raise SecurityError(f"takes longer than {MAX_SECONDS:g} s")
-    except (SecurityError, TemplateError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError) as error:
+    except (
+        SecurityError,
+        TemplateError,
+        ArithmeticError,
+        LookupError,
+        TypeError,
+        ValueError,
+        AttributeError,
+    ) as error:
         raise BadTemplate(part, _line_of(template, error), _problem(error)) from error
     except (RecursionError, MemoryError) as error:
         raise BadTemplate(part, 1, type(error).__name__) from error
@@ -244,25 +269,24 @@ def choose(languages: Sequence[str], wanted: str) -> int:
 
 
 class Compiler:
-    """Keep compiled templates by id and revision, the most recent ones."""
+    """Keep compiled contents, the most recently used ones."""
 
     def __init__(self, size: int = 500) -> None:
         self._size = size
         self._lock = threading.Lock()
-        self._kept: OrderedDict[tuple[str, int, str], CompiledContent] = OrderedDict()
+        self._kept: OrderedDict[Content, CompiledContent] = OrderedDict()
 
     def content(self, template: StoredTemplate, language_code: str) -> CompiledContent:
         """Return the content for a language, compiled; raises BadTemplate."""
         content = template.contents[choose([item.language_code for item in template.contents], language_code)]
-        key = (template.id, template.revision, content.language_code)
         with self._lock:
-            found = self._kept.get(key)
+            found = self._kept.get(content)
             if found is not None:
-                self._kept.move_to_end(key)
+                self._kept.move_to_end(content)
                 return found
         made = CompiledContent(content)
         with self._lock:
-            self._kept[key] = made
+            self._kept[content] = made
             while len(self._kept) > self._size:
                 self._kept.popitem(last=False)
         return made

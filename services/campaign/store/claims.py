@@ -91,7 +91,8 @@ WHERE NOT EXISTS (
 )
 """).bindparams(sa.bindparam("open", type_=_TEXTS), sa.bindparam("now", type_=sa.DateTime(timezone=True)))
 
-_TAKE = sa.text("""
+_TAKE = (
+    sa.text("""
 WITH chosen AS MATERIALIZED (
     SELECT due.id FROM unnest(CAST(:channels AS text[]), CAST(:lanes AS text[])) AS wanted (channel, lane)
     CROSS JOIN LATERAL (
@@ -104,9 +105,13 @@ WITH chosen AS MATERIALIZED (
 UPDATE message SET state = 'claimed', sender_id = :sender FROM chosen WHERE message.id = chosen.id
 RETURNING message.id, origin, entry_id, step, contact_id, channel, topic, template_id, coupon_pool_id, coupon_code,
     attempt_count, subject, content
-""").bindparams(
-    sa.bindparam("now", type_=sa.DateTime(timezone=True)), sa.bindparam("sender", type_=pg.UUID(as_uuid=True))
-).columns(*_CLAIM)
+""")
+    .bindparams(
+        sa.bindparam("now", type_=sa.DateTime(timezone=True)),
+        sa.bindparam("sender", type_=pg.UUID(as_uuid=True)),
+    )
+    .columns(*_CLAIM)
+)
 
 
 def lanes(connection: Connection, now: datetime) -> list[tuple[str, str]]:

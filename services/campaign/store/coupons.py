@@ -37,7 +37,9 @@ def insert_pool(connection: Connection, pool: Pool) -> bool:
 
 def _with_counts() -> sa.Select[Any]:
     counts = (
-        sa.select(sa.func.count().label("issued_count"), sa.func.count(coupon.c.redeem_time).label("redeemed_count"))
+        sa.select(
+            sa.func.count().label("issued_count"), sa.func.count(coupon.c.redeem_time).label("redeemed_count")
+        )
         .where(coupon.c.pool_id == coupon_pool.c.id)
         .lateral()
     )
@@ -53,9 +55,7 @@ def get_pool(connection: Connection, key: str) -> Pool | None:
 def page_of_pools(connection: Connection, *, after: str, count: int) -> list[Pool]:
     """Return the next pools by id, with their counts."""
     # The page is cut before the counts, which are then made for its pools only.
-    keys = (
-        sa.select(coupon_pool.c.id).where(coupon_pool.c.id > after).order_by(coupon_pool.c.id).limit(count)
-    )
+    keys = sa.select(coupon_pool.c.id).where(coupon_pool.c.id > after).order_by(coupon_pool.c.id).limit(count)
     query = _with_counts().where(coupon_pool.c.id.in_(keys)).order_by(coupon_pool.c.id)
     return [Pool(**row._mapping) for row in connection.execute(query)]
 

@@ -81,11 +81,17 @@ def waiting_for(connection: Connection, types: Collection[str]) -> list[Journey]
 def steps_of(connection: Connection, keys: Collection[str]) -> dict[str, Journey]:
     """Return journeys by id."""
     wanted = sa.any_(sa.cast(list(keys), pg.ARRAY(sa.Text)))
-    return {row.id: _journey(row) for row in connection.execute(sa.select(journey).where(journey.c.id == wanted))}
+    return {
+        row.id: _journey(row) for row in connection.execute(sa.select(journey).where(journey.c.id == wanted))
+    }
 
 
 def may_start(
-    connection: Connection, journey_id: str, contacts: Collection[UUID], now: datetime, reentry: timedelta | None
+    connection: Connection,
+    journey_id: str,
+    contacts: Collection[UUID],
+    now: datetime,
+    reentry: timedelta | None,
 ) -> set[UUID]:
     """Record that contacts start a journey now and return those whose last start allows it.
 
@@ -106,9 +112,7 @@ def may_start(
     return set(connection.scalars(statement.returning(journey_contact.c.contact_id)))
 
 
-def enrol(
-    connection: Connection, journey_id: str, entries: Mapping[UUID, Trigger], now: datetime
-) -> int:
+def enrol(connection: Connection, journey_id: str, entries: Mapping[UUID, Trigger], now: datetime) -> int:
     """Write entries by their id, due at once; one for each event. Returns how many are new."""
     if not entries:
         return 0

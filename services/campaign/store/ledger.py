@@ -159,9 +159,11 @@ def counts(connection: Connection, origins: Collection[str]) -> dict[str, Counts
 def states(connection: Connection, origin: str) -> Counts:
     """Return how many messages of an origin are in which state, and nothing else."""
     query = (
-        sa.select(message.c.state, sa.func.count()).where(message.c.origin == origin).group_by(message.c.state)
+        sa.select(message.c.state, sa.func.count())
+        .where(message.c.origin == origin)
+        .group_by(message.c.state)
     )
-    return Counts({state: number for state, number in connection.execute(query)})
+    return Counts({row[0]: row[1] for row in connection.execute(query)})
 
 
 def cancel_planned(connection: Connection, origin: str, limit: int) -> int:
@@ -174,7 +176,9 @@ def cancel_planned(connection: Connection, origin: str, limit: int) -> int:
         .cte("chosen")
     )
     statement = (
-        sa.update(message).where(message.c.id == chosen.c.id).values(state=CANCELLED, reason="", content=sa.null())
+        sa.update(message)
+        .where(message.c.id == chosen.c.id)
+        .values(state=CANCELLED, reason="", content=sa.null())
     )
     return connection.execute(statement).rowcount
 

@@ -127,7 +127,12 @@ def _shown(batch: Batch, connection: Connection) -> Sequence[tuple[str, UUID | N
 
 
 def _redeem(
-    runtime: Runtime, connection: Connection, code: str, contact_id: UUID | None, order_id: UUID, time: datetime
+    runtime: Runtime,
+    connection: Connection,
+    code: str,
+    contact_id: UUID | None,
+    order_id: UUID,
+    time: datetime,
 ) -> Coupon:
     key = key_of(code)
     coupon = store.lock(connection, key) if key else None

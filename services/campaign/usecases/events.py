@@ -13,7 +13,8 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from rapport.campaign.v1 import events_pb2
-from rapport.contacts.v1 import contacts_pb2, events_pb2 as contacts_events
+from rapport.contacts.v1 import contacts_pb2
+from rapport.contacts.v1 import events_pb2 as contacts_events
 from rapport.events.v1.events_pb2 import Event
 from rapport.type.v1.money_pb2 import Money
 from sqlalchemy import Connection
@@ -74,7 +75,10 @@ def tell_finished(
             revision=1,
             occur_time=now,
             data=events_pb2.MessageFinished(
-                message=format_name("messages", item.id), origin=item.origin, channel=item.channel, reason=reason
+                message=format_name("messages", item.id),
+                origin=item.origin,
+                channel=item.channel,
+                reason=reason,
             ),
         )
         for item, state, reason in finished

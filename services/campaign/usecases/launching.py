@@ -10,12 +10,20 @@ from rapport.campaign.v1 import campaign_pb2
 from rapport_client.errors import RapportError as ClientError
 from sqlalchemy import Connection
 
-from services.campaign.domain.campaigns import CANCELLED, DONE, DRAFT, PAUSED, PLANNING, RUNNING, SENDING, Campaign
-from services.campaign.domain.ledger import NewMessage
+from services.campaign.domain.campaigns import (
+    CANCELLED,
+    DONE,
+    DRAFT,
+    PAUSED,
+    PLANNING,
+    RUNNING,
+    SENDING,
+    Campaign,
+)
+from services.campaign.domain.ledger import Counts, NewMessage
 from services.campaign.store import campaigns as store
 from services.campaign.store import ledger
 from services.campaign.usecases.campaigns import CANCEL_AT_ONCE
-from services.campaign.codec import encode_counts
 from services.kit.errors import Cancelled, FailedPrecondition, NotFound
 from services.kit.names import new_id, parse_key, parse_name
 from services.kit.operations import OperationContext
@@ -31,7 +39,7 @@ _FINAL = {
 }
 
 
-def launch(runtime: Runtime, op: OperationContext) -> campaign_pb2.LaunchCampaignResult:
+def launch(runtime: Runtime, op: OperationContext) -> Counts:
     """Plan a message for each member of the segment, follow the senders until none is left, and return the counts.
 
     Begins where `op.state` says. A cancelled operation cancels the campaign.
@@ -113,7 +121,7 @@ def _give_up(runtime: Runtime, campaign: Campaign, error: ClientError) -> NotFou
     return FailedPrecondition(text, reason=error.reason or None, metadata={"resource": campaign.segment})
 
 
-def _follow(runtime: Runtime, op: OperationContext, key: str) -> campaign_pb2.LaunchCampaignResult:
+def _follow(runtime: Runtime, op: OperationContext, key: str) -> Counts:
     # Not time.sleep, which belongs to the worker's hub.
     pause = threading.Event()
     while True:
@@ -128,10 +136,13 @@ def _follow(runtime: Runtime, op: OperationContext, key: str) -> campaign_pb2.La
                     store.set_state(connection, key, DONE)
                 counts = ledger.counts(connection, [campaign.origin])[campaign.origin]
             op.checkpoint(
-                connection, completed=counts.audience - counts.open, total=counts.audience, stage=campaign.state
+                connection,
+                completed=counts.audience - counts.open,
+                total=counts.audience,
+                stage=campaign.state,
             )
         if counts.open == 0:
-            return campaign_pb2.LaunchCampaignResult(counts=encode_counts(counts))
+            return counts
         # Counting a large campaign takes its time: most of the database's is for the senders.
         pause.wait(max(LOOK_SECONDS, 5 * (time.monotonic() - started)))
 

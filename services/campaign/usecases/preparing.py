@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,10 +17,12 @@ from services.campaign.domain.rendering import BadTemplate, Compiler, StoredTemp
 from services.campaign.store import coupons, journeys, suppressions, templates
 from services.campaign.store.claims import Claim, HandOver, Result
 from services.campaign.usecases import audience
+from services.kit import log
 from services.kit.log import safe_text
 from services.kit.plugins import PluginManager
 from services.kit.runtime import Runtime
 
+_log = log.get_logger("sender")
 _compiler = Compiler()
 _FROM = "care"
 
@@ -43,7 +44,6 @@ class Prepared:
     decided: list[Result] = field(default_factory=list)
 
 
-
 @dataclass(frozen=True, slots=True)
 class _Needs:
     """Hold what the messages of a batch refer to."""
@@ -53,7 +53,9 @@ class _Needs:
     events: Mapping[UUID, Mapping[str, Any]]
 
 
-def prepare(runtime: Runtime, manager: PluginManager, claims: Sequence[Claim], kind: str, topic: str) -> Prepared:
+def prepare(
+    runtime: Runtime, manager: PluginManager, claims: Sequence[Claim], kind: str, topic: str
+) -> Prepared:
     """Decide on messages of one channel and topic.
 
     kind: of address. Asks contacts for the addresses and consents of this moment; its errors are raised.
@@ -66,7 +68,8 @@ def prepare(runtime: Runtime, manager: PluginManager, claims: Sequence[Claim], k
         addresses[claim.id] = (claim.content or {}).get("address") or (person.address if person else "")
     with runtime.db.read() as connection:
         blocked = suppressions.find(
-            connection, {(kind, normalise_address(kind, address)) for address in addresses.values() if address}
+            connection,
+            {(kind, normalise_address(kind, address)) for address in addresses.values() if address},
         )
         needs = _Needs(
             templates.get_many(connection, {claim.template_id for claim in claims if claim.template_id}),
@@ -87,6 +90,11 @@ def prepare(runtime: Runtime, manager: PluginManager, claims: Sequence[Claim], k
             ready = _make(runtime, claim, person, kind, address, needs)
         except BadTemplate as error:
             prepared.decided.append(_result(runtime, claim, FAILED, f"RENDER_FAILED: {error}"))
+            continue
+        except Exception as error:
+            # A mistake of ours in one message must not stop all others, again and again.
+            _log.exception("message cannot be made", message=str(claim.id))
+            prepared.decided.append(_result(runtime, claim, FAILED, f"RENDER_FAILED: {type(error).__name__}"))
             continue
         veto = manager.send_veto(ready.outbound, _recipient(claim, person, kind))
         if veto is not None:
@@ -157,7 +165,9 @@ def _make(
         HandOver(
             claim=claim,
             subject=subject,
-            recipient_hash=runtime.signer.mac("recipient", f"{kind}:{normalise_address(kind, address)}".encode()),
+            recipient_hash=runtime.signer.mac(
+                "recipient", f"{kind}:{normalise_address(kind, address)}".encode()
+            ),
             coupon_code=code,
         ),
         OutboundMessage(

@@ -1,8 +1,8 @@
 """The sender: takes planned messages in hand, lets them go, and writes down what became of them.
 
 What makes a crash harmless is the order. A message is `claimed` while it is made ready: if the sender dies, nothing has
-left, and it is planned again. `sending` is committed before the channel gets the message and only for those it gets now:
-if the sender dies then, the message is unknown and nobody sends it again by itself. `sending` batches are small, so few
+left, and it is planned again. `sending` is committed before the channel gets the message, for those it gets now: if the
+sender dies then, the message is unknown and nobody sends it again by itself. `sending` batches are small, so few
 messages can be unknown.
 """
 
@@ -179,7 +179,9 @@ class Sender:
             self._hold(sender, name, several, f"CHANNEL_UNAVAILABLE: {error.message}")
             return
         try:
-            prepared = prepare(self._runtime, self._manager, several, channel.capabilities.address_kind, topic)
+            prepared = prepare(
+                self._runtime, self._manager, several, channel.capabilities.address_kind, topic
+            )
         except (ClientError, RapportError) as error:
             self._hold(sender, name, several, f"CONTACTS_UNAVAILABLE: {error.message}")
             return
@@ -225,7 +227,11 @@ class Sender:
         match outcome.outcome:
             case Outcome.ACCEPTED:
                 return Result(
-                    claim=claim, state=SENT, due_time=now, send_time=now, provider_id=outcome.provider_id[:500]
+                    claim=claim,
+                    state=SENT,
+                    due_time=now,
+                    send_time=now,
+                    provider_id=outcome.provider_id[:500],
                 )
             case Outcome.PERMANENT:
                 return Result(**common, state=FAILED)
@@ -235,7 +241,10 @@ class Sender:
                 return Result(**common, state=PLANNED, tried=False)
         if attempts >= MAX_ATTEMPTS:
             return Result(
-                claim=claim, state=FAILED, reason=f"{reason} (given up after {attempts} attempts)", due_time=now
+                claim=claim,
+                state=FAILED,
+                reason=f"{reason} (given up after {attempts} attempts)",
+                due_time=now,
             )
         return Result(claim=claim, state=PLANNED, reason=reason, due_time=now + next_delay(attempts))
 

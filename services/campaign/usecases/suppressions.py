@@ -44,6 +44,8 @@ def _normalised(given: Collection[tuple[str, str]]) -> list[tuple[str, str]]:
     ]
     if violations:
         raise InvalidArgument(
-            f"{violations[0].field}: {violations[0].description}", reason="INVALID_FIELDS", violations=violations
+            f"{violations[0].field}: {violations[0].description}",
+            reason="INVALID_FIELDS",
+            violations=violations,
         )
     return pairs

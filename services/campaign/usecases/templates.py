@@ -64,8 +64,10 @@ def update_template(
     unknown = sorted(set(fields) - set(FIELDS))
     if unknown or not fields:
         raise InvalidArgument.field(
-            "update_mask", f"{unknown[0]!r} cannot be changed; name 'display_name', 'contents'" if unknown else
-            "names no field; name 'display_name', 'contents'"
+            "update_mask",
+            f"{unknown[0]!r} cannot be changed; name 'display_name', 'contents'"
+            if unknown
+            else "names no field; name 'display_name', 'contents'",
         )
     if "contents" in fields:
         _check(contents)
@@ -129,7 +131,9 @@ def _check(contents: Sequence[Content]) -> None:
         except BadTemplate as error:
             violations.append(FieldViolation(f"{path}.{error.part}", str(error)))
     if "" not in seen:
-        violations.append(FieldViolation("template.contents", 'one with the language "" must be there as fallback'))
+        violations.append(
+            FieldViolation("template.contents", 'one with the language "" must be there as fallback')
+        )
     if violations:
         first = violations[0]
         raise InvalidArgument(

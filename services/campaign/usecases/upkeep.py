@@ -23,7 +23,9 @@ def recover_messages(runtime: Runtime) -> tuple[int, int]:
             if again:
                 ledger.notify(connection)
         if again or lost:
-            _log.warning("recovered the messages of a dead sender", sender=str(sender), planned=again, unknown=lost)
+            _log.warning(
+                "recovered the messages of a dead sender", sender=str(sender), planned=again, unknown=lost
+            )
         planned += again
         unknown += lost
     return planned, unknown

@@ -56,7 +56,7 @@ def insert_calendar(connection: Connection, key: str, new: Labelled, now: dateti
         special=special,
         create_time=now,
     )
-    return connection.execute(statement.on_conflict_do_nothing()).rowcount == 1
+    return connection.scalar(statement.on_conflict_do_nothing().returning(sa.literal(1))) == 1
 
 
 def get_calendar(connection: Connection, key: str) -> Labelled | None:
@@ -85,7 +85,7 @@ def insert_agent(
     statement = pg.insert(agent).values(
         id=key, display_name=display_name, available=available, capacity=capacity, create_time=now
     )
-    return connection.execute(statement.on_conflict_do_nothing()).rowcount == 1
+    return connection.scalar(statement.on_conflict_do_nothing().returning(sa.literal(1))) == 1
 
 
 def set_available(connection: Connection, key: str, available: bool) -> bool:
@@ -161,7 +161,7 @@ def insert_queue(connection: Connection, new: Queue, now: datetime) -> bool:
     if new.default_queue:
         _clear_default(connection)
     statement = pg.insert(queue).values(create_time=now, id=new.id, **_queue_values(new))
-    return connection.execute(statement.on_conflict_do_nothing(index_elements=["id"])).rowcount == 1
+    return connection.scalar(statement.on_conflict_do_nothing(index_elements=["id"]).returning(sa.literal(1))) == 1
 
 
 def update_queue(connection: Connection, changed: Queue) -> None:

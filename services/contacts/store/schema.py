@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
 
 import sqlalchemy as sa
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Table
 from sqlalchemy.dialects import postgresql as pg
 
 from services.contacts.domain.attributes import ActivityType, Attribute
@@ -17,7 +18,7 @@ from services.contacts.store import encoding
 def insert_attribute(connection: Connection, definition: Attribute, now: datetime) -> bool:
     """Write a definition; False when there is one with this id."""
     row = {**asdict(definition), "allowed_values": list(definition.allowed_values), "create_time": now}
-    return bool(connection.execute(pg.insert(attribute).values(row).on_conflict_do_nothing()).rowcount)
+    return _inserted(connection, attribute, row)
 
 
 def insert_activity_type(connection: Connection, definition: ActivityType, now: datetime) -> bool:
@@ -29,7 +30,12 @@ def insert_activity_type(connection: Connection, definition: ActivityType, now: 
         "fields": [asdict(one) for one in definition.fields],
         "create_time": now,
     }
-    return bool(connection.execute(pg.insert(activity_type).values(row).on_conflict_do_nothing()).rowcount)
+    return _inserted(connection, activity_type, row)
+
+
+def _inserted(connection: Connection, table: Table, row: Mapping[str, object]) -> bool:
+    statement = pg.insert(table).values(row).on_conflict_do_nothing().returning(table.c.id)
+    return connection.execute(statement).first() is not None
 
 
 def attributes(connection: Connection) -> dict[str, Attribute]:

@@ -12,11 +12,15 @@ from sqlalchemy import Connection, Select
 from services.segmentation.models import profile
 
 
-def count(connection: Connection, members: Select[Any], now: datetime, sample: int) -> tuple[int, int, list[UUID]]:
-    """Count the rows of a SELECT of contact_id, and all profiles; returns also some of the rows, always the same ones."""
+def count(
+    connection: Connection, members: Select[Any], now: datetime, sample: int
+) -> tuple[int, int, list[UUID]]:
+    """Count the rows of a SELECT of contact_id, and all profiles; returns also some of the rows, always the same."""
     result = members.cte("result").prefix_with("MATERIALIZED", dialect="postgresql")
     # By a hash, or the sample would only ever show the oldest contacts.
-    some = sa.select(result.c.contact_id).order_by(sa.func.uuid_hash(result.c.contact_id), result.c.contact_id)
+    some = sa.select(result.c.contact_id).order_by(
+        sa.func.uuid_hash(result.c.contact_id), result.c.contact_id
+    )
     picked = some.limit(sample).subquery("some")
     row = connection.execute(
         sa.select(

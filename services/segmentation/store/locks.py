@@ -1,8 +1,9 @@
 """Locks that keep projection, membership and rebuilds in step.
 
-Who changes contacts takes the membership lock shared, then the contacts' rows of `contact_state` in the order of their ids.
-Who changes a whole segment takes the membership lock alone, and so sees every contact at rest. The order is always this
-one, and always after claiming events, so nobody can wait in a circle.
+Who changes contacts takes the membership lock shared, then the contacts' rows of `contact_state` in the order of
+their ids. Who changes a whole segment takes the membership lock alone, and so sees every contact at rest. Definitions
+are locked between the two. The order is always this one, and always after claiming events, so nobody can wait in a
+circle.
 """
 
 from __future__ import annotations
@@ -34,10 +35,12 @@ def lock_contacts(connection: Connection, contact_ids: Iterable[UUID]) -> list[U
     ids = sorted(set(contact_ids))
     parameters = {"ids": ids}
     connection.exec_driver_sql(
-        "INSERT INTO contact_state (contact_id) SELECT unnest(%(ids)s::uuid[]) ON CONFLICT DO NOTHING", parameters
+        "INSERT INTO contact_state (contact_id) SELECT unnest(%(ids)s::uuid[]) ON CONFLICT DO NOTHING",
+        parameters,
     )
     connection.exec_driver_sql(
-        "SELECT FROM contact_state WHERE contact_id = ANY(%(ids)s::uuid[]) ORDER BY contact_id FOR UPDATE", parameters
+        "SELECT FROM contact_state WHERE contact_id = ANY(%(ids)s::uuid[])",
+        parameters,
     )
     return ids
 
@@ -52,7 +55,7 @@ def lock_due(connection: Connection, now: datetime, limit: int) -> list[UUID]:
 
 
 def lock_stale(connection: Connection, limit: int, historical: bool) -> list[UUID]:
-    """Lock contacts that wait for a plugin, at most `limit`, longest waiting first; those locked by others are left out."""
+    """Lock contacts that wait for a plugin, longest waiting first, at most `limit`; leaves out those others lock."""
     statement = sa.text(
         "SELECT s.contact_id FROM stale s JOIN contact_state c USING (contact_id) WHERE s.historical = :historical "
         "ORDER BY s.since, s.contact_id LIMIT :limit FOR UPDATE OF c SKIP LOCKED"

@@ -22,7 +22,7 @@ from services.segmentation.models import membership, segment, segment_size
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Hold what events of a segment's members carry: its number, resource name, version of the rule and packed payload."""
+    """Hold what events of a segment's members carry: its number and name, the rule's version, the packed payload."""
 
     number: int
     subject: str
@@ -100,8 +100,8 @@ class StepSql:
 def step_sql(batch: str, *, first: bool) -> StepSql:
     """Return the statement that applies the verdicts of a batch statement to membership.
 
-    batch: text of a SELECT of contact_id, segments and next_change, in pyformat style, parameters contact_ids and now. first:
-    whether its next_change replaces what is stored, or may only make it earlier.
+    batch: text of a SELECT of contact_id, segments and next_change, in pyformat style, parameters contact_ids and now.
+    first: whether its next_change replaces what is stored, or may only make it earlier.
     """
     change = "r.next_change" if first else "LEAST(s.next_change, r.next_change)"
     text = _STEP.format(batch=batch, next_change=change, told=_TOLD.format(changed="changed"))
@@ -138,7 +138,8 @@ def apply_step(
         **_telling(notices, now, historical),
     }
     try:
-        with RawCursor(connection.connection.driver_connection) as cursor:  # type: ignore[type-var]
+        driver: psycopg.Connection[Any] = connection.connection.driver_connection  # type: ignore[assignment]
+        with RawCursor(driver) as cursor:
             cursor.execute(sql.text, [values[name] for name in sql.names], prepare=True)
             entered, left = cursor.fetchone()  # type: ignore[misc]
     except psycopg.Error as error:
@@ -166,7 +167,8 @@ def _telling(notices: Sequence[Notice], now: datetime, historical: bool) -> dict
 def clear_schedule(connection: Connection, contact_ids: Sequence[UUID]) -> None:
     """Forget when the memberships of contacts change by time."""
     connection.exec_driver_sql(
-        "UPDATE contact_state SET next_change = NULL WHERE contact_id = ANY(%(ids)s::uuid[]) AND next_change IS NOT NULL",
+        "UPDATE contact_state SET next_change = NULL "
+        "WHERE contact_id = ANY(%(ids)s::uuid[]) AND next_change IS NOT NULL",
         {"ids": list(contact_ids)},
     )
 
@@ -201,7 +203,9 @@ def replace_members(
     )
     result = members.subquery("result")
     current = (
-        sa.select(membership.c.contact_id).where(membership.c.segment_number == notice.number).subquery("current")
+        sa.select(membership.c.contact_id)
+        .where(membership.c.segment_number == notice.number)
+        .subquery("current")
     )
     differing = (
         sa.select(
@@ -257,7 +261,9 @@ def bring_forward(connection: Connection, changes: Select[Any], parameters: dict
     """Bring forward when memberships of contacts change, by a SELECT of contact_id and next_change."""
     source = changes.subquery("n")
     state = sa.table(
-        "contact_state", sa.column("contact_id", pg.UUID(as_uuid=True)), sa.column("next_change", sa.DateTime(timezone=True))
+        "contact_state",
+        sa.column("contact_id", pg.UUID(as_uuid=True)),
+        sa.column("next_change", sa.DateTime(timezone=True)),
     )
     connection.execute(
         sa.update(state)
@@ -280,7 +286,11 @@ def member_count(connection: Connection, number: int) -> int:
 
 def fold_sizes(connection: Connection) -> None:
     """Sum up the rows of `segment_size` that make up a size, when there are many; sizes stay the same."""
-    many = sa.select(segment_size.c.segment_number).group_by(segment_size.c.segment_number).having(sa.func.count() > 100)
+    many = (
+        sa.select(segment_size.c.segment_number)
+        .group_by(segment_size.c.segment_number)
+        .having(sa.func.count() > 100)
+    )
     for number in sorted(connection.execute(many).scalars()):
         connection.exec_driver_sql(
             "WITH gone AS (DELETE FROM segment_size WHERE segment_number = %(number)s RETURNING delta) "
@@ -306,5 +316,3 @@ def segments_of(connection: Connection, contact_id: UUID) -> list[Any]:
         .order_by(segment.c.id)
     )
     return list(connection.execute(query))
-
-

@@ -12,6 +12,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
+from sqlalchemy.dialects.postgresql.base import PGDialect
 
 from services.segmentation.models import event, profile
 
@@ -58,9 +59,12 @@ class EventRow:
 
 
 def _upsert_sql() -> str:
-    types = {column.name: column.type.compile(dialect=sa.dialects.postgresql.dialect()) for column in profile.c}
+    dialect = PGDialect()  # type: ignore[no-untyped-call]
+    types = {column.name: column.type.compile(dialect=dialect) for column in profile.c}
     listed = ", ".join(SNAPSHOT_COLUMNS)
-    record = ", ".join(f"{name} {types[name].split(' COLLATE')[0]}" for name in ("contact_id", *SNAPSHOT_COLUMNS))
+    record = ", ".join(
+        f"{name} {types[name].split(' COLLATE')[0]}" for name in ("contact_id", *SNAPSHOT_COLUMNS)
+    )
     assigned = ", ".join(f"{name} = excluded.{name}" for name in SNAPSHOT_COLUMNS)
     # A contact may be told of after its first orders: then their sums are taken from the events that waited.
     return f"""
@@ -129,7 +133,7 @@ def _json(value: object) -> str:
 
 
 def add_events(connection: Connection, rows: Sequence[EventRow]) -> list[UUID]:
-    """Store events of contacts that are locked, with what profiles sum up of orders; returns contacts with a new one."""
+    """Store events of contacts that are locked, and what profiles sum up of orders; returns contacts with new ones."""
     if not rows:
         return []
     parameters = {
@@ -144,7 +148,9 @@ def add_events(connection: Connection, rows: Sequence[EventRow]) -> list[UUID]:
     return list(connection.exec_driver_sql(_ADD_EVENTS, parameters).scalars())
 
 
-def put_traits(connection: Connection, contact_ids: Sequence[UUID], values: Sequence[str], columns: Sequence[str]) -> list[UUID]:
+def put_traits(
+    connection: Connection, contact_ids: Sequence[UUID], values: Sequence[str], columns: Sequence[str]
+) -> list[UUID]:
     """Replace some traits of contacts that are locked; returns those whose traits changed.
 
     values: JSON object per contact, without what is unknown; columns: the traits that are replaced.

@@ -25,7 +25,9 @@ _SEGMENTS = sa.select(
     segment, segment_version.c.rule, sa.cast(_SIZE, sa.BigInteger).label("member_count")
 ).join(
     segment_version,
-    sa.and_(segment_version.c.segment_number == segment.c.number, segment_version.c.version == segment.c.version),
+    sa.and_(
+        segment_version.c.segment_number == segment.c.number, segment_version.c.version == segment.c.version
+    ),
 )
 
 
@@ -136,15 +138,21 @@ def change(connection: Connection, number: int, **values: Any) -> None:
 
 def mark_building(connection: Connection, ids: Iterable[str]) -> None:
     """Record that segments wait for a rebuild."""
-    connection.execute(sa.update(segment).where(segment.c.id.in_(list(ids))).values(state="building", state_message=""))
+    connection.execute(
+        sa.update(segment).where(segment.c.id.in_(list(ids))).values(state="building", state_message="")
+    )
 
 
 def fail(connection: Connection, id_: str, problem: str) -> None:
     """Record that a rebuild failed."""
-    connection.execute(sa.update(segment).where(segment.c.id == id_).values(state="failed", state_message=problem))
+    connection.execute(
+        sa.update(segment).where(segment.c.id == id_).values(state="failed", state_message=problem)
+    )
 
 
-def set_functions(connection: Connection, number: int, version: int, functions: Mapping[str, Mapping[str, Any]]) -> None:
+def set_functions(
+    connection: Connection, number: int, version: int, functions: Mapping[str, Mapping[str, Any]]
+) -> None:
     """Store the records of the plugin rules that a version was evaluated with."""
     connection.execute(
         sa.update(segment_version)
@@ -207,13 +215,11 @@ def stall(connection: Connection, problems: Mapping[int, str], *, gone: bool) ->
         )
 
 
-def resume(connection: Connection, numbers: Iterable[int] | None = None) -> int:
-    """Record that changes reach segments again: those given, or all but those that miss a plugin; return how many did not."""
-    statement = sa.update(segment).where(segment.c.stalled != "").values(stalled="", gone=False)
-    if numbers is None:
-        statement = statement.where(segment.c.gone.is_(False))
-    else:
-        statement = statement.where(segment.c.number.in_(list(numbers)))
+def resume(connection: Connection) -> int:
+    """Record that changes reach all segments again but those that miss a plugin; returns how many they did not."""
+    statement = (
+        sa.update(segment).where(segment.c.stalled != "", segment.c.gone.is_(False)).values(stalled="")
+    )
     return connection.execute(statement).rowcount
 
 

@@ -68,7 +68,7 @@ def traits(connection: Connection) -> list[Any]:
 
 
 def put_traits(connection: Connection, records: Mapping[str, Mapping[str, Any]]) -> bool:
-    """Store the traits that plugins offer now, and mark the others as not available; returns whether something is new."""
+    """Store the traits that plugins offer now and mark the others as not available; returns whether that is new."""
     known = {row.name: row for row in traits(connection)}
     changed = False
     for name, record in records.items():
@@ -91,4 +91,6 @@ def put_traits(connection: Connection, records: Mapping[str, Mapping[str, Any]])
 
 def refreshed(connection: Connection, name: str, time: datetime, message: str = "") -> None:
     """Record when a trait was refreshed, or tried to be, and why that failed."""
-    connection.execute(sa.update(trait).where(trait.c.name == name).values(refresh_time=time, message=message))
+    connection.execute(
+        sa.update(trait).where(trait.c.name == name).values(refresh_time=time, message=message)
+    )

@@ -32,7 +32,9 @@ def add_all(connection: Connection, now: datetime) -> None:
 
 def remove(connection: Connection, contact_ids: Sequence[UUID]) -> None:
     """Forget contacts."""
-    connection.exec_driver_sql("DELETE FROM stale WHERE contact_id = ANY(%(ids)s::uuid[])", {"ids": list(contact_ids)})
+    connection.exec_driver_sql(
+        "DELETE FROM stale WHERE contact_id = ANY(%(ids)s::uuid[])", {"ids": list(contact_ids)}
+    )
 
 
 def any_left(connection: Connection) -> bool:

@@ -35,7 +35,8 @@ SQL_SECONDS_FOR_ALL = 600.0
 class Answers:
     """Hold the answers to some calls about some contacts, and why others failed.
 
-    doubtful: whether an installed plugin that failed left answers unknown, as its rule declares: they are asked for again.
+    doubtful: whether an installed plugin that failed left answers unknown, as its rule declares: they are asked for
+    again.
     """
 
     given: dict[Call, list[Answer]] = field(default_factory=dict)
@@ -53,9 +54,13 @@ class Answers:
 
 
 def ask(
-    service: Service, connection: Connection, calls: Iterable[Call], contact_ids: Sequence[UUID], now: datetime
+    service: Service,
+    connection: Connection,
+    calls: Iterable[Call],
+    contact_ids: Sequence[UUID],
+    now: datetime,
 ) -> Answers:
-    """Ask plugins about contacts, as the connection's transaction sees them; one that fails spoils only its own answers."""
+    """Ask plugins about contacts, as the transaction at hand sees them; one that fails spoils only its own answers."""
     answers = Answers()
     for wanted in calls:
         try:
@@ -100,7 +105,11 @@ def fill(connection: Connection, calls: Sequence[PluginCall], answers: Answers) 
     leaves.clear(connection)
     for item in calls:
         given = answers.given.get((item.function, item.params), ())
-        leaves.put(connection, item.number, ((one.contact_id, json.dumps(one.value), one.next_change) for one in given))
+        leaves.put(
+            connection,
+            item.number,
+            ((one.contact_id, json.dumps(one.value), one.next_change) for one in given),
+        )
 
 
 def fill_for_all(
@@ -113,8 +122,8 @@ def fill_for_all(
 ) -> bool:
     """Put the answers about all contacts where a statement reads them; returns whether all are there.
 
-    timeout: seconds for each rule. Raises PluginError, unless the rule is then unknown; the answers of an installed plugin
-    that are not there must be asked for again.
+    timeout: seconds for each rule. Raises PluginError, unless the rule is then unknown; the answers of an installed
+    plugin that are not there must be asked for again.
     """
     complete = True
     leaves.clear(connection)
@@ -125,7 +134,9 @@ def fill_for_all(
             with connection.begin_nested():
                 found = _ask_all(service, connection, wanted, now, timeout)
                 leaves.put(
-                    connection, item.number, ((one.contact_id, json.dumps(one.value), one.next_change) for one in found)
+                    connection,
+                    item.number,
+                    ((one.contact_id, json.dumps(one.value), one.next_change) for one in found),
                 )
         except PluginError as error:
             if not _unknown_when_gone(service, wanted, error):

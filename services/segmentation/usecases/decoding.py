@@ -22,7 +22,16 @@ from services.kit.events.payload import event_uuid, unpack
 from services.kit.money import from_money
 from services.kit.names import parse_name
 from services.kit.wire import from_timestamp
-from services.segmentation.rules import Attribute, Event, EventType, PayloadField, ProfileError, Registry, RegistryError, encode_event
+from services.segmentation.rules import (
+    Attribute,
+    Event,
+    EventType,
+    PayloadField,
+    ProfileError,
+    Registry,
+    RegistryError,
+    encode_event,
+)
 from services.segmentation.rules.profile import checked_value, time_text
 from services.segmentation.store.profiles import EventRow
 from services.segmentation.vocabulary import SALES_EVENT_TYPES, event_type_of
@@ -220,7 +229,9 @@ def _sale(
         event_id=event_uuid(item),
         type=item.type,
         category=_text(category, "category"),
-        amount=checked_value("double", from_money(money, "total") if money.currency_code else Decimal(0), "total"),
+        amount=checked_value(
+            "double", from_money(money, "total") if money.currency_code else Decimal(0), "total"
+        ),
         occurred_at=item.occur_time.ToDatetime(UTC),
         payload=unicodedata.normalize("NFC", json.dumps(values, ensure_ascii=False)),
     )

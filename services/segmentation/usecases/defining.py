@@ -27,7 +27,9 @@ class Defined:
     rebuild: operations_pb2.Operation | None
 
 
-def compile_new(service: Service, connection: Connection, text: str, field: str = "segment.rule") -> CompiledRule:
+def compile_new(
+    service: Service, connection: Connection, text: str, field: str = "segment.rule"
+) -> CompiledRule:
     """Compile a rule that a caller gives; raises InvalidArgument (INVALID_RULE) with its place."""
     registry = make_registry(load_names(connection), service.catalog(), service.time_zone)
     try:
@@ -61,7 +63,9 @@ def _check_calls(service: Service, compiled: CompiledRule) -> None:
             continue
 
 
-def create_segment(service: Service, connection: Connection, id_: str, display_name: str, rule: str) -> Defined:
+def create_segment(
+    service: Service, connection: Connection, id_: str, display_name: str, rule: str
+) -> Defined:
     """Store a segment and start its first rebuild."""
     now = service.clock.now()
     segments.lock_definitions(connection)

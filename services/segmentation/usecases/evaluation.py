@@ -26,15 +26,17 @@ def evaluate(
     historical: bool,
     retry: bool = False,
 ) -> bool:
-    """Bring the memberships of contacts in line with the rules at a time; returns whether every rule could be evaluated.
+    """Bring the memberships of contacts in line with the rules at a time; returns whether every rule was evaluated.
 
-    The membership lock must be shared and the contacts locked. historical: what entered and left events say of their cause.
-    Rules whose plugin fails keep the contacts' memberships, and the contacts are remembered for later. retry: they
-    are remembered already, so do nothing at all when a plugin fails again.
+    The membership lock must be shared and the contacts locked. historical: what entered and left events say of their
+    cause. Rules whose plugin fails keep the contacts' memberships, and the contacts are remembered for later. retry:
+    they are remembered already, so do nothing at all when a plugin fails again.
     """
     if not contact_ids:
         return True
     plan = service.plan(connection)
+    # Whoever skips them says so in the same transaction: they are rebuilt once their plugin is back.
+    segments.stall(connection, plan.gone, gone=True)
     answers = ask(service, connection, plan.calls, contact_ids, now) if plan.calls else Answers()
     problems = _problems(plan, answers)
     if (problems or answers.doubtful) and retry:
@@ -57,7 +59,12 @@ def evaluate(
         membership.clear_schedule(connection, contact_ids)
     membership.schedule_earlier(connection, answers.next_changes())
     if problems:
-        _log.warning("plugin failed", segments=len(problems), contacts=len(contact_ids), problem=next(iter(problems.values())))
+        _log.warning(
+            "plugin failed",
+            segments=len(problems),
+            contacts=len(contact_ids),
+            problem=next(iter(problems.values())),
+        )
         segments.stall(connection, problems, gone=False)
     if problems or answers.doubtful:
         waiting.add(connection, contact_ids, historical=historical, now=now)
@@ -69,6 +76,4 @@ def evaluate(
 
 def _problems(plan: Plan, answers: Answers) -> dict[int, str]:
     """Return the segments that cannot be evaluated, with the reason."""
-    return {
-        number: problem for wanted, problem in answers.failed.items() for number in plan.users[wanted]
-    }
+    return {number: problem for wanted, problem in answers.failed.items() for number in plan.users[wanted]}

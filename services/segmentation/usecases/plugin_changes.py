@@ -55,4 +55,6 @@ def notice_plugins(service: Service) -> None:
 
 
 def _newer(recorded: Mapping[str, Mapping[str, Any]], rules: Mapping[str, RuleRecord]) -> bool:
-    return any(name in rules and rules[name].version != record["version"] for name, record in recorded.items())
+    return any(
+        name in rules and rules[name].version != record["version"] for name, record in recorded.items()
+    )

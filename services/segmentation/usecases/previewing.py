@@ -41,7 +41,9 @@ def evaluate_rule(
     with snapshot(service) as connection:
         if segment:
             found = load(connection, segment)
-            compiled = compile_stored(service, connection, segments.rule_of(connection, found.number, found.version))
+            compiled = compile_stored(
+                service, connection, segments.rule_of(connection, found.number, found.version)
+            )
         else:
             compiled = compile_new(service, connection, rule, "rule")
         return count(service, connection, compiled, as_of or service.clock.now(), sample)

@@ -39,7 +39,9 @@ def get_profile(service: Service, contact_id: UUID) -> ProfileView:
         if row is None:
             raise NotFound.resource(format_name("contacts", contact_id))
         counts = profiles.event_counts(connection, contact_id, now)
-        registry = make_registry(load_names(connection), service.catalog(), service.time_zone, known_traits=True)
+        registry = make_registry(
+            load_names(connection), service.catalog(), service.time_zone, known_traits=True
+        )
     attributes = {}
     for core in CORE_ATTRIBUTES:
         if core.name == "tags":
@@ -67,7 +69,8 @@ def _rule_name(registry: Registry, name: str) -> str:
 
 def _age(row: Any, now: datetime, time_zone: str) -> int | None:
     if row.birth_date is None:
-        return row.stated_age
+        stated: int | None = row.stated_age
+        return stated
     return age_at(row.birth_date, now, time_zone)
 
 
@@ -135,24 +138,35 @@ def get_schema(service: Service) -> Schema:
         ]
     registry = make_registry(names, catalog, service.time_zone)
     schema = Schema()
-    for attribute in (*CORE_ATTRIBUTES, *registry.attributes):
-        always = getattr(attribute, "default", None) is not None
-        schema.attributes.append(FieldView(attribute.name, _type(attribute.type), not always))
+    schema.attributes.extend(
+        FieldView(core.name, _type(core.type), core.default is None) for core in CORE_ATTRIBUTES
+    )
+    schema.attributes.extend(
+        FieldView(custom.name, _type(custom.type), True) for custom in registry.attributes
+    )
     schema.attributes.extend(FieldView(f"consents.{name}", "string", True) for name in registry.consents)
     schema.attributes.append(FieldView("location", "location", True))
     schema.attributes.sort(key=lambda item: item.name)
     schema.event_types = [
         EventTypeView(
-            kind.cel_name, kind.name, [FieldView(item.name, _type(item.type), item.optional) for item in kind.fields]
+            kind.cel_name,
+            kind.name,
+            [FieldView(item.name, _type(item.type), item.optional) for item in kind.fields],
         )
         for kind in registry.event_types
     ]
     offers = {column: record.plugin for record in catalog.traits.values() for column in record.columns}
-    schema.traits = [FieldView(item.name, _type(item.type), True, offers.get(item.name, "")) for item in registry.traits]
+    schema.traits = [
+        FieldView(item.name, _type(item.type), True, offers.get(item.name, "")) for item in registry.traits
+    ]
     functions = {record.name: record for record in stored} | catalog.rules
     schema.functions = [
         FunctionView(
-            record.name, record.returns, [item.type for item in record.parameters], record.doc, name in catalog.rules
+            record.name,
+            record.returns,
+            [item.type for item in record.parameters],
+            record.doc,
+            name in catalog.rules,
         )
         for name, record in sorted(functions.items())
     ]

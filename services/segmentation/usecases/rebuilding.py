@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Protocol
+from typing import Any, Protocol
 
 from rapport.operations.v1 import operations_pb2
 from rapport.segmentation.v1 import segmentation_pb2 as pb
@@ -17,7 +17,14 @@ from services.kit.log import get_logger
 from services.kit.names import format_name
 from services.kit.plugins import PluginError, RuleRecord, object_from_json
 from services.segmentation.context import Service
-from services.segmentation.domain import SEGMENTS, ActiveRule, Rebuilt, Segment, parse_segment, with_dependents
+from services.segmentation.domain import (
+    SEGMENTS,
+    ActiveRule,
+    Rebuilt,
+    Segment,
+    parse_segment,
+    with_dependents,
+)
 from services.segmentation.models import kit
 from services.segmentation.rulebook import functions_of, lost_functions, notice_of
 from services.segmentation.rules import CompiledRule, RegistryError, RuleError, compile_rule
@@ -32,12 +39,12 @@ _log = get_logger("segmentation.rebuild")
 class Progress(Protocol):
     """Be the operation that a rebuild belongs to; services.kit.bus.OperationContext is one."""
 
-    state: dict[str, object]
+    state: dict[str, Any]
 
     def checkpoint(
         self,
         connection: Connection,
-        state: dict[str, object] | None = None,
+        state: dict[str, Any] | None = None,
         completed: int | None = None,
         total: int | None = None,
         stage: str | None = None,
@@ -57,7 +64,14 @@ def start_rebuild(
     names = [format_name(SEGMENTS, id_) for id_ in ids]
     request = pb.RebuildSegmentsRequest(names=names)
     return operations.create(
-        connection, kit, KIND, request, service.clock, request_id=request_id, unit="segments", total=len(names)
+        connection,
+        kit,
+        KIND,
+        request,
+        service.clock,
+        request_id=request_id,
+        unit="segments",
+        total=len(names),
     )
 
 
@@ -72,7 +86,9 @@ def request_rebuild(service: Service, request: pb.RebuildSegmentsRequest) -> ope
         return start_rebuild(service, connection, ids, request.request_id)
 
 
-def rebuild(service: Service, request: pb.RebuildSegmentsRequest, operation: Progress) -> pb.RebuildSegmentsResult:
+def rebuild(
+    service: Service, request: pb.RebuildSegmentsRequest, operation: Progress
+) -> pb.RebuildSegmentsResult:
     """Rebuild segments, and after them those whose rules name one that changed; each in a transaction of its own.
 
     A segment that fails keeps its last members and says why; the others go on, and the operation ends with
@@ -85,9 +101,9 @@ def rebuild(service: Service, request: pb.RebuildSegmentsRequest, operation: Pro
     order = with_dependents(ids if ids else edges, edges)
     asked = set(ids if ids else edges)
     state = operation.state
-    done: dict[str, list[object]] = dict(state.get("done", {}))  # type: ignore[call-overload]
-    failed: dict[str, str] = dict(state.get("failed", {}))  # type: ignore[call-overload]
-    owed = set(state.get("owed", ()))  # type: ignore[call-overload]
+    done: dict[str, list[int]] = dict(state.get("done", {}))
+    failed: dict[str, str] = dict(state.get("failed", {}))
+    owed: set[str] = set(state.get("owed", ()))
     for id_ in order:
         if id_ in done or id_ in failed or not (id_ in asked or id_ in owed):
             continue
@@ -118,14 +134,19 @@ def rebuild(service: Service, request: pb.RebuildSegmentsRequest, operation: Pro
     if failed:
         listed = "; ".join(f"{format_name(SEGMENTS, id_)}: {problem}" for id_, problem in failed.items())
         raise FailedPrecondition(
-            f"{len(failed)} of {len(done) + len(failed)} segments could not be rebuilt and keep their last members: {listed}",
+            f"{len(failed)} of {len(done) + len(failed)} segments could not be rebuilt and keep their last members: "
+            f"{listed}",
             reason="REBUILD_FAILED",
             metadata={"segments": ",".join(failed)},
         )
     return pb.RebuildSegmentsResult(
         segments=[
             pb.SegmentRebuild(
-                segment=format_name(SEGMENTS, id_), version=v, entered_count=e, left_count=gone, member_count=m
+                segment=format_name(SEGMENTS, id_),
+                version=v,
+                entered_count=e,
+                left_count=gone,
+                member_count=m,
             )
             for id_, (v, e, gone, m) in done.items()
         ]
@@ -144,18 +165,20 @@ def _edges(connection: Connection) -> dict[str, set[str]]:
 def _checkpoint(
     operation: Progress,
     connection: Connection,
-    done: dict[str, list[object]],
+    done: dict[str, list[int]],
     failed: dict[str, str],
     owed: set[str],
     total: int,
 ) -> None:
-    state: dict[str, object] = {"done": done, "failed": failed, "owed": sorted(owed)}
+    state: dict[str, Any] = {"done": done, "failed": failed, "owed": sorted(owed)}
     last = next(reversed(done), "")
-    operation.checkpoint(connection, state, len(done) + len(failed), total, f"rebuilt {last}" if last else "rebuilding")
+    operation.checkpoint(
+        connection, state, len(done) + len(failed), total, f"rebuilt {last}" if last else "rebuilding"
+    )
 
 
 def rebuild_one(service: Service, connection: Connection, id_: str) -> Rebuilt | None:
-    """Compute a segment's members by its newest rule and make that the rule in force; None when there is no such segment.
+    """Compute a segment's members by its newest rule and make that the rule in force; None when the segment is gone.
 
     No contact changes meanwhile. Raises PluginError, RuleError, RegistryError and database errors.
     """
@@ -207,7 +230,9 @@ def _put_in_force(
 def compile_stored(service: Service, connection: Connection, rule: ActiveRule) -> CompiledRule:
     """Compile a stored rule; raises RuleError, RegistryError, or PluginError when its plugin is gone."""
     catalog = service.catalog()
-    functions = [record for item in rule.functions.values() if isinstance(record := object_from_json(item), RuleRecord)]
+    functions = [
+        record for item in rule.functions.values() if isinstance(record := object_from_json(item), RuleRecord)
+    ]
     for record in functions:
         if record.name not in catalog.rules and record.when_gone == "keep":
             raise PluginError(record.plugin, record.name, catalog.why_gone(record.name))

@@ -51,12 +51,14 @@ def request_refresh(service: Service, request: pb.RefreshTraitsRequest) -> opera
         )
 
 
-def refresh(service: Service, request: pb.RefreshTraitsRequest, operation: Progress) -> pb.RefreshTraitsResult:
+def refresh(
+    service: Service, request: pb.RefreshTraitsRequest, operation: Progress
+) -> pb.RefreshTraitsResult:
     """Compute traits anew, one after the other; raises PluginError of the first that fails, whose values stay."""
     offered = service.catalog().traits
     names = list(request.traits) or sorted(offered)
     state = operation.state
-    done: dict[str, int] = dict(state.get("done", {}))  # type: ignore[call-overload]
+    done: dict[str, int] = dict(state.get("done", {}))
     for name in names:
         if name in done:
             continue

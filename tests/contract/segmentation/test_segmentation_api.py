@@ -103,7 +103,7 @@ def test_create_segment_only_to_validate_counts_and_stores_nothing(seg: World, a
     ("rule", "line", "column", "words"),
     [
         ("contact.agee > 3", "1", "8", "agee"),
-        ('contact.age > 3 &&\n  contact.region_code == 4', "2", "23", "int"),
+        ("contact.age > 3 &&\n  contact.region_code == 4", "2", "23", "int"),
         ("contact.age >", "1", "14", ""),
         ("contact.age + 1", "1", "13", "true or false"),
         ("events.order_placed.exists(o, o.amout > 1.0)", "1", "32", "amout"),
@@ -163,13 +163,15 @@ def test_circles_of_segments_are_refused(api: Any) -> None:
     create(api, "c", '!in_segment("segments/b")')
     with pytest.raises(errors.FailedPrecondition) as caught:
         api.update_segment(
-            segment={"name": "segments/a", "rule": 'in_segment("segments/c")'}, update_mask={"paths": ["rule"]}
+            segment={"name": "segments/a", "rule": 'in_segment("segments/c")'},
+            update_mask={"paths": ["rule"]},
         )
     assert caught.value.reason == "SEGMENT_CYCLE"
     assert "segments/a -> segments/c -> segments/b -> segments/a" in str(caught.value)
     with pytest.raises(errors.FailedPrecondition):
         api.update_segment(
-            segment={"name": "segments/a", "rule": '!in_segment("segments/a")'}, update_mask={"paths": ["rule"]}
+            segment={"name": "segments/a", "rule": '!in_segment("segments/a")'},
+            update_mask={"paths": ["rule"]},
         )
 
 
@@ -208,7 +210,9 @@ def test_update_segment(seg: World, api: Any) -> None:
     seg.rebuild("a")
     seg.clock.instant = NOW + timedelta(hours=1)
     named = api.update_segment(
-        segment={"name": "segments/a", "display_name": "New"}, update_mask={"paths": ["display_name"]}, etag=made.etag
+        segment={"name": "segments/a", "display_name": "New"},
+        update_mask={"paths": ["display_name"]},
+        etag=made.etag,
     )
     assert (named.segment.display_name, named.segment.rule, named.segment.version) == ("New", made.rule, 1)
     assert not named.HasField("rebuild")
@@ -360,7 +364,9 @@ def test_evaluate_rule_that_takes_too_long(seg: World, api: Any, monkeypatch: py
     seg.deliver(*(contact(contact_id(number)) for number in range(500)))
     seg.deliver(*(order(contact_id(number), NOW) for number in range(500)))
     create(api, "slow", "true")
-    rule = " || ".join(f"sum(events.order_placed.filter(o, o.amount > {n}.5).map(o, o.amount)) > 1e9" for n in range(20))
+    rule = " || ".join(
+        f"sum(events.order_placed.filter(o, o.amount > {n}.5).map(o, o.amount)) > 1e9" for n in range(20)
+    )
     with pytest.raises(errors.ResourceExhausted) as caught:
         api.evaluate_rule(rule=rule)
     assert caught.value.reason == "RULE_TOO_COSTLY"
@@ -402,7 +408,14 @@ def test_list_contact_segments(seg: World, api: Any) -> None:
 def test_get_profile(seg: World, api: Any) -> None:
     seg.deliver(page_visited_defined(), attribute_defined("score", 2))
     seg.deliver(
-        contact(KEY, revision=4, region_code="VN", attributes={"score": 3}, tags=["vip"], consents={"email_marketing": "denied"}),
+        contact(
+            KEY,
+            revision=4,
+            region_code="VN",
+            attributes={"score": 3},
+            tags=["vip"],
+            consents={"email_marketing": "denied"},
+        ),
         visit(KEY, NOW),
         order(KEY, NOW, "12.5"),
     )
@@ -439,7 +452,9 @@ def test_get_rule_schema(seg: World, api: Any) -> None:
     events = {item.name: item for item in schema.event_types}
     assert set(events) == {"order_placed", "order_returned", "payment_received", "page_visited"}
     assert events["page_visited"].type == "page.visited"
-    assert [(item.name, item.type, item.optional) for item in events["page_visited"].fields] == [("url", "string", True)]
+    assert [(item.name, item.type, item.optional) for item in events["page_visited"].fields] == [
+        ("url", "string", True)
+    ]
     amounts = {item.name: item.type for item in events["order_placed"].fields}
     assert amounts["amount"] == "double"
     assert ("rfm_recency", "int", "rfm") in {(item.name, item.type, item.plugin) for item in schema.traits}
@@ -453,7 +468,9 @@ def test_get_rule_schema(seg: World, api: Any) -> None:
 
 def test_refresh_traits(seg: World, api: Any) -> None:
     for number in range(1, 6):
-        seg.deliver(contact(contact_id(number)), *(order(contact_id(number), NOW - days(n)) for n in range(number)))
+        seg.deliver(
+            contact(contact_id(number)), *(order(contact_id(number), NOW - days(n)) for n in range(number))
+        )
     operation = api.refresh_traits(traits=["rfm.scores"]).operation
     assert operation.kind == "refresh_traits"
     result = traits.refresh(seg.service, pb.RefreshTraitsRequest(), Progress())

@@ -229,6 +229,9 @@ FOUND: list[tuple[str, Profile]] = [
     # an inner list of an outer list of texts
     ("contact.tags.filter(t, now - max(events.page_visited.map(v, v.time)) > days(2)).size() != 0",
      Profile(tags=("a",), events=(Event("page.visited", NOW - DAY),))),
+    # a time that depends on a text of the list around it
+    ("contact.tags.exists(t, now - max(events.order_placed.filter(e, e.category == t).map(e, e.time)) > days(3))",
+     replace(BUYER, tags=("shoes", "a"))),
     ("events.page_visited.map(e, e).exists(e, e.amount == null)",
      Profile(events=(Event("page.visited", NOW),))),
 ]  # fmt: skip
@@ -242,6 +245,8 @@ def outcomes(connection: Connection, text: str, person: Profile, now: datetime =
     found = {rule.evaluate(person, now), rule.interpret(person, now)}
     for grouped in (False, True):
         found.add(store.outcomes(connection, rule, now, grouped=grouped)[ids[0]])
+    exact, early = rule.next_change(person, now), store.changes(connection, rule, now).get(ids[0])
+    assert exact is None or (early is not None and now < early <= exact), text
     members = [
         ids[0] in store.members_by_rebuild(connection, rule, now),
         ids[0] in store.members_by_where(connection, rule, now),

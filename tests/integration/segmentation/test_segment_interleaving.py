@@ -35,7 +35,8 @@ PEOPLE = [contact_id(number) for number in range(100, 106)]
 RULES = {
     **DEMO_RULES,
     "vietnam": 'contact.region_code == "VN"',
-    "vietnamese_buyers": "contact.region_code == \"VN\" && events.order_placed.size() > 0 && events.page_visited.size() > 0",
+    "vietnamese_buyers": 'contact.region_code == "VN" && events.order_placed.size() > 0'
+    " && events.page_visited.size() > 0",
     "abroad": 'contact.region_code != "VN"',
     "quiet": "events.page_visited.filter(v, now - v.time <= days(1)).size() < 2",
     "spenders": "contact.total_spent > 50.0 || contact.order_count >= 4",
@@ -68,7 +69,9 @@ orders = st.builds(
 contacts_stream = st.lists(st.lists(snapshots | visits, min_size=1, max_size=8), max_size=6)
 sales_stream = st.lists(st.lists(orders, min_size=1, max_size=8), max_size=6)
 chores = st.lists(
-    st.sampled_from(["expire", "later", "rebuild", "rebuild loyal", "change vietnam", "change loyal", "change spenders"]),
+    st.sampled_from(
+        ["expire", "later", "rebuild", "rebuild loyal", "change vietnam", "change loyal", "change spenders"]
+    ),
     max_size=6,
 )
 
@@ -97,7 +100,11 @@ def shared(make_module_database: DatabaseFactory) -> Iterator[World]:
 @settings(
     max_examples=25,
     deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
+    suppress_health_check=[
+        HealthCheck.function_scoped_fixture,
+        HealthCheck.too_slow,
+        HealthCheck.data_too_large,
+    ],
 )
 def test_any_interleaving_ends_like_a_rebuild_from_scratch(
     shared: World, contacts: list[list[Action]], sales: list[list[Action]], work: list[str], seed: int
@@ -179,7 +186,9 @@ def agrees_with_scratch(seg: World) -> None:
             assert key in replayed[id_], f"{key} left {id_} without being in it"
             replayed[id_].remove(key)
     assert replayed == members
-    due = dict.fromkeys(seg.query("SELECT contact_id FROM contact_state WHERE next_change <= :now", now=seg.clock.now()))
+    due = dict.fromkeys(
+        seg.query("SELECT contact_id FROM contact_state WHERE next_change <= :now", now=seg.clock.now())
+    )
     assert not due
     before = next_changes(seg)
     seg.rebuild()

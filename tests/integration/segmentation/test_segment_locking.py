@@ -1,12 +1,23 @@
-"""Changes of one contact, and of one segment, wait for each other, so that none evaluates what the other is changing."""
+"""Changes of one contact, and of one segment, wait for each other: none evaluates what another is changing."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
 
+import pytest
+
 from services.segmentation.usecases import defining, projection, rebuilding
-from tests.support.segmentation import NOW, World, contact, contact_id, days, order
+from tests.support.segmentation import (
+    NOW,
+    World,
+    contact,
+    contact_id,
+    days,
+    order,
+    page_visited_defined,
+    visit,
+)
 from tests.support.waiting import until
 
 BUYERS = 'contact.region_code == "VN" && events.order_placed.size() > 0'
@@ -27,16 +38,20 @@ def in_thread(action: Callable[[], object]) -> threading.Thread:
     return thread
 
 
-def test_two_streams_that_change_one_contact_come_one_after_the_other(seg: World) -> None:
-    """The order's batch begins while the contact's has not committed: together they make a member."""
-    seg.define("buyers", BUYERS)
+@pytest.mark.parametrize("first", ["contact", "visit"])
+def test_two_batches_that_change_one_contact_come_one_after_the_other(seg: World, first: str) -> None:
+    """The second begins while the first has not committed: together they make a member."""
+    seg.deliver(page_visited_defined())
+    seg.define("visitors", 'contact.region_code == "VN" && events.page_visited.size() > 0')
     seg.deliver(contact(KEY, region_code="US"))
+    events = [contact(KEY, revision=2, region_code="VN"), visit(KEY, NOW)]
+    one, two = events if first == "contact" else reversed(events)
     with seg.db.transaction() as connection:
-        projection.apply_events(seg.service, connection, [contact(KEY, revision=2, region_code="VN")])
-        other = in_thread(lambda: seg.deliver(order(KEY, NOW)))
-        until(lambda: waiting(seg) == 1, "the second batch waits for the first")
+        projection.apply_events(seg.service, connection, [one])
+        other = in_thread(lambda: seg.deliver(two))
+        until(lambda: waiting(seg) == 1, "the second batch waits for the first", timeout=20)
     other.join()
-    assert seg.members("buyers") == {KEY}
+    assert seg.members("visitors") == {KEY}
 
 
 def test_events_of_an_unknown_contact_wait_for_the_contact_that_is_being_told_of(seg: World) -> None:

@@ -8,8 +8,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-
 from rapport.segmentation.v1 import segmentation_pb2 as pb
+
 from services.kit.errors import FailedPrecondition, InvalidArgument, NotFound
 from services.kit.plugins import PluginError, PluginHost
 from services.kit.plugins.breaker import Breakers
@@ -54,7 +54,8 @@ def rapport_traits():
     def columns(name):
         return lambda ctx: {name: case((ctx.profile.c.order_count > 0, ctx.profile.c.order_count))}
     return [
-        Trait(name="shop.kept", columns={"shop_kept": "int"}, value=columns("shop_kept"), refresh=timedelta(hours=1), doc="kept"),
+        Trait(name="shop.kept", columns={"shop_kept": "int"}, value=columns("shop_kept"),
+              refresh=timedelta(hours=1), doc="kept"),
         Trait(name="shop.cleared", columns={"shop_cleared": "int"}, value=columns("shop_cleared"),
               refresh=timedelta(days=1), when_gone="clear", doc="cleared"),
         Trait(name="shop.bad", columns={"shop_bad": "int"}, refresh=timedelta(days=300), doc="bad",
@@ -108,7 +109,9 @@ def test_a_rule_with_sql_is_evaluated_with_the_rest(seg: World) -> None:
     """By increments, by a rebuild and in a preview alike; it sees what its own batch changed."""
     seg.define("high", 'shop.level(contact) >= 50 && contact.region_code == "VN"')
     seg.define("others", 'in_segment("segments/high") || shop.letters(contact) == 3')
-    seg.deliver(contact(KEY, region_code="VN"), contact(OTHER, region_code="VN"), contact(THIRD, region_code="USA"))
+    seg.deliver(
+        contact(KEY, region_code="VN"), contact(OTHER, region_code="VN"), contact(THIRD, region_code="USA")
+    )
     assert seg.everybody() == {"high": set(), "others": {THIRD}}
     buy(seg, KEY, 4)
     assert seg.everybody() == {"high": {KEY}, "others": {KEY, THIRD}}
@@ -169,7 +172,9 @@ def test_a_failing_plugin_keeps_its_segments_and_stops_no_other(seg: World, form
     assert state(seg, "plugged")[0] == "failed"
     # The cause goes away without an event about it.
     with seg.db.transaction() as connection:
-        connection.exec_driver_sql("UPDATE profile SET order_count = 6, region_code = 'USA' WHERE order_count = 5")
+        connection.exec_driver_sql(
+            "UPDATE profile SET order_count = 6, region_code = 'USA' WHERE order_count = 5"
+        )
     assert upkeep.retry_waiting(seg.service) == 1
     assert seg.everybody() == {"plugged": {OTHER}, "buyers": {KEY}}
     assert state(seg, "plugged")[2] == ""
@@ -199,7 +204,9 @@ def test_a_rule_that_is_unknown_when_its_plugin_fails(seg: World) -> None:
     assert seg.query("SELECT count(*) FROM stale") == [0]
 
 
-def test_a_missing_plugin_keeps_its_segments_until_it_is_back(seg: World, hosts: dict[str, PluginHost]) -> None:
+def test_a_missing_plugin_keeps_its_segments_until_it_is_back(
+    seg: World, hosts: dict[str, PluginHost]
+) -> None:
     """The segment says so; once the plugin is back a rebuild catches up."""
     seg.define("high", "shop.level(contact) >= 50")
     seg.define("maybe", "shop.maybe(contact) >= 50")
@@ -221,12 +228,16 @@ def test_a_missing_plugin_keeps_its_segments_until_it_is_back(seg: World, hosts:
     with pytest.raises(FailedPrecondition, match="not installed"):
         without.rebuild("high")
     assert without.members("high") == {KEY}
-    (function,) = [item for item in reading.get_schema(without.service).functions if item.name == "shop.level"]
+    (function,) = [
+        item for item in reading.get_schema(without.service).functions if item.name == "shop.level"
+    ]
     assert (function.available, function.returns) == (False, "int")
     with pytest.raises(InvalidArgument, match="shop"):
         without.define("new", "shop.level(contact) > 1")
     back = with_host(seg, hosts["old"])
-    (request,) = seg.query("SELECT request FROM operation WHERE kind = 'rebuild_segments' ORDER BY id DESC LIMIT 1")
+    (request,) = seg.query(
+        "SELECT request FROM operation WHERE kind = 'rebuild_segments' ORDER BY id DESC LIMIT 1"
+    )
     assert pb.RebuildSegmentsRequest.FromString(request).names == ["segments/high", "segments/maybe"]
     assert state(back, "high")[0] == "building"
     back.rebuild("high", "maybe")
@@ -322,8 +333,8 @@ def test_plugins_see_no_more_than_their_views(seg: World) -> None:
     with seg.db.read() as connection:
         user = connection.exec_driver_sql("SELECT current_user").scalar_one()
         rows = connection.exec_driver_sql(
-            "SELECT table_schema || '.' || table_name || ' ' || privilege_type FROM information_schema.table_privileges "
-            "WHERE grantee = %(role)s ORDER BY 1",
+            "SELECT table_schema || '.' || table_name || ' ' || privilege_type "
+            "FROM information_schema.table_privileges WHERE grantee = %(role)s ORDER BY 1",
             {"role": f"{user}_plugin"},
         ).scalars()
         assert list(rows) == ["sdk.event SELECT", "sdk.profile SELECT"]

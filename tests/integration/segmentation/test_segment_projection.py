@@ -6,8 +6,8 @@ from datetime import date, timedelta
 from decimal import Decimal
 
 import pytest
-from rapport.contacts.v1 import contacts_pb2, events_pb2
 from google.type import latlng_pb2
+from rapport.contacts.v1 import contacts_pb2, events_pb2
 
 from services.kit.errors import InvalidArgument
 from services.kit.wire import to_timestamp
@@ -162,10 +162,16 @@ def test_fields_of_sales_and_activities_can_be_asked_for(seg: World) -> None:
     seg.deliver(visit(KEY, NOW, type_="cart.added", quantity=2, **fields))
     seg.deliver(visit(OTHER, NOW, type_="cart.added", **fields))
     seg.deliver(order(KEY, NOW, "12.5", category="books", coupon_code="C1"), order(OTHER, NOW, "12.5"))
-    seg.define("carts", 'events.cart_added.exists(c, c.category == "shoes" && c.amount == 19.99 && c.gift && c.until > now)')
+    seg.define(
+        "carts",
+        'events.cart_added.exists(c, c.category == "shoes" && c.amount == 19.99 && c.gift && c.until > now)',
+    )
     seg.define("pairs", "events.cart_added.exists(c, c.quantity == 2)")
     seg.define("coupons", 'events.order_placed.exists(o, o.coupon_code == "C1" && o.category == "books")')
-    seg.define("money", 'events.order_placed.exists(o, o.amount == 12.5 && o.currency == "EUR" && o.source == "shop")')
+    seg.define(
+        "money",
+        'events.order_placed.exists(o, o.amount == 12.5 && o.currency == "EUR" && o.source == "shop")',
+    )
     assert seg.everybody() == {"carts": {KEY, OTHER}, "pairs": {KEY}, "coupons": {KEY}, "money": {KEY, OTHER}}
 
 

@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from rapport.events.v1 import events_pb2
-from rapport.segmentation.v1 import segmentation_pb2 as pb
 from rapport_client import Rapport
 
 from services.kit import migrations
@@ -75,7 +74,11 @@ class Stack:
         self.process = ApiProcess("services.segmentation", self.runtime)
         self.process.start()
         self.rapport = Rapport(
-            address="127.0.0.1:{port}", events_address="127.0.0.1:{port}", base_port=base, token=tokens["owner"], timeout=60
+            address="127.0.0.1:{port}",
+            events_address="127.0.0.1:{port}",
+            base_port=base,
+            token=tokens["owner"],
+            timeout=60,
         )
         self.api: Any = self.rapport.segmentation
         self.worker: subprocess.Popen[bytes] | None = None
@@ -123,12 +126,8 @@ class Stack:
 
     def define(self, id_: str, rule: str) -> None:
         """Create a segment and wait for its first rebuild."""
-        operation = self.api.create_segment(segment_id=id_, segment={"rule": rule}).rebuild
-        operation = self.rapport.operations("segmentation").wait_operation(name=operation.name).operation
-        assert operation.done, (self.folder / "worker.log").read_text()
-        assert not operation.HasField("error"), operation.error
-        result = pb.RebuildSegmentsResult()
-        assert operation.response.Unpack(result)
+        started = self.api.create_segment(segment_id=id_, segment={"rule": rule}).rebuild
+        result = self.api.wait_operation(started, timeout=60)
         assert [item.segment for item in result.segments] == [f"segments/{id_}"]
 
     def members(self, id_: str) -> list[str]:
@@ -186,11 +185,7 @@ def test_events_become_memberships_that_time_and_a_killed_worker_do_not_upset(st
     eventually(lambda: stack.members("gold") == [OTHER_NAME])
     assert stack.members("visitors") == []
 
-    operation = stack.api.refresh_traits().operation
-    done = stack.rapport.operations("segmentation").wait_operation(name=operation.name).operation
-    assert done.done
-    result = pb.RefreshTraitsResult()
-    assert done.response.Unpack(result)
+    result = stack.api.wait_operation(stack.api.refresh_traits(), timeout=60)
     assert list(result.traits) == ["rfm.scores"]
     assert stack.members("frequent") == sorted([NAME, OTHER_NAME])
 
@@ -209,7 +204,9 @@ def test_events_become_memberships_that_time_and_a_killed_worker_do_not_upset(st
     assert orders == 32
 
     told = []
-    for response in stack.rapport.events("segmentation").subscribe(start={}, types=["segment.entered", "segment.left"]):
+    for response in stack.rapport.events("segmentation").subscribe(
+        start={}, types=["segment.entered", "segment.left"]
+    ):
         told += [(item.type, item.contact, item.subject) for item in response.events]
         if sum(item[2] == "segments/buyers" for item in told) == 33:
             break

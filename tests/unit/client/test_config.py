@@ -81,3 +81,13 @@ def test_the_events_address_follows_only_from_a_port():
     assert Location("rapport-{service}:7400", "ev-{service}:7500", 7400, "").events("care") == "ev-care:7500"
     with pytest.raises(ValueError, match="RAPPORT_EVENTS_ADDRESS"):
         Location("rapport-{service}:7400", "", 7400, "").events("care")
+
+
+def test_the_data_folder_of_the_environment_is_the_only_one_looked_into(tmp_path):
+    put(tmp_path / "elsewhere", FILE)
+    environment = {"RAPPORT_DATA_DIR": str(tmp_path / "elsewhere" / ".rapport")}
+    assert locate(environment=environment, folder=tmp_path).token == "from-file"
+    put(tmp_path, FILE)
+    environment = {"RAPPORT_DATA_DIR": "other"}
+    with pytest.raises(ValueError, match="RAPPORT_DATA_DIR=other"):
+        locate(environment=environment, folder=tmp_path)

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from services.kit.errors import FailedPrecondition, InvalidArgument
-from services.segmentation.domain import check_id, chunks, levels, parse_segment, refuse_cycle, with_dependents
+from services.segmentation.domain import (
+    check_id,
+    chunks,
+    levels,
+    parse_segment,
+    refuse_cycle,
+    with_dependents,
+)
 
 names = st.sampled_from([f"s{number}" for number in range(8)])
 graphs = st.dictionaries(names, st.sets(names, max_size=4), max_size=8)
@@ -71,7 +80,7 @@ def test_a_circle_is_refused_with_its_path_and_nothing_else_is(
     path = [name.removeprefix("segments/") for name in caught.value.metadata["cycle"].split(" -> ")]
     assert path[0] == path[-1] == segment
     assert path[1] in depends
-    assert all(after in edges[before] for before, after in zip(path[1:], path[2:], strict=False))
+    assert all(after in edges[before] for before, after in pairwise(path[1:]))
 
 
 @given(graphs, st.sets(names, max_size=3))

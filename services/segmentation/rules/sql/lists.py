@@ -244,18 +244,22 @@ def _without_steps(node: ir.Count | ir.Aggregate) -> ir.Count | ir.Aggregate:
     return replace(node, items=replace(node.items, steps=()))
 
 
+def texts_relation(attribute: ir.Attr, frame: Frame) -> FromClause:
+    """Return the texts of a list attribute as a relation with the column ``item``."""
+    column = texts_of(attribute, frame)
+    if attribute.group == "core":
+        return func.unnest(column).table_valued("item").render_derived()
+    is_list = func.jsonb_typeof(column) == literal_column("'array'")
+    rows = func.jsonb_array_elements_text(case((is_list, column), else_=literal_column("'[]'::jsonb")))
+    return rows.table_valued("item").render_derived()
+
+
 def _over_texts(node: ListNode, frame: Frame) -> Column:
     items = node.items
     assert isinstance(items.source, ir.Attr)
-    column = texts_of(items.source, frame)
-    if items.source.group == "core":
-        if isinstance(node, ir.Count) and not items.steps:
-            return cast(func.cardinality(column), BigInteger)
-        rows = func.unnest(column)
-    else:
-        is_list = func.jsonb_typeof(column) == literal_column("'array'")
-        rows = func.jsonb_array_elements_text(case((is_list, column), else_=literal_column("'[]'::jsonb")))
-    texts = rows.table_valued("item").render_derived()
+    if items.source.group == "core" and isinstance(node, ir.Count) and not items.steps:
+        return cast(func.cardinality(texts_of(items.source, frame)), BigInteger)
+    texts = texts_relation(items.source, frame)
     inner = ItemFrame(frame, items.var, texts)
     return select(aggregate(node, inner)).select_from(texts).correlate_except(texts).scalar_subquery()
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import TIMESTAMP, Date, and_, case, cast, func, literal_column, select
+from sqlalchemy import TIMESTAMP, Date, and_, case, cast, func, literal_column, select, true
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.sql.selectable import FromClause
@@ -21,7 +21,7 @@ from services.segmentation.rules import ir
 from services.segmentation.rules.registry import EventType
 from services.segmentation.rules.scope import unsure
 from services.segmentation.rules.sql.frames import CorrelatedFrame, GroupedFrame, LateralFrame
-from services.segmentation.rules.sql.lists import ItemFrame, kept, visible, window_of
+from services.segmentation.rules.sql.lists import ItemFrame, kept, texts_relation, visible, window_of
 from services.segmentation.rules.sql.scalars import Frame, compile_value, today_of
 from services.segmentation.rules.sql.values import TIME, interval, text_literal
 from services.segmentation.rules.tables import event_table
@@ -107,9 +107,8 @@ def _instant(atom: ir.Node, path: _Path, frame: LateralFrame | GroupedFrame) -> 
     if not used:
         # Lists below the time are bound deeper than at the root when the atom stands inside a list.
         return _later(_flips(atom, compile_value(atom.time, plain if path else frame)), frame.now)
-    if len(used) == 1 and used[0][0].var == 0 and len(path) == 1:
-        items, still = used[0]
-        assert isinstance(items.source, EventType)
+    items, still = used[0]
+    if isinstance(items.source, EventType) and items.var == 0 and len(path) == 1:
 
         def build(inner: ItemFrame) -> Column:
             # A condition that is unknown may still count: only what is false drops an event.
@@ -130,20 +129,26 @@ def _window(atom: ir.NowCompare) -> timedelta | None:
 def _correlated(atom: ir.NowCompare, lists: list[ir.ListExpr], plain: CorrelatedFrame) -> Column:
     """Take the earliest instant over all combinations of the items the atom reads."""
     frame: Frame = plain
-    events: list[FromClause] = []
+    relations: list[FromClause] = []
     where: list[Column] = []
     for items in lists:
-        assert isinstance(items.source, EventType)
-        event = event_table.alias()
-        frame = ItemFrame(frame, items.var, event)
-        events.append(event)
-        where += [event.c.contact_id == plain.contact_id(), *visible(event, items.source, plain.now)]
+        if isinstance(items.source, EventType):
+            relation: FromClause = event_table.alias()
+            where.append(relation.c.contact_id == plain.contact_id())
+            where += visible(relation, items.source, plain.now)
+        else:
+            relation = texts_relation(items.source, plain)
+        frame = ItemFrame(frame, items.var, relation)
+        relations.append(relation)
+    source = relations[0]
+    for relation in relations[1:]:
+        source = source.join(relation, true())
     instant = _later(_flips(atom, compile_value(atom.time, frame)), plain.now)
     return (
         select(func.min(instant))
-        .select_from(*events)
+        .select_from(source)
         .where(*where)
-        .correlate_except(*events)
+        .correlate_except(*relations)
         .scalar_subquery()
     )
 

@@ -23,3 +23,11 @@ class CouponRedeemed(_message.Message):
     pool: str
     order: str
     def __init__(self, pool: _Optional[str] = ..., order: _Optional[str] = ...) -> None: ...
+
+class CouponRefused(_message.Message):
+    __slots__ = ("order", "reason")
+    ORDER_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    order: str
+    reason: str
+    def __init__(self, order: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...

@@ -1,0 +1,66 @@
+"""The worker of campaign: launches, journeys, coupons shown in orders, and the recovery of messages."""
+
+from __future__ import annotations
+
+from rapport.campaign.v1 import campaign_pb2
+
+from services.campaign.codec import encode_counts
+from services.campaign.usecases import campaigns, coupons, journeys, launching, upkeep
+from services.kit.bus import EventBatch, OperationContext, RuntimeProvider, operation, subscribe, timer
+
+# A launch waits for its messages, for days when it is paused; the thread that waits costs next to nothing.
+_LAUNCHES = 32
+
+
+class Worker:
+    """Follow the events of the other services, and do what falls due."""
+
+    name = "campaign"
+    runtime = RuntimeProvider()
+
+    @operation(campaigns.LAUNCH, concurrency=_LAUNCHES)
+    def launch(self, op: OperationContext) -> campaign_pb2.LaunchCampaignResult:
+        """Fix the audience of a campaign and follow its messages."""
+        return campaign_pb2.LaunchCampaignResult(counts=encode_counts(launching.launch(self.runtime, op)))
+
+    @subscribe(
+        "contacts",
+        "contact.created",
+        "contact.updated",
+        "contact.merged",
+        "activity.recorded",
+        batch_size=500,
+    )
+    def start_from_contacts(self, batch: EventBatch) -> None:
+        """Start journeys that contacts trigger."""
+        journeys.start_journeys(self.runtime, batch)
+
+    @subscribe("sales", "order.placed", "order.returned", "payment.received", batch_size=500)
+    def start_from_sales(self, batch: EventBatch) -> None:
+        """Start journeys that orders, returns and payments trigger."""
+        journeys.start_journeys(self.runtime, batch)
+
+    @subscribe("segmentation", "segment.entered", "segment.left", batch_size=500)
+    def start_from_segments(self, batch: EventBatch) -> None:
+        """Start journeys that memberships trigger."""
+        journeys.start_journeys(self.runtime, batch)
+
+    @subscribe("sales", "order.placed", batch_size=500)
+    def redeem_coupons(self, batch: EventBatch) -> None:
+        """Redeem the coupons that customers showed."""
+        coupons.redeem_of_orders(self.runtime, batch)
+
+    @timer(seconds=0.5)
+    def advance_journeys(self) -> None:
+        """Take the steps of journeys that are due."""
+        journeys.advance_journeys(self.runtime)
+
+    @timer(seconds=1.0)
+    def cancel_rest(self) -> None:
+        """Cancel what is left of cancelled campaigns."""
+        campaigns.cancel_rest(self.runtime)
+
+    @timer(seconds=2.0)
+    def recover_messages(self) -> None:
+        """Recover the messages of dead senders, also when no sender runs."""
+        upkeep.recover_messages(self.runtime)

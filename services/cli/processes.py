@@ -1,0 +1,87 @@
+"""The processes of a stack on one machine: commands, ports, and what each is told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from services.cli.run import EXTRA_ROLES, command
+from services.kit.config import SERVICES, Settings
+from services.kit.supervise import probes
+from services.kit.supervise.spec import PortUse, ProcessSpec
+
+PORT_SETTING = "RAPPORT_BASE_PORT"
+
+
+@dataclass(frozen=True)
+class Grants:
+    """What the processes of each service get, by service, and what all get.
+
+    urls: of the service's database; tokens: which it shows to the others; shared: variables of all.
+    """
+
+    urls: Mapping[str, str]
+    tokens: Mapping[str, str]
+    shared: Mapping[str, str] = field(default_factory=dict)
+
+    def environment(self, service: str) -> dict[str, str]:
+        """Return the variables of a service's processes: its own database and token, and no other's."""
+        none = {"RAPPORT_DATABASE_URL": ""} | {
+            f"RAPPORT_{name.upper()}_DATABASE_URL": "" for name in SERVICES
+        }
+        return {
+            **self.shared,
+            **none,
+            f"RAPPORT_{service.upper()}_DATABASE_URL": self.urls[service],
+            "RAPPORT_TOKEN": self.tokens[service],
+        }
+
+
+def ports(settings: Settings, service: str, role: str) -> list[PortUse]:
+    """Return the ports that a process listens on."""
+    if role == "api":
+        numbers = [
+            settings.port(service),
+            settings.events_port(service),
+            settings.metrics_port(service, "api"),
+        ]
+        found = [PortUse(number, PORT_SETTING, settings.host) for number in numbers]
+        if service == "care":
+            found.append(PortUse(settings.inbound_mail_port, PORT_SETTING, settings.inbound_mail_host))
+        return found
+    if role == "worker":
+        return [PortUse(settings.metrics_port(service, "worker"), PORT_SETTING, settings.host)]
+    return []
+
+
+def all_ports(settings: Settings) -> dict[str, list[PortUse]]:
+    """Return the ports of each process, by its name."""
+    return {
+        f"{service}-{role}": ports(settings, service, role)
+        for service in SERVICES
+        for role in ("api", "worker")
+    }
+
+
+def specs(settings: Settings, grants: Grants) -> list[ProcessSpec]:
+    """Return all processes of the stack, for a supervisor."""
+    host, grace = settings.host, settings.shutdown_grace_seconds + 5
+    found = []
+    for service in SERVICES:
+        environment = grants.environment(service)
+        ready = {
+            "api": probes.grpc_health(host, settings.port(service)),
+            "worker": probes.http_ok(host, settings.metrics_port(service, "worker"), "/healthz"),
+        }
+        found.extend(
+            ProcessSpec(
+                f"{service}-{role}",
+                command(service, role),
+                env=environment,
+                ready=ready.get(role),
+                stop_grace=grace,
+                ports=ports(settings, service, role),
+            )
+            for role in ("api", "worker", *EXTRA_ROLES.get(service, ()))
+        )
+    return found

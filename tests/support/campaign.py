@@ -1,0 +1,249 @@
+"""Campaign in tests: its neighbours as true gRPC servers, its sender as a process, and a world to send to."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent import futures
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import grpc
+from rapport.campaign.v1 import campaign_pb2 as pb
+from rapport.contacts.v1 import contacts_pb2, contacts_pb2_grpc
+from rapport.segmentation.v1 import segmentation_pb2, segmentation_pb2_grpc
+
+from services.campaign.domain.campaigns import Campaign
+from services.campaign.domain.journeys import Journey, Step
+from services.campaign.domain.ledger import Counts
+from services.campaign.domain.rendering import Content
+from services.campaign.models import kit
+from services.campaign.usecases import campaigns, coupons, journeys, launching, templates
+from services.kit.clock import FixedClock
+from services.kit.names import new_id
+from services.kit.operations import OperationContext
+from services.kit.operations import store as operations
+from services.kit.runtime import Runtime
+
+ROOT = Path(__file__).parents[2]
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+CHANNEL = "email.smtp"
+GRANTED, DENIED = contacts_pb2.Consent.STATE_GRANTED, contacts_pb2.Consent.STATE_DENIED
+
+
+@dataclass
+class World:
+    """Say what contacts and segmentation know; tests change it at any time.
+
+    down: answer UNAVAILABLE; asked: the BatchGetRecipients requests so far; page: the largest page of members.
+    """
+
+    people: dict[str, contacts_pb2.Recipient] = field(default_factory=dict)
+    members: dict[str, list[str]] = field(default_factory=dict)
+    down: bool = False
+    page: int = 10_000
+    asked: list[contacts_pb2.BatchGetRecipientsRequest] = field(default_factory=list)
+
+    def add(self, count: int = 1, *, consent: Any = GRANTED, segment: str = "segments/all", **fields: Any) -> list[str]:
+        """Add people with an address at a .test domain and return their names."""
+        made = []
+        for _ in range(count):
+            key = new_id()
+            name = f"contacts/{key}"
+            values = {"address": f"p{key.hex}@mail.test", "display_name": "Sam", "given_name": "Sam"} | fields
+            self.people[name] = contacts_pb2.Recipient(contact=name, consent=consent, **values)
+            made.append(name)
+        self.members.setdefault(segment, []).extend(made)
+        return made
+
+
+class _Contacts(contacts_pb2_grpc.ContactServiceServicer):
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def BatchGetRecipients(self, request: Any, context: grpc.ServicerContext) -> Any:
+        if self._world.down:
+            context.abort(grpc.StatusCode.UNAVAILABLE, "contacts is away")
+        self._world.asked.append(request)
+        people = self._world.people
+        answer = contacts_pb2.BatchGetRecipientsResponse()
+        for name in request.contacts:
+            if name in people:
+                person = answer.recipients.add()
+                person.CopyFrom(people[name])
+        return answer
+
+
+class _Segmentation(segmentation_pb2_grpc.SegmentationServiceServicer):
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def ListMembers(self, request: Any, context: grpc.ServicerContext) -> Any:
+        if request.segment not in self._world.members:
+            context.abort(grpc.StatusCode.NOT_FOUND, f"{request.segment} does not exist")
+        names = sorted(self._world.members[request.segment])
+        rest = [name for name in names if name > request.page_token]
+        page = rest[: min(request.page_size, self._world.page)]
+        more = len(rest) > len(page)
+        return segmentation_pb2.ListMembersResponse(contacts=page, next_page_token=page[-1] if more else "")
+
+
+@contextmanager
+def neighbours(world: World) -> Iterator[str]:
+    """Serve contacts and segmentation on one real port and give its address."""
+    server = grpc.server(futures.ThreadPoolExecutor(8))
+    contacts_pb2_grpc.add_ContactServiceServicer_to_server(_Contacts(world), server)
+    segmentation_pb2_grpc.add_SegmentationServiceServicer_to_server(_Segmentation(world), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        server.stop(None).wait()
+
+
+def smtp_environment(port: int) -> dict[str, str]:
+    """Return the variables that let the e-mail plugin use a server on loopback."""
+    return {
+        "RAPPORT_PLUGIN_EMAIL_SMTP_HOST": "127.0.0.1",
+        "RAPPORT_PLUGIN_EMAIL_SMTP_PORT": str(port),
+        "RAPPORT_PLUGIN_EMAIL_SMTP_SECURITY": "none",
+        "RAPPORT_PLUGIN_EMAIL_SMTP_TIMEOUT": "10",
+    }
+
+
+@dataclass
+class SenderProcess:
+    """A real sender process."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def kill(self) -> None:
+        """End it as a crash does."""
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> int:
+        """End it in order and return its status."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(60)
+
+
+def start_sender(
+    folder: Path, database_url: str, secret: str, neighbours_at: str, smtp_port: int, clock: str, *options: str
+) -> SenderProcess:
+    """Start a sender process; its log is in the folder."""
+    log = folder / f"sender-{new_id()}.log"
+    environment = {
+        **{key: value for key, value in os.environ.items() if not key.startswith("RAPPORT_")},
+        "PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "protos", ROOT / "protos" / "gen"))),
+        "RAPPORT_DATA_DIR": str(folder),
+        "RAPPORT_CAMPAIGN_DATABASE_URL": database_url,
+        "RAPPORT_SECRET_KEY": secret,
+        "RAPPORT_ADDRESS": neighbours_at,
+        "RAPPORT_CLOCK": clock,
+        "RAPPORT_MAIL_DOMAIN": "shop.test",
+        "RAPPORT_PLUGINS_ALLOW": "email,recipients",
+        **smtp_environment(smtp_port),
+    }
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "services.campaign.sender", *options],
+            cwd=ROOT,
+            env=environment,
+            stdout=output,
+            stderr=output,
+        )
+    return SenderProcess(process, log)
+
+
+def make_template(runtime: Runtime, key: str = "hello", **content: str) -> None:
+    """Store a template with one language."""
+    values = {"language_code": "", "subject": "Hi {{ contact.given_name }}", "text": "Text {{ coupon }}", "html": ""}
+    with runtime.db.transaction() as connection:
+        templates.create_template(runtime, connection, key, key, [Content(**(values | content))])
+
+
+def make_pool(runtime: Runtime, key: str = "gift", **values: Any) -> None:
+    """Store a coupon pool."""
+    given: dict[str, Any] = {"display_name": "", "prefix": "GIFT", "expire_time": None, "personal": False}
+    with runtime.db.transaction() as connection:
+        coupons.create_pool(runtime, connection, key, **(given | values))
+
+
+def make_campaign(runtime: Runtime, key: str = "spring", **values: Any) -> None:
+    """Store a campaign to everybody with the template `hello`."""
+    given: dict[str, Any] = {
+        "id": key,
+        "display_name": key,
+        "segment": "segments/all",
+        "template_id": "hello",
+        "channel": CHANNEL,
+        "topic": "marketing",
+        "coupon_pool_id": "",
+        "state": "",
+        "planned": False,
+        "create_time": NOW,
+        "launch_time": None,
+    }
+    with runtime.db.transaction() as connection:
+        campaigns.create_campaign(runtime, connection, Campaign(**(given | values)))
+
+
+def make_journey(runtime: Runtime, steps: Sequence[Step], key: str = "thanks", **values: Any) -> None:
+    """Store an active journey."""
+    given: dict[str, Any] = {
+        "id": key,
+        "display_name": key,
+        "event_type": "order.placed",
+        "segment": "",
+        "reentry_after": None,
+        "steps": tuple(steps),
+        "active": False,
+        "activate_time": None,
+        "create_time": NOW,
+    }
+    with runtime.db.transaction() as connection:
+        journeys.create_journey(runtime, connection, Journey(**(given | values)))
+    journeys.set_active(runtime, key, active=True)
+
+
+def begin_launch(runtime: Runtime, key: str = "spring") -> OperationContext:
+    """Launch a campaign and return the operation as a worker that has claimed it sees it."""
+    request = pb.LaunchCampaignRequest(name=f"campaigns/{key}")
+    made = campaigns.launch_campaign(runtime, key, request, "")
+    return claim_operation(runtime, UUID(made.name.partition("/")[2]))
+
+
+def claim_operation(runtime: Runtime, key: UUID) -> OperationContext:
+    """Begin an attempt of an operation."""
+    with runtime.db.transaction() as connection:
+        claimed = operations.claim(connection, kit, key)
+    assert claimed is not None
+    return OperationContext(runtime.db, kit, claimed)
+
+
+def plan(runtime: Runtime, key: str = "spring") -> OperationContext:
+    """Launch a campaign and plan its audience, so that the senders may begin."""
+    op = begin_launch(runtime, key)
+    launching._plan(runtime, op, key)
+    return op
+
+
+def counts(runtime: Runtime, key: str = "spring") -> Counts:
+    """Return the counts of a campaign."""
+    return campaigns.get_campaign(runtime, key)[1]
+
+
+def clock_of(runtime: Runtime) -> FixedClock:
+    """Return the clock of a runtime of a test, to be moved."""
+    assert isinstance(runtime.clock, FixedClock)
+    return runtime.clock
