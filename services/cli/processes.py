@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from services.cli.run import EXTRA_ROLES, command
@@ -66,10 +66,10 @@ def all_ports(settings: Settings) -> dict[str, list[PortUse]]:
 def specs(settings: Settings, grants: Grants) -> list[ProcessSpec]:
     """Return all processes of the stack, for a supervisor."""
     host, grace = settings.host, settings.shutdown_grace_seconds + 5
-    found = []
+    found: list[ProcessSpec] = []
     for service in SERVICES:
         environment = grants.environment(service)
-        ready = {
+        ready: dict[str, Callable[[], bool]] = {
             "api": probes.grpc_health(host, settings.port(service)),
             "worker": probes.http_ok(host, settings.metrics_port(service, "worker"), "/healthz"),
         }

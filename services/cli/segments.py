@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 from rapport.segmentation.v1 import segmentation_pb2 as pb
 from rich.table import Table
+from rich.text import Text
 
 from services.cli.connection import connect_here
 from services.cli.console import console
@@ -32,7 +33,11 @@ def list_segments() -> None:
     with connect_here() as rapport:
         for segment in rapport.segmentation.list_segments.iterate():
             table.add_row(
-                segment.name, str(segment.member_count), _state(segment), str(segment.version), segment.rule
+                segment.name,
+                str(segment.member_count),
+                _state(segment),
+                str(segment.version),
+                Text(segment.rule),
             )
     console.print(table)
 
@@ -57,9 +62,8 @@ def create(
             console.print(f"the rule is sound; it has {answer.segment.member_count} members now")
             return
         follow(rapport.segmentation, answer.rebuild, f"building {segment}")
-        console.print(
-            f"{segment}: {rapport.segmentation.get_segment(name=_name(segment)).segment.member_count} members"
-        )
+        built = rapport.segmentation.get_segment(name=_name(segment)).segment
+        console.print(f"{segment}: {built.member_count} members", markup=False)
 
 
 @app.command("members")
@@ -124,4 +128,4 @@ def delete(segment: Annotated[str, typer.Argument(help="id of the segment")]) ->
     """Delete a segment; its members leave."""
     with connect_here() as rapport:
         rapport.segmentation.delete_segment(name=_name(segment))
-    console.print(f"{segment} is deleted")
+    console.print(f"{segment} is deleted", markup=False)

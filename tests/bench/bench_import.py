@@ -6,8 +6,8 @@ Without a URL it starts an embedded server of its own. The ceiling is a COPY of 
 staging table, followed by INSERT … SELECT … ON CONFLICT DO NOTHING into a table with one unique identity. The import
 parses CSV, normalises names, e-mail addresses and phone numbers, finds the contacts by their identities, and writes
 contacts, identities and events with checkpoints. A second ceiling loads what the import wrote, ready-made, into the
-same tables, with all their indexes: what remains is the work on the rows. The ratio of the two, measured one after the other in turns,
-is what counts: both suffer alike from whatever else the machine does.
+same tables, with all their indexes: what remains is the work on the rows. Ratios, measured in turns, are
+what counts: all suffer alike from whatever else the machine does.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from typing import Any, Protocol
 
 from rapport_sdk.hookspecs import ENTRY_POINT_GROUP
 
@@ -45,7 +45,19 @@ def module_plugins(modules: Mapping[str, str]) -> list[PluginSource]:
     ]
 
 
-def is_listed(source: PluginSource, names: Iterable[str]) -> bool:
+class Named(Protocol):
+    """What a list of plugins may mean: by the name of the plugin or of its distribution."""
+
+    @property
+    def name(self) -> str:
+        """The plugin's name."""
+
+    @property
+    def distribution(self) -> str:
+        """The name of its distribution, or empty."""
+
+
+def is_listed(source: Named, names: Iterable[str]) -> bool:
     """Tell whether a plugin is in a list of plugin or distribution names."""
     wanted = {_normal(name) for name in names}
     return _normal(source.name) in wanted or bool(

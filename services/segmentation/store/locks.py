@@ -39,7 +39,7 @@ def lock_contacts(connection: Connection, contact_ids: Iterable[UUID]) -> list[U
         parameters,
     )
     connection.exec_driver_sql(
-        "SELECT FROM contact_state WHERE contact_id = ANY(%(ids)s::uuid[])",
+        "SELECT FROM contact_state WHERE contact_id = ANY(%(ids)s::uuid[]) ORDER BY contact_id FOR UPDATE",
         parameters,
     )
     return ids

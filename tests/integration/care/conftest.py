@@ -5,22 +5,43 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+import sqlalchemy as sa
 
+from services.care.models import kit, metadata
 from services.kit.clock import FixedClock
 from services.kit.config import load_settings
+from services.kit.db import make_engine
 from services.kit.runtime import Runtime, make_runtime
 from tests.support.care import free_base_port
 from tests.support.postgres import DatabaseFactory
 from tests.support.stack import NOW, Served, create_schema, serve
 
 
-@pytest.fixture
-def runtime(make_database: DatabaseFactory) -> Iterator[Runtime]:
-    """A runtime whose clock stands at NOW; no other service is there."""
-    url = make_database("care")
+@pytest.fixture(scope="module")
+def module_database(make_module_database: DatabaseFactory) -> str:
+    """The URL of a database with the tables of care."""
+    url = make_module_database("care")
     create_schema("care", url)
+    return url
+
+
+@pytest.fixture
+def database(module_database: str) -> str:
+    """The URL of a database with empty tables; one test at a time of a module has it."""
+    engine = make_engine(module_database)
+    # The kit's `stream` holds what the schema needs to begin with.
+    names = [table.name for table in metadata.sorted_tables if table is not kit.stream]
+    with engine.begin() as connection:
+        connection.execute(sa.text("TRUNCATE {} RESTART IDENTITY".format(", ".join(f'"{n}"' for n in names))))
+    engine.dispose()
+    return module_database
+
+
+@pytest.fixture
+def runtime(database: str) -> Iterator[Runtime]:
+    """A runtime whose clock stands at NOW; no other service is there."""
     settings = load_settings(
-        care_database_url=url,
+        care_database_url=database,
         secret_key="k" * 32,
         base_port=free_base_port(),
         database_pool_size=40,
@@ -32,10 +53,8 @@ def runtime(make_database: DatabaseFactory) -> Iterator[Runtime]:
 
 
 @pytest.fixture
-def served(make_database: DatabaseFactory) -> Iterator[Served]:
+def served(database: str) -> Iterator[Served]:
     """The API process of care with its listener for mail; no other service is there."""
-    url = make_database("care")
-    create_schema("care", url)
     settings = {"base_port": free_base_port(), "default_deadline_seconds": 5.0}
-    with serve("care", url, settings=settings) as running:
+    with serve("care", database, settings=settings) as running:
         yield running

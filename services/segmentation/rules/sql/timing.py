@@ -13,7 +13,6 @@ from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import TIMESTAMP, Date, and_, case, cast, func, literal_column, select, true
-from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.sql.selectable import FromClause
 
@@ -29,6 +28,7 @@ from services.segmentation.rules.tables import event_table
 Column = ColumnElement[Any]
 _NEVER: Column = literal_column("NULL::timestamptz", TIME)
 _END: Column = literal_column("'9999-01-01Z'::timestamptz", TIME)
+STAR: Column = literal_column("*")
 _STEP = timedelta(microseconds=1)
 _Path = tuple[tuple[ir.ListExpr, tuple[ir.Node, ...]], ...]
 
@@ -209,8 +209,12 @@ def _nth_leaving(
         leaving = _flips(atom, inner.relation.c.occurred_at)[0]
         if ranks == [1]:
             return func.max(leaving).filter(and_(*keep))
-        ordered = func.array_agg(aggregate_order_by(leaving, leaving.desc())).filter(and_(*keep))
-        picked = [func.rule_nth(ordered, literal_column(str(rank)), type_=TIME) for rank in ranks]
+        # Sorting is left to the few who have enough events: an ordered aggregate would sort for everybody.
+        number, all_leaving = (f.filter(and_(*keep)) for f in (func.count(STAR), func.array_agg(leaving)))
+        picked = [
+            case((number >= rank, func.rule_nth(all_leaving, rank, type_=TIME)))
+            for rank in (literal_column(str(r)) for r in ranks)
+        ]
         return func.coalesce(*picked, type_=TIME) if len(picked) > 1 else picked[0]
 
     instant = frame.feature(items.source, (node, tuple(ranks), "leaving"), window_of(node), build, _NEVER)

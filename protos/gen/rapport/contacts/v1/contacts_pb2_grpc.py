@@ -224,7 +224,8 @@ class ContactServiceServicer:
 
     def RecordConsents(self, request, context):
         """Records up to 1,000 decisions of contacts on whether they may be written to, all or none, with their proof. The newest decision by
-        `decide_time` is the one in force. Errors: NOT_FOUND, naming the contact.
+        `decide_time` is the one in force; of two of one moment the one recorded later. A decision without a time that repeats the state, source
+        and proof of the one in force is not recorded again, nor is one with the same time and state. Errors: NOT_FOUND, naming the contact.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -1,0 +1,224 @@
+"""What holds for each RPC of CampaignService: its permission, and the fields that must be there."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from uuid import uuid4
+
+import grpc
+import pytest
+from rapport.campaign.v1 import campaign_pb2 as pb
+from rapport.campaign.v1 import campaign_pb2_grpc
+from rapport_client import errors
+from rapport_client.client import service_descriptors
+
+from tests.support.campaign_desk import CONTENT, draft
+from tests.support.stack import Served
+
+CONTACT = f"contacts/{uuid4()}"
+JOURNEY = {
+    "trigger": {"event_type": "order.placed"},
+    "steps": [{"send": {"template": "templates/none", "channel": "email.smtp", "topic": "marketing"}}],
+}
+ADDRESS = {"kind": "email", "address": "a@mail.test"}
+SINGLE = {
+    "contact": CONTACT,
+    "channel": "email.smtp",
+    "topic": "transactional",
+    "subject": "Hello",
+    "text": "Hello",
+    "request_id": "doors",
+}
+WRITE, READ, LAUNCH = "campaign.write", "campaign.read", "campaign.launch"
+
+CALLS: dict[str, tuple[str, dict[str, Any]]] = {
+    "create_template": (WRITE, {"template_id": "doors", "template": {"contents": [CONTENT]}}),
+    "get_template": (READ, {"name": "templates/none"}),
+    "list_templates": (READ, {}),
+    "update_template": (
+        WRITE,
+        {"template": {"name": "templates/none", "display_name": "x"}, "update_mask": ["display_name"]},
+    ),
+    "preview_template": (READ, {"name": "templates/none", "contact": CONTACT}),
+    "create_coupon_pool": (WRITE, {"coupon_pool_id": "doors", "coupon_pool": {"prefix": "A"}}),
+    "get_coupon_pool": (READ, {"name": "couponPools/none"}),
+    "list_coupon_pools": (READ, {}),
+    "redeem_coupon": ("campaign.coupons.redeem", {"code": "NONE", "order": f"orders/{uuid4()}"}),
+    "create_campaign": (WRITE, {"campaign_id": "doors", "campaign": draft()}),
+    "get_campaign": (READ, {"name": "campaigns/none"}),
+    "list_campaigns": (READ, {}),
+    "launch_campaign": (LAUNCH, {"name": "campaigns/none"}),
+    "pause_campaign": (LAUNCH, {"name": "campaigns/none"}),
+    "resume_campaign": (LAUNCH, {"name": "campaigns/none"}),
+    "cancel_campaign": (LAUNCH, {"name": "campaigns/none"}),
+    "create_journey": (WRITE, {"journey_id": "doors", "journey": JOURNEY}),
+    "get_journey": (READ, {"name": "journeys/none"}),
+    "list_journeys": (READ, {}),
+    "activate_journey": (LAUNCH, {"name": "journeys/none"}),
+    "deactivate_journey": (LAUNCH, {"name": "journeys/none"}),
+    "add_suppressions": ("campaign.suppressions.write", {"suppressions": [ADDRESS]}),
+    "remove_suppressions": ("campaign.suppressions.write", {"suppressions": [ADDRESS]}),
+    "list_suppressions": ("campaign.suppressions.read", {}),
+    "send_message": ("campaign.messages.send", SINGLE),
+    "get_message": (READ, {"name": f"messages/{uuid4()}"}),
+    "list_messages": (READ, {}),
+    "resolve_message": (LAUNCH, {"name": f"messages/{uuid4()}", "resolution": "RESOLUTION_SENT"}),
+}
+EVERY = {permission for permission, _ in CALLS.values()}
+LISTS = ("list_templates", "list_coupon_pools", "list_campaigns", "list_journeys", "list_suppressions")
+NEED_NOTHING_THERE = {
+    "create_template",
+    "create_coupon_pool",
+    "add_suppressions",
+    "remove_suppressions",
+    "send_message",
+    "list_messages",
+    *LISTS,
+}
+
+REQUIRED: dict[str, set[str]] = {
+    "create_template": {"template_id", "template"},
+    "get_template": {"name"},
+    "update_template": {"template", "update_mask"},
+    "preview_template": {"name", "contact"},
+    "create_coupon_pool": {"coupon_pool_id", "coupon_pool"},
+    "get_coupon_pool": {"name"},
+    "redeem_coupon": {"code", "order"},
+    "create_campaign": {"campaign_id", "campaign"},
+    "get_campaign": {"name"},
+    "launch_campaign": {"name"},
+    "pause_campaign": {"name"},
+    "resume_campaign": {"name"},
+    "cancel_campaign": {"name"},
+    "create_journey": {"journey_id", "journey"},
+    "get_journey": {"name"},
+    "activate_journey": {"name"},
+    "deactivate_journey": {"name"},
+    "add_suppressions": {"suppressions"},
+    "remove_suppressions": {"suppressions"},
+    "send_message": {"channel", "topic", "subject", "text", "request_id"},
+    "get_message": {"name"},
+    "resolve_message": {"name", "resolution"},
+}
+
+
+def fields(caught: pytest.ExceptionInfo[errors.RapportError]) -> set[str]:
+    return {violation.field for violation in caught.value.violations}
+
+
+def test_each_rpc_is_listed_here() -> None:
+    names = {
+        re.sub(r"(?<!^)(?=[A-Z])", "_", method.name).lower()
+        for service in service_descriptors("campaign")
+        for method in service.methods
+    }
+    assert set(CALLS) == names
+    assert set(REQUIRED) | {*LISTS, "list_messages"} == names
+
+
+@pytest.mark.parametrize("method", list(CALLS))
+def test_each_rpc_asks_for_its_permission_and_no_more(served: Served, method: str) -> None:
+    permission, arguments = CALLS[method]
+    with pytest.raises(errors.Unauthenticated):
+        getattr(served.client_with(token="wrong"), method)(**arguments)
+    with pytest.raises(errors.PermissionDenied) as caught:
+        getattr(served.client_with(*(EVERY - {permission}), "contacts.*"), method)(**arguments)
+    assert caught.value.metadata["permission"] == permission
+    call = getattr(served.client_with(permission), method)
+    if method in NEED_NOTHING_THERE:
+        call(**arguments)
+    else:
+        # Past the door, where nothing of what it names is there.
+        with pytest.raises(errors.NotFound):
+            call(**arguments)
+
+
+@pytest.mark.parametrize("method", list(REQUIRED))
+def test_each_rpc_names_the_fields_that_are_missing(served: Served, method: str) -> None:
+    # The generated stub, for the client library fills in a request id.
+    name = "".join(part.title() for part in method.split("_"))
+    with grpc.insecure_channel(f"127.0.0.1:{served.ports.api}") as channel:
+        call = getattr(campaign_pb2_grpc.CampaignServiceStub(channel), name)  # type: ignore[no-untyped-call]
+        token = served.rapport._location.token
+        with pytest.raises(grpc.RpcError) as caught:
+            call(getattr(pb, f"{name}Request")(), metadata=[("authorization", f"Bearer {token}")], timeout=20)
+    error = errors.from_rpc_error(caught.value)
+    assert isinstance(error, errors.InvalidArgument)
+    assert {violation.field for violation in error.violations} == REQUIRED[method]
+
+
+@pytest.mark.parametrize(
+    ("method", "arguments", "missing"),
+    [
+        ("create_template", {"template_id": "a", "template": {}}, {"template.contents"}),
+        (
+            "create_template",
+            {"template_id": "a", "template": {"contents": [{}]}},
+            {"template.contents[0].subject", "template.contents[0].text"},
+        ),
+        (
+            "create_campaign",
+            {"campaign_id": "a", "campaign": {}},
+            {"campaign.segment", "campaign.template", "campaign.channel", "campaign.topic"},
+        ),
+        ("create_journey", {"journey_id": "a", "journey": {}}, {"journey.trigger", "journey.steps"}),
+        (
+            "create_journey",
+            {"journey_id": "a", "journey": {"trigger": {}, "steps": [{"wait": {}}, {"send": {}}]}},
+            {
+                "journey.trigger.event_type",
+                "journey.steps[0].wait.duration",
+                "journey.steps[1].send.template",
+                "journey.steps[1].send.channel",
+                "journey.steps[1].send.topic",
+            },
+        ),
+        (
+            "add_suppressions",
+            {"suppressions": [ADDRESS, {}]},
+            {"suppressions[1].kind", "suppressions[1].address"},
+        ),
+        (
+            "remove_suppressions",
+            {"suppressions": [{"kind": "email"}, {"address": "a@mail.test"}]},
+            {"suppressions[0].address", "suppressions[1].kind"},
+        ),
+        (
+            "update_template",
+            {"template": {"name": "templates/a"}, "update_mask": ["contents"]},
+            {"template.contents"},
+        ),
+    ],
+)
+def test_missing_fields_further_down_are_named_with_their_place(
+    api: Any, method: str, arguments: dict[str, Any], missing: set[str]
+) -> None:
+    with pytest.raises(errors.InvalidArgument) as caught:
+        getattr(api, method)(**arguments)
+    assert fields(caught) == missing
+
+
+@pytest.mark.parametrize(
+    "method", [name for name, (_, arguments) in CALLS.items() if set(arguments) == {"name"}]
+)
+def test_malformed_names_are_refused(api: Any, method: str) -> None:
+    collection = CALLS[method][1]["name"].partition("/")[0]
+    for bad in ("a", f"{collection}/", "contacts/a", "/", f"{collection}/a/b", f"{collection}/{'a' * 64}"):
+        with pytest.raises(errors.InvalidArgument) as caught:
+            getattr(api, method)(name=bad)
+        assert fields(caught) == {"name"}
+
+
+@pytest.mark.parametrize("method", [*LISTS, "list_messages"])
+def test_pages_are_bounded_and_page_tokens_are_our_own(api: Any, method: str) -> None:
+    for size in (-1, 1001):
+        with pytest.raises(errors.InvalidArgument) as caught:
+            getattr(api, method)(page_size=size)
+        assert fields(caught) == {"page_size"}
+    for token in ("nonsense", "AAAA", "ü"):
+        with pytest.raises(errors.InvalidArgument) as caught:
+            getattr(api, method)(page_token=token)
+        assert caught.value.reason == "INVALID_PAGE_TOKEN"
+    empty = getattr(api, method)(page_size=1000)
+    assert not empty.next_page_token

@@ -1,0 +1,160 @@
+"""The real worker process of care, with care's API and a stand-in for campaign on real ports."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from uuid import uuid4
+
+import sqlalchemy as sa
+
+from services.care.models import kit
+from services.care.usecases import cases
+from services.kit.clock import write_clock
+from services.kit.migrations import check
+from services.kit.signing import CASE
+from tests.support.care import DOMAIN, Campaign, case_id, events, mail, neighbour
+from tests.support.stack import Served
+from tests.support.waiting import until
+
+ROOT = Path(__file__).parents[3]
+SENDER = "customer@example.test"
+
+
+@contextmanager
+def worker(served: Served, clock: Path | None = None) -> Iterator[subprocess.Popen[bytes]]:
+    settings = served.runtime.settings
+    environment = {
+        **{key: value for key, value in os.environ.items() if not key.startswith("RAPPORT_")},
+        "PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "protos", ROOT / "protos" / "gen"))),
+        "RAPPORT_DATA_DIR": str(served.folder),
+        "RAPPORT_BASE_PORT": str(settings.base_port),
+        "RAPPORT_EVENTS_ADDRESS": f"127.0.0.1:{served.ports.events}",
+        "RAPPORT_CARE_DATABASE_URL": settings.care_database_url,
+        "RAPPORT_SECRET_KEY": settings.secret_key,
+        "RAPPORT_TOKEN": settings.token,
+        "RAPPORT_CLOCK": f"file:{clock}" if clock else f"fixed:{served.clock.now().isoformat()}",
+    }
+    log = served.folder / "worker.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "services.kit.bus.launcher", "care"],
+            cwd=ROOT,
+            env=environment,
+            stdout=output,
+            stderr=output,
+        )
+    try:
+        yield process
+        process.terminate()
+        assert process.wait(30) == 0, log.read_text()
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait(10)
+
+
+def processed(served: Served) -> int:
+    with served.runtime.db.read() as connection:
+        return int(connection.scalar(sa.select(sa.func.count()).select_from(kit.processed_event)) or 0)
+
+
+def test_answers_and_surveys_go_out_once_through_campaign(served: Served):
+    care, runtime = served.client, served.runtime
+    contact = f"contacts/{uuid4()}"
+    campaign = Campaign()
+    # A stranger's case, with the mail to answer; and a contact's one, from a queue with a channel of its own.
+    raw = mail("help", subject="RE: re: Broken", message_id="<first@x>")
+    stranger = care.receive_mail(raw=raw, recipients=[f"care@{DOMAIN}"], sender=SENDER).case
+    care.create_queue(queue_id="chat", queue={"reply_channel": "zalo.oa"})
+    known = care.create_case(case={"subject": "Two\nlines", "contact": contact, "queue": "queues/chat"}).case
+    answer = care.add_case_message(case=stranger.name, message={"kind": "KIND_REPLY", "text": "Done!"}).message
+    # What the customer writes after the answer is not what is answered.
+    care.receive_mail(
+        raw=mail("thanks", message_id="<second@x>"),
+        recipients=[f"reply+{runtime.signer.sign(CASE, case_id(stranger.name).bytes)}@{DOMAIN}"],
+        sender=SENDER,
+    )
+    care.add_case_message(case=known.name, message={"kind": "KIND_NOTE", "text": "between us"})
+    care.resolve_case(name=known.name)
+    reopened = care.create_case(case={"subject": "not done", "contact": contact}).case
+    care.resolve_case(name=reopened.name)
+    care.reopen_case(name=reopened.name)
+    with worker(served):
+        # Campaign comes later than the worker: nothing is lost.
+        until(lambda: (served.folder / "worker.log").read_text().count("trying again"), "a first attempt")
+        assert campaign.sent == {}
+        with neighbour(served, "campaign", campaign):
+            campaign.wait_for(2)
+            until(lambda: processed(served) == 3, "all events have their effect")
+    reply = campaign.sent[f"care-reply-{answer.name.removeprefix('caseMessages/')}"]
+    assert (reply.contact, reply.address) == ("", SENDER)
+    assert (reply.channel, reply.topic, reply.text) == ("email.smtp", "transactional", "Done!")
+    assert reply.subject == f"Re: Broken [#{stranger.number}]"
+    assert reply.in_reply_to == "<first@x>"
+    # The address in it continues the case.
+    again = care.receive_mail(raw=mail("more"), recipients=[reply.reply_to], sender=SENDER)
+    assert (again.outcome, again.case.name) == (2, stranger.name)
+    survey = campaign.sent[f"care-survey-{known.name.removeprefix('cases/')}"]
+    assert (survey.contact, survey.address, survey.channel) == (contact, "", "zalo.oa")
+    assert "\n" not in survey.subject
+    assert f"#{known.number} “Two lines”" in survey.text
+    token = re.search(r"survey code: (\S+)", survey.text)
+    assert token
+    served.client_with(token="").record_csat_answer(token=token.group(1), score=4)
+    assert care.get_case(name=known.name).case.csat_score == 4
+    assert len(campaign.sent) == 2
+
+
+def test_an_effect_whose_record_was_lost_is_not_repeated(served: Served):
+    care, campaign = served.client, Campaign()
+    case = care.create_case(case={"subject": "s", "contact": f"contacts/{uuid4()}"}).case
+    care.add_case_message(case=case.name, message={"kind": "KIND_REPLY", "text": "Done!"})
+    with neighbour(served, "campaign", campaign):
+        with worker(served):
+            until(lambda: processed(served) == 1, "the answer is sent")
+        with served.runtime.db.transaction() as connection:
+            connection.execute(sa.delete(kit.processed_event))
+            connection.execute(sa.update(kit.subscription).values(position=0))
+        # Meanwhile the queue got another channel, so that the request differs.
+        queue = care.list_queues().queues[0].name
+        care.update_queue(queue={"name": queue, "reply_channel": "zalo.oa"}, update_mask=["reply_channel"])
+        with worker(served):
+            until(lambda: processed(served) == 1, "the answer is recorded")
+    assert len(campaign.sent) == 1
+    assert len(campaign.calls) == 2
+    with served.runtime.db.read() as connection:
+        assert connection.execute(sa.select(kit.dead_letter)).all() == []
+
+
+def test_timers_mark_assign_and_close_as_the_business_clock_moves(served: Served, tmp_path: Path):
+    clock = tmp_path / "clock"
+    write_clock(clock, served.clock.now())
+    care = served.client
+    promise = {"first_response_minutes": 30}
+    care.create_queue(queue_id="main", queue={"default_queue": True, "sla_targets": [promise]})
+    late = care.create_case(case={"subject": "late"}).case
+    solved = care.create_case(case={"subject": "solved"}).case
+    care.resolve_case(name=solved.name)
+    care.create_agent(agent_id="ana", agent={"available": True})
+    care.update_queue(queue={"name": "queues/main", "agents": ["agents/ana"]}, update_mask=["agents"])
+    with worker(served, clock):
+        until(lambda: care.get_case(name=late.name).case.assignee == "agents/ana", "the case is assigned")
+        assert not care.get_case(name=late.name).case.breached
+        write_clock(clock, served.clock.now() + timedelta(minutes=31))
+        until(lambda: care.get_case(name=late.name).case.breached, "the breach is marked")
+    write_clock(clock, served.clock.now() + timedelta(days=31))
+    with worker(served, clock):
+        until(lambda: cases.get_case(served.runtime, case_id(solved.name)).state == "closed", "it is closed")
+    assert len(events(served.runtime, "case.breached")) == 1
+    assert not care.get_case(name=solved.name).case.breached
+
+
+def test_migrations_make_what_the_models_say(database: str):
+    assert check("care", database) == []
