@@ -44,6 +44,9 @@ def demo(
 ) -> None:
     """Run the main job on a stack of its own and print the report; the stack and its data are gone afterwards."""
     settings = load_settings()
+    target = settings.data_dir / "demo.json"
+    # A run that fails must not leave the report of an earlier one.
+    target.unlink(missing_ok=True)
     began = time.monotonic()
     try:
         with console.status("reading the data …"):
@@ -52,7 +55,6 @@ def demo(
     except (DataError, DemoFailed) as error:
         errors.print(f"rapport demo: {error}", markup=False, soft_wrap=True)
         raise typer.Exit(1) from error
-    target = settings.data_dir / "demo.json"
     target.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     console.print(draw(report, dataset.currency))
     console.print(f"the same as JSON: {target}", markup=False, soft_wrap=True)

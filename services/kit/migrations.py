@@ -226,7 +226,15 @@ def _scratch(url: str) -> Iterator[str]:
         server.start()
         try:
             extensions = ("unaccent", "pg_trgm", "btree_gin")
-            yield provision(server.admin_url, ["scratch"], prefix="scratch", extensions=extensions)["scratch"]
+            # A service whose plugins run SQL finds its role for them, as it does in a provisioned stack.
+            urls = provision(
+                server.admin_url,
+                ["scratch"],
+                prefix="scratch",
+                extensions=extensions,
+                plugin_services=("scratch",),
+            )
+            yield urls["scratch"]
         finally:
             server.destroy()
 

@@ -51,7 +51,9 @@ class World:
     page: int = 10_000
     asked: list[contacts_pb2.BatchGetRecipientsRequest] = field(default_factory=list)
 
-    def add(self, count: int = 1, *, consent: Any = GRANTED, segment: str = "segments/all", **fields: Any) -> list[str]:
+    def add(
+        self, count: int = 1, *, consent: Any = GRANTED, segment: str = "segments/all", **fields: Any
+    ) -> list[str]:
         """Add people with an address at a .test domain and return their names."""
         made = []
         for _ in range(count):
@@ -138,7 +140,13 @@ class SenderProcess:
 
 
 def start_sender(
-    folder: Path, database_url: str, secret: str, neighbours_at: str, smtp_port: int, clock: str, *options: str
+    folder: Path,
+    database_url: str,
+    secret: str,
+    neighbours_at: str,
+    smtp_port: int,
+    clock: str,
+    *options: str,
 ) -> SenderProcess:
     """Start a sender process; its log is in the folder."""
     log = folder / f"sender-{new_id()}.log"
@@ -167,7 +175,12 @@ def start_sender(
 
 def make_template(runtime: Runtime, key: str = "hello", **content: str) -> None:
     """Store a template with one language."""
-    values = {"language_code": "", "subject": "Hi {{ contact.given_name }}", "text": "Text {{ coupon }}", "html": ""}
+    values = {
+        "language_code": "",
+        "subject": "Hi {{ contact.given_name }}",
+        "text": "Text {{ coupon }}",
+        "html": "",
+    }
     with runtime.db.transaction() as connection:
         templates.create_template(runtime, connection, key, key, [Content(**(values | content))])
 

@@ -21,9 +21,17 @@ from tests.support.postgres import DatabaseFactory
 from tests.support.stack import Served, create_schema, serve
 
 CONTENT = {"subject": "Hi {{ contact.given_name }}", "text": "Your code: {{ coupon }}"}
-CAMPAIGN = {"segment": "segments/all", "template": "templates/base", "channel": "email.smtp", "topic": "marketing"}
+CAMPAIGN = {
+    "segment": "segments/all",
+    "template": "templates/base",
+    "channel": "email.smtp",
+    "topic": "marketing",
+}
 SEND = {"send": {"template": "templates/base", "channel": "email.smtp", "topic": "marketing"}}
-JOURNEY = {"trigger": {"event_type": "order.placed"}, "steps": [{"wait": {"duration": timedelta(days=1)}}, SEND]}
+JOURNEY = {
+    "trigger": {"event_type": "order.placed"},
+    "steps": [{"wait": {"duration": timedelta(days=1)}}, SEND],
+}
 MAIL = {
     "channel": "email.smtp",
     "topic": "transactional",
@@ -96,7 +104,10 @@ CALLS: dict[str, tuple[str, dict[str, Any]]] = {
     "get_coupon_pool": (READ, {"name": "couponPools/none"}),
     "list_coupon_pools": (READ, {}),
     "redeem_coupon": ("campaign.coupons.redeem", {"code": "NONE", "order": f"orders/{uuid4()}"}),
-    "create_campaign": (WRITE, {"campaign_id": "perm", "campaign": CAMPAIGN | {"template": "templates/none"}}),
+    "create_campaign": (
+        WRITE,
+        {"campaign_id": "perm", "campaign": CAMPAIGN | {"template": "templates/none"}},
+    ),
     "get_campaign": (READ, {"name": "campaigns/none"}),
     "list_campaigns": (READ, {}),
     "launch_campaign": (LAUNCH, {"name": "campaigns/none"}),
@@ -223,7 +234,10 @@ def test_update_template(api: Any) -> None:
 def test_preview_template(api: Any, world: World) -> None:
     [name] = world.add(given_name="<b>Lan", language_code="vi-VN", segment="segments/other")
     key = ident()
-    contents = [CONTENT, CONTENT | {"language_code": "vi", "html": "{{ contact.given_name }} {{ event.total.amount }}"}]
+    contents = [
+        CONTENT,
+        CONTENT | {"language_code": "vi", "html": "{{ contact.given_name }} {{ event.total.amount }}"},
+    ]
     api.create_template(template_id=key, template={"contents": contents})
     made = api.preview_template(name=f"templates/{key}", contact=name)
     assert (made.subject, made.html, made.language_code) == ("Hi <b>Lan", "&lt;b&gt;Lan ", "vi")
@@ -240,8 +254,15 @@ def test_preview_template(api: Any, world: World) -> None:
 
 def test_create_coupon_pool(api: Any) -> None:
     key = ident()
-    made = api.create_coupon_pool(coupon_pool_id=key, coupon_pool={"prefix": "MAY", "personal": True}).coupon_pool
-    assert (made.name, made.prefix, made.personal, made.issued_count) == (f"couponPools/{key}", "MAY", True, 0)
+    made = api.create_coupon_pool(
+        coupon_pool_id=key, coupon_pool={"prefix": "MAY", "personal": True}
+    ).coupon_pool
+    assert (made.name, made.prefix, made.personal, made.issued_count) == (
+        f"couponPools/{key}",
+        "MAY",
+        True,
+        0,
+    )
     with pytest.raises(errors.AlreadyExists):
         api.create_coupon_pool(coupon_pool_id=key, coupon_pool={"prefix": "MAY"})
     with pytest.raises(errors.InvalidArgument) as caught:
@@ -309,7 +330,11 @@ def test_create_campaign(api: Any) -> None:
     given = CAMPAIGN | {"coupon_pool": "couponPools/base", "display_name": "Spring"}
     made = api.create_campaign(campaign_id=key, campaign=given, request_id=key).campaign
     assert (made.name, made.state, made.counts.audience) == (f"campaigns/{key}", pb.Campaign.STATE_DRAFT, 0)
-    assert (made.segment, made.template, made.coupon_pool) == ("segments/all", "templates/base", "couponPools/base")
+    assert (made.segment, made.template, made.coupon_pool) == (
+        "segments/all",
+        "templates/base",
+        "couponPools/base",
+    )
     assert api.create_campaign(campaign_id=key, campaign=given, request_id=key).campaign == made
     with pytest.raises(errors.AlreadyExists):
         api.create_campaign(campaign_id=key, campaign=given)
@@ -406,7 +431,11 @@ def test_cancel_campaign(served: Served, api: Any) -> None:
 
 def test_create_journey(api: Any) -> None:
     key = ident()
-    trigger = {"event_type": "segment.entered", "segment": "segments/vip", "reentry_after": timedelta(days=30)}
+    trigger = {
+        "event_type": "segment.entered",
+        "segment": "segments/vip",
+        "reentry_after": timedelta(days=30),
+    }
     made = api.create_journey(journey_id=key, journey=JOURNEY | {"trigger": trigger}).journey
     assert (made.name, made.active, made.started_count) == (f"journeys/{key}", False, 0)
     assert made.trigger.reentry_after.ToTimedelta() == timedelta(days=30)
@@ -415,7 +444,9 @@ def test_create_journey(api: Any) -> None:
         api.create_journey(journey_id=key, journey=JOURNEY)
     for bad in ({"template": "templates/none"}, {"coupon_pool": "couponPools/none"}):
         with pytest.raises(errors.NotFound):
-            api.create_journey(journey_id=ident(), journey=JOURNEY | {"steps": [{"send": SEND["send"] | bad}]})
+            api.create_journey(
+                journey_id=ident(), journey=JOURNEY | {"steps": [{"send": SEND["send"] | bad}]}
+            )
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,10 @@ def database_url(make_database: DatabaseFactory) -> str:
 def runtime(database_url: str, neighbours_at: str, plugin_host: PluginHost) -> Iterator[Runtime]:
     """A runtime whose clock stands at NOW."""
     settings = load_settings(
-        campaign_database_url=database_url, secret_key="k" * 32, address=neighbours_at, mail_domain="shop.test"
+        campaign_database_url=database_url,
+        secret_key="k" * 32,
+        address=neighbours_at,
+        mail_domain="shop.test",
     )
     made = make_runtime("campaign", "worker", settings, clock=FixedClock(NOW))
     channels.provide(made, plugin_host)

@@ -153,7 +153,6 @@ def test_the_watchdog_ends_a_sender_whose_adapter_hangs(
     runtime: Runtime, world: World, smtp: SmtpServer, start: Start
 ) -> None:
 
-
     world.add(3)
     make_template(runtime)
     make_campaign(runtime)

@@ -397,7 +397,9 @@ def test_the_wire_rule_of_the_ledger_keeps_what_a_sender_of_the_living_dead_says
         assert {row.state for row in rows(runtime)} == {"unknown"}
         return record(connection, key, results)
 
-    monkeypatch.setattr(claims, "record", lambda *given: lose_the_lock_first(*given) if given[2] else record(*given))
+    monkeypatch.setattr(
+        claims, "record", lambda *given: lose_the_lock_first(*given) if given[2] else record(*given)
+    )
     sender.run_once()
     assert {row.state for row in rows(runtime)} == {"sent"}
     sender.close()

@@ -10,7 +10,14 @@ from tests.support.cli import run_cli
 
 BAD = {
     "RAPPORT_BASE_PORT": ["abc", "0", "99999", "7400.5"],
-    "RAPPORT_CLOCK": ["nonsense", "fixed:", "fixed:2020-01-01T00:00:00", "offset:inf", "offset:1e12", "offset:x"],
+    "RAPPORT_CLOCK": [
+        "nonsense",
+        "fixed:",
+        "fixed:2020-01-01T00:00:00",
+        "offset:inf",
+        "offset:1e12",
+        "offset:x",
+    ],
     "RAPPORT_TIME_ZONE": ["Mars", "../etc/passwd", "Mars/Base"],
     "RAPPORT_LOG_LEVEL": ["LOUD"],
     "RAPPORT_LOG_FORMAT": ["xml"],

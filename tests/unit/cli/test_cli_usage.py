@@ -98,7 +98,9 @@ def test_run_becomes_the_process(service: str, monkeypatch: pytest.MonkeyPatch):
     assert [argv[:2] for argv in become] == [[sys.executable, "-m"]] * len(roles)
     assert become[0][2:] == ["services.kit.process", service]
     assert become[1][2:] == ["services.kit.bus.launcher", service]
-    assert all(argv[2] == f"services.{service}.{role}" for argv, role in zip(become[2:], roles[2:], strict=True))
+    assert all(
+        argv[2] == f"services.{service}.{role}" for argv, role in zip(become[2:], roles[2:], strict=True)
+    )
 
 
 @pytest.mark.parametrize(
@@ -129,7 +131,9 @@ def test_a_service_that_does_not_answer_gets_a_hint(monkeypatch: pytest.MonkeyPa
 
 def test_each_bad_field_is_shown_with_its_caret_in_place(monkeypatch: pytest.MonkeyPatch):
     pointing = "line 1, column 9: undefined field\n  contact.agee > 3\n         ^"
-    details = Details(reason="INVALID_RULE", violations=(Violation("rule", pointing), Violation("id", "taken")))
+    details = Details(
+        reason="INVALID_RULE", violations=(Violation("rule", pointing), Violation("id", "taken"))
+    )
     ran = failing(NotFound("two things", details), monkeypatch)
     lines = ran.err.splitlines()
     assert "INVALID_RULE" in lines[0]

@@ -62,6 +62,10 @@ class CorrelatedFrame:
         """Return the contact's id."""
         return self.relation.c.contact_id
 
+    def shared(self, node: ir.Attr, column: Column) -> Column:
+        """Return the column itself: a single rule gains nothing by computing it apart."""
+        return column
+
     def item(self, var: int) -> FromClause:
         """Raise: nothing is bound at the root."""
         raise LookupError(f"nothing is bound at level {var}")
@@ -165,6 +169,15 @@ def _to_come(event: FromClause, types: Sequence[str], now: Column) -> list[Colum
 class LateralFrame(_GroupingFrame):
     """Read the events of each contact once per type, in a LATERAL sub-select."""
 
+    def __init__(self, time_zone: str, lookups: Lookups, relation: FromClause = profile) -> None:
+        super().__init__(time_zone, lookups, relation)
+        self._shared: dict[ir.Attr, tuple[str, Column]] = {}
+
+    def shared(self, node: ir.Attr, column: Column) -> Column:
+        """Compute what is derived from the profile once per contact, however many rules read it."""
+        name, _ = self._shared.setdefault(node, (f"d{len(self._shared)}", column))
+        return literal_column(f"derived.{name}", column.type)
+
     def _group(self, event_type: EventType, window: timedelta | None) -> _Group:
         if event_type.name not in self.groups:
             event = event_table.alias(f"e{len(self.groups)}")
@@ -190,6 +203,11 @@ class LateralFrame(_GroupingFrame):
 
     def joined(self, source: Any) -> Any:
         """Join the groups to the relation that holds the profile."""
+        if self._shared:
+            columns = (column.label(name) for name, column in self._shared.values())
+            # OFFSET 0 keeps the planner from writing the expressions out at every use again.
+            derived = select(*columns).correlate(self.relation).offset(literal_column("0")).lateral("derived")
+            source = source.join(derived, true())
         for group in self.groups.values():
             inner = (
                 select(*(column.label(name) for name, column in group.columns.values()))

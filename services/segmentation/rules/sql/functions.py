@@ -138,7 +138,7 @@ FUNCTIONS: tuple[str, ...] = (
     _function(
         "rule_modulo(a bigint, b bigint)",
         "bigint",
-        "CASE WHEN b = 0 OR (b = -1 AND a = -9223372036854775808) THEN NULL ELSE a % b END",
+        "CASE WHEN b = 0 OR (b = -1 AND a = -9223372036854775808) THEN NULL ELSE mod(a, b) END",
     ),
     _sum("add", "+"),
     _sum("subtract", "-"),

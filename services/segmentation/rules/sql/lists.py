@@ -55,6 +55,10 @@ class ItemFrame:
         self.profile_used = True
         return self.profile_relation if self.profile_relation is not None else self.outer.profile()
 
+    def shared(self, node: ir.Attr, column: Column) -> Column:
+        """Return a column of the profile, or a reference to where it is computed once."""
+        return self.outer.shared(node, column) if self.profile_relation is None else column
+
     def contact_id(self) -> Column:
         """Return the id of the contact the item belongs to."""
         if "contact_id" in self.relation.c:

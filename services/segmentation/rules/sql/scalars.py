@@ -36,6 +36,7 @@ FALSE: Column = literal_column("false", Boolean())
 NULL_BOOL: Column = literal_column("NULL::boolean", Boolean())
 
 _ARITH = {"+": "rule_add", "-": "rule_subtract", "*": "rule_multiply", "/": "rule_divide", "%": "rule_modulo"}
+_OBJECTS = {"custom": "attributes", "trait": "traits", "consent": "consents"}
 _TYPES: dict[str, Any] = {
     "bool": Boolean(),
     "int": BigInteger(),
@@ -56,6 +57,9 @@ class Frame(Protocol):
 
     def contact_id(self) -> Column:
         """Return the id of the contact the expression is about."""
+
+    def shared(self, node: ir.Attr, column: Column) -> Column:
+        """Return a column computed from the profile, or a reference to where it is computed once."""
 
     def item(self, var: int) -> FromClause:
         """Return the relation of the item bound at a nesting level."""
@@ -115,16 +119,13 @@ def json_value(column: Column, name: str, kind: str) -> Column:
 
 def _attr(node: ir.Attr, frame: Frame, truth: bool) -> Column:
     profile = frame.profile()
-    if node.group == "custom":
-        return json_value(profile.c.attributes, node.name, node.kind)
-    if node.group == "trait":
-        return json_value(profile.c.traits, node.name, node.kind)
-    if node.group == "consent":
-        return json_value(profile.c.consents, node.name, "string")
+    if node.group in _OBJECTS:
+        return frame.shared(node, json_value(profile.c[_OBJECTS[node.group]], node.name, node.kind))
     if node.name == "age":
-        return _call("rule_age", "int", profile.c.birth_date, profile.c.stated_age, today_of(frame))
+        age = _call("rule_age", "int", profile.c.birth_date, profile.c.stated_age, today_of(frame))
+        return frame.shared(node, age)
     if node.name == "birth_date":
-        return birth_instant(profile, frame.time_zone)
+        return frame.shared(node, birth_instant(profile, frame.time_zone))
     if node.name == "total_spent":
         return cast(profile.c.total_spent, Float(53))
     return profile.c[node.name]

@@ -1,0 +1,100 @@
+"""`rapport plugins` on the plugins that are installed, and on others that a folder of packages brings."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.support.cli import Ran
+from tests.support.programs import REPOSITORY
+
+GOOD = """
+from rapport_sdk import hookimpl, SegmentRule
+from sqlalchemy import literal
+
+@hookimpl
+def rapport_segment_rules():
+    return [SegmentRule(name="good.always", returns="bool", doc="always", sql=lambda context: literal(True))]
+"""
+
+
+def install(folder: Path, name: str, source: str) -> None:
+    """Put a plugin's distribution into a folder."""
+    (folder / f"plugin_{name}.py").write_text(source)
+    information = folder / f"plugin_{name}-1.0.dist-info"
+    information.mkdir(parents=True)
+    (information / "METADATA").write_text(f"Metadata-Version: 2.1\nName: plugin-{name}\nVersion: 1.0\n")
+    (information / "entry_points.txt").write_text(f"[rapport]\n{name} = plugin_{name}\n")
+
+
+def rapport(*arguments: str, packages: Path | None = None, **settings: str) -> Ran:
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("RAPPORT_")}
+    path = [str(REPOSITORY), *([str(packages)] if packages else []), *filter(None, sys.path)]
+    done = subprocess.run(
+        [sys.executable, "-m", "services.cli", *arguments],
+        env=environment | {"PYTHONPATH": os.pathsep.join(path), "COLUMNS": "200", **settings},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert "Traceback" not in done.stderr
+    return Ran(done.returncode, done.stdout, done.stderr)
+
+
+def test_those_that_come_along_are_sound(tmp_path: Path) -> None:
+    listed = rapport("plugins", "list")
+    assert (listed.code, listed.err) == (0, "")
+    for word in ("rfm.scores", "email.smtp", "RAPPORT_PLUGIN_EMAIL_SMTP_HOST", "rapport_send_veto"):
+        assert word in listed.out
+    assert "quarantined" not in listed.out
+    checked = rapport("plugins", "check")
+    assert (checked.code, checked.err) == (0, "")
+    assert {"email", "loyalty", "recipients", "rfm"} <= {line.split()[0] for line in checked.out.splitlines()}
+
+
+def test_a_broken_plugin_is_named_with_its_reason_and_the_others_go_on(tmp_path: Path) -> None:
+    install(tmp_path, "broken", "raise RuntimeError('no [licence] found')\n")
+    install(
+        tmp_path,
+        "misspelt",
+        "from rapport_sdk import hookimpl\n@hookimpl\ndef rapport_segmnt_rules():\n    return []\n",
+    )
+    checked = rapport("plugins", "check", packages=tmp_path)
+    assert checked.code == 1
+    assert "broken: quarantined: " in checked.err
+    assert "no [licence] found" in checked.err
+    assert "rapport_segmnt_rules" in checked.err
+    assert "rfm 0.1.0: ok" in checked.out
+    listed = rapport("plugins", "list", packages=tmp_path)
+    assert listed.code == 0
+    assert "quarantined" in listed.out
+    assert "no [licence] found" in listed.out
+
+
+def test_one_that_is_not_allowed_is_shown_and_not_run(tmp_path: Path) -> None:
+    mark = tmp_path / "ran"
+    install(tmp_path, "sly", f"open({str(mark)!r}, 'w')\n")
+    settings = {"RAPPORT_PLUGINS_ALLOW": "rfm"}
+    assert rapport("plugins", "check", packages=tmp_path, **settings).code == 0
+    listed = rapport("plugins", "list", packages=tmp_path, **settings)
+    assert "not_allowed" in listed.out
+    assert not mark.exists()
+
+
+def test_a_required_plugin_that_is_missing_or_not_allowed_fails_the_check() -> None:
+    missing = rapport("plugins", "check", RAPPORT_PLUGINS_REQUIRED="zalo, rfm")
+    assert missing.code == 1
+    assert "zalo: required by RAPPORT_PLUGINS_REQUIRED" in missing.err
+    assert "zalo" in rapport("plugins", "list", RAPPORT_PLUGINS_REQUIRED="zalo").out
+    forbidden = rapport("plugins", "check", RAPPORT_PLUGINS_REQUIRED="loyalty", RAPPORT_PLUGINS_ALLOW="rfm")
+    assert forbidden.code == 1
+    assert "loyalty: not_allowed" in forbidden.err
+
+
+def test_a_bad_setting_of_a_plugin_is_named() -> None:
+    checked = rapport("plugins", "check", RAPPORT_PLUGIN_RFM_WINDOW_DAYS="many")
+    assert checked.code == 1
+    assert "RAPPORT_PLUGIN_RFM_WINDOW_DAYS" in checked.err

@@ -1,0 +1,130 @@
+"""`rapport segments` against a served segmentation service with its worker."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+
+from services.segmentation.context import service_of
+from tests.integration.cli.conftest import Office
+from tests.support.segmentation import NOW, World, contact, contact_id, order
+
+
+@pytest.fixture
+def world(segmentation: Office) -> World:
+    """Five contacts, of whom the first two have ordered; no segments."""
+    made = World(service_of(segmentation.served.runtime), segmentation.served.clock)
+    made.empty()
+    made.deliver(*(contact(contact_id(number)) for number in range(5)))
+    made.deliver(*(order(contact_id(number), NOW - timedelta(days=40 * number)) for number in range(2)))
+    return made
+
+
+@pytest.fixture
+def buyers(segmentation: Office, world: World) -> Iterator[Office]:
+    """The segment of those who have ordered."""
+    ran = segmentation.rapport("segments", "create", "buyers", "events.order_placed.size() > 0")
+    assert (ran.code, ran.err) == (0, "")
+    assert "buyers: 2 members" in ran.out
+    yield segmentation
+
+
+def test_create_list_members_and_delete(buyers: Office) -> None:
+    listed = buyers.rapport("segments", "list")
+    assert listed.code == 0
+    assert re.search(r"segments/buyers\W+2\W+ready\W+1\W+events.order_placed.size\(\) > 0", listed.out)
+    members = buyers.rapport("segments", "members", "buyers")
+    assert set(members.out.split()) == {f"contacts/{contact_id(number)}" for number in range(2)}
+    assert len(buyers.rapport("segments", "members", "segments/buyers", "--limit", "1").out.split()) == 1
+    assert buyers.rapport("segments", "delete", "buyers").code == 0
+    assert "buyers" not in buyers.rapport("segments", "list").out
+
+
+def test_a_typo_is_pointed_at(segmentation: Office, world: World) -> None:
+    for arguments in (("create", "typo", "contact.agee > 3"), ("evaluate", "contact.agee > 3")):
+        ran = segmentation.rapport("segments", *arguments)
+        assert ran.code == 1
+        lines = ran.err.splitlines()
+        assert "line 1" in ran.err
+        assert "column" in ran.err
+        assert "agee" in ran.err
+        shown = next(number for number, line in enumerate(lines) if line.strip() == "contact.agee > 3")
+        assert lines[shown + 1].strip() == "^"
+        pointed = lines[shown][lines[shown + 1].index("^") :]
+        assert pointed.startswith((".agee", "agee"))
+    assert segmentation.served.client.list_segments().segments == []
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "contact.age >",
+        "",
+        "1 + 1",
+        "contact.age > 'ten'",
+        "(" * 300 + "true" + ")" * 300,
+        " || ".join(["contact.has_email"] * 5000),
+    ],
+    ids=["cut off", "empty", "not a truth", "types", "deep", "long"],
+)
+def test_a_rule_that_cannot_be_is_refused(segmentation: Office, world: World, rule: str) -> None:
+    ran = segmentation.rapport("segments", "create", "bad", rule)
+    assert ran.code == 1
+    assert ran.err.startswith("rapport: ")
+    assert "rule" in ran.err
+    assert segmentation.served.client.list_segments().segments == []
+
+
+def test_a_bad_or_taken_id_is_refused(buyers: Office) -> None:
+    taken = buyers.rapport("segments", "create", "buyers", "true")
+    assert taken.code == 1
+    assert "buyers" in taken.err
+    bad = buyers.rapport("segments", "create", "No Good!", "true")
+    assert bad.code == 1
+    assert "segment_id" in bad.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("members", "nobody"), ("rebuild", "nobody"), ("delete", "nobody")],
+    ids=lambda words: words[0],
+)
+def test_an_unknown_segment_is_named(segmentation: Office, world: World, arguments: tuple[str, ...]) -> None:
+    ran = segmentation.rapport("segments", *arguments)
+    assert ran.code == 1
+    assert "segments/nobody" in ran.err
+
+
+def test_evaluate_stores_nothing_and_goes_back_in_time(buyers: Office) -> None:
+    now = buyers.rapport("segments", "evaluate", "segments/buyers", "--sample", "5")
+    assert (now.code, now.err) == (0, "")
+    assert now.out.startswith("2 of 5 contacts")
+    assert len(now.out.splitlines()) == 3
+    then = buyers.rapport(
+        "segments", "evaluate", "events.order_placed.size() > 0", "--as-of", "2026-02-01T00:00:00"
+    )
+    assert then.out.startswith("1 of 5 contacts as of 2026-02-01T00:00:00Z")
+    assert len(buyers.served.client.list_segments().segments) == 1
+
+
+def test_a_dry_run_creates_nothing(segmentation: Office, world: World) -> None:
+    ran = segmentation.rapport("segments", "create", "dry", "events.order_placed.size() > 0", "--dry-run")
+    assert (ran.code, ran.err) == (0, "")
+    assert "2 members" in ran.out
+    assert segmentation.served.client.list_segments().segments == []
+
+
+def test_rebuild_tells_what_changed(buyers: Office) -> None:
+    for arguments in (("rebuild",), ("rebuild", "buyers")):
+        ran = buyers.rapport("segments", *arguments)
+        assert (ran.code, ran.err) == (0, "")
+        assert re.search(r"segments/buyers\W+1\W+0\W+0\W+2", ran.out)
+
+
+def test_a_wrong_token_is_said(segmentation: Office) -> None:
+    ran = segmentation.rapport("segments", "list", token="wrong")
+    assert ran.code == 1
+    assert "token" in ran.err
