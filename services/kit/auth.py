@@ -25,14 +25,7 @@ SERVICE_PERMISSIONS: Mapping[str, tuple[str, ...]] = {
     "contacts": ("events.read",),
     "sales": ("events.read", "contacts.read"),
     "segmentation": ("events.read", "contacts.read", "sales.read"),
-    "campaign": (
-        "events.read",
-        "contacts.read",
-        "contacts.recipients.read",
-        "contacts.consents.write",
-        "segmentation.read",
-        "sales.read",
-    ),
+    "campaign": ("events.read", "contacts.recipients.read", "segmentation.read"),
     "care": (
         "events.read",
         "contacts.read",

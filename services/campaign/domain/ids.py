@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 _ID = re.compile(r"[a-z][a-z0-9_-]{0,62}")
-_TOPIC = re.compile(r"[a-z][a-z0-9_]{0,39}")
+_TOPIC = re.compile(r"[a-z][a-z0-9_]{0,15}")  # it is part of the address by which people unsubscribe
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\u0085\u2028\u2029]")
 TRANSACTIONAL = "transactional"
 
@@ -31,7 +31,7 @@ def check_topic(text: str) -> str:
     """Return a topic; raises RuleError when it is malformed."""
     if not _TOPIC.fullmatch(text):
         raise RuleError(
-            f"{text[:50]!r} names no topic: write lower-case letters, digits and '_', like 'marketing'"
+            f"{text[:50]!r} names no topic: write at most 16 lower-case letters, digits and '_', like 'marketing'"
         )
     return text
 

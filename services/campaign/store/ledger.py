@@ -32,7 +32,8 @@ def plan_campaign(
     common = {name: sa.literal(value, message.c[name].type) for name, value in _common(model, now).items()}
     rows = sa.select(item.c.id, item.c.contact_id, *common.values())
     statement = pg.insert(message).from_select(["id", "contact_id", *common], rows).on_conflict_do_nothing()
-    return connection.execute(statement).rowcount
+    # The driver tells no count for an INSERT.
+    return len(connection.execute(statement.returning(sa.literal(1))).all())
 
 
 def plan(connection: Connection, messages: Sequence[NewMessage], now: Any) -> list[UUID]:

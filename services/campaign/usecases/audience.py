@@ -22,7 +22,6 @@ _CONSENT = {
     contacts_pb2.Consent.STATE_DENIED: "denied",
 }
 _MOST_AT_ONCE = 1000
-_LOCAL_PART = 64
 
 
 def recipients(
@@ -105,9 +104,8 @@ def unsubscribe_address(runtime: Runtime, contact: str, topic: str) -> str:
     if topic == TRANSACTIONAL or not contact:
         return ""
     token = runtime.signer.sign(CONTACT, parse_name(contact, "contacts").bytes)
-    local = f"unsubscribe+{topic}.{token}"
-    # Mail servers need not take more than 64 characters before the @ (RFC 5321, 4.5.3.1.1).
-    return f"{local if len(local) <= _LOCAL_PART else f'u+{topic}.{token}'}@{runtime.settings.mail_domain}"
+    # So short because mail servers need not take more than 64 characters before the @ (RFC 5321, 4.5.3.1.1).
+    return f"u+{topic}.{token}@{runtime.settings.mail_domain}"
 
 
 @lru_cache(maxsize=1024)
