@@ -171,7 +171,7 @@ class CareServicer(care_pb2_grpc.CareServiceServicer):
         self, request: pb.SetAgentAvailabilityRequest, context: grpc.ServicerContext
     ) -> pb.SetAgentAvailabilityResponse:
         """Say whether an agent takes new cases."""
-        key = codec.decode_key(request.name, "agents", "name")
+        key = codec.decode_name(request.name, "agents", "name")
         changed, given = setup.set_availability(self._runtime, key, request.available, request.hand_over)
         return pb.SetAgentAvailabilityResponse(agent=codec.encode_agent(changed), handed_over_count=given)
 
@@ -201,7 +201,7 @@ class CareServicer(care_pb2_grpc.CareServiceServicer):
         self, request: pb.GetCalendarRequest, context: grpc.ServicerContext
     ) -> pb.GetCalendarResponse:
         """Return a calendar."""
-        key = codec.decode_key(request.name, "calendars", "name")
+        key = codec.decode_name(request.name, "calendars", "name")
         return pb.GetCalendarResponse(
             calendar=codec.encode_calendar(key, setup.get_calendar(self._runtime, key))
         )
@@ -218,7 +218,7 @@ class CareServicer(care_pb2_grpc.CareServiceServicer):
         self, request: pb.UpdateQueueRequest, context: grpc.ServicerContext
     ) -> pb.UpdateQueueResponse:
         """Change a queue."""
-        key = codec.decode_key(request.queue.name, "queues", "queue.name")
+        key = codec.decode_name(request.queue.name, "queues", "queue.name")
         unknown = [path for path in request.update_mask.paths if path not in _QUEUE_FIELDS]
         if unknown or not request.update_mask.paths:
             raise InvalidArgument.field(

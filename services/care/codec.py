@@ -33,9 +33,14 @@ def decode_id(value: str, field: str) -> str:
     return value
 
 
+def decode_name(name: str, collection: str, field: str) -> str:
+    """Return the id in a name such as `agents/{id}`; raises InvalidArgument for another form."""
+    return decode_id(parse_key(name, collection, field), field)
+
+
 def decode_key(name: str, collection: str, field: str) -> str:
-    """Return the id in a name such as `agents/{id}`; empty for an empty name."""
-    return decode_id(parse_key(name, collection, field), field) if name else ""
+    """Return the id in a name that may be missing: empty for an empty name."""
+    return decode_name(name, collection, field) if name else ""
 
 
 def encode_case(item: Case) -> care_pb2.Case:
@@ -196,7 +201,7 @@ def decode_queue(key: str, message: care_pb2.Queue) -> Queue:
         id=key,
         display_name=message.display_name,
         agents=tuple(
-            decode_key(agent, "agents", f"queue.agents[{index}]")
+            decode_name(agent, "agents", f"queue.agents[{index}]")
             for index, agent in enumerate(message.agents)
         ),
         calendar_id=decode_key(message.calendar, "calendars", "queue.calendar") or None,

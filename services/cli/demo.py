@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import random
 import shutil
-import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,6 +22,7 @@ from rich.progress import (
 )
 
 from services.cli.console import console, errors
+from services.cli.processes import all_ports
 from services.cli.progress import StartView
 from services.cli.stack import Stack, private_folder
 from services.demo.generate import generate
@@ -33,6 +34,7 @@ from services.demo.retail import load_retail
 from services.kit.clock import write_clock
 from services.kit.config import Settings, load_settings
 from services.kit.supervise.events import Event, EventKind
+from services.kit.supervise.ports import port_problem
 
 
 def demo(
@@ -179,19 +181,14 @@ class _JobView:
 
 
 def free_base_port(host: str) -> int:
-    """Return a base port from which all ports of a stack are free now."""
-    for base in range(17400, 60000, 100):
-        if all(
-            _is_free(host, base + offset) for offset in (*range(1, 6), *range(11, 16), *range(21, 36), 45)
-        ):
+    """Return a base port from which all ports of a stack are free now; another one each time."""
+    # Below the ports that systems give to outgoing connections, and drawn, so that two that look at the same
+    # moment find different ones.
+    bases = list(range(12_000, 32_000, 50))
+    random.shuffle(bases)
+    for base in bases:
+        settings = load_settings(host=host, inbound_mail_host=host, base_port=base)
+        uses = [use.port for found in all_ports(settings).values() for use in found]
+        if not any(port_problem(host, port) for port in (base, *uses)):
             return base
     raise OSError("no free range of ports on this machine")
-
-
-def _is_free(host: str, port: int) -> bool:
-    with socket.socket() as probe:
-        try:
-            probe.bind((host, port))
-        except OSError:
-            return False
-    return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from services.kit.log import safe_summary
 from services.kit.postgres import EmbeddedPostgres, PostgresError, provision
 from services.kit.postgres.errors import NO_SPACE, folder_error
 from services.kit.postgres.initialise import write_private
+from services.kit.supervise.errors import SupervisorError
 from services.kit.supervise.events import Event, EventKind
 from services.kit.supervise.ports import require_free_port
 from services.kit.supervisor import Supervisor
@@ -71,6 +73,7 @@ class Stack:
         self._prefix = database_prefix
         self._throwaway = throwaway
         self._postgres: EmbeddedPostgres | None = None
+        self._claim: socket.socket | None = None
         self.access: Access | None = None
 
     def __enter__(self) -> Stack:
@@ -87,9 +90,7 @@ class Stack:
         Raises PostgresError, SupervisorError or RapportError that says what stands in the way.
         """
         self._check_clock()
-        for name, uses in processes.all_ports(self.settings).items():
-            for use in uses:
-                require_free_port(use.host, use.port, use.setting, user=name)
+        self._claim_ports()
         try:
             urls = self.prepare_databases()
             for service, url in urls.items():
@@ -111,6 +112,9 @@ class Stack:
     def stop(self) -> None:
         """Stop everything; harmless when it is stopped."""
         self.supervisor.stop()
+        if self._claim is not None:
+            self._claim.close()
+            self._claim = None
 
     def destroy_database(self) -> None:
         """Remove the embedded server's data; the stack must be stopped."""
@@ -172,6 +176,27 @@ class Stack:
             # glibc would keep an arena for each of many threads.
             "MALLOC_ARENA_MAX": "2",
         }
+
+    def _claim_ports(self) -> None:
+        """Raise SupervisorError that names the first port in use.
+
+        The base port, which no process uses, is held as long as the stack runs: another stack that starts with the
+        same ports meanwhile, when none of them is bound yet, would take our servers for its own.
+        """
+        host, base = self.settings.host, self.settings.base_port
+        if self._claim is None:
+            require_free_port(host, base, processes.PORT_SETTING, user="the stack")
+            family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            try:
+                self._claim = socket.create_server((host, base), family=family)
+            except OSError as error:
+                raise SupervisorError(
+                    f"port {base} on {host} of the stack cannot be used: {error.strerror}. "
+                    f"Free it, or change {processes.PORT_SETTING}"
+                ) from error
+        for name, uses in processes.all_ports(self.settings).items():
+            for use in uses:
+                require_free_port(use.host, use.port, use.setting, user=name)
 
     def _check_clock(self) -> None:
         try:

@@ -24,14 +24,16 @@ class Settings(BaseSettings):
         env_prefix="RAPPORT_", env_ignore_empty=True, frozen=True, extra="ignore", populate_by_name=True
     )
 
-    data_dir: Path = Field(Path(".rapport"), description="Folder of the laptop stack: database, logs, tokens, reports.")
+    data_dir: Path = Field(
+        Path(".rapport"), description="Folder of the laptop stack: database, logs, tokens, reports."
+    )
     host: str = Field("127.0.0.1", description="Address that the API processes listen on.")
     base_port: int = Field(
         7400,
         ge=1,
         le=65000,
         description="Ports follow from it: contacts +1, sales +2, segmentation +3, campaign +4, care +5; "
-        "event streams +11 to +15; metrics +21 to +25 (api) and +31 to +35 (worker); inbound mail +45.",
+        "event streams +11 to +15; metrics +21 to +25 (api) and +31 to +35 (worker); inbound mail +45. A laptop stack holds it itself.",
     )
     address: str = Field(
         "",
@@ -44,39 +46,72 @@ class Settings(BaseSettings):
     database_url: str = Field(
         "", description="Administrator URL of an existing PostgreSQL; empty means the embedded one."
     )
-    contacts_database_url: str = Field("", description="URL of the contacts database; wins over DATABASE_URL.")
+    contacts_database_url: str = Field(
+        "", description="URL of the contacts database; wins over DATABASE_URL."
+    )
     sales_database_url: str = Field("", description="URL of the sales database; wins over DATABASE_URL.")
-    segmentation_database_url: str = Field("", description="URL of the segmentation database; wins over DATABASE_URL.")
-    campaign_database_url: str = Field("", description="URL of the campaign database; wins over DATABASE_URL.")
+    segmentation_database_url: str = Field(
+        "", description="URL of the segmentation database; wins over DATABASE_URL."
+    )
+    campaign_database_url: str = Field(
+        "", description="URL of the campaign database; wins over DATABASE_URL."
+    )
     care_database_url: str = Field("", description="URL of the care database; wins over DATABASE_URL.")
-    database_pool_size: int = Field(12, ge=1, le=500, description="Database connections of one process at the most.")
+    database_pool_size: int = Field(
+        12, ge=1, le=500, description="Database connections of one process at the most."
+    )
     clock: str = Field(
-        "", description="Business clock: empty (the machine's), fixed:<ISO time>, offset:<seconds> or file:<path>."
+        "",
+        description="Business clock: empty (the machine's), fixed:<ISO time>, offset:<seconds> or file:<path>.",
     )
     time_zone: str = Field("UTC", description="Time zone of the business, an IANA name.")
-    default_region: str = Field("", description="Region (ISO 3166) for phone numbers written without a country code.")
-    tokens_file: Path | None = Field(
-        None, description="JSON file of access tokens (hashes) and what each may do; empty means <data_dir>/tokens.json."
+    default_region: str = Field(
+        "", description="Region (ISO 3166) for phone numbers written without a country code."
     )
-    token: str = Field("", description="Token that this process shows to the other services, or the CLI to the API.")
+    tokens_file: Path | None = Field(
+        None,
+        description="JSON file of access tokens (hashes) and what each may do; empty means <data_dir>/tokens.json.",
+    )
+    token: str = Field(
+        "", description="Token that this process shows to the other services, or the CLI to the API."
+    )
     secret_key: str = Field("", description="Key that signs reply addresses, page tokens and survey links.")
-    grpc_threads: int = Field(16, ge=1, le=1000, description="Threads that serve unary calls in one API process.")
-    event_streams: int = Field(32, ge=1, le=1000, description="Event streams that one API process serves at once.")
-    event_streams_per_caller: int = Field(16, ge=1, le=1000, description="Event streams one caller may hold at once.")
-    max_message_bytes: int = Field(8 << 20, ge=1 << 16, le=1 << 30, description="Largest gRPC message accepted.")
+    grpc_threads: int = Field(
+        16, ge=1, le=1000, description="Threads that serve unary calls in one API process."
+    )
+    event_streams: int = Field(
+        32, ge=1, le=1000, description="Event streams that one API process serves at once."
+    )
+    event_streams_per_caller: int = Field(
+        16, ge=1, le=1000, description="Event streams one caller may hold at once."
+    )
+    max_message_bytes: int = Field(
+        8 << 20, ge=1 << 16, le=1 << 30, description="Largest gRPC message accepted."
+    )
     default_deadline_seconds: float = Field(30.0, gt=0, description="Deadline of calls between services.")
-    shutdown_grace_seconds: float = Field(10.0, ge=0, description="How long a stopping process lets calls finish.")
+    shutdown_grace_seconds: float = Field(
+        10.0, ge=0, description="How long a stopping process lets calls finish."
+    )
     event_retention_days: int = Field(30, ge=1, description="How long delivered events are kept for replay.")
-    log_level: str = Field("INFO", description="Least severe level that is logged: DEBUG, INFO, WARNING or ERROR.")
-    log_format: str = Field("json", pattern="^(json|console)$", description="Form of log lines: json or console.")
+    log_level: str = Field(
+        "INFO", description="Least severe level that is logged: DEBUG, INFO, WARNING or ERROR."
+    )
+    log_format: str = Field(
+        "json", pattern="^(json|console)$", description="Form of log lines: json or console."
+    )
     plugins_allow: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="Plugins to load, by distribution or entry-point name, comma-separated; empty means all installed."
+        (),
+        description="Plugins to load, by distribution or entry-point name, comma-separated; empty means all installed.",
     )
     plugins_required: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Plugins without which a process refuses to start, comma-separated."
     )
-    mail_domain: str = Field("rapport.localhost", description="Domain of sender, reply and unsubscribe addresses.")
-    inbound_mail_host: str = Field("127.0.0.1", description="Address on which care takes inbound mail by SMTP.")
+    mail_domain: str = Field(
+        "rapport.localhost", description="Domain of sender, reply and unsubscribe addresses."
+    )
+    inbound_mail_host: str = Field(
+        "127.0.0.1", description="Address on which care takes inbound mail by SMTP."
+    )
 
     @field_validator("plugins_allow", "plugins_required", mode="before")
     @classmethod
@@ -133,7 +168,9 @@ class Settings(BaseSettings):
 
     def service_events_address(self, service: str) -> str:
         """Return the address on which workers reach a service's event stream."""
-        return (self.events_address or f"{self.host}:{{port}}").format(service=service, port=self.events_port(service))
+        return (self.events_address or f"{self.host}:{{port}}").format(
+            service=service, port=self.events_port(service)
+        )
 
     def service_database_url(self, service: str) -> str:
         """Return the SQLAlchemy URL of a service's database; raises InvalidArgument when it is not set."""

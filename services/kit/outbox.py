@@ -18,7 +18,7 @@ from sqlalchemy.dialects import postgresql as pg
 from uuid_utils import uuid7
 
 from services.kit import context
-from services.kit.db import copy_lines, copy_text
+from services.kit.db import copy_rows
 from services.kit.names import new_id
 
 
@@ -92,7 +92,7 @@ def append(connection: Connection, table: Table, events: Iterable[NewEvent], *, 
     if len(every) <= _FEW:
         connection.execute(sa.insert(table), [_row(event, record_time) for event in every])
     else:
-        copy_lines(connection, table, _COLUMNS, _lines(every, record_time))
+        copy_rows(connection, table, _COLUMNS, _rows(every, record_time))
     return len(every)
 
 
@@ -113,23 +113,32 @@ def _row(event: NewEvent, record_time: datetime) -> dict[str, object]:
     return dict(zip(_COLUMNS, values, strict=True))
 
 
-def _lines(events: list[NewEvent], record_time: datetime) -> Iterator[str]:
-    """Yield the events as COPY reads them."""
+def _rows(events: list[NewEvent], record_time: datetime) -> Iterator[tuple[object, ...]]:
+    """Yield the events as COPY takes them fastest: everything but numbers as text."""
     recorded = record_time.isoformat()
-    trace = copy_text(context.traceparent())
-    data = tail = None
+    traceparent = context.traceparent()
+    data, data_type, content = None, "", ""
     time, occurred = record_time, recorded
     for event in events:
         if event.data is not data:
             data = event.data
-            tail = f"{_type_url(data)}\t\\\\x{data.SerializeToString().hex()}\t{trace}"
+            data_type = _type_url(data)
+            content = f"\\x{data.SerializeToString().hex()}"
         if event.occur_time is not time:
             time = event.occur_time
             occurred = time.isoformat()
-        contact = "\\N" if event.contact is None else event.contact.hex
         yield (
-            f"{uuid7()}\t{copy_text(event.type)}\t{copy_text(event.subject)}\t{contact}\t{event.revision}\t"
-            f"{occurred}\t{recorded}\t{'t' if event.historical else 'f'}\t{tail}"
+            str(uuid7()),
+            event.type,
+            event.subject,
+            None if event.contact is None else event.contact.hex,
+            event.revision,
+            occurred,
+            recorded,
+            "t" if event.historical else "f",
+            data_type,
+            content,
+            traceparent,
         )
 
 

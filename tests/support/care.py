@@ -7,18 +7,17 @@ import socket
 import threading
 from collections.abc import Iterator
 from concurrent import futures
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-import grpc
 import sqlalchemy as sa
 from rapport.campaign.v1 import campaign_pb2, campaign_pb2_grpc
 from rapport.contacts.v1 import contacts_pb2, contacts_pb2_grpc
 from rapport.sales.v1 import sales_pb2, sales_pb2_grpc
 from rapport.segmentation.v1 import segmentation_pb2, segmentation_pb2_grpc
+from rapport_client.errors import NotFound as NotThere
 
 from services.care.models import kit
 from services.care.store.setup import Queue
@@ -56,7 +55,11 @@ def mail(
     headers: str = "",
 ) -> bytes:
     """Return a plain mail; message_id: empty for a new one, None for none; headers: more lines, each with its end."""
-    own = f"Message-ID: <{uuid4().hex}@example.test>\r\n" if message_id == "" else f"Message-ID: {message_id}\r\n"
+    own = (
+        f"Message-ID: <{uuid4().hex}@example.test>\r\n"
+        if message_id == ""
+        else f"Message-ID: {message_id}\r\n"
+    )
     return (
         f"From: Customer <{sender}>\r\nSubject: {subject}\r\n{'' if message_id is None else own}{headers}"
         f"Content-Type: text/plain; charset=utf-8\r\n\r\n{text}\r\n"
@@ -201,6 +204,14 @@ _ADD = {
 }
 
 
+_PROBE = {
+    "contacts": ("get_contact", {"name": f"contacts/{uuid4()}"}),
+    "sales": ("get_contact_sales", {"contact": f"contacts/{uuid4()}"}),
+    "segmentation": ("get_profile", {"contact": f"contacts/{uuid4()}"}),
+    "campaign": ("get_message", {"name": f"messages/{uuid4()}"}),
+}
+
+
 @contextmanager
 def neighbour(served: Served, service: str, servicer: Any) -> Iterator[None]:
     """Serve a stand-in at the port of a service, behind the kit's guard: care's token must be good for the call."""
@@ -212,10 +223,10 @@ def neighbour(served: Served, service: str, servicer: Any) -> Iterator[None]:
     server.add(lambda registry: _ADD[service](servicer, registry))  # type: ignore[no-untyped-call]
     server.start()
     try:
-        # A client that found nobody at the port before waits a moment before it looks again.
-        channel = grpc.insecure_channel(settings.service_address(service))
-        grpc.channel_ready_future(channel).result(20)
-        channel.close()
+        # Care's client, which may have found nobody at the port before, waits a moment before it looks again.
+        method, question = _PROBE[service]
+        with suppress(NotThere):
+            getattr(getattr(served.runtime.clients, service), method)(**question, _wait_for_ready=True)
         yield
     finally:
         server.stop(0.2)
@@ -231,9 +242,3 @@ def at_once(count: int, work: Any) -> list[Any]:
 
     with futures.ThreadPoolExecutor(count) as pool:
         return list(pool.map(run, range(count)))
-
-
-def later(served_or_runtime: Any, span: timedelta) -> None:
-    """Move the business clock on."""
-    clock = getattr(served_or_runtime, "clock")  # noqa: B009
-    clock.instant += span

@@ -161,7 +161,10 @@ def insert_queue(connection: Connection, new: Queue, now: datetime) -> bool:
     if new.default_queue:
         _clear_default(connection)
     statement = pg.insert(queue).values(create_time=now, id=new.id, **_queue_values(new))
-    return connection.scalar(statement.on_conflict_do_nothing(index_elements=["id"]).returning(sa.literal(1))) == 1
+    return (
+        connection.scalar(statement.on_conflict_do_nothing(index_elements=["id"]).returning(sa.literal(1)))
+        == 1
+    )
 
 
 def update_queue(connection: Connection, changed: Queue) -> None:

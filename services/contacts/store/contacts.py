@@ -17,10 +17,10 @@ from services.contacts.domain.text import fold
 from services.contacts.models import contact, identity
 from services.contacts.store import encoding
 from services.contacts.store.encoding import ValueTypes, to_json
-from services.kit.db import copy_lines, copy_text
+from services.kit.db import copy_rows
 
 COLUMNS = tuple(column.name for column in contact.c)
-_LINE_COLUMNS = (
+_COPIED = (
     *("id", "kind", "revision", "create_time", "update_time", "latitude", "longitude", "birth_date"),
     *(
         "display_name",
@@ -136,7 +136,7 @@ def _by_kind(identities: Iterable[Identity]) -> dict[tuple[int, str], set[str]]:
 def insert(connection: Connection, contacts: Iterable[Contact]) -> None:
     """Write new contacts, without their identities, which `claim` writes."""
     times = Times()
-    copy_lines(connection, contact, _LINE_COLUMNS, [_to_line(one, times) for one in contacts])
+    copy_rows(connection, contact, _COPIED, (_to_row(one, times) for one in contacts))
 
 
 def claim(connection: Connection, claims: Iterable[tuple[Identity, UUID]]) -> None:
@@ -144,9 +144,9 @@ def claim(connection: Connection, claims: Iterable[tuple[Identity, UUID]]) -> No
 
     Sorted, so that two batches which claim the same identities wait for each other and never deadlock.
     """
-    lines = [f"{kind}\t{source}\t{copy_text(value)}\t{key.hex}" for (kind, source, value), key in claims]
-    lines.sort()
-    copy_lines(connection, identity, ("type", "source", "value", "contact_id"), lines)
+    rows = sorted((*one, key.hex) for one, key in claims)
+    if rows:
+        copy_rows(connection, identity, ("type", "source", "value", "contact_id"), rows)
 
 
 def release(connection: Connection, owner: UUID, identities: Iterable[Identity]) -> None:
@@ -220,9 +220,17 @@ class Times(dict[datetime, str]):
         return text
 
 
-def _to_line(one: Contact, times: Times) -> str:
-    """Return the row of a contact for COPY, in the order of _LINE_COLUMNS."""
-    texts = (
+def _to_row(one: Contact, times: Times) -> tuple[object, ...]:
+    """Return the row of a contact for COPY, in the order of _COPIED."""
+    return (
+        one.id.hex,
+        one.kind,
+        one.revision,
+        times[one.create_time],
+        times[one.update_time],
+        one.latitude,
+        one.longitude,
+        one.birth_date,
         one.display_name,
         fold(one.display_name),
         one.given_name,
@@ -241,20 +249,9 @@ def _to_line(one: Contact, times: Times) -> str:
         to_json(encoding.values_to_json(one.attributes)) if one.attributes else "{}",
         encoding.identities_to_json(one.identities),
         to_json(encoding.consents_to_json(one.consents)) if one.consents else "{}",
-        encoding.texts_to_array(one.address_lines) if one.address_lines else "{}",
-        encoding.texts_to_array(one.tags) if one.tags else "{}",
+        list(one.address_lines) if one.address_lines else "{}",
+        list(one.tags) if one.tags else "{}",
     )
-    line = "\t".join(texts)
-    if "\\" in line or "\n" in line or "\r" in line or line.count("\t") >= len(texts):
-        line = "\t".join(map(copy_text, texts))
-    return (
-        f"{one.id.hex}\t{one.kind}\t{one.revision}\t{times[one.create_time]}\t{times[one.update_time]}\t"
-        f"{_or_null(one.latitude)}\t{_or_null(one.longitude)}\t{_or_null(one.birth_date)}\t{line}"
-    )
-
-
-def _or_null(value: object) -> str:
-    return "\\N" if value is None else str(value)
 
 
 def _to_json(one: Contact) -> dict[str, Any]:

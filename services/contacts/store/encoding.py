@@ -55,12 +55,6 @@ def identities_to_json(identities: Iterable[Identity]) -> str:
     return f"[{','.join(parts)}]"
 
 
-def texts_to_array(texts: Iterable[str]) -> str:
-    """Return the literal of a text array."""
-    quoted = (text.replace("\\", "\\\\").replace('"', '\\"') for text in texts)
-    return "{" + ",".join(f'"{text}"' for text in quoted) + "}"
-
-
 def identities_from_json(stored: Iterable[Iterable[Any]]) -> tuple[Identity, ...]:
     """Return identities as they stand in a contact's row."""
     return tuple(map(Identity._make, stored))

@@ -63,8 +63,8 @@ _rare = 0
 def rare_collections() -> Iterator[None]:
     """Let the garbage collector run rarely in this process, as long as any import needs it.
 
-    A batch is 150,000 objects that hold no cycles; by default the collector would look through all of them again and
-    again, which takes as long as half of the other work.
+    A batch is 150,000 objects that hold no cycles. By default the collector looks through all of them again and again,
+    which takes two thirds of the time of all other work.
     """
     global _rare
     with _collections:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any
 
@@ -22,7 +23,7 @@ from google.protobuf import (
 )
 
 from services.segmentation.rules import natives
-from services.segmentation.rules.core import CORE_ATTRIBUTES, CoreAttribute
+from services.segmentation.rules.core import CORE_ATTRIBUTES, CORE_BY_NAME, CoreAttribute
 from services.segmentation.rules.errors import RuleError, RuleTooLargeError
 from services.segmentation.rules.registry import Attribute, Registry
 
@@ -72,7 +73,7 @@ class Environment:
         try:
             expression = self.env.compile(text)
         except RuntimeError as error:
-            raise _readable(str(error), text) from error
+            raise _readable(str(error), text, self.registry) from error
         packed = any_pb2.Any.FromString(expression.serialize())
         checked: checked_pb2.CheckedExpr = checked_pb2.CheckedExpr.FromString(packed.value)
         _check_size(checked, text)
@@ -291,6 +292,7 @@ _TOO_DEEP = (
     f"the rule is nested more than {MAX_DEPTH} levels deep: "
     "write it flatter or split it into several segments"
 )
+_UNDEFINED = re.compile(r"undefined field '(\w+)' not found in (.*)")
 _PLACE = re.compile(r"ERROR: <input>:(-?\d+):(-?\d+): (.*)")
 _HINTS = (
     (re.compile(r"no matching overload for '_(?:[<>]=?|[=!]=|[-+*/])_' applied to '\((int, double|double, "
@@ -300,17 +302,34 @@ _HINTS = (
 )  # fmt: skip
 
 
-def _readable(raw: str, text: str) -> RuleError:
+def _readable(raw: str, text: str, registry: Registry) -> RuleError:
     """Turn the checker's message into ours: its first place, without internal type names."""
     match = _PLACE.search(raw)
     if "recursion" in raw:
         return RuleTooLargeError(_TOO_DEEP, text=text)
     if match is None:
         return RuleError(_clean(raw), text=text)
-    line, column, message = int(match[1]), int(match[2]), _clean(match[3])
+    line, column, message = int(match[1]), int(match[2]), _suggest(_clean(match[3]), registry)
     if line < 1:
         return RuleError(message, text=text)
     return RuleError(message, text=text, line=line, column=max(1, column))
+
+
+def _suggest(message: str, registry: Registry) -> str:
+    """Add the registered name that an unknown one is closest to."""
+    match = _UNDEFINED.match(message)
+    if match is None:
+        return message
+    places: dict[str, list[str]] = {
+        "contact": [*CORE_BY_NAME, *(a.name for a in registry.attributes), "traits", "consents", "location"],
+        "contact.traits": [t.name for t in registry.traits],
+        "contact.consents": list(registry.consents),
+        "events": list(registry.events_by_cel_name),
+    }
+    for name, event_type in registry.events_by_cel_name.items():
+        places[f"events of events.{name}"] = ["time", *(f.name for f in event_type.fields)]
+    close = get_close_matches(match[1], places.get(match[2], ()), 1)
+    return f"{message}: did you mean {close[0]}?" if close else message
 
 
 def _clean(message: str) -> str:

@@ -23,6 +23,7 @@ from services.segmentation.rules.moments import age_at, check_now, day_start
 from services.segmentation.rules.natives import FACTS
 from services.segmentation.rules.profile import (
     Profile,
+    check_names,
     checked_date,
     checked_location,
     checked_payload,
@@ -95,6 +96,7 @@ class Evaluator:
 def contact_message(environment: Environment, profile: Profile, now: datetime) -> Any:
     """Build the ``contact`` variable; missing values stay unset."""
     registry = environment.registry
+    check_names(registry, profile)
     message = environment.contact_class()
     attributes = profile.attributes
     known = {a.name: str(a.type) for a in CORE_ATTRIBUTES} | {

@@ -18,6 +18,7 @@ from services.segmentation.rules.evaluator import Outcome
 from services.segmentation.rules.moments import age_at, check_now, day_start
 from services.segmentation.rules.profile import (
     Profile,
+    check_names,
     checked_date,
     checked_location,
     checked_payload,
@@ -80,6 +81,7 @@ class Interpreter:
 
     def prepare(self, profile: Profile) -> View:
         """Check a profile's values and index its events."""
+        check_names(self.registry, profile)
         values: dict[tuple[str, str], Any] = {}
         texts: dict[str, tuple[str, ...]] = {}
         custom = {a.name: a.type for a in self.registry.attributes}

@@ -52,6 +52,19 @@ class Profile:
     plugin_values: Mapping[tuple[str, tuple[Any, ...]], Any] = field(default_factory=dict)
 
 
+def check_names(registry: Registry, profile: Profile) -> None:
+    """Raise ProfileError when a profile names an attribute, trait or consent that is not registered."""
+    custom = {a.name for a in registry.attributes}
+    for what, given, known in (
+        ("attribute", profile.attributes, custom | CORE_BY_NAME.keys()),
+        ("trait", profile.traits, {t.name for t in registry.traits}),
+        ("consent", profile.consents, set(registry.consents)),
+    ):
+        unknown = sorted(given.keys() - known)
+        if unknown:
+            raise ProfileError(f"there is no {what} {unknown[0]!r}: register it first")
+
+
 def checked_value(kind: str, value: Any, what: str) -> Any:
     """Return a value brought to its stored form (NFC text, UTC time, int, float or Decimal); ProfileError if
     it does not fit.
@@ -216,6 +229,7 @@ def profile_row(registry: Registry, contact_id: UUID, profile: Profile) -> dict[
     """Return the columns of the profile table for a profile; ``attributes``, ``traits`` and ``consents`` are
     JSON text.
     """
+    check_names(registry, profile)
     row: dict[str, Any] = {"contact_id": contact_id}
     custom = {}
     for name, value in profile.attributes.items():
@@ -228,9 +242,6 @@ def profile_row(registry: Registry, contact_id: UUID, profile: Profile) -> dict[
             stored = checked_value(core.type, value, name)
             row["stated_age" if name == "age" else name] = stored
     tags = checked_value("strings", (*row.pop("tags", ()), *profile.tags), "tags")
-    unknown = sorted(set(profile.consents) - set(registry.consents))
-    if unknown:
-        raise ProfileError(f"there is no consent {unknown[0]!r}: register it first")
     consents = {
         n: checked_value("string", v, f"consent {n}") for n, v in profile.consents.items() if v is not None
     }

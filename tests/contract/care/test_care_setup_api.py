@@ -39,7 +39,9 @@ def day(year: int, month: int, number: int) -> dict[str, int]:
 
 def test_create_agent(care: Any) -> None:
     key = ident()
-    made = care.create_agent(agent_id=key, agent={"display_name": "Bò", "available": True, "capacity": 5}).agent
+    made = care.create_agent(
+        agent_id=key, agent={"display_name": "Bò", "available": True, "capacity": 5}
+    ).agent
     assert made == pb.Agent(name=f"agents/{key}", display_name="Bò", available=True, capacity=5)
     assert care.create_agent(agent_id=ident(), agent={"available": True}).agent.display_name.startswith("k")
     with pytest.raises(errors.AlreadyExists):
@@ -99,7 +101,9 @@ def test_create_calendar(care: Any) -> None:
     }
     made = care.create_calendar(calendar_id=key, calendar=wanted).calendar
     assert made.name == f"calendars/{key}"
-    assert [(item.week_day, item.start_time.hours, item.end_time.hours) for item in made.weekly_intervals] == [
+    assert [
+        (item.week_day, item.start_time.hours, item.end_time.hours) for item in made.weekly_intervals
+    ] == [
         (1, 8, 12),
         (1, 13, 24),
         (7, 0, 0),
@@ -124,7 +128,10 @@ def test_create_calendar(care: Any) -> None:
         ({"weekly_intervals": [hours(0, 480, 540)]}, "calendar.weekly_intervals[0].week_day"),
         ({"weekly_intervals": [hours(8, 480, 540)]}, "calendar.weekly_intervals[0].week_day"),
         ({"weekly_intervals": [hours(1, 480, 1441)]}, "calendar.weekly_intervals[0].end_time"),
-        ({"weekly_intervals": [{"week_day": 1, "end_time": {"hours": 9}}]}, "calendar.weekly_intervals[0].start_time"),
+        (
+            {"weekly_intervals": [{"week_day": 1, "end_time": {"hours": 9}}]},
+            "calendar.weekly_intervals[0].start_time",
+        ),
         ({"weekly_intervals": [hours(1, 540, 480)]}, "calendar"),
         ({"weekly_intervals": [hours(1, 480, 720), hours(1, 600, 900)]}, "calendar"),
         ({"special_days": [{"date": day(2026, 2, 30)}]}, "calendar.special_days[0].date"),
@@ -195,7 +202,11 @@ def test_create_queue(care: Any) -> None:
     for change, field in (
         ({"agents": ["agents/ana", "agents/ana"]}, "queue.agents"),
         ({"agents": ["ana"]}, "queue.agents[0]"),
-        ({"sla_targets": [{"resolution_minutes": 1}, {"first_response_minutes": 1}]}, "queue.sla_targets[1].priority"),
+        ({"agents": ["agents/ana", ""]}, "queue.agents[1]"),
+        (
+            {"sla_targets": [{"resolution_minutes": 1}, {"first_response_minutes": 1}]},
+            "queue.sla_targets[1].priority",
+        ),
         ({"sla_targets": [{"resolution_minutes": -1}]}, "queue.sla_targets[0].resolution_minutes"),
         # A quarter of an hour a week makes 15,600 minutes in 20 years.
         ({"sla_targets": [{"resolution_minutes": 16_000}]}, "queue.sla_targets"),
@@ -231,7 +242,9 @@ def test_update_queue(care: Any) -> None:
         update_mask=["display_name", "sla_targets", "agents"],
     ).queue
     assert (changed.display_name, changed.reply_channel, list(changed.agents)) == ("B", "c", [])
-    assert [(item.first_response_minutes, item.resolution_minutes) for item in changed.sla_targets] == [(0, 5)]
+    assert [(item.first_response_minutes, item.resolution_minutes) for item in changed.sla_targets] == [
+        (0, 5)
+    ]
     assert changed != first
     # Open cases keep what was promised to them.
     assert care.get_case(name=case.name).case.first_response_due_time == case.first_response_due_time

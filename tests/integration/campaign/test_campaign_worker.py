@@ -114,8 +114,8 @@ def test_a_campaign_and_a_journey_go_out(
     }
     campaign.create_campaign(campaign_id="spring", campaign={"segment": "segments/all", **send})
     operation = campaign.launch_campaign(name="campaigns/spring").operation
-    done = campaign.wait_operation(operation, timeout=120)
-    result = pb.LaunchCampaignResult.FromString(done.response.value)
+    result = campaign.wait_operation(operation, timeout=120)
+    assert isinstance(result, pb.LaunchCampaignResult)
     assert (result.counts.audience, result.counts.sent, result.counts.duplicates) == (60, 60, 0)
     assert campaign.get_campaign(name="campaigns/spring").campaign.state == pb.Campaign.STATE_DONE
 

@@ -74,7 +74,9 @@ def test_answers_and_surveys_go_out_once_through_campaign(served: Served):
     stranger = care.receive_mail(raw=raw, recipients=[f"care@{DOMAIN}"], sender=SENDER).case
     care.create_queue(queue_id="chat", queue={"reply_channel": "zalo.oa"})
     known = care.create_case(case={"subject": "Two\nlines", "contact": contact, "queue": "queues/chat"}).case
-    answer = care.add_case_message(case=stranger.name, message={"kind": "KIND_REPLY", "text": "Done!"}).message
+    answer = care.add_case_message(
+        case=stranger.name, message={"kind": "KIND_REPLY", "text": "Done!"}
+    ).message
     # What the customer writes after the answer is not what is answered.
     care.receive_mail(
         raw=mail("thanks", message_id="<second@x>"),

@@ -42,13 +42,11 @@ def pass_time(runtime: Runtime, span: timedelta) -> None:
 
 
 def breaches(runtime: Runtime) -> list[str]:
-    return [
-        events_pb2.CaseChanged.FromString(row.data).promise for row in events(runtime, "case.breached")
-    ]
+    return [events_pb2.CaseChanged.FromString(row.data).promise for row in events(runtime, "case.breached")]
 
 
 def test_due_times_follow_the_calendar_of_the_queue(runtime: Runtime):
-    office = Calendar(ZoneInfo("Asia/Ho_Chi_Minh"), {day: ((480, 720), (780, 1020)) for day in range(1, 6)})
+    office = Calendar(ZoneInfo("Asia/Ho_Chi_Minh"), dict.fromkeys(range(1, 6), ((480, 720), (780, 1020))))
     setup.create_calendar(runtime, "hcm", Labelled(office, {}))
     make_queue(runtime, calendar_id="hcm", targets={"": Target(60, 480)})
     # NOW is a Sunday evening in Ho Chi Minh City.

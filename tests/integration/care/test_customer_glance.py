@@ -114,5 +114,3 @@ def test_calls_that_find_no_thread_free_are_given_up_in_time(served: Served, con
     assert set(found.unavailable) == set().union(*PARTS.values())
     assert "no answer within 0.2 s" in found.unavailable["contact"]
     assert len(found.cases) == 20
-
-

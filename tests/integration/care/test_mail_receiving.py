@@ -83,7 +83,11 @@ def test_the_same_mail_again_changes_nothing(runtime: Runtime):
     raw = mail(message_id="<same@x>")
     first = take(runtime, raw)
     before = events(runtime)
-    for again in (take(runtime, raw), take(runtime, raw, f"support@{DOMAIN}"), take(runtime, raw, OPEN.upper())):
+    for again in (
+        take(runtime, raw),
+        take(runtime, raw, f"support@{DOMAIN}"),
+        take(runtime, raw, OPEN.upper()),
+    ):
         assert again.outcome == "duplicate"
         assert case_of(again) == first.case
     nameless = mail(message_id=None)

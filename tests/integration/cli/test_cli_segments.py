@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -24,12 +23,12 @@ def world(segmentation: Office) -> World:
 
 
 @pytest.fixture
-def buyers(segmentation: Office, world: World) -> Iterator[Office]:
+def buyers(segmentation: Office, world: World) -> Office:
     """The segment of those who have ordered."""
     ran = segmentation.rapport("segments", "create", "buyers", "events.order_placed.size() > 0")
     assert (ran.code, ran.err) == (0, "")
     assert "buyers: 2 members" in ran.out
-    yield segmentation
+    return segmentation
 
 
 def test_create_list_members_and_delete(buyers: Office) -> None:

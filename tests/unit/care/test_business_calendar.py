@@ -23,7 +23,7 @@ NINE_TO_FIVE = ((9 * 60, 17 * 60),)
 
 
 def office(zone: str, hours=SPLIT, days=range(1, 6), special=None) -> Calendar:
-    return Calendar(ZoneInfo(zone), {day: hours for day in days}, special or {})
+    return Calendar(ZoneInfo(zone), dict.fromkeys(days, hours), special or {})
 
 
 def local(zone: str, *parts: int, fold: int = 0) -> datetime:

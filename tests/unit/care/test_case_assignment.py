@@ -51,7 +51,11 @@ def test_without_anybody_the_reason_says_so():
 
 CANDIDATES = st.lists(
     st.builds(
-        Candidate, st.sampled_from("abcdefgh"), st.booleans(), st.integers(0, 4), st.sampled_from([0, 0, 1, 3])
+        Candidate,
+        st.sampled_from("abcdefgh"),
+        st.booleans(),
+        st.integers(0, 4),
+        st.sampled_from([0, 0, 1, 3]),
     ),
     max_size=8,
     unique_by=lambda one: one.id,

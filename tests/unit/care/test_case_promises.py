@@ -20,7 +20,7 @@ def test_a_priority_has_its_own_target_or_the_one_for_all():
 
 
 def test_due_times_run_in_business_hours():
-    office = Calendar(ZoneInfo("Asia/Ho_Chi_Minh"), {day: ((8 * 60, 17 * 60),) for day in range(1, 6)})
+    office = Calendar(ZoneInfo("Asia/Ho_Chi_Minh"), dict.fromkeys(range(1, 6), ((8 * 60, 17 * 60),)))
     friday = datetime(2026, 3, 6, 16, 30, tzinfo=ZoneInfo("Asia/Ho_Chi_Minh"))
     first, resolution = due_times(Target(60, 9 * 60), office, friday)
     assert first == datetime(2026, 3, 9, 8, 30, tzinfo=ZoneInfo("Asia/Ho_Chi_Minh"))

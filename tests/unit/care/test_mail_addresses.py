@@ -55,8 +55,13 @@ def test_signed_addresses_fit_into_a_local_part():
 @given(st.text(max_size=80))
 def test_no_text_is_too_strange(text: str):
     assert parse_recipient(text, DOMAIN) is None
-    assert parse_recipient(f"{text}@{DOMAIN}", DOMAIN) is None or "+" in text or text.strip("< >").lower() in (
-        "care",
-        "support",
-        "postmaster",
+    assert (
+        parse_recipient(f"{text}@{DOMAIN}", DOMAIN) is None
+        or "+" in text
+        or text.strip("< >").lower()
+        in (
+            "care",
+            "support",
+            "postmaster",
+        )
     )

@@ -10,7 +10,14 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from services.care.domain.html_text import html_to_text
-from services.care.domain.mail import MAX_HEADER, MAX_MULTIPARTS, MAX_TEXT, InboundMail, InvalidMail, read_mail
+from services.care.domain.mail import (
+    MAX_HEADER,
+    MAX_MULTIPARTS,
+    MAX_TEXT,
+    InboundMail,
+    InvalidMail,
+    read_mail,
+)
 
 HEAD = b"From: Nguyen <a@b.test>\r\nSubject: Hi\r\nMessage-ID: <1@b.test>\r\n"
 BOUNDARY = b'Content-Type: multipart/mixed; boundary="b"\r\n\r\n'
@@ -147,10 +154,23 @@ def test_raw_utf8_in_a_field_is_read():
 
 @pytest.mark.parametrize(
     "charset",
-    ["nonsense", "idna", "punycode", "unicode_escape", "undefined", "base64", "utf-7", "x" * 3000, "utf-16", "a\x00b"],
+    [
+        "nonsense",
+        "idna",
+        "punycode",
+        "unicode_escape",
+        "undefined",
+        "base64",
+        "utf-7",
+        "x" * 3000,
+        "utf-16",
+        "a\x00b",
+    ],
 )
 def test_no_charset_loses_the_mail(charset: str):
-    raw = HEAD + f"Content-Type: text/plain; charset={charset}\r\n\r\n".encode() + b"caf\xc3\xa9 \\ud800 +2AA-"
+    raw = (
+        HEAD + f"Content-Type: text/plain; charset={charset}\r\n\r\n".encode() + b"caf\xc3\xa9 \\ud800 +2AA-"
+    )
     found = read(raw).text
     assert found
     assert "\x00" not in found
@@ -158,7 +178,11 @@ def test_no_charset_loses_the_mail(charset: str):
 
 
 def test_one_broken_part_does_not_lose_the_others():
-    parts = b"--b\r\nContent-Type: text/html\r\n\r\n&#" + b"9" * 5_000 + b";\r\n--b\r\n\r\nstill here\r\n--b--\r\n"
+    parts = (
+        b"--b\r\nContent-Type: text/html\r\n\r\n&#"
+        + b"9" * 5_000
+        + b";\r\n--b\r\n\r\nstill here\r\n--b--\r\n"
+    )
     assert "still here" in read(HEAD + BOUNDARY + parts).text
 
 
@@ -181,7 +205,7 @@ LINES = st.lists(
                 b"Content-Transfer-Encoding: x-uuencode",
                 b"Content-Disposition: inline; filename*0*=a; filename*2=b",
                 b"Subject: =?utf-8?b?////?= =?=?= =?utf-8?q?=zz?=",
-                b"From: \"a\" <<a@b>, (((c)@",
+                b'From: "a" <<a@b>, (((c)@',
                 b"From: a@b.test",
                 b"--b",
                 b"--b--",

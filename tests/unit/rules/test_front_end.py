@@ -59,10 +59,11 @@ def test_accepts(text: str) -> None:
 
 # text, column of the place, part of the message
 REFUSED = [
-    ("contact.agee > 3", 8, "undefined field 'agee' not found in contact"),
+    ("contact.agee > 3", 8, "undefined field 'agee' not found in contact: did you mean age?"),
+    ("contact.zzz > 3", 8, "undefined field 'zzz' not found in contact"),
     ("contact.age > 3.0", 13, "whole numbers and decimals do not mix"),
     ("contact.consents.emial == \"x\"", 17, "not found in contact.consents"),
-    ("events.order_placed.exists(e, e.amont > 2.0)", 32, "undefined field 'amont'"),
+    ("events.order_placed.exists(e, e.amont > 2.0)", 32, "did you mean amount?"),
     ("events.orders.size() > 0", 7, "undefined field 'orders' not found in events"),
     ("contact.age >", 14, "Syntax error"),
     ("contact.age", 8, "must be true or false"),

@@ -1,7 +1,7 @@
 """The header of a file, and how its rows become drafts.
 
 Rows are taken by the batch and read column by column: the cells of a column all go through one function, and those that
-a file repeats are read once. This is twice as fast as going from cell to cell.
+a file repeats are read once.
 """
 
 from __future__ import annotations

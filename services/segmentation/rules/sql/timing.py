@@ -211,10 +211,8 @@ def _nth_leaving(
             return func.max(leaving).filter(and_(*keep))
         # Sorting is left to the few who have enough events: an ordered aggregate would sort for everybody.
         number, all_leaving = (f.filter(and_(*keep)) for f in (func.count(STAR), func.array_agg(leaving)))
-        picked = [
-            case((number >= rank, func.rule_nth(all_leaving, rank, type_=TIME)))
-            for rank in (literal_column(str(r)) for r in ranks)
-        ]
+        ranked: list[Column] = [literal_column(str(r)) for r in ranks]
+        picked = [case((number >= rank, func.rule_nth(all_leaving, rank, type_=TIME))) for rank in ranked]
         return func.coalesce(*picked, type_=TIME) if len(picked) > 1 else picked[0]
 
     instant = frame.feature(items.source, (node, tuple(ranks), "leaving"), window_of(node), build, _NEVER)

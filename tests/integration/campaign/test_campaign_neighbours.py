@@ -1,0 +1,95 @@
+"""Sending with the real contacts service: its addresses, its consents, and the permissions that campaign has there."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from rapport.contacts.v1 import contacts_pb2
+from rapport_testing.smtp import SmtpServer
+
+from services.campaign import channels
+from services.campaign.domain.ledger import NewMessage
+from services.campaign.store import ledger
+from services.campaign.usecases import templates
+from services.campaign.usecases.sending import Sender
+from services.kit.auth import SERVICE_PERMISSIONS
+from services.kit.clock import FixedClock
+from services.kit.config import load_settings
+from services.kit.locks import Locks
+from services.kit.names import new_id, parse_name
+from services.kit.plugins import PluginHost, PluginManager
+from services.kit.runtime import make_runtime
+from tests.support.campaign import CHANNEL, NOW, make_campaign, make_template
+from tests.support.postgres import DatabaseFactory
+from tests.support.stack import create_schema, serve
+
+GRANTED, DENIED = contacts_pb2.Consent.STATE_GRANTED, contacts_pb2.Consent.STATE_DENIED
+
+
+def test_consents_and_addresses_of_contacts_decide(
+    make_database: DatabaseFactory,
+    database_url: str,
+    manager: PluginManager,
+    plugin_host: PluginHost,
+    smtp: SmtpServer,
+) -> None:
+    url = make_database("contacts")
+    create_schema("contacts", url)
+    grant = ("service:campaign", SERVICE_PERMISSIONS["campaign"], "campaign's token")
+    with serve("contacts", url, now=NOW, tokens=[grant]) as contacts:
+        identity = contacts_pb2.Identity
+        people = {}
+        for key, states in {"yes": [GRANTED], "no": [], "withdrawn": [GRANTED, DENIED]}.items():
+            mail = identity(type=identity.TYPE_EMAIL, value=f"{key}@mail.test")
+            made = contacts.client.create_contact(
+                contact=contacts_pb2.Contact(
+                    kind=contacts_pb2.Contact.KIND_PERSON,
+                    given_name="Lan",
+                    language_code="vi-VN",
+                    identities=[mail],
+                )
+            )
+            people[key] = made.contact.name
+            for state in states:
+                contacts.clock.instant += timedelta(seconds=1)
+                decision = contacts_pb2.Consent(
+                    contact=made.contact.name, channel="email", topic="marketing", state=state
+                )
+                contacts.client.record_consents(consents=[decision])
+        settings = load_settings(
+            campaign_database_url=database_url,
+            secret_key="k" * 32,
+            address=f"127.0.0.1:{contacts.ports.api}",
+            token="campaign's token",
+        )
+        runtime = make_runtime("campaign", "sender", settings, clock=FixedClock(NOW))
+        channels.provide(runtime, plugin_host)
+        locks = Locks(runtime.db.engine)
+        sender = Sender(runtime, manager, locks)
+        try:
+            make_template(runtime, subject="Chào {{ contact.given_name }}")
+            make_campaign(runtime)
+            shown = templates.preview_template(runtime, "hello", parse_name(people["yes"], "contacts"))
+            assert shown.subject == "Chào Lan"
+            model = NewMessage(
+                id=new_id(),
+                origin="journeys/x",
+                lane="journeys/x",
+                contact_id=None,
+                channel=CHANNEL,
+                topic="marketing",
+                template_id="hello",
+            )
+            keys = [parse_name(name, "contacts") for name in people.values()]
+            with runtime.db.transaction() as connection:
+                ledger.plan_campaign(connection, model, [new_id() for _ in keys], keys, NOW)
+            while sender.run_once():
+                pass
+            with runtime.db.read() as connection:
+                counts = ledger.counts(connection, ["journeys/x"])["journeys/x"]
+        finally:
+            sender.close()
+            locks.close()
+            runtime.close()
+    assert [mail.to for mail in smtp.received()] == ["yes@mail.test"]
+    assert counts.by_reason == {"NO_CONSENT": 1, "CONSENT_DENIED": 1}
