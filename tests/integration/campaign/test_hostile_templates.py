@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -19,7 +20,7 @@ from services.campaign.domain.rendering import MAX_OUTPUT, BadTemplate, Compiled
 from tests.support.stack import NOW
 
 ROOT = Path(__file__).parents[3]
-SECRET = "key-of-the-installation"  # noqa: S105
+SECRET = "key-of-the-installation"
 
 
 class Custom:
@@ -167,18 +168,14 @@ def test_a_template_cannot_reach_past_its_data(source: str) -> None:
 def test_a_template_cannot_change_its_data(source: str) -> None:
     values = context()
     before = json.dumps(values, default=datetime.isoformat)
-    try:
+    with contextlib.suppress(BadTemplate):
         render(source, values)
-    except BadTemplate:
-        pass
     assert json.dumps(values, default=datetime.isoformat) == before
     assert render("{{ contact.given_name }}", values) == "Mai"
 
 
 def test_one_rendering_leaves_nothing_for_the_next() -> None:
-    content = CompiledContent(
-        Content("", "subject", "{{ seen | default('none') }}{% set seen = 'a' %}", "")
-    )
+    content = CompiledContent(Content("", "subject", "{{ seen | default('none') }}{% set seen = 'a' %}", ""))
     assert [content.render(context()).text for _ in range(2)] == ["none", "none"]
 
 
@@ -222,8 +219,12 @@ BOMBS = {
     "nested loops that write nothing": "{% set x = 'a' * 10000 %}"
     "{% for a in x %}{% for b in x %}{% for c in x %}{% endfor %}{% endfor %}{% endfor %}",
     "doubling": "{% set x = 'a' * 10000 %}" + "{% set x = x ~ x ~ x ~ x %}" * 12 + "{{ x | length }}",
-    "doubling by addition": "{% set x = 'a' * 10000 %}" + "{% set x = x + x + x + x %}" * 12 + "{{ x | length }}",
-    "doubling of a list": "{% set x = [1] * 10000 %}" + "{% set x = x + x + x + x %}" * 12 + "{{ x | length }}",
+    "doubling by addition": "{% set x = 'a' * 10000 %}"
+    + "{% set x = x + x + x + x %}" * 12
+    + "{{ x | length }}",
+    "doubling of a list": "{% set x = [1] * 10000 %}"
+    + "{% set x = x + x + x + x %}" * 12
+    + "{{ x | length }}",
     "replace": "{% set x = 'a' * 10000 %}{{ x | replace('a', x) | replace('a', x) | length }}",
     "replace by method": "{% set x = 'a' * 10000 %}{{ x.replace('a', x).replace('a', x) | length }}",
     "join": "{% set x = 'a' * 10000 %}{{ ([([x] * 10000) | join] * 100) | join | length }}",
@@ -249,7 +250,7 @@ from datetime import datetime
 from services.campaign.domain.rendering import BadTemplate, CompiledContent, Content
 
 def attempt(source):
-    resource.setrlimit(resource.RLIMIT_CPU, (15, 15))
+    resource.setrlimit(resource.RLIMIT_CPU, (6, 6))
     resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30))
     try:
         made = CompiledContent(Content("", "subject", source, "")).render({"now": datetime(2026, 1, 1)})
@@ -303,7 +304,9 @@ def test_a_template_cannot_eat_the_process(driver: subprocess.Popen[str], name: 
     assert "MemoryError" not in found["said"], found
 
 
-@pytest.mark.parametrize("name", ["long string", "power", "large product", "range", "nested ranges", "format"])
+@pytest.mark.parametrize(
+    "name", ["long string", "power", "large product", "range", "nested ranges", "format"]
+)
 def test_a_refusal_says_what_is_not_allowed(name: str) -> None:
     with pytest.raises(BadTemplate) as caught:
         render(BOMBS[name])
