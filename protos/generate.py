@@ -1,8 +1,8 @@
 """Generate the stubs, and check them and the API's rules.
 
-    generate.py DIR        write the stubs into DIR
-    generate.py --check    compare the committed stubs with fresh ones; run buf lint and buf breaking
-    generate.py --release  store the present API as the released one (protos/released.binpb)
+generate.py DIR        write the stubs into DIR
+generate.py --check    compare the committed stubs with fresh ones; run buf lint and buf breaking
+generate.py --release  store the present API as the released one (protos/released.binpb)
 """
 
 from __future__ import annotations
@@ -29,7 +29,15 @@ def sources() -> list[str]:
 
 def protoc(*arguments: str) -> None:
     """Run protoc over all sources; exits with its message when it fails."""
-    command = [sys.executable, "-m", "grpc_tools.protoc", f"-I{PROTOS}", f"-I{GOOGLE}", *arguments, *sources()]
+    command = [
+        sys.executable,
+        "-m",
+        "grpc_tools.protoc",
+        f"-I{PROTOS}",
+        f"-I{GOOGLE}",
+        *arguments,
+        *sources(),
+    ]
     if subprocess.run(command, check=False).returncode:
         sys.exit("protoc failed; see above")
 
@@ -48,11 +56,20 @@ def write_image(path: Path) -> None:
 
 def differing(left: Path, right: Path) -> list[str]:
     """Return the files that differ or stand on one side only."""
-    names = {str(path.relative_to(root)) for root in (left, right) for path in root.rglob("*.py*") if "__pycache__" not in path.parts}
+    names = {
+        str(path.relative_to(root))
+        for root in (left, right)
+        for path in root.rglob("*.py*")
+        if "__pycache__" not in path.parts
+    }
     return sorted(
         name
         for name in names
-        if not ((left / name).exists() and (right / name).exists() and filecmp.cmp(left / name, right / name, shallow=False))
+        if not (
+            (left / name).exists()
+            and (right / name).exists()
+            and filecmp.cmp(left / name, right / name, shallow=False)
+        )
     )
 
 

@@ -66,7 +66,8 @@ def locate(
 
     An argument wins over the environment (RAPPORT_ADDRESS, RAPPORT_EVENTS_ADDRESS, RAPPORT_BASE_PORT,
     RAPPORT_TOKEN), which wins over the `client.json` of a running laptop stack: that in RAPPORT_DATA_DIR when
-    this is set, else in `.rapport` of `folder` (the working directory) or of a folder above it. The token in that file is used only with the address in it, as it must not be shown to anybody
+    this is set, else in `.rapport` of `folder` (the working directory) or of a folder above it. The token
+    in that file is used only with the address in it, as it must not be shown to anybody
     else. Raises ValueError when no address is found, or the file is malformed.
     """
     env = os.environ if environment is None else environment

@@ -33,15 +33,16 @@ class Settings(BaseSettings):
         ge=1,
         le=65000,
         description="Ports follow from it: contacts +1, sales +2, segmentation +3, campaign +4, care +5; "
-        "event streams +11 to +15; metrics +21 to +25 (api) and +31 to +35 (worker); inbound mail +45. A laptop stack holds it itself.",
+        "event streams +11 to +15; metrics +21 to +25 (api) and +31 to +35 (worker); inbound mail +45. "
+        "A laptop stack holds the port itself.",
     )
     address: str = Field(
         "",
         description="How clients reach a service's API, with {service} and {port} filled in; "
-        "empty means <host>:{port}.",
+        "empty means HOST:{port}.",
     )
     events_address: str = Field(
-        "", description="How workers reach a service's event stream, like ADDRESS; empty means <host>:{port}."
+        "", description="How workers reach a service's event stream, like ADDRESS; empty means HOST:{port}."
     )
     database_url: str = Field(
         "", description="Administrator URL of an existing PostgreSQL; empty means the embedded one."
@@ -177,7 +178,8 @@ class Settings(BaseSettings):
         url: str = getattr(self, f"{service}_database_url")
         if not url:
             raise InvalidArgument(
-                f"no database for {service}: set RAPPORT_{service.upper()}_DATABASE_URL, or start the stack with `rapport up`",
+                f"no database for {service}: set RAPPORT_{service.upper()}_DATABASE_URL, "
+                "or start the stack with `rapport up`",
                 reason="NO_DATABASE",
             )
         scheme, separator, rest = url.partition("://")
@@ -195,7 +197,8 @@ def load_settings(**overrides: object) -> Settings:
         return Settings(**overrides)  # type: ignore[arg-type]
     except ValidationError as error:
         problems = "; ".join(
-            f"RAPPORT_{'_'.join(str(part) for part in item['loc']).upper()}: {item['msg'].removeprefix('Value error, ')} (got {item.get('input')!r})"
+            f"RAPPORT_{'_'.join(str(part) for part in item['loc']).upper()}: "
+            f"{item['msg'].removeprefix('Value error, ')} (got {item.get('input')!r})"
             for item in error.errors()
         )
         raise InvalidArgument(f"bad settings: {problems}", reason="INVALID_SETTINGS") from error

@@ -14,6 +14,8 @@ from services.segmentation.rules.profile import Profile
 from services.segmentation.rules.registry import EventType
 
 Atom = tuple[ir.Node, tuple[ir.ListExpr, ...]]
+OLDEST = 150
+"""Age in years from which no further birthday is awaited."""
 
 
 def leaves_of(root: ir.Node) -> tuple[ir.Node, ...]:
@@ -46,11 +48,11 @@ def _depends_on_time(leaf: ir.Node) -> bool:
 
 
 def atoms_of(node: ir.Node, around: tuple[ir.ListExpr, ...] = ()) -> Iterator[Atom]:
-    """Yield each use of now or of the age, with the lists it stands inside of."""
-    if isinstance(node, ir.NowCompare) or (
-        isinstance(node, ir.Attr) and node.group == "core" and node.name == "age"
-    ):
-        yield node, around
+    """Yield each use of now or of the age, with those lists around it whose items it reads."""
+    if isinstance(node, ir.NowCompare):
+        yield node, tuple(items for items in around if ir.uses_var(node.time, items.var))
+    if isinstance(node, ir.Attr) and node.group == "core" and node.name == "age":
+        yield node, ()
     if isinstance(node, ir.Count | ir.Quantified | ir.Aggregate):
         around = (*around, node.items)
     for child in node.children():
@@ -89,13 +91,12 @@ def _next_candidate(
 ) -> datetime | None:
     """Return the next instant at which anything the leaf reads can change; values in between are constant."""
     instants = [e.time for name in types for e in view.events.get(name, ()) if e.time > at]
-    for atom, around in atoms:
+    for atom, used in atoms:
         if not isinstance(atom, ir.NowCompare):
-            if view.born is not None:
-                instants += birthdays_after(view.born, at, interpreter.registry.time_zone, 2)
+            if view.born is not None and at.year - view.born.year < OLDEST:
+                instants += birthdays_after(view.born, at, interpreter.registry.time_zone, 1)
             continue
-        used = [items for items in around if ir.uses_var(atom.time, items.var)]
-        for chosen in interpreter.combinations(used, view, at):
+        for chosen in interpreter.combinations(list(used), view, at):
             time = interpreter.value(atom.time, view, at, chosen)
             if time is not None and time is not ERR:
                 instants += [i for i in _flips(atom, time) if i > at]

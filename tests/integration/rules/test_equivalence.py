@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection
@@ -77,6 +78,8 @@ def check(connection: Connection, texts: list[str], people: list[Profile]) -> No
         )
 
 
+# A generous number of examples may take as long as it needs.
+@pytest.mark.timeout(300 + 3 * EXAMPLES)
 @settings(
     max_examples=EXAMPLES,
     deadline=None,

@@ -65,7 +65,7 @@ def test_none_leaves_a_field_unset():
         ({"thing": {"nmae": "x"}}, TypeError, r"rapporttest.v1.Thing has no field nmae"),
         ({"thing": {"score": "much"}}, TypeError, "score|much|UpdateThingRequest"),
         ({"thing": {"count": 2**40}}, ValueError, "UpdateThingRequest"),
-        ({"thing": {"create_time": datetime(2026, 3, 1)}}, ValueError, "time zone"),  # noqa: DTZ001
+        ({"thing": {"create_time": datetime(2026, 3, 1)}}, ValueError, "time zone"),
     ],
 )
 def test_mistakes_are_named(fields, error, text):
