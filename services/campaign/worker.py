@@ -23,14 +23,7 @@ class Worker:
         """Fix the audience of a campaign and follow its messages."""
         return campaign_pb2.LaunchCampaignResult(counts=encode_counts(launching.launch(self.runtime, op)))
 
-    @subscribe(
-        "contacts",
-        "contact.created",
-        "contact.updated",
-        "contact.merged",
-        "activity.recorded",
-        batch_size=500,
-    )
+    @subscribe("contacts", "contact.created", "contact.updated", "activity.recorded", batch_size=500)
     def start_from_contacts(self, batch: EventBatch) -> None:
         """Start journeys that contacts trigger."""
         journeys.start_journeys(self.runtime, batch)

@@ -95,7 +95,9 @@ class Stack:
             urls = self.prepare_databases()
             for service, url in urls.items():
                 self._migrate(service, url)
-            tokens = create_tokens(self.folder / "tokens.json", owner_token=self._stored_owner_token())
+            tokens = create_tokens(
+                self.settings.effective_tokens_file.absolute(), owner_token=self._stored_owner_token()
+            )
             shared = {**self._environment, **self._shared()}
             self.supervisor.start(processes.specs(self.settings, processes.Grants(urls, tokens, shared)))
             self.access = Access(
@@ -166,7 +168,7 @@ class Stack:
     def _shared(self) -> dict[str, str]:
         return {
             "RAPPORT_DATA_DIR": str(self.folder),
-            "RAPPORT_TOKENS_FILE": str(self.folder / "tokens.json"),
+            "RAPPORT_TOKENS_FILE": str(self.settings.effective_tokens_file.absolute()),
             "RAPPORT_SECRET_KEY": self.settings.secret_key or self._secret_key(),
             "RAPPORT_BASE_PORT": str(self.settings.base_port),
             "RAPPORT_HOST": self.settings.host,

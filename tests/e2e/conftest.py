@@ -15,8 +15,10 @@ from services.cli.demo import free_base_port
 from services.cli.stack import Stack
 from services.demo.mailbox import Mailbox
 from services.kit.clock import write_clock
-from services.kit.config import Settings, load_settings
+from services.kit.config import SERVICES, Settings, load_settings
+from services.kit.postgres import drop
 
+PREFIX = "e2e_rapport"
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 
 
@@ -67,7 +69,7 @@ def running(admin_url: str) -> Iterator[Running]:
                 "RAPPORT_PLUGIN_EMAIL_SMTP_PORT": str(mailbox.port),
                 "RAPPORT_PLUGIN_EMAIL_SMTP_SECURITY": "none",
             },
-            database_prefix="e2e_rapport",
+            database_prefix=PREFIX,
         )
         try:
             with stack:
@@ -75,4 +77,8 @@ def running(admin_url: str) -> Iterator[Running]:
                 with stack.client(timeout=60) as rapport:
                     yield Running(stack, settings, rapport, mailbox, stack.urls, clock)
         finally:
+            import shutil
+
+            shutil.copytree(folder / "logs", "/tmp/kwork/e2elogs", dirs_exist_ok=True)
             mailbox.stop()
+            drop(admin_url, SERVICES, prefix=PREFIX)

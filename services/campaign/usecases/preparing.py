@@ -197,6 +197,7 @@ def _recipient(claim: Claim, person: contacts_pb2.Recipient | None, kind: str) -
         region_code=person.region_code,
         language_code=person.language_code,
         time_zone=person.time_zone,
+        tags=tuple(person.tags),
         consents={f"{kind}_{claim.topic}": consent} if consent else {},
     )
 

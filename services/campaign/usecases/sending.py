@@ -46,7 +46,10 @@ T = TypeVar("T")
 
 CLAIM = 250
 HAND_OVER = 50
-"""At most this many messages are on the wire of one sender, so at most this many are unknown after its death."""
+"""At most this many messages are made ready and put on the wire of one sender at a time.
+
+So at most this many are unknown after its death, and what decided on them was asked right before they left.
+"""
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 _UPKEEP_SECONDS = 2.0
@@ -178,19 +181,25 @@ class Sender:
         except PluginError as error:
             self._hold(sender, name, several, f"CHANNEL_UNAVAILABLE: {error.message}")
             return
-        try:
-            prepared = prepare(
-                self._runtime, self._manager, several, channel.capabilities.address_kind, topic
-            )
-        except (ClientError, RapportError) as error:
-            self._hold(sender, name, several, f"CONTACTS_UNAVAILABLE: {error.message}")
-            return
-        self._beat()
-        self._record(sender, prepared.decided)
-        for start in range(0, len(prepared.ready), HAND_OVER):
+        for start in range(0, len(several), HAND_OVER):
             if self._stopping() or not self._usable(name):
                 return
-            self._hand_over(sender, channel, prepared.ready[start : start + HAND_OVER])
+            # Consents, suppressions and vetoes are asked anew for each slice: a refusal between two of them counts.
+            try:
+                prepared = prepare(
+                    self._runtime,
+                    self._manager,
+                    several[start : start + HAND_OVER],
+                    channel.capabilities.address_kind,
+                    topic,
+                )
+            except (ClientError, RapportError) as error:
+                self._hold(sender, name, several[start:], f"CONTACTS_UNAVAILABLE: {error.message}")
+                return
+            self._beat()
+            self._record(sender, prepared.decided)
+            if prepared.ready:
+                self._hand_over(sender, channel, prepared.ready)
             self._beat()
 
     def _hold(self, sender: UUID, channel: str, several: Sequence[Claim], reason: str) -> None:

@@ -92,4 +92,5 @@ def _recipient(contact: Contact, channel: str, topic: str) -> pb.Recipient:
         region_code=contact.region_code,
         locality=contact.locality,
         attributes=encode_values(contact.attributes),
+        tags=sorted(contact.tags),
     )

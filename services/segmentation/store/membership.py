@@ -192,10 +192,12 @@ def replace_members(
     parameters: dict[str, Any],
     *,
     now: datetime,
+    historical: bool,
 ) -> tuple[int, int]:
     """Make the result of a SELECT of contact_id the members of a segment; returns how many entered and left.
 
-    The membership lock must be owned.
+    The membership lock must be owned. historical: what the entered and left events say; true when the definition
+    changed and not the contacts.
     """
     connection.exec_driver_sql(
         "CREATE TEMPORARY TABLE membership_change "
@@ -218,7 +220,7 @@ def replace_members(
     )
     insert = sa.insert(_CHANGE).from_select(["segment_number", "contact_id", "entered"], differing)
     connection.execute(insert, parameters)
-    counts = _apply_changes(connection, notice, now)
+    counts = _apply_changes(connection, notice, now, historical)
     connection.exec_driver_sql("DROP TABLE membership_change")
     return counts
 
@@ -234,11 +236,13 @@ _CHANGE = sa.table(
 def remove_members(connection: Connection, notice: Notice, now: datetime) -> int:
     """Let all members of a segment leave; returns how many. The membership lock must be owned."""
     nobody = sa.select(membership.c.contact_id).where(sa.false())
-    _, left = replace_members(connection, notice, nobody, {}, now=now)
+    _, left = replace_members(connection, notice, nobody, {}, now=now, historical=True)
     return left
 
 
-def _apply_changes(connection: Connection, notice: Notice, now: datetime) -> tuple[int, int]:
+def _apply_changes(
+    connection: Connection, notice: Notice, now: datetime, historical: bool
+) -> tuple[int, int]:
     connection.exec_driver_sql("ANALYZE membership_change")
     left = connection.exec_driver_sql(
         "DELETE FROM membership AS m USING membership_change AS c WHERE NOT c.entered "
@@ -251,7 +255,8 @@ def _apply_changes(connection: Connection, notice: Notice, now: datetime) -> tup
         {"now": now},
     ).rowcount
     if entered or left:
-        connection.exec_driver_sql(_TOLD.format(changed="membership_change"), _telling([notice], now, False))
+        told = _telling([notice], now, historical)
+        connection.exec_driver_sql(_TOLD.format(changed="membership_change"), told)
     if entered != left:
         connection.execute(sa.insert(segment_size).values(segment_number=notice.number, delta=entered - left))
     return entered, left

@@ -194,7 +194,13 @@ def rebuild_one(service: Service, connection: Connection, id_: str) -> Rebuilt |
         complete = fill_for_all(service, connection, compiled.plugin_calls, now)
     parameters = {"now": now}
     entered, left = membership.replace_members(
-        connection, notice_of(rule), compiled.rebuild_select, parameters, now=now
+        connection,
+        notice_of(rule),
+        compiled.rebuild_select,
+        parameters,
+        now=now,
+        # A new rule says something of the segment, not of the contacts: nobody did anything that starts a journey.
+        historical=found.active_version != rule.version,
     )
     if compiled.leaves:
         membership.bring_forward(connection, compiled.next_change_select, parameters)

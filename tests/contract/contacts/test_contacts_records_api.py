@@ -300,12 +300,12 @@ def upload(data: bytes, piece: int = 1 << 20, **config: Any) -> Iterator[pb.Impo
 def test_import_contacts(served: Served, client: Any) -> None:
     mail = uuid4().hex
     data = f"Mail,Ten\n{mail}@example.test,An\n{mail}@example.test,Bình\nx,y\n".encode()
+    # Its header holds the time, so packing twice may give two files.
+    packed = gzip.compress(data)
     columns = {"Mail": "email", "Ten": "given_name"}
-    operation = client.import_contacts(
-        upload(gzip.compress(data), 20, columns=columns, request_id=mail)
-    ).operation
+    operation = client.import_contacts(upload(packed, 20, columns=columns, request_id=mail)).operation
     assert (operation.kind, operation.done) == ("import_contacts", False)
-    again = client.import_contacts(upload(gzip.compress(data), columns=columns, request_id=mail)).operation
+    again = client.import_contacts(upload(packed, columns=columns, request_id=mail)).operation
     assert again.name == operation.name
     # What the worker does, in this process.
     context = attempt(served.runtime, operation.name)

@@ -1,4 +1,4 @@
-"""Names, subjects and addresses written to smuggle headers or recipients into a mail: none leaves as more than a value."""
+"""Names, subjects and addresses that smuggle headers or recipients into a mail: none leaves as more than a value."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ def test_a_subject_from_a_template_is_one_line_whatever_its_values(
 def test_a_single_message_with_a_line_break_in_a_header_is_refused(
     runtime: Runtime, field: str, line_break: str
 ) -> None:
-    values = {
+    values: dict[str, Any] = {
         "contact_id": new_id(),
         "channel": "email.smtp",
         "topic": "transactional",
@@ -205,6 +205,7 @@ def test_a_text_that_looks_like_the_end_of_a_mail_is_text(
     plan(runtime)
     drain(sender)
     assert len(smtp.received()) == 2
+    mail: Any
     [mail] = [
         message_from_bytes(item.raw, policy=policy.default)
         for item in smtp.received()

@@ -6,6 +6,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 
 import pytest
+import sqlalchemy as sa
 from google.type import latlng_pb2
 from rapport.contacts.v1 import contacts_pb2, events_pb2
 
@@ -184,6 +185,19 @@ def test_entered_and_left_say_whether_their_cause_was_historical(seg: World, his
     assert [(item[0], item[3]) for item in seg.told()] == [
         ("segment.entered", historical),
         ("segment.left", historical),
+    ]
+
+
+def test_a_definition_starts_no_journey(seg: World) -> None:
+    """Who is a member because of a new segment or a new rule did nothing just now; what a repair finds is news."""
+    seg.deliver(contact(KEY), order(KEY, NOW))
+    seg.define("buyers", "events.order_placed.size() >= 1")
+    with seg.db.transaction() as connection:
+        connection.execute(sa.text("DELETE FROM membership"))
+    seg.rebuild("buyers")
+    assert [(item[0], item[3]) for item in seg.told()] == [
+        ("segment.entered", True),
+        ("segment.entered", False),
     ]
 
 

@@ -271,8 +271,9 @@ class CampaignServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def LaunchCampaign(self, request, context):
-        """Launches a campaign as a long-running operation: fixes its audience (the members of the segment at this moment), writes a planned
-        message for each, and lets the senders send them. Done when no message is planned or on the wire; the result is a LaunchCampaignResult.
+        """Launches a campaign as a long-running operation: reads the members of the segment page by page right after the launch, writes a
+        planned message for each, and lets the senders send them. Who joins or leaves the segment while it is read may be in or out; from
+        then on the audience is fixed. Done when no message is planned or on the wire; the result is a LaunchCampaignResult.
         Errors: NOT_FOUND; FAILED_PRECONDITION (CAMPAIGN_STATE) unless it is a draft.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

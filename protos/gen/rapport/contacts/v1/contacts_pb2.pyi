@@ -466,7 +466,7 @@ class BatchGetRecipientsResponse(_message.Message):
     def __init__(self, recipients: _Optional[_Iterable[_Union[Recipient, _Mapping]]] = ...) -> None: ...
 
 class Recipient(_message.Message):
-    __slots__ = ("contact", "address", "consent", "display_name", "given_name", "family_name", "language_code", "time_zone", "region_code", "locality", "attributes")
+    __slots__ = ("contact", "address", "consent", "display_name", "given_name", "family_name", "language_code", "time_zone", "region_code", "locality", "attributes", "tags")
     class AttributesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -485,6 +485,7 @@ class Recipient(_message.Message):
     REGION_CODE_FIELD_NUMBER: _ClassVar[int]
     LOCALITY_FIELD_NUMBER: _ClassVar[int]
     ATTRIBUTES_FIELD_NUMBER: _ClassVar[int]
+    TAGS_FIELD_NUMBER: _ClassVar[int]
     contact: str
     address: str
     consent: Consent.State
@@ -496,7 +497,8 @@ class Recipient(_message.Message):
     region_code: str
     locality: str
     attributes: _containers.MessageMap[str, AttributeValue]
-    def __init__(self, contact: _Optional[str] = ..., address: _Optional[str] = ..., consent: _Optional[_Union[Consent.State, str]] = ..., display_name: _Optional[str] = ..., given_name: _Optional[str] = ..., family_name: _Optional[str] = ..., language_code: _Optional[str] = ..., time_zone: _Optional[str] = ..., region_code: _Optional[str] = ..., locality: _Optional[str] = ..., attributes: _Optional[_Mapping[str, AttributeValue]] = ...) -> None: ...
+    tags: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, contact: _Optional[str] = ..., address: _Optional[str] = ..., consent: _Optional[_Union[Consent.State, str]] = ..., display_name: _Optional[str] = ..., given_name: _Optional[str] = ..., family_name: _Optional[str] = ..., language_code: _Optional[str] = ..., time_zone: _Optional[str] = ..., region_code: _Optional[str] = ..., locality: _Optional[str] = ..., attributes: _Optional[_Mapping[str, AttributeValue]] = ..., tags: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class CreateAttributeRequest(_message.Message):
     __slots__ = ("attribute",)
