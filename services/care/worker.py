@@ -18,13 +18,13 @@ class Worker:
         """Hand answers to campaign."""
         # The record waits for the effect, which campaign makes once by its request id if this has to be done again.
         with self.runtime.db.transaction() as connection:
-            outbound.send_replies(self.runtime, batch.claim(connection, kit))
+            outbound.send_replies(self.runtime, connection, batch.claim(connection, kit))
 
     @subscribe("care", "case.resolved", batch_size=50)
     def ask_how_it_was(self, batch: EventBatch) -> None:
         """Ask customers of solved cases how it was."""
         with self.runtime.db.transaction() as connection:
-            outbound.ask_how_it_was(self.runtime, batch.claim(connection, kit))
+            outbound.ask_how_it_was(self.runtime, connection, batch.claim(connection, kit))
 
     @timer(seconds=1.0)
     def mark_broken_promises(self) -> None:

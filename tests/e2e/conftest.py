@@ -77,8 +77,5 @@ def running(admin_url: str) -> Iterator[Running]:
                 with stack.client(timeout=60) as rapport:
                     yield Running(stack, settings, rapport, mailbox, stack.urls, clock)
         finally:
-            import shutil
-
-            shutil.copytree(folder / "logs", "/tmp/kwork/e2elogs", dirs_exist_ok=True)
             mailbox.stop()
             drop(admin_url, SERVICES, prefix=PREFIX)

@@ -14,16 +14,11 @@ import pytest
 from services.demo.expect import expected_base, expected_segments
 from services.demo.generate import generate
 from services.demo.report import shortest
+from tests.support.retail import real_retail
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(290), pytest.mark.xdist_group("demo")]
 
 ROOT = Path(__file__).resolve().parents[2]
-REAL = Path(
-    os.environ.get(
-        "RAPPORT_TEST_ONLINE_RETAIL",
-        ROOT.parent / "shared" / "data" / "online_retail" / "online_retail.csv.gz",
-    )
-)
 
 
 def run_demo(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -75,9 +70,8 @@ def test_generated_data(tmp_path: Path):
 
 
 def test_the_real_file(tmp_path: Path):
-    if not REAL.exists():
-        pytest.skip(f"needs the UCI Online Retail file at {REAL}")
-    report = report_of(tmp_path, "--data", str(REAL))
+    real = real_retail()
+    report = report_of(tmp_path, "--data", str(real))
     assert report["customers"] == 4372
     assert report["orders"] == 18536
     assert report["returns"] == 3654

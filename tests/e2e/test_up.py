@@ -236,6 +236,17 @@ def test_a_data_folder_that_is_a_file_is_refused(tmp_path: Path, below: str):
     assert file.read_text() == "mine"
 
 
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_data_folder_without_permission_is_named(tmp_path: Path):
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o500)
+    for folder in (closed, closed / "below"):
+        err = quickly(folder).err
+        assert str(folder) in err
+        assert "RAPPORT_DATA_DIR" in err
+    assert list(closed.iterdir()) == []
+
+
 def mounted(folder: Path, *options: str) -> None:
     """Mount a small file system of memory, or skip."""
     folder.mkdir(exist_ok=True)

@@ -39,7 +39,11 @@ class Laptop:
 
     def up(self, **settings: str) -> Up:
         """Start `rapport up`."""
-        made = Up([sys.executable, "-m", "services.cli", "up"], self.environment | settings)
+        return self.start("up", **settings)
+
+    def start(self, *arguments: str, **settings: str) -> Up:
+        """Start a command that goes on until it is stopped."""
+        made = Up([sys.executable, "-m", "services.cli", *arguments], self.environment | settings)
         self._ups.append(made)
         return made
 
@@ -105,7 +109,7 @@ def _is(process: psutil.Process, words: tuple[str, ...]) -> bool:
 
 
 class Up:
-    """A running `rapport up`."""
+    """A running command, mostly `rapport up`."""
 
     def __init__(self, command: list[str], environment: dict[str, str]) -> None:
         self.process = subprocess.Popen(

@@ -70,6 +70,11 @@ def after_message(kind: MessageKind, state: CaseState) -> CaseState:
         raise ClosedCase("the case is closed; open a new one") from None
 
 
+def after_refusal(state: CaseState) -> CaseState:
+    """Return the state of a case whose answer cannot be sent: open, unless it is over for good."""
+    return state if state is CaseState.CLOSED else CaseState.OPEN
+
+
 def check_resolve(state: CaseState) -> None:
     """Raise WrongState unless the case may be declared solved."""
     if state not in ACTIVE:

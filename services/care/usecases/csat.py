@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from uuid import UUID
 
 from rapport.care.v1 import events_pb2
+from sqlalchemy import Connection
 
+from services.care.domain.cases import Case
 from services.care.models import kit
 from services.care.store import cases, figures
 from services.kit import outbox
@@ -25,23 +28,28 @@ def record_answer(runtime: Runtime, token: str, score: int, comment: str) -> Non
     if kind != SURVEY:
         raise InvalidArgument("the token is not one of a survey", reason="INVALID_TOKEN")
     key = UUID(bytes=raw)
-    now = runtime.clock.now()
     with runtime.db.transaction() as connection:
-        if cases.get(connection, key, lock=True) is None:
+        if keep_answer(connection, key, score, comment, runtime.clock.now()) is None:
             raise NotFound.resource(format_name("cases", key))
-        if not figures.record_score(connection, key, score, comment, now):
-            return
-        item = cases.get(connection, key)
-        assert item is not None
-        event = NewEvent(
-            type="csat.answered",
-            subject=format_name("cases", key),
-            contact=item.contact_id,
-            revision=item.revision,
-            occur_time=now,
-            data=events_pb2.CsatAnswered(case=format_name("cases", key), score=score),
-        )
-        outbox.append(connection, kit.outbox, [event], record_time=now)
+
+
+def keep_answer(connection: Connection, key: UUID, score: int, comment: str, now: datetime) -> Case | None:
+    """Keep an answer in the caller's transaction and return its case; None when the case is gone."""
+    item = cases.get(connection, key, lock=True)
+    if item is None or not figures.record_score(connection, key, score, comment, now):
+        return item
+    changed = cases.get(connection, key)
+    assert changed is not None
+    event = NewEvent(
+        type="csat.answered",
+        subject=format_name("cases", key),
+        contact=changed.contact_id,
+        revision=changed.revision,
+        occur_time=now,
+        data=events_pb2.CsatAnswered(case=format_name("cases", key), score=score),
+    )
+    outbox.append(connection, kit.outbox, [event], record_time=now)
+    return changed
 
 
 def summary(runtime: Runtime) -> figures.Figures:

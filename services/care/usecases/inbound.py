@@ -12,12 +12,14 @@ from rapport.care.v1 import events_pb2
 from sqlalchemy import Connection
 
 from services.care.domain.addresses import parse_recipient
-from services.care.domain.cases import Case, CaseState, MessageKind
+from services.care.domain.cases import Case, CaseMessage, CaseState, MessageKind
 from services.care.domain.mail import InboundMail, InvalidMail, read_mail
+from services.care.domain.survey import read_answer
 from services.care.models import kit
 from services.care.store import cases
 from services.care.store import mail as store
 from services.care.usecases.cases import say
+from services.care.usecases.csat import keep_answer
 from services.care.usecases.opening import NewCase, open_case
 from services.care.usecases.recipients import (
     Anybody,
@@ -30,7 +32,7 @@ from services.care.usecases.recipients import (
 )
 from services.kit import outbox
 from services.kit.errors import InvalidArgument
-from services.kit.names import format_name
+from services.kit.names import format_name, new_id
 from services.kit.outbox import NewEvent
 from services.kit.runtime import Runtime
 
@@ -93,6 +95,10 @@ def _take(
         return _unsubscribe(connection, recipient.contact_id, recipient.topic, now)
     if mail.automatic:
         return _put_aside(connection, mail, recipient.address, now)
+    if isinstance(recipient, CaseThread) and recipient.survey:
+        rated = _rate(connection, mail, recipient.case_id, now)
+        if rated is not None:
+            return rated
     found = _continued(connection, recipient)
     if found is not None and found.state is not CaseState.CLOSED:
         _, changed = say(
@@ -118,6 +124,25 @@ def _take(
             origin_message=recipient.message_id,
         )
     return Received("opened", open_case(connection, new, now))
+
+
+def _rate(connection: Connection, mail: InboundMail, case_id: UUID, now: datetime) -> Received | None:
+    """Keep the answer to how it was, and the mail in its case, whose state stays; None when it says no number."""
+    answer = read_answer(mail.text)
+    item = keep_answer(connection, case_id, answer.score, answer.comment, now) if answer else None
+    if item is None:
+        return None
+    message = CaseMessage(
+        id=new_id(),
+        case_id=case_id,
+        kind=MessageKind.INBOUND,
+        text=mail.text,
+        author=mail.from_address,
+        external_id=mail.message_id,
+        create_time=now,
+    )
+    cases.insert_message(connection, message)
+    return Received("continued", item)
 
 
 def _continued(connection: Connection, recipient: CaseThread | MessageThread | Anybody) -> Case | None:

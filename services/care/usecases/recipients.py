@@ -13,7 +13,7 @@ from services.care.domain.addresses import Reply, Unsubscribe, parse_recipient
 from services.kit.errors import InvalidArgument, Unavailable
 from services.kit.names import format_name, parse_name
 from services.kit.runtime import Runtime
-from services.kit.signing import CASE, CONTACT, MESSAGE
+from services.kit.signing import CASE, CONTACT, MESSAGE, SURVEY
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +27,11 @@ class Stopping:
 
 @dataclass(frozen=True, slots=True)
 class CaseThread:
-    """Stand for a case that goes on."""
+    """Stand for a case that goes on. survey: the mail answers the question how it was."""
 
     address: str
     case_id: UUID
+    survey: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +102,8 @@ def _one(runtime: Runtime, address: str) -> Recipient | None:
             return Stopping(plain, UUID(bytes=key), topic) if kind == CONTACT else Anybody()
         case Reply(token=token):
             kind, key = _verify(runtime, token)
-            if kind == CASE:
-                return CaseThread(plain, UUID(bytes=key))
+            if kind in (CASE, SURVEY):
+                return CaseThread(plain, UUID(bytes=key), survey=kind == SURVEY)
             return MessageThread(plain, UUID(bytes=key)) if kind == MESSAGE else Anybody()
     return Anybody()
 

@@ -79,6 +79,7 @@ def test_create_campaign_ignores_what_is_output_only(api: Any) -> None:
         ({"segment": "segments/"}, errors.InvalidArgument, "campaign.segment"),
         ({"topic": "Spring Sale"}, errors.InvalidArgument, "campaign.topic"),
         ({"topic": "news\r\nBcc: x"}, errors.InvalidArgument, "campaign.topic"),
+        ({"topic": "t" * 17}, errors.InvalidArgument, "campaign.topic"),
         ({"display_name": "d" * 201}, errors.InvalidArgument, "campaign.display_name"),
     ],
 )
@@ -95,6 +96,12 @@ def test_create_campaign_refuses_what_is_not_there(
         assert caught.value.reason == "UNKNOWN_CHANNEL"
         assert "email.smtp" in str(caught.value)
     assert not api.list_campaigns().campaigns
+
+
+@pytest.mark.parametrize("topic", ["a", "marketing", "back_in_stock", "sale2026", "t" * 16])
+def test_create_campaign_on_any_topic(api: Any, topic: str) -> None:
+    made = api.create_campaign(campaign_id="spring", campaign=draft(topic=topic)).campaign
+    assert made.topic == topic
 
 
 def test_create_campaign_refuses_an_id_that_is_taken_or_malformed(desk: Desk, api: Any) -> None:
@@ -280,6 +287,14 @@ def test_pause_campaign_while_it_is_planned(desk: Desk, api: Any, directory: Dir
     resumed = api.resume_campaign(name=name).campaign
     assert (resumed.state, resumed.counts.planned) == (State.STATE_SENDING, 1)
     assert desk.send() == 1
+
+
+def test_resume_campaign_while_it_is_planned(desk: Desk, api: Any) -> None:
+    name = desk.campaign()
+    api.launch_campaign(name=name)
+    api.pause_campaign(name=name)
+    for _ in range(2):
+        assert api.resume_campaign(name=name).campaign.state == State.STATE_PLANNING
 
 
 def test_pause_campaign_refuses_one_that_does_not_run(desk: Desk, api: Any) -> None:

@@ -124,6 +124,7 @@ def test_batch_get_recipients(client: Any) -> None:
         given_name="An",
         language_code="vi",
         attributes={"size": {"int_value": 3}},
+        tags=["vip", "early"],
     )
     other = make(client, identities=[])
     client.record_consents(consents=[decision(one.name, True)])
@@ -138,6 +139,7 @@ def test_batch_get_recipients(client: Any) -> None:
         "vi",
         3,
     )
+    assert [list(r.tags) for r in found] == [[], ["early", "vip"]]
     sms = client.batch_get_recipients(channel="sms", **asked).recipients[1]
     assert (sms.address, sms.consent) == ("+84987654321", pb.Consent.STATE_UNSPECIFIED)
     with pytest.raises(errors.InvalidArgument) as caught:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
+from pathlib import Path
 
 from rapport.contacts.v1 import contacts_pb2
 from rapport_testing.smtp import SmtpServer
@@ -17,19 +19,38 @@ from services.kit.clock import FixedClock
 from services.kit.config import load_settings
 from services.kit.locks import Locks
 from services.kit.names import new_id, parse_name
-from services.kit.plugins import PluginHost, PluginManager
+from services.kit.plugins import PluginHost, PluginManager, PluginSource, installed_plugins
 from services.kit.runtime import make_runtime
-from tests.support.campaign import CHANNEL, NOW, make_campaign, make_template
+from tests.plugins.plugin_sources import load_source
+from tests.support.campaign import CHANNEL, NOW, make_campaign, make_template, smtp_environment
 from tests.support.postgres import DatabaseFactory
 from tests.support.stack import create_schema, serve
 
 GRANTED, DENIED = contacts_pb2.Consent.STATE_GRANTED, contacts_pb2.Consent.STATE_DENIED
 
+VETO = """
+import json
+from rapport_sdk import Veto, hookimpl
+
+@hookimpl
+def rapport_send_veto(recipient):
+    with open({path!r}, "a") as asked:
+        print(json.dumps([recipient.tags, recipient.consents, recipient.language_code]), file=asked)
+    return Veto("tagged do-not-write") if "do-not-write" in recipient.tags else None
+"""
+SHIPPED = [found for found in installed_plugins() if found.name == "email"]
+
+
+def veto_by_tag(folder: Path) -> PluginSource:
+    """A plugin that vetoes by tag and notes in `asked` what it was shown."""
+    text = VETO.format(path=str(folder / "asked"))
+    return PluginSource("tags", lambda: load_source(folder, text), "tags", "1")
+
 
 def test_consents_and_addresses_of_contacts_decide(
     make_database: DatabaseFactory,
     database_url: str,
-    manager: PluginManager,
+    tmp_path: Path,
     plugin_host: PluginHost,
     smtp: SmtpServer,
 ) -> None:
@@ -39,7 +60,12 @@ def test_consents_and_addresses_of_contacts_decide(
     with serve("contacts", url, now=NOW, tokens=[grant]) as contacts:
         identity = contacts_pb2.Identity
         people = {}
-        for key, states in {"yes": [GRANTED], "no": [], "withdrawn": [GRANTED, DENIED]}.items():
+        for key, (states, tags) in {
+            "yes": ([GRANTED], ["vip", "early"]),
+            "no": ([], []),
+            "withdrawn": ([GRANTED, DENIED], []),
+            "tagged": ([GRANTED], ["vip", "do-not-write"]),
+        }.items():
             mail = identity(type=identity.TYPE_EMAIL, value=f"{key}@mail.test")
             made = contacts.client.create_contact(
                 contact=contacts_pb2.Contact(
@@ -47,6 +73,7 @@ def test_consents_and_addresses_of_contacts_decide(
                     given_name="Lan",
                     language_code="vi-VN",
                     identities=[mail],
+                    tags=tags,
                 )
             )
             people[key] = made.contact.name
@@ -65,6 +92,10 @@ def test_consents_and_addresses_of_contacts_decide(
         runtime = make_runtime("campaign", "sender", settings, clock=FixedClock(NOW))
         channels.provide(runtime, plugin_host)
         locks = Locks(runtime.db.engine)
+        manager = PluginManager(
+            sources=[*SHIPPED, veto_by_tag(tmp_path)], environment=smtp_environment(smtp.port)
+        )
+        manager.load()
         sender = Sender(runtime, manager, locks)
         try:
             make_template(runtime, subject="Chào {{ contact.given_name }}")
@@ -92,4 +123,10 @@ def test_consents_and_addresses_of_contacts_decide(
             locks.close()
             runtime.close()
     assert [mail.to for mail in smtp.received()] == ["yes@mail.test"]
-    assert counts.by_reason == {"NO_CONSENT": 1, "CONSENT_DENIED": 1}
+    assert counts.by_reason == {"NO_CONSENT": 1, "CONSENT_DENIED": 1, "VETOED": 1}
+    # Those who refused were never shown to a plugin; the others with what contacts knows of them.
+    asked = [json.loads(line) for line in (tmp_path / "asked").read_text().splitlines()]
+    assert sorted(asked) == [
+        [["do-not-write", "vip"], {"email_marketing": "granted"}, "vi-VN"],
+        [["early", "vip"], {"email_marketing": "granted"}, "vi-VN"],
+    ]

@@ -17,7 +17,7 @@ from services.campaign.usecases import campaigns, launching, messages, suppressi
 from services.campaign.usecases.messages import SingleMessage
 from services.campaign.usecases.sending import Sender
 from services.kit.locks import Locks
-from services.kit.names import new_id
+from services.kit.names import new_id, parse_name
 from services.kit.plugins import PluginManager
 from services.kit.runtime import Runtime
 from services.kit.signing import CONTACT, MESSAGE
@@ -290,6 +290,59 @@ def test_what_is_claimed_when_a_campaign_is_paused_does_not_leave(
     sender.run_once()
     found = counts(runtime)
     assert (found.of("sent"), found.of("planned"), len(smtp.received())) == (50, 150, 50)
+
+
+def test_a_refusal_between_two_hand_overs_is_heeded(
+    runtime: Runtime, world: World, sender: Sender, smtp: SmtpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_template(runtime)
+    make_campaign(runtime)
+    people = world.add(120)
+    plan(runtime)
+    hand_over = claims.hand_over
+    sizes: list[int] = []
+    refused: set[str] = set()
+
+    def refuse_after_the_first(connection, by, several):
+        sizes.append(len(several))
+        if len(sizes) == 1:
+            # All are claimed and the first are about to leave: only another look can notice these two.
+            leaving = {item.claim.contact_id for item in several}
+            denied, *_, blocked = (name for name in people if parse_name(name, "contacts") not in leaving)
+            world.people[denied].consent = DENIED
+            suppressions.add_suppressions(runtime, [("email", world.people[blocked].address, "hard bounce")])
+            refused.update(world.people[name].address for name in (denied, blocked))
+        return hand_over(connection, by, several)
+
+    monkeypatch.setattr(claims, "hand_over", refuse_after_the_first)
+    assert sender.run_once() == 120
+    assert (sum(sizes), max(sizes)) == (118, 50)
+    found = counts(runtime)
+    assert (found.of("sent"), found.by_reason) == (118, {"CONSENT_DENIED": 1, "SUPPRESSED": 1})
+    assert (len(refused), len(smtp.received())) == (2, 118)
+    assert not refused & {mail.to for mail in smtp.received()}
+
+
+def test_contacts_that_goes_away_between_two_hand_overs_holds_the_rest(
+    runtime: Runtime, world: World, sender: Sender, smtp: SmtpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_template(runtime)
+    make_campaign(runtime)
+    world.add(120)
+    plan(runtime)
+    hand_over = claims.hand_over
+
+    def leave(*arguments):
+        world.down = True
+        return hand_over(*arguments)
+
+    monkeypatch.setattr(claims, "hand_over", leave)
+    sender.run_once()
+    found = counts(runtime)
+    assert (found.of("sent"), found.of("planned"), len(smtp.received())) == (50, 70, 50)
+    held = [row for row in rows(runtime) if row.state == "planned"]
+    assert {row.reason.partition(":")[0] for row in held} == {"CONTACTS_UNAVAILABLE"}
+    assert {row.attempt_count for row in held} == {0}
 
 
 def test_a_large_campaign_does_not_hold_up_a_single_message(

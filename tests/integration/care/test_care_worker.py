@@ -10,13 +10,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import sqlalchemy as sa
 
 from services.care.models import kit
+from services.care.store import cases as store
 from services.care.usecases import cases
 from services.kit.clock import write_clock
+from services.kit.errors import FailedPrecondition, NotFound
 from services.kit.migrations import check
 from services.kit.signing import CASE
 from tests.support.care import DOMAIN, Campaign, case_id, events, mail, neighbour
@@ -84,7 +87,7 @@ def test_answers_and_surveys_go_out_once_through_campaign(served: Served):
         sender=SENDER,
     )
     care.add_case_message(case=known.name, message={"kind": "KIND_NOTE", "text": "between us"})
-    care.resolve_case(name=known.name)
+    known_state = care.resolve_case(name=known.name).case.state
     reopened = care.create_case(case={"subject": "not done", "contact": contact}).case
     care.resolve_case(name=reopened.name)
     care.reopen_case(name=reopened.name)
@@ -107,10 +110,15 @@ def test_answers_and_surveys_go_out_once_through_campaign(served: Served):
     assert (survey.contact, survey.address, survey.channel) == (contact, "", "zalo.oa")
     assert "\n" not in survey.subject
     assert f"#{known.number} “Two lines”" in survey.text
+    assert "answer this mail with a number from 1 to 5" in survey.text
     token = re.search(r"survey code: (\S+)", survey.text)
     assert token
+    assert survey.reply_to == f"reply+{token.group(1)}@{DOMAIN}"
     served.client_with(token="").record_csat_answer(token=token.group(1), score=4)
     assert care.get_case(name=known.name).case.csat_score == 4
+    rated = care.receive_mail(raw=mail("5"), recipients=[survey.reply_to], sender=SENDER)
+    assert (rated.outcome, rated.case.name) == (2, known.name)
+    assert (rated.case.csat_score, rated.case.state) == (5, known_state)
     assert len(campaign.sent) == 2
 
 
@@ -132,6 +140,77 @@ def test_an_effect_whose_record_was_lost_is_not_repeated(served: Served):
     assert len(campaign.sent) == 1
     assert len(campaign.calls) == 2
     with served.runtime.db.read() as connection:
+        assert connection.execute(sa.select(kit.dead_letter)).all() == []
+
+
+class Refusing(Campaign):
+    """Refuse for good what goes to a channel that nobody offers, and every survey."""
+
+    def SendMessage(self, request: Any, context: Any) -> Any:
+        if request.channel == "gone.channel":
+            self.calls.append(request.request_id)
+            raise NotFound("no plugin offers the channel 'gone.channel'", reason="UNKNOWN_CHANNEL")
+        if request.request_id.startswith("care-survey-"):
+            self.calls.append(request.request_id)
+            raise FailedPrecondition("the contact has no address.", reason="NO_ADDRESS")
+        return super().SendMessage(request, context)
+
+
+def test_what_campaign_refuses_for_good_becomes_a_note_and_somebody_sees_the_case(served: Served):
+    care, runtime, campaign = served.client, served.runtime, Refusing()
+    care.create_queue(queue_id="gone", queue={"reply_channel": "gone.channel"})
+
+    def answered(queue: str) -> str:
+        values = {"subject": "s", "contact": f"contacts/{uuid4()}", "queue": queue}
+        name: str = care.create_case(case=values).case.name
+        care.add_case_message(case=name, message={"kind": "KIND_REPLY", "text": "Done!"})
+        return name
+
+    def notes(name: str) -> list[str]:
+        found = care.list_case_messages(case=name).messages
+        return [one.text for one in found if one.kind == one.KIND_NOTE]
+
+    def state(name: str) -> str:
+        return cases.get_case(runtime, case_id(name)).state
+
+    default = care.create_queue(queue_id="main", queue={"default_queue": True}).queue.name
+    waiting, solved, closed = (answered("queues/gone") for _ in range(3))
+    surveyed = answered(default)
+    for name in (solved, closed, surveyed):
+        care.resolve_case(name=name)
+    with runtime.db.transaction() as connection:
+        store.update(connection, case_id(closed), served.clock.now(), state="closed")
+    assert [state(name) for name in (waiting, solved, closed, surveyed)] == [
+        "waiting",
+        "resolved",
+        "closed",
+        "resolved",
+    ]
+    with neighbour(served, "campaign", campaign), worker(served):
+        until(lambda: processed(served) == 7, "all events have their effect")
+    refused = (
+        f"The answer of {served.clock.now():%Y-%m-%d %H:%M} UTC could not be sent: no plugin offers the channel "
+        "'gone.channel' (UNKNOWN_CHANNEL). Put that right and answer again."
+    )
+    assert notes(waiting) == [refused]
+    # Depending on which event came first, the survey of a case that is open again is not tried.
+    assert refused in notes(solved)
+    assert refused in notes(closed)
+    assert notes(surveyed) == [
+        "The customer could not be asked how it was: the contact has no address (NO_ADDRESS). "
+        "The case stays as it is."
+    ]
+    assert (state(waiting), state(solved), state(closed), state(surveyed)) == (
+        "open",
+        "open",
+        "closed",
+        "resolved",
+    )
+    assert [row.subject for row in events(runtime, "case.reopened")] == [solved]
+    assert [request.contact for request in campaign.sent.values()] == [
+        care.get_case(name=surveyed).case.contact
+    ]
+    with runtime.db.read() as connection:
         assert connection.execute(sa.select(kit.dead_letter)).all() == []
 
 

@@ -15,7 +15,7 @@ from services.care.usecases import cases, upkeep
 from services.care.usecases.inbound import Received, receive_mail
 from services.kit.errors import InvalidArgument, Unavailable
 from services.kit.runtime import Runtime
-from services.kit.signing import CASE, MESSAGE, SURVEY
+from services.kit.signing import CASE, CONTACT, MESSAGE
 from tests.support.care import (
     DOMAIN,
     Campaign,
@@ -187,7 +187,7 @@ def test_with_campaign_away_the_mail_is_refused_for_now_and_nothing_is_written(s
         assert take(runtime, raw, address).outcome == "duplicate"
 
 
-@pytest.mark.parametrize("kind", [SURVEY, "x"])
+@pytest.mark.parametrize("kind", [CONTACT, "x"])
 def test_tokens_of_other_kinds_and_forged_ones_prove_nothing(runtime: Runtime, kind: str):
     case = case_of(take(runtime, mail()))
     token = runtime.signer.sign(kind, case.id.bytes)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import os
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 from services.demo.expect import expected_base, expected_segments
 from services.demo.records import DataError, SaleLine
 from services.demo.retail import COLUMNS, load_retail
+from tests.support.retail import PATH_VARIABLE, REQUIRE_VARIABLE, real_retail
 
 HEADER = ",".join(COLUMNS)
 LINES = (
@@ -24,12 +24,6 @@ LINES = (
     "536414,22139,,56,2010-12-01 11:52:00,0.0,,United Kingdom",
     "536414,22139,,-3,2010-12-01 11:52:00,-11062.06,,United Kingdom",
     '536371,"A,1","say ""hi""\nthere",1.5,2010-12-01 09:01:00,1,12580.0,RSA',
-)
-REAL = Path(
-    os.environ.get(
-        "RAPPORT_TEST_ONLINE_RETAIL",
-        Path(__file__).parents[4] / "shared/data/online_retail/online_retail.csv.gz",
-    )
 )
 
 
@@ -195,9 +189,22 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         load_retail(tmp_path)
 
 
-@pytest.mark.skipif(not REAL.exists(), reason=f"the real file is not at {REAL}")
+def test_without_the_real_file_tests_are_skipped_or_fail(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(PATH_VARIABLE, str(tmp_path / "missing.csv.gz"))
+    monkeypatch.delenv(REQUIRE_VARIABLE, raising=False)
+    with pytest.raises(pytest.skip.Exception, match=r"missing\.csv\.gz"):
+        real_retail()
+    monkeypatch.setenv(REQUIRE_VARIABLE, "1")
+    with pytest.raises(pytest.fail.Exception, match=r"missing\.csv\.gz"):
+        real_retail()
+    (tmp_path / "missing.csv.gz").touch()
+    assert real_retail() == tmp_path / "missing.csv.gz"
+
+
 def test_the_real_file() -> None:
-    data = load_retail(REAL)
+    data = load_retail(real_retail())
     base = expected_base(data)
     assert (base.customers, base.orders, base.returns) == (4372, 18536, 3654)
     assert base.lines_without_customer == len({line.number for line in data.loose_lines}) == 135_080

@@ -171,7 +171,7 @@ class CareServiceServicer:
 
     def AddCaseMessage(self, request, context):
         """Answers the customer (the answer goes out through campaign's ledger, once), notes something for colleagues, or records what the
-        customer said elsewhere. The first answer stops the clock of the first response. Errors: NOT_FOUND;
+        customer said elsewhere. An answer that campaign refuses for good becomes a note, and the case is open again. The first answer stops the clock of the first response. Errors: NOT_FOUND;
         FAILED_PRECONDITION (CASE_CLOSED; NO_ADDRESS for an answer in a case that has neither contact nor address).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -203,7 +203,8 @@ class CareServiceServicer:
 
     def ReceiveMail(self, request, context):
         """Takes a mail as it came (RFC 5322): continues the case that its signed recipient address names, or opens a new one. The same
-        Message-ID again changes nothing. Automatic mail (RFC 3834) and bounces open no case and are never answered.
+        Message-ID again changes nothing. An answer to the survey whose first line starts with a number from 1 to 5 is recorded as
+        RecordCsatAnswer does, and leaves the case as it is. Automatic mail (RFC 3834) and bounces open no case and are never answered.
         Errors: INVALID_ARGUMENT (INVALID_MAIL) for bytes that are no mail, (UNKNOWN_RECIPIENT) when no recipient is an address of
         care; UNAVAILABLE (CAMPAIGN_UNAVAILABLE) when campaign does not say whom the answered message went to.
         """

@@ -1,0 +1,80 @@
+"""`rapport demo` that does not come to its end: stopped, killed, or asked for twice."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from services.kit.postgres import EmbeddedPostgres
+from tests.support.laptop import Laptop
+from tests.support.waiting import until
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(280), pytest.mark.xdist_group("demo")]
+
+
+@pytest.fixture
+def laptop(tmp_path: Path) -> Iterator[Laptop]:
+    made = Laptop(tmp_path / ".rapport", 7400)
+    yield made
+    made.destroy()
+    Laptop(made.folder / "demo", 7400).destroy()
+
+
+def services_run(laptop: Laptop) -> bool:
+    """Say whether the demo has come to the start of its services."""
+    for process in Laptop(laptop.folder / "demo", 7400).processes():
+        try:
+            if "services.kit.process" in process.cmdline():
+                return True
+        except psutil.Error:
+            continue
+    return False
+
+
+def nothing_is_left(laptop: Laptop) -> None:
+    _, alive = psutil.wait_procs(Laptop(laptop.folder / "demo", 7400).processes(), timeout=60)
+    assert alive == []
+
+
+def test_a_second_demo_is_refused_and_ctrl_c_leaves_nothing(laptop: Laptop):
+    demo = laptop.start("demo", "--customers", "200")
+    until(lambda: services_run(laptop), "the services start", timeout=150)
+    second = laptop.run("demo", "--customers", "200")
+    assert second.returncode == 1
+    assert f"as process {demo.process.pid}" in second.stderr
+    assert services_run(laptop)
+    assert demo.stop(signal.SIGINT) == 130
+    assert "Traceback" not in demo.said
+    nothing_is_left(laptop)
+    assert list(laptop.folder.iterdir()) == []
+
+
+def test_a_killed_demo_is_cleared_away_by_the_next(laptop: Laptop):
+    demo = laptop.start("demo", "--customers", "200")
+    until(lambda: services_run(laptop), "the services start", timeout=150)
+    demo.process.kill()
+    demo.wait()
+    old = (laptop.folder / "demo" / "postgres").resolve()
+    again = laptop.start("demo", "--customers", "200")
+    until(
+        lambda: services_run(laptop) and again_owns(laptop, again.process.pid),
+        "the next one starts",
+        timeout=150,
+    )
+    status = EmbeddedPostgres(laptop.folder / "demo" / "postgres").status()
+    assert status.running
+    assert status.keeper == again.process.pid
+    assert again.stop(signal.SIGTERM) == 130
+    nothing_is_left(laptop)
+    assert list(laptop.folder.iterdir()) == []
+    assert not old.exists()
+
+
+def again_owns(laptop: Laptop, pid: int) -> bool:
+    """Say whether a process holds the demo's folder."""
+    text = (laptop.folder / "demo" / "supervisor.lock").read_text().strip()
+    return text == str(pid)
