@@ -31,7 +31,11 @@ def contacts(
     column: Annotated[
         list[str] | None,
         typer.Option(
-            "--column", "-c", metavar="HEADER=FIELD", help="which field a column goes to, such as Mail=email"
+            "--column",
+            "-c",
+            metavar="HEADER=FIELD",
+            help="which field a column goes to, such as Mail=email; Notes= passes a column over; "
+            "columns called like a field need none",
         ),
     ] = None,
     region: Annotated[str, typer.Option(help="ISO 3166 region of phone numbers without a country code")] = "",
@@ -71,11 +75,13 @@ def _columns(pairs: Iterable[str]) -> dict[str, str]:
     columns: dict[str, str] = {}
     for text in pairs:
         header, separator, field = text.partition("=")
-        if not separator or not header or not field:
-            raise InvalidArgument(f"--column {text!r}: expected HEADER=FIELD, such as Mail=email")
+        if not separator or not header:
+            raise InvalidArgument(
+                f"--column {text!r}: expected HEADER=FIELD, such as Mail=email, or HEADER= to pass it over"
+            )
         if header in columns:
             raise InvalidArgument(
-                f"--column {text!r}: the column {header!r} goes to {columns[header]} already"
+                f"--column {text!r}: the column {header!r} goes to {columns[header] or 'nothing'} already"
             )
         columns[header] = field
     return columns

@@ -30,6 +30,7 @@ PATIENCE_SECONDS = 180.0
 LIVE_ORDERS = 100
 REPLIES = 24
 ANSWERED = 18
+RATINGS = 10
 
 
 class DemoFailed(Exception):
@@ -317,6 +318,14 @@ class Job:
                 raise DemoFailed(
                     f"only {len(self.mailbox.mails()) - len(before)} of {2 * answered} answers arrived"
                 )
+        with self._step("customers rate the answers", RATINGS) as advance:
+            questions = [mail for mail in self.mailbox.mails() if "survey code" in mail.text]
+            for mail in self._random.sample(questions, min(RATINGS, len(questions))):
+                self._reply(mail, f"{self._random.randint(3, 5)}, thank you")
+                advance(1)
+            rated = self.rapport.care.get_care_summary().csat_answer_count
+            if rated != min(RATINGS, len(questions)):
+                raise DemoFailed(f"customers rated {RATINGS} answers, care knows of {rated}")
         with self._step("promises are checked"):
             self._set_clock(self.data.now + timedelta(days=8))
             left = len(cases) - answered

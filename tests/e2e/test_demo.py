@@ -92,7 +92,7 @@ def test_the_real_file(tmp_path: Path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, "no such file"),
+        (None, "No such file"),
         (b"a,b\n1,2\n", "InvoiceNo"),
         (
             b"InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n"

@@ -60,21 +60,15 @@ def test_a_killed_demo_is_cleared_away_by_the_next(laptop: Laptop):
     demo.wait()
     old = (laptop.folder / "demo" / "postgres").resolve()
     again = laptop.start("demo", "--customers", "200")
-    until(
-        lambda: services_run(laptop) and again_owns(laptop, again.process.pid),
-        "the next one starts",
-        timeout=150,
-    )
-    status = EmbeddedPostgres(laptop.folder / "demo" / "postgres").status()
-    assert status.running
-    assert status.keeper == again.process.pid
+    until(lambda: keeps_a_database(laptop, again.process.pid), "the next one has its database", timeout=150)
+    until(lambda: services_run(laptop), "its services start", timeout=150)
     assert again.stop(signal.SIGTERM) == 130
     nothing_is_left(laptop)
     assert list(laptop.folder.iterdir()) == []
     assert not old.exists()
 
 
-def again_owns(laptop: Laptop, pid: int) -> bool:
-    """Say whether a process holds the demo's folder."""
-    text = (laptop.folder / "demo" / "supervisor.lock").read_text().strip()
-    return text == str(pid)
+def keeps_a_database(laptop: Laptop, pid: int) -> bool:
+    """Say whether a process keeps the demo's database server."""
+    status = EmbeddedPostgres(laptop.folder / "demo" / "postgres").status()
+    return status.running and status.keeper == pid

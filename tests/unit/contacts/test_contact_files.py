@@ -138,7 +138,7 @@ def refusal(parsed: Columns, *cells: str) -> tuple[str, str]:
         (["email", "attributes.colour"], {}, ["attributes.colour"]),
         (["email", "external:My Shop"], {}, ["external:My Shop"]),
         (["email", "consent:e mail:x"], {}, ["consent:e mail:x"]),
-        (["Mail", "Other"], {"Mail": "email"}, ["'Other' of the file is unknown"]),
+        (["Mail", "Other"], {"Mail": "email"}, ["'Other' is called like no field"]),
         (["Mail"], {"Mail": "email", "Tel": "phone"}, ["'Tel' is missing"]),
         (["A", "B"], {"A": "email", "B": "email"}, ["'email' is given twice"]),
         (["A"], {"A": ""}, ["is missing"]),
@@ -152,6 +152,13 @@ def test_headers_that_do_not_fit_are_refused_by_name(
         columns(*header, mapping=mapping)
     for word in words:
         assert word in str(caught.value)
+
+
+def test_columns_that_are_not_mapped_keep_their_own_field() -> None:
+    parsed = columns("Ten", "email", "Junk", mapping={"Ten": "given_name", "Junk": ""})
+    draft = one(parsed, "An", "a@example.test", "x")
+    assert draft.fields["given_name"] == "An"
+    assert [identity.value for identity in draft.identities] == ["a@example.test"]
 
 
 def test_every_field_is_understood() -> None:

@@ -32,8 +32,8 @@ class Columns:
     """Turn the rows of one file into drafts.
 
     header: the cells of its first row; mapping: header cell -> field, an empty field passes the column over;
-    empty: the header cells are the fields. Raises HeaderRefused naming every column that is missing, unknown
-    or given twice.
+    columns that it does not name must be called like a field. Raises HeaderRefused naming every column that is
+    missing, unknown or given twice.
     """
 
     def __init__(
@@ -47,11 +47,11 @@ class Columns:
         reader = FieldReader(default_region, definitions, now)
         self.header = [cell.strip() for cell in header]
         problems: list[str] = []
-        fields = _fields(self.header, mapping, problems)
+        fields = _fields(self.header, mapping, reader, problems)
         self._targets: list[tuple[int, Target]] = []
         for index, name in enumerate(self.header):
             field = fields.get(name, "")
-            if not field and mapping:
+            if not field and (name in mapping or name not in fields):
                 continue
             target = reader.target(field)
             if target is None:
@@ -137,7 +137,7 @@ class Columns:
 def attribute_names(header: _Cells, mapping: Mapping[str, str]) -> set[str]:
     """Return the ids of all custom attributes that the columns of a file name."""
     cells = [cell.strip() for cell in header]
-    fields = [mapping.get(cell, "").strip() for cell in cells] if mapping else cells
+    fields = [mapping.get(cell, cell).strip() for cell in cells]
     return {field.removeprefix("attributes.") for field in fields if field.startswith("attributes.")}
 
 
@@ -168,23 +168,25 @@ def _refusal(problems: Sequence[tuple[str, str]]) -> RowRefused:
     return RowRefused(first[0], text[:LONGEST_REASON])
 
 
-def _fields(header: _Cells, mapping: Mapping[str, str], problems: list[str]) -> dict[str, str]:
-    """Return the field of each column, noting columns and fields that are missing or given twice."""
+def _fields(
+    header: _Cells, mapping: Mapping[str, str], reader: FieldReader, problems: list[str]
+) -> dict[str, str]:
+    """Return the field of each column, noting columns and fields that are missing, unknown or given twice."""
     twice = sorted({name for name in header if header.count(name) > 1})
     problems.extend(f"the column {name[:60]!r} is given twice" for name in twice)
-    if not mapping:
-        return {name: name for name in header}
-    known = set(header)
     problems.extend(
-        f"the column {name[:60]!r} is missing in the file" for name in sorted(set(mapping) - known)
+        f"the column {name[:60]!r} is missing in the file" for name in sorted(set(mapping) - set(header))
+    )
+    strangers = sorted(
+        {name for name in header if mapping and name not in mapping and reader.target(name) is None}
     )
     problems.extend(
-        f"the column {name[:60]!r} of the file is unknown: map it to a field, or to nothing to pass it over"
-        for name in sorted(known - set(mapping))
+        f"the column {name[:60]!r} is called like no field: map it to one, or to nothing to pass it over"
+        for name in strangers
     )
-    fields = {name: mapping[name].strip() for name in header if name in mapping}
+    fields = {name: mapping.get(name, name).strip() for name in header if name not in strangers}
     given = [field for field in fields.values() if field]
-    repeated = sorted({field for field in given if given.count(field) > 1})
+    repeated = sorted({field for field in given if given.count(field) > 1} - set(twice))
     problems.extend(f"the field {field[:60]!r} is given twice" for field in repeated)
     return fields
 
