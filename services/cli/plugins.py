@@ -37,24 +37,29 @@ def list_plugins() -> None:
     """List all installed plugins with their objects, state and settings."""
     settings = load_settings()
     found = _catalog(settings).plugins
-    table = Table("plugin", "version", "state", "offers", "settings")
+    table = Table("plugin", "version", "state", "offers")
     for plugin in found:
         state = Text(plugin.state, style=_STYLE[plugin.state])
         if plugin.reason:
             state.append(f"\n{plugin.reason}", style="default")
         offers = [f"{item.kind} {item.name}" for item in plugin.objects]
         offers += [f"hook {hook}" for hook in plugin.hooks]
-        variables = [setting.variable for setting in plugin.settings]
         table.add_row(
             Text(plugin.name),
             Text(plugin.version),
             state,
             Text("\n".join(offers)),
-            Text("\n".join(variables)),
         )
     for name in _missing(found, settings.plugins_required):
-        table.add_row(Text(name), "", Text("not installed, but required", style="red"), "", "")
+        table.add_row(Text(name), "", Text("not installed, but required", style="red"), "")
     console.print(table)
+    settings_of = [setting for plugin in found for setting in plugin.settings]
+    if settings_of:
+        console.print("settings, with the values in force here:")
+    for setting in settings_of:
+        # Lines of text: a table would cut the names that are to be copied.
+        line = f"  {setting.variable}={setting.value}  # {setting.doc}"
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command("check")
