@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -48,34 +47,34 @@ class _RecordingStack(Stack):
 
 
 @pytest.fixture(scope="session")
-def running(admin_url: str) -> Iterator[Running]:
-    with tempfile.TemporaryDirectory(prefix="rapport-e2e-") as name:
-        folder = Path(name)
-        clock = folder / "clock"
-        write_clock(clock, NOW)
-        mailbox = Mailbox()
-        mailbox.start()
-        settings = load_settings(
-            data_dir=folder,
-            base_port=free_base_port("127.0.0.1"),
-            clock=f"file:{clock}",
-            database_url=admin_url,
-            secret_key="not-a-secret-in-a-test",
-        )
-        stack = _RecordingStack(
-            settings,
-            environment={
-                "RAPPORT_PLUGIN_EMAIL_SMTP_HOST": mailbox.host,
-                "RAPPORT_PLUGIN_EMAIL_SMTP_PORT": str(mailbox.port),
-                "RAPPORT_PLUGIN_EMAIL_SMTP_SECURITY": "none",
-            },
-            database_prefix=PREFIX,
-        )
-        try:
-            with stack:
-                stack.start()
-                with stack.client(timeout=60) as rapport:
-                    yield Running(stack, settings, rapport, mailbox, stack.urls, clock)
-        finally:
-            mailbox.stop()
-            drop(admin_url, SERVICES, prefix=PREFIX)
+def running(admin_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    # A folder that outlives the run for a while: its logs say why a test failed.
+    folder = tmp_path_factory.mktemp("stack")
+    clock = folder / "clock"
+    write_clock(clock, NOW)
+    mailbox = Mailbox()
+    mailbox.start()
+    settings = load_settings(
+        data_dir=folder,
+        base_port=free_base_port("127.0.0.1"),
+        clock=f"file:{clock}",
+        database_url=admin_url,
+        secret_key="not-a-secret-in-a-test",
+    )
+    stack = _RecordingStack(
+        settings,
+        environment={
+            "RAPPORT_PLUGIN_EMAIL_SMTP_HOST": mailbox.host,
+            "RAPPORT_PLUGIN_EMAIL_SMTP_PORT": str(mailbox.port),
+            "RAPPORT_PLUGIN_EMAIL_SMTP_SECURITY": "none",
+        },
+        database_prefix=PREFIX,
+    )
+    try:
+        with stack:
+            stack.start()
+            with stack.client(timeout=60) as rapport:
+                yield Running(stack, settings, rapport, mailbox, stack.urls, clock)
+    finally:
+        mailbox.stop()
+        drop(admin_url, SERVICES, prefix=PREFIX)
