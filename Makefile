@@ -29,7 +29,7 @@ run: venv ## keep the whole stack up until Ctrl-C; data stays in .rapport/
 	@$(BIN)/rapport up
 
 test: venv ## run all tests on an embedded PostgreSQL
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup -q
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -q
 
 check: lint types imports protos-check migrations-check ## run all static checks
 

@@ -16,7 +16,7 @@ from services.demo.generate import generate
 from services.demo.report import shortest
 from tests.support.retail import real_retail
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(290), pytest.mark.xdist_group("demo")]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(290)]
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -13,7 +13,7 @@ from services.kit.postgres import EmbeddedPostgres
 from tests.support.laptop import Laptop
 from tests.support.waiting import until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(280), pytest.mark.xdist_group("demo")]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(280)]
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ from tests.support.cli import Ran, run_cli
 from tests.support.laptop import Laptop
 from tests.support.waiting import until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(290), pytest.mark.xdist_group("stack")]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(290)]
 
 API, WORKER = "services.kit.process", "services.kit.bus.launcher"
 COMMANDS = {

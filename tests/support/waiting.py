@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 120.0
 
 
 def until(condition: Callable[[], object], what: str, *, timeout: float = PATIENCE_SECONDS) -> None:
