@@ -29,7 +29,8 @@ run: venv ## keep the whole stack up until Ctrl-C; data stays in .rapport/
 	@$(BIN)/rapport up
 
 test: venv ## run all tests on an embedded PostgreSQL
-	@$(BIN)/python -m pytest -n 2 --dist loadfile -q
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -q -m "not e2e"
+	@$(BIN)/python -m pytest -q -m e2e
 
 check: lint types imports protos-check migrations-check ## run all static checks
 
