@@ -15,7 +15,7 @@ from unittest.mock import patch
 
 from rapport_client import Rapport
 
-from services.kit import auth, log, migrations
+from services.kit import auth, migrations
 from services.kit.auth import SERVICE_PERMISSIONS, add_tokens
 from services.kit.clock import FixedClock
 from services.kit.config import load_settings
@@ -106,7 +106,6 @@ def serve(
             "shutdown_grace_seconds": 1.0,
             f"{service}_database_url": database_url,
         }
-        log.configure("ERROR", "json", service=service, role="api")
         clock = FixedClock(now)
         runtime = make_runtime(service, "api", load_settings(**(values | dict(settings or {}))), clock=clock)
         # Tokens that a test adds hold at once.
