@@ -1,4 +1,4 @@
-"""`rapport segments`: make, see, evaluate and rebuild segments."""
+"""Make, see, evaluate and rebuild segments."""
 
 from __future__ import annotations
 
@@ -13,13 +13,10 @@ from rich.text import Text
 from services.cli.connection import connect_here
 from services.cli.console import console
 from services.cli.operations import follow
+from services.cli.segments.names import segment_name
 from services.kit.errors import InvalidArgument
 
-app = typer.Typer(help="Make, see and evaluate segments.", no_args_is_help=True)
-
-
-def _name(segment: str) -> str:
-    return segment if segment.startswith("segments/") else f"segments/{segment}"
+app = typer.Typer()
 
 
 def _state(segment: Any) -> str:
@@ -62,7 +59,7 @@ def create(
             console.print(f"the rule is sound; it has {answer.segment.member_count} members now")
             return
         follow(rapport.segmentation, answer.rebuild, f"building {segment}")
-        built = rapport.segmentation.get_segment(name=_name(segment)).segment
+        built = rapport.segmentation.get_segment(name=segment_name(segment)).segment
         console.print(f"{segment}: {built.member_count} members", markup=False)
 
 
@@ -74,7 +71,7 @@ def members(
     """Print the names of a segment's members, one a line."""
     with connect_here() as rapport:
         pages = rapport.segmentation.list_members.iterate(
-            segment=_name(segment), page_size=min(limit, 10_000)
+            segment=segment_name(segment), page_size=min(limit, 10_000)
         )
         for _, contact in zip(range(limit), pages, strict=False):
             typer.echo(contact)
@@ -113,7 +110,9 @@ def evaluate(
 def rebuild(segments: Annotated[list[str] | None, typer.Argument(help="ids; default: all")] = None) -> None:
     """Compute the members anew and apply the difference."""
     with connect_here() as rapport:
-        started = rapport.segmentation.rebuild_segments(names=[_name(segment) for segment in segments or ()])
+        started = rapport.segmentation.rebuild_segments(
+            names=[segment_name(segment) for segment in segments or ()]
+        )
         result = follow(rapport.segmentation, started.operation, "rebuilding")
     table = Table("segment", "version", "entered", "left", "members")
     for row in result.segments:
@@ -127,5 +126,5 @@ def rebuild(segments: Annotated[list[str] | None, typer.Argument(help="ids; defa
 def delete(segment: Annotated[str, typer.Argument(help="id of the segment")]) -> None:
     """Delete a segment; its members leave."""
     with connect_here() as rapport:
-        rapport.segmentation.delete_segment(name=_name(segment))
+        rapport.segmentation.delete_segment(name=segment_name(segment))
     console.print(f"{segment} is deleted", markup=False)

@@ -1,0 +1,8 @@
+"""`rapport segments`: a module for each subject; this one puts their commands together."""
+
+import typer
+
+from services.cli.segments import definitions
+
+app = typer.Typer(help="Make, see and evaluate segments.", no_args_is_help=True)
+app.add_typer(definitions.app)
