@@ -1,7 +1,29 @@
 """What holds for all tests of the project."""
 
+import logging
+import sys
+
+import structlog
 from hypothesis import HealthCheck, settings
+from structlog.typing import EventDict, WrappedLogger
 
 # No unit test is timed: a busy machine must not fail a law that holds.
 settings.register_profile("rapport", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("rapport")
+
+
+def _errors_only(_logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    if method in ("error", "exception", "critical"):
+        return event
+    raise structlog.DropEvent
+
+
+# Servers that run inside a test say only what went wrong, and not where a command under test prints. Loggers are not
+# kept, so that a test which captures logs sees those that others have used before; levels are left to the processors
+# for the same reason.
+structlog.configure(
+    processors=[_errors_only, structlog.dev.ConsoleRenderer(colors=False)],
+    logger_factory=structlog.WriteLoggerFactory(file=sys.__stderr__),
+    cache_logger_on_first_use=False,
+)
+logging.getLogger("grpc").setLevel(logging.CRITICAL)
