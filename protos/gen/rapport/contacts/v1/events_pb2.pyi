@@ -96,3 +96,13 @@ class ActivityTypeDefined(_message.Message):
     ACTIVITY_TYPE_FIELD_NUMBER: _ClassVar[int]
     activity_type: _contacts_pb2.ActivityType
     def __init__(self, activity_type: _Optional[_Union[_contacts_pb2.ActivityType, _Mapping]] = ...) -> None: ...
+
+class ContactMerged(_message.Message):
+    __slots__ = ("into",)
+    INTO_FIELD_NUMBER: _ClassVar[int]
+    into: str
+    def __init__(self, into: _Optional[str] = ...) -> None: ...
+
+class ContactErased(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
