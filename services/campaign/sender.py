@@ -11,12 +11,10 @@ import argparse
 import contextlib
 import os
 import select
-import signal
 import sys
 import threading
 import time
 from collections.abc import Sequence
-from types import FrameType
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
@@ -31,6 +29,7 @@ from services.kit.locks import Locks
 from services.kit.parent import watch_parent
 from services.kit.plugins import PluginManager
 from services.kit.runtime import Runtime, make_runtime
+from services.kit.stop import StopSignal
 
 _log = log.get_logger("sender")
 
@@ -132,26 +131,19 @@ class Listener:
 
 def run(settings: Settings, deadline: float) -> int:
     """Send until SIGTERM or SIGINT; the batch in hand is finished first. Returns the exit status."""
-    stop = threading.Event()
     runtime = make_runtime("campaign", "sender", settings)
     watchdog = Watchdog(deadline)
     listener = Listener(runtime)
-
-    def on_signal(number: int, frame: FrameType | None) -> None:
-        stop.set()
-        listener.wake()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, on_signal)
+    stop = StopSignal(listener.wake)
     migrations.require_current("services.campaign", runtime.db.engine)
     manager = PluginManager(settings.plugins_allow, settings.plugins_required, dict(os.environ))
     manager.load()
     locks = Locks(runtime.db.engine)
-    sender = Sender(runtime, manager, locks, beat=watchdog.beat, stopping=stop.is_set)
+    sender = Sender(runtime, manager, locks, beat=watchdog.beat, stopping=stop.asked)
     watchdog.start()
     _log.info("sending", channels=sorted(manager.catalog.channels))
     try:
-        while not stop.is_set():
+        while not stop.asked():
             try:
                 if sender.run_once():
                     continue
