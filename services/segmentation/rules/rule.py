@@ -88,6 +88,15 @@ class CompiledRule:
         return statements.rebuild(self.ir, self.registry.time_zone, self._lookups())
 
     @cached_property
+    def undecided_select(self) -> Select[Any]:
+        """Return ``SELECT contact_id`` of all for whom the rule is unknown; parameter ``now``.
+
+        With some plugin calls unanswered these are the contacts that need the answers: Kleene's logic is monotone, so
+        what is known without them stays as it is whatever they say.
+        """
+        return statements.undecided(self.ir, self.registry.time_zone, self._lookups())
+
+    @cached_property
     def next_change_select(self) -> Select[Any]:
         """Return ``SELECT contact_id, next_change`` where time alone will change a leaf; parameter ``now``.
 

@@ -166,14 +166,6 @@ def put_traits(
     return list(connection.exec_driver_sql(statement, parameters).scalars())
 
 
-def page_of_ids(connection: Connection, *, after: UUID | None, limit: int) -> list[UUID]:
-    """Return contacts with a profile, in order, those after an id."""
-    query = sa.select(profile.c.contact_id).order_by(profile.c.contact_id).limit(limit)
-    if after is not None:
-        query = query.where(profile.c.contact_id > after)
-    return list(connection.execute(query).scalars())
-
-
 def count(connection: Connection) -> int:
     """Return how many contacts have a profile."""
     return connection.execute(sa.select(sa.func.count()).select_from(profile)).scalar_one()

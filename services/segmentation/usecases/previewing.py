@@ -84,6 +84,6 @@ def count(
     if not 1001 <= as_of.year <= 8998:
         raise InvalidArgument.field("as_of_time", f"must lie between the years 1001 and 8998, got {as_of}")
     if compiled.plugin_calls:
-        fill_for_all(service, connection, compiled.plugin_calls, as_of, timeout=LONGEST_SECONDS)
+        fill_for_all(service, connection, compiled, as_of, timeout=LONGEST_SECONDS)
     members, contacts, ids = evaluation.count(connection, compiled.rebuild_select, as_of, sample)
     return Found(members, contacts, ids, as_of)

@@ -191,7 +191,7 @@ def rebuild_one(service: Service, connection: Connection, id_: str) -> Rebuilt |
     compiled = compile_stored(service, connection, rule)
     complete = True
     if compiled.plugin_calls:
-        complete = fill_for_all(service, connection, compiled.plugin_calls, now)
+        complete = fill_for_all(service, connection, compiled, now)
     parameters = {"now": now}
     entered, left = membership.replace_members(
         connection,
