@@ -83,6 +83,11 @@ class Rebuilt:
     left: int
     members: int
 
+    @property
+    def counts(self) -> tuple[int, int, int, int]:
+        """Return version, entered, left and members."""
+        return self.version, self.entered, self.left, self.members
+
 
 def check_id(value: str, field_name: str = "segment_id") -> str:
     """Return a segment's id; raises InvalidArgument when it is none."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property, lru_cache
@@ -150,10 +150,10 @@ def compile_rule(text: str, registry: Registry) -> CompiledRule:
 
 @dataclass(frozen=True)
 class BatchStatement:
-    """Verdicts of many rules on a batch of contacts.
+    """Verdicts of many rules on a batch of contacts, or on all of them.
 
-    ``select`` takes ``contact_ids`` (list of UUID) and ``now``; it returns ``contact_id, segments`` (array of
-    the numbers of the rules that are TRUE, ascending) and ``next_change``. A contact without a profile has no
+    ``select`` takes ``now``, and for a batch ``contact_ids`` (list of UUID); it returns ``contact_id, segments`` (array
+    of the numbers of the rules that are TRUE, ascending) and ``next_change``. A contact without a profile has no
     row. ``plugin_calls`` lists the answers expected in ``plugin_leaf`` before it runs.
     """
 
@@ -167,6 +167,19 @@ def batch_statement(
     """Build the batch statement of numbered rules, all of one registry vocabulary; keep it as long as the
     rules stay.
     """
+    return _statement(statements.batch, rules, answers)
+
+
+def pass_statement(rules: Sequence[tuple[int, CompiledRule]]) -> BatchStatement:
+    """Build the statement that judges all contacts by numbered rules in one pass."""
+    return _statement(statements.everybody, rules, plugin_leaf)
+
+
+def _statement(
+    build: Callable[[statements.Rules, str, Lookups], Select[Any]],
+    rules: Sequence[tuple[int, CompiledRule]],
+    answers: FromClause,
+) -> BatchStatement:
     if len({r.fingerprint for _, r in rules}) > 1:
         raise ValueError(
             "the rules of a batch were compiled with different registries: compile them again with the "
@@ -182,7 +195,7 @@ def batch_statement(
     time_zone = rules[0][1].registry.time_zone if rules else "UTC"
     lookups = Lookups(segments, _numbered(calls), answers)
     ordered = sorted(rules, key=lambda item: item[0])
-    select = statements.batch([(n, r.ir, r.leaves) for n, r in ordered], time_zone, lookups)
+    select = build([(n, r.ir, r.leaves) for n, r in ordered], time_zone, lookups)
     return BatchStatement(select, tuple(PluginCall(i, f, p) for i, (f, p) in enumerate(calls)))
 
 

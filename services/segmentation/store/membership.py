@@ -85,7 +85,8 @@ scheduled AS (
     WHERE s.contact_id = r.contact_id AND s.next_change IS DISTINCT FROM {next_change}
 ),
 told AS ({told})
-SELECT count(*) FILTER (WHERE entered), count(*) FILTER (WHERE NOT entered) FROM changed
+SELECT segment_number, count(*) FILTER (WHERE entered), count(*) FILTER (WHERE NOT entered)
+FROM changed GROUP BY segment_number
 """
 
 
@@ -126,8 +127,8 @@ def apply_step(
     now: datetime,
     historical: bool,
     parameters: dict[str, Any],
-) -> tuple[int, int]:
-    """Run a statement of `step_sql` on contacts that are locked; returns how many entered and left.
+) -> list[tuple[int, int, int]]:
+    """Run a statement of `step_sql` on contacts that are locked; returns how many entered and left, by segment number.
 
     notices: of every segment that the statement judges; others: all other segments that have members.
     """
@@ -141,11 +142,10 @@ def apply_step(
         driver: psycopg.Connection[Any] = connection.connection.driver_connection  # type: ignore[assignment]
         with RawCursor(driver) as cursor:
             cursor.execute(sql.text, [values[name] for name in sql.names], prepare=True)
-            entered, left = cursor.fetchone()  # type: ignore[misc]
+            return cursor.fetchall()
     except psycopg.Error as error:
         # As SQLAlchemy would have it, so that callers tell transient errors from others.
         raise sa.exc.DBAPIError.instance(sql.text[:200], None, error, psycopg.Error) from error
-    return entered, left
 
 
 def _telling(notices: Sequence[Notice], now: datetime, historical: bool) -> dict[str, Any]:

@@ -71,6 +71,27 @@ def numbers(connection: Connection) -> dict[str, int]:
     return {row.id: row.number for row in connection.execute(sa.select(segment.c.id, segment.c.number))}
 
 
+def undisturbed(connection: Connection, ids: Iterable[str]) -> dict[str, int]:
+    """Return the numbers of those segments that follow their newest rule and have no trouble, by id."""
+    query = sa.select(segment.c.id, segment.c.number).where(
+        segment.c.id.in_(list(ids)),
+        segment.c.version == segment.c.active_version,
+        segment.c.state != "failed",
+        segment.c.stalled == "",
+        sa.not_(segment.c.gone),
+    )
+    return {row.id: row.number for row in connection.execute(query)}
+
+
+def settled(connection: Connection, numbers: Iterable[int], now: datetime) -> None:
+    """Record that segments were rebuilt by the rules in force; one whose rule changed meanwhile stays as it is."""
+    connection.execute(
+        sa.update(segment)
+        .where(segment.c.number.in_(list(numbers)), segment.c.version == segment.c.active_version)
+        .values(state="ready", state_message="", rebuild_time=now)
+    )
+
+
 def edges(connection: Connection) -> dict[str, set[str]]:
     """Return, by segment, the ids that its newest rule and the one in force name."""
     query = sa.select(segment.c.id, segment_version.c.depends).join(

@@ -20,7 +20,7 @@ from services.segmentation.context import Service
 from services.segmentation.models import kit
 from services.segmentation.store import fresh_traits, locks, profiles, vocabulary
 from services.segmentation.usecases.evaluation import evaluate
-from services.segmentation.usecases.rebuilding import Progress
+from services.segmentation.usecases.progress import Progress
 
 KIND = "refresh_traits"
 BATCH = 500

@@ -1,8 +1,8 @@
-"""Root frames: three ways to answer the lists of a rule about many contacts.
+"""Root frames: the ways to answer the lists of a rule about many contacts.
 
 ``CorrelatedFrame`` asks per contact by sub-selects (filters on a list call), ``LateralFrame`` reads the
 events of a contact once per type (increments), ``GroupedFrame`` groups the events of everybody and joins
-(rebuilds).
+(rebuilds), and ``PassFrame`` does so for many rules at once.
 """
 
 from __future__ import annotations
@@ -275,3 +275,10 @@ class GroupedFrame(_GroupingFrame):
             )
             source = source.outerjoin(inner, inner.c.contact_id == self.contact_id())
         return source
+
+
+class PassFrame(GroupedFrame):
+    """Group the events of everybody once per type, however many windows ask for them: for many rules in one pass."""
+
+    def _group(self, event_type: EventType, window: timedelta | None) -> _Group:
+        return super()._group(event_type, None)

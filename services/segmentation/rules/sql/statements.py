@@ -27,7 +27,13 @@ from sqlalchemy.sql.elements import ColumnElement
 from services.segmentation.rules import ir
 from services.segmentation.rules.registry import EventType
 from services.segmentation.rules.scope import unsure
-from services.segmentation.rules.sql.frames import CorrelatedFrame, GroupedFrame, LateralFrame, Lookups
+from services.segmentation.rules.sql.frames import (
+    CorrelatedFrame,
+    GroupedFrame,
+    LateralFrame,
+    Lookups,
+    PassFrame,
+)
 from services.segmentation.rules.sql.lists import ItemFrame, kept, visible
 from services.segmentation.rules.sql.scalars import compile_value
 from services.segmentation.rules.sql.timing import next_change
@@ -120,34 +126,44 @@ def _threshold(node: ir.Node) -> tuple[int, ir.ListExpr, bool] | None:
     return at_least, left.items, op in ("<", "<=")
 
 
-def batch(
-    rules: Sequence[tuple[int, ir.Node, Sequence[ir.Node]]], time_zone: str, lookups: Lookups
-) -> Select[Any]:
-    """Return ``contact_id, segments int[], next_change`` for the contacts of parameter ``contact_ids``;
-    parameter ``now``.
+Rules = Sequence[tuple[int, ir.Node, Sequence[ir.Node]]]
+"""Segment number, tree and time-dependent leaves of each rule."""
 
-    ``rules`` are (segment number, tree, time-dependent leaves). A contact without a profile has no row.
+
+def batch(rules: Rules, time_zone: str, lookups: Lookups) -> Select[Any]:
+    """Return ``contact_id, segments int[], next_change`` for the contacts of parameter ``contact_ids``;
+    parameter ``now``. A contact without a profile has no row.
     """
     frame = LateralFrame(time_zone, lookups)
-    verdicts = [
-        case((compile_value(root, frame, truth=True), literal_column(str(int(number)))))
-        for number, root, _ in rules
-    ]
-    changes = next_change([leaf for _, _, leaves in rules for leaf in leaves], frame)
+    columns = _verdicts(rules, frame)
     wanted = (
         func.unnest(bindparam("contact_ids", type_=ARRAY(Uuid())))
         .table_valued("contact_id")
         .render_derived(name="wanted")
     )
     source = frame.joined(profile.join(wanted, profile.c.contact_id == wanted.c.contact_id))
+    return select(profile.c.contact_id, *columns).select_from(source)
+
+
+def everybody(rules: Rules, time_zone: str, lookups: Lookups) -> Select[Any]:
+    """Return what ``batch`` does, for all contacts in one pass over profiles and events; parameter ``now``."""
+    frame = PassFrame(time_zone, lookups)
+    columns = _verdicts(rules, frame)
+    return select(profile.c.contact_id, *columns).select_from(frame.joined(profile))
+
+
+def _verdicts(rules: Rules, frame: LateralFrame | PassFrame) -> list[Column]:
+    verdicts = [
+        case((compile_value(root, frame, truth=True), literal_column(str(int(number)))))
+        for number, root, _ in rules
+    ]
+    changes = next_change([leaf for _, _, leaves in rules for leaf in leaves], frame)
     listed: Column = literal_column("ARRAY[]::integer[]", ARRAY(Integer))
     if verdicts:
         chosen: Column = array(verdicts, type_=Integer())
         listed = func.array_remove(chosen, literal_column("NULL"), type_=ARRAY(Integer))
     change = literal_column("NULL::timestamptz", TIME) if changes is None else changes
-    return select(profile.c.contact_id, listed.label("segments"), change.label("next_change")).select_from(
-        source
-    )
+    return [listed.label("segments"), change.label("next_change")]
 
 
 def changes(leaves: Sequence[ir.Node], time_zone: str, lookups: Lookups) -> Select[Any]:
