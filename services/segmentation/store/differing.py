@@ -16,8 +16,8 @@ from services.segmentation.models import contact_state, membership
 _DIFFERING = sa.table("differing", sa.column("contact_id", pg.UUID(as_uuid=True)))
 
 
-def find(connection: Connection, verdicts: Select[Any], numbers: Sequence[int], now: datetime) -> int:
-    """Note who is not in just the segments that verdicts say, or is scheduled too late; returns how many.
+def find(connection: Connection, verdicts: Select[Any], numbers: Sequence[int], now: datetime) -> None:
+    """Note who is not in just the segments that verdicts say, or is scheduled too late.
 
     verdicts: a SELECT of contact_id, segments and next_change over all contacts, for the segments of these numbers.
     """
@@ -55,7 +55,7 @@ def find(connection: Connection, verdicts: Select[Any], numbers: Sequence[int], 
             )
         )
     )
-    return connection.execute(sa.insert(_DIFFERING).from_select(["contact_id"], query), {"now": now}).rowcount
+    connection.execute(sa.insert(_DIFFERING).from_select(["contact_id"], query), {"now": now})
 
 
 def take(connection: Connection, limit: int) -> list[UUID]:
