@@ -152,7 +152,7 @@ class _GroupingFrame(CorrelatedFrame):
         group = self._group(event_type, window)
         if key not in group.columns:
             group.columns[key] = (f"f{len(group.columns)}", build(group.frame))
-            group.windows.append(window)
+        group.windows.append(window)
         return self._read(group, *group.columns[key], empty)
 
     def _group(self, event_type: EventType, window: timedelta | None) -> _Group:

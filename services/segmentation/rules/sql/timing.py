@@ -19,8 +19,8 @@ from sqlalchemy.sql.selectable import FromClause
 from services.segmentation.rules import ir
 from services.segmentation.rules.registry import EventType
 from services.segmentation.rules.scope import unsure
-from services.segmentation.rules.sql.frames import CorrelatedFrame, GroupedFrame, LateralFrame
-from services.segmentation.rules.sql.lists import ItemFrame, kept, texts_relation, visible, window_of
+from services.segmentation.rules.sql.frames import Build, CorrelatedFrame, GroupedFrame, LateralFrame
+from services.segmentation.rules.sql.lists import ItemFrame, texts_relation, visible, window_of
 from services.segmentation.rules.sql.scalars import Frame, compile_value, today_of
 from services.segmentation.rules.sql.values import TIME, interval, text_literal
 from services.segmentation.rules.tables import event_table
@@ -194,6 +194,11 @@ def _nth_leaving(
     ranks: list[int],
     frame: LateralFrame | GroupedFrame,
 ) -> Column | None:
+    """Return when the latest but n-1 leaves the window, for the first of the ranks that has one in it.
+
+    A window is the end of a contact's history, so the n-th latest event in it is the n-th latest of all: one list of
+    times serves every window that asks the same of its events, however many rules there are.
+    """
     items = node.items
     atom = _only_window(items, predicate)
     if atom is None or not isinstance(items.source, EventType):
@@ -201,22 +206,39 @@ def _nth_leaving(
     ranks = [r for r in ranks if 0 < r <= 1_000_000]
     if not ranks:
         return _NEVER
+    asked = tuple(
+        part
+        for part in _parts(items, predicate)
+        if part is not atom and part != ir.Const(kind="bool", value=True)
+    )
 
-    def build(inner: ItemFrame) -> Column:
-        keep = kept(items, inner)
-        if predicate is not None:
-            keep.append(compile_value(predicate, inner, truth=True))
-        leaving = _flips(atom, inner.relation.c.occurred_at)[0]
-        if ranks == [1]:
-            return func.max(leaving).filter(and_(*keep))
-        # Sorting is left to the few who have enough events: an ordered aggregate would sort for everybody.
-        number, all_leaving = (f.filter(and_(*keep)) for f in (func.count(STAR), func.array_agg(leaving)))
-        ranked: list[Column] = [literal_column(str(r)) for r in ranks]
-        picked = [case((number >= rank, func.rule_nth(all_leaving, rank, type_=TIME))) for rank in ranked]
-        return func.coalesce(*picked, type_=TIME) if len(picked) > 1 else picked[0]
+    def build(rank: int) -> Build:
+        def nth(inner: ItemFrame) -> Column:
+            keep = [compile_value(part, inner, truth=True) for part in asked]
+            time = inner.relation.c.occurred_at
 
-    instant = frame.feature(items.source, (node, tuple(ranks), "leaving"), window_of(node), build, _NEVER)
-    return case((instant < _END, instant))
+            def of_those(call: Any) -> Column:
+                return call.filter(and_(*keep)) if keep else call  # type: ignore[no-any-return]
+
+            if rank == 1:
+                return of_those(func.max(time))
+            # Sorting is left to the few who have enough events: an ordered aggregate would sort for everybody.
+            times = func.rule_nth(of_those(func.array_agg(time)), literal_column(str(rank)), type_=TIME)
+            return case((of_those(func.count(STAR)) >= literal_column(str(rank)), times))
+
+        return nth
+
+    picked = []
+    for rank in ranks:
+        time = frame.feature(items.source, (asked, rank, "latest"), window_of(node), build(rank), _NEVER)
+        # One that has left the window already has left before now.
+        picked.append(_later(_flips(atom, time)[:1], frame.now))
+    return func.coalesce(*picked, type_=TIME) if len(picked) > 1 else picked[0]
+
+
+def _parts(items: ir.ListExpr, predicate: ir.Node | None) -> list[ir.Node]:
+    conditions = [*(s.expr for s in items.steps), *([predicate] if predicate is not None else [])]
+    return [p for c in conditions for p in (c.parts if isinstance(c, ir.And) else (c,))]
 
 
 def _only_window(items: ir.ListExpr, predicate: ir.Node | None) -> ir.NowCompare | None:
@@ -225,9 +247,7 @@ def _only_window(items: ir.ListExpr, predicate: ir.Node | None) -> ir.NowCompare
     """
     if items.spoils or items.var != 0:
         return None
-    conditions = [*(s.expr for s in items.steps), *([predicate] if predicate is not None else [])]
-    parts = [p for c in conditions for p in (c.parts if isinstance(c, ir.And) else (c,))]
-    timed = [p for p in parts if ir.mentions_now(p) or any(ir.lists_in(p))]
+    timed = [p for p in _parts(items, predicate) if ir.mentions_now(p) or any(ir.lists_in(p))]
     if len(timed) != 1 or not isinstance(timed[0], ir.NowCompare):
         return None
     atom = timed[0]
