@@ -23,12 +23,45 @@ _TIME = sa.DateTime(timezone=True)
 _UUID = pg.UUID(as_uuid=True)
 
 profile = rule_tables.profile.to_metadata(metadata)
+profile.append_column(
+    sa.Column(
+        "valid_from",
+        _TIME,
+        comment="since when it says so; NULL for what was known first, which reaches back",
+    )
+)
 event = rule_tables.event_table.to_metadata(metadata)
 membership = rule_tables.membership.to_metadata(metadata)
 membership.append_column(sa.Column("enter_time", _TIME, nullable=False))
 
 for _statement in FUNCTIONS:
     sa.event.listen(metadata, "before_create", DDL(_statement.replace("%", "%%")))  # type: ignore[no-untyped-call]
+
+ORDER_SUMS = ("order_count", "total_spent", "first_order_time", "last_order_time")
+"""What profiles sum up of orders: for a past time it follows from the events."""
+
+profile_past = sa.Table(
+    "profile_past",
+    metadata,
+    *(
+        sa.Column(column.name, column.type, nullable=column.nullable)
+        for column in rule_tables.profile.c
+        if column.name not in ORDER_SUMS
+    ),
+    sa.Column("valid_from", _TIME, comment="NULL for what was known first"),
+    sa.Column("valid_until", _TIME, nullable=False, comment="when something else became visible"),
+    sa.PrimaryKeyConstraint("contact_id", "valid_until"),
+    sa.Index("ix_profile_past_valid_until", "valid_until"),
+    comment="what profiles said before; the states of a contact follow each other without a gap",
+)
+
+history_kept = sa.Table(
+    "history_kept",
+    metadata,
+    sa.Column("subject", sa.Text, primary_key=True, comment="profiles or memberships"),
+    sa.Column("kept_from", _TIME, nullable=False, comment="nothing is missing from this time on"),
+    comment="how far history was removed, or when it began to be written; no row when nothing is missing",
+)
 
 contact_state = sa.Table(
     "contact_state",
