@@ -115,15 +115,3 @@ def forget(connection: Connection, contact_ids: Sequence[UUID]) -> None:
     connection.exec_driver_sql(
         "DELETE FROM profile_past WHERE contact_id = ANY(%(ids)s::uuid[])", {"ids": list(contact_ids)}
     )
-
-
-def remove_before(connection: Connection, time: datetime, limit: int) -> int:
-    """Delete states that ended before a time, at most `limit`; returns how many. Leaves out those that others delete."""
-    statement = """
-        DELETE FROM profile_past USING (
-            SELECT contact_id, valid_until FROM profile_past WHERE valid_until < %(time)s
-            ORDER BY valid_until LIMIT %(limit)s FOR UPDATE SKIP LOCKED
-        ) AS old
-        WHERE profile_past.contact_id = old.contact_id AND profile_past.valid_until = old.valid_until
-    """
-    return connection.exec_driver_sql(statement, {"time": time, "limit": limit}).rowcount

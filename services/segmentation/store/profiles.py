@@ -15,7 +15,8 @@ from sqlalchemy import Connection
 from sqlalchemy.dialects.postgresql.base import PGDialect
 
 from services.segmentation.models import event, profile
-from services.segmentation.store.past import ORDER_PLACED, archive_sql
+from services.segmentation.store.past import ORDER_PLACED as ORDER_PLACED
+from services.segmentation.store.past import archive_sql
 
 SNAPSHOT_COLUMNS = (
     "has_email",

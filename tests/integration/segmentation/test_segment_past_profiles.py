@@ -10,7 +10,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from services.segmentation.rules import compile_rule
-from services.segmentation.store import past, profiles
+from services.segmentation.store import kept, past, profiles
 from services.segmentation.vocabulary import load_names, make_registry
 from tests.support.segmentation import NOW, World, attribute_defined, contact, contact_id, days, order
 
@@ -146,8 +146,7 @@ def test_old_states_are_removed_in_bounded_batches(seg: World) -> None:
     removed = []
     while not removed or removed[-1]:
         with seg.db.transaction() as connection:
-            removed.append(past.remove_before(connection, NOW + days(2), 2))
+            removed.append(kept.remove_older(connection, "profiles", NOW + days(2), 2))
     assert removed == [2, 2, 1, 0]
-    # What still holds after the time is all there.
     assert [at(seg, key, NOW + days(1.5)).region_code for key in keys] == ["2"] * 5
     assert [at(seg, key, NOW + days(2)).region_code for key in keys] == ["3"] * 5

@@ -1,4 +1,4 @@
-"""The past of profiles."""
+"""The past of profiles and of memberships."""
 
 from __future__ import annotations
 
@@ -60,6 +60,71 @@ def upgrade() -> None:
     )
     op.create_index("ix_profile_past_valid_until", "profile_past", ["valid_until"], unique=False)
     op.create_table(
+        "membership_past",
+        sa.Column("contact_id", sa.UUID(), nullable=False),
+        sa.Column("segment_number", sa.Integer(), nullable=False),
+        sa.Column(
+            "id",
+            sa.BigInteger(),
+            sa.Identity(always=False),
+            nullable=False,
+            comment="in the order in which they ended",
+        ),
+        sa.Column("enter_time", _TIME, nullable=False),
+        sa.Column("leave_time", _TIME, nullable=False),
+        sa.PrimaryKeyConstraint("contact_id", "segment_number", "id", name=op.f("pk_membership_past")),
+        comment="who was in which segment, and is not since; written by the statement that lets them leave",
+    )
+    op.create_index(
+        "ix_membership_past_segment",
+        "membership_past",
+        ["segment_number", "contact_id", "leave_time"],
+        unique=False,
+    )
+    op.create_index("ix_membership_past_leave_time", "membership_past", ["leave_time"], unique=False)
+    op.create_table(
+        "segment_past",
+        sa.Column("number", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("id", _C, nullable=False),
+        sa.Column("display_name", sa.Text(), nullable=False),
+        sa.Column("create_time", _TIME, nullable=False),
+        sa.Column("delete_time", _TIME, nullable=False),
+        sa.PrimaryKeyConstraint("number", name=op.f("pk_segment_past")),
+        comment="deleted segments, as long as their members of the past are kept",
+    )
+    op.create_index("ix_segment_past_id", "segment_past", ["id"], unique=False)
+    op.create_table(
+        "segment_version_past",
+        sa.Column("segment_number", sa.Integer(), nullable=False),
+        sa.Column("version", sa.BigInteger(), nullable=False),
+        sa.Column("rule", sa.Text(), nullable=False),
+        sa.Column("active_from", _TIME, nullable=False),
+        sa.ForeignKeyConstraint(
+            ["segment_number"],
+            ["segment_past.number"],
+            name=op.f("fk_segment_version_past_segment_number"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("segment_number", "version", name=op.f("pk_segment_version_past")),
+        comment="versions of deleted segments that were in force",
+    )
+    op.add_column(
+        "segment_version",
+        sa.Column(
+            "active_from",
+            _TIME,
+            nullable=True,
+            comment="since when membership followed it; NULL when it never did",
+        ),
+    )
+    # The last rebuild is the latest time at which it can have come into force.
+    op.execute(
+        """
+        UPDATE segment_version AS v SET active_from = s.rebuild_time
+        FROM segment AS s WHERE v.segment_number = s.number AND v.version = s.active_version
+        """
+    )
+    op.create_table(
         "history_kept",
         sa.Column("subject", sa.Text(), nullable=False, comment="profiles or memberships"),
         sa.Column("kept_from", _TIME, nullable=False, comment="nothing is missing from this time on"),
@@ -88,6 +153,10 @@ def upgrade() -> None:
 def downgrade() -> None:
     """Take the change back."""
     op.drop_table("history_kept")
+    op.drop_column("segment_version", "active_from")
+    op.drop_table("segment_version_past")
+    op.drop_table("segment_past")
+    op.drop_table("membership_past")
     op.drop_index("ix_profile_past_valid_until", table_name="profile_past")
     op.drop_table("profile_past")
     op.drop_column("profile", "valid_from")
