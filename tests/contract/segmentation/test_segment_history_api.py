@@ -250,6 +250,7 @@ def test_evaluate_rule_sees_what_held_then(seg: World, api: Any) -> None:
         ("events.order_placed.size() == 0", [OTHER_NAME], [OTHER_NAME]),
         (f"events.order_placed.exists(o, o.amount > 5.0 && {VN})", [NAME], []),
         (f"events.order_placed.filter(o, {VN}).size() < 1", [OTHER_NAME], [NAME, OTHER_NAME]),
+        (f"sum(events.order_placed.filter(o, {VN}).map(o, o.amount)) > 5.0", [NAME], []),
         ('in_segment("segments/vn")', [NAME], [OTHER_NAME]),
         ('events.order_placed.exists(o, in_segment("segments/vn"))', [NAME], []),
     ]:
