@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 from services.segmentation.rules import ir, natives
 from services.segmentation.rules.core import CORE_BY_NAME
@@ -45,6 +46,7 @@ class SeenEvent:
 
     time: datetime
     payload: dict[str, Any]
+    id: UUID | None = None
 
 
 @dataclass
@@ -109,7 +111,8 @@ class Interpreter:
         for event in profile.events:
             event_type = self.registry.events_by_name.get(event.type)
             if event_type is not None:
-                seen = SeenEvent(event.time.astimezone(UTC), checked_payload(event_type, event.payload))
+                payload = checked_payload(event_type, event.payload)
+                seen = SeenEvent(event.time.astimezone(UTC), payload, event.id)
                 events.setdefault(event.type, []).append(seen)
         born = checked_date(profile.attributes.get("birth_date"))
         return View(profile, values, born, checked_location(profile.location), events, texts)
@@ -117,6 +120,10 @@ class Interpreter:
     def value(self, node: ir.Node, view: View, now: datetime, items: tuple[Any, ...] = ()) -> Any:
         """Return the value of a node: None when it is missing, ERR when it is unknown."""
         return self._value(node, _Scope(view, now, items))
+
+    def items(self, used: ir.ListExpr, view: View, now: datetime) -> list[Any]:
+        """Return the items of a list's source that are seen at ``now``: events, or texts."""
+        return self._source(used, _Scope(view, now))
 
     def combinations(self, used: list[ir.ListExpr], view: View, now: datetime) -> Iterator[tuple[Any, ...]]:
         """Yield every choice of visible items for the lists, placed at their levels."""

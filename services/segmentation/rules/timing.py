@@ -76,7 +76,7 @@ def _leaf_change(interpreter: Interpreter, leaf: ir.Node, view: View, now: datet
     types = {items.source.name for _, items in ir.lists_in(leaf) if isinstance(items.source, EventType)}
     before = interpreter.value(leaf, view, now)
     at = now
-    while (candidate := _next_candidate(interpreter, atoms, types, view, at)) is not None:
+    while (candidate := next_candidate(interpreter, atoms, types, view, at)) is not None:
         value = interpreter.value(leaf, view, candidate)
         if (value is ERR or value is None) != (before is ERR or before is None) or (
             value != before and value is not None
@@ -86,10 +86,13 @@ def _leaf_change(interpreter: Interpreter, leaf: ir.Node, view: View, now: datet
     return None
 
 
-def _next_candidate(
+def next_candidate(
     interpreter: Interpreter, atoms: list[Atom], types: set[str], view: View, at: datetime
 ) -> datetime | None:
-    """Return the next instant at which anything the leaf reads can change; values in between are constant."""
+    """Return the next instant at which anything that these uses of now and types of event tell can change.
+
+    Values in between are constant.
+    """
     instants = [e.time for name in types for e in view.events.get(name, ()) if e.time > at]
     for atom, used in atoms:
         if not isinstance(atom, ir.NowCompare):
@@ -99,11 +102,12 @@ def _next_candidate(
         for chosen in interpreter.combinations(list(used), view, at):
             time = interpreter.value(atom.time, view, at, chosen)
             if time is not None and time is not ERR:
-                instants += [i for i in _flips(atom, time) if i > at]
+                instants += [i for i in flips_of(atom, time) if i > at]
     return min((i for i in instants if i < LAST_CHANGE), default=None)
 
 
-def _flips(atom: ir.NowCompare, time: datetime) -> list[datetime]:
+def flips_of(atom: ir.NowCompare, time: datetime) -> list[datetime]:
+    """Return the instants at which a comparison of now with a time has another value than before."""
     extras = (
         [timedelta(0)]
         if atom.op in ("<", ">=")
