@@ -94,6 +94,15 @@ class Settings(BaseSettings):
         10.0, ge=0, description="How long a stopping process lets calls finish."
     )
     event_retention_days: int = Field(30, ge=1, description="How long delivered events are kept for replay.")
+    profile_history_days: int = Field(
+        400,
+        ge=1,
+        le=36_500,
+        description="How far back rules can be asked about attributes, tags, consents and traits.",
+    )
+    membership_history_days: int = Field(
+        800, ge=1, le=36_500, description="How far back memberships of segments can be asked about."
+    )
     log_level: str = Field(
         "INFO", description="Least severe level that is logged: DEBUG, INFO, WARNING or ERROR."
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from services.kit.errors import FailedPrecondition, InvalidArgument
@@ -71,6 +71,14 @@ class ActiveRule:
     def name(self) -> str:
         """Return the resource name of the segment."""
         return format_name(SEGMENTS, self.id)
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """Say how long the past of profiles and of memberships is kept."""
+
+    profiles: timedelta = timedelta(days=400)
+    memberships: timedelta = timedelta(days=800)
 
 
 @dataclass(frozen=True, slots=True)

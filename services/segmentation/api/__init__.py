@@ -6,6 +6,7 @@ import grpc
 from rapport.segmentation.v1 import segmentation_pb2_grpc
 
 from services.kit.runtime import Runtime
+from services.segmentation.api.history import HistoryMethods
 from services.segmentation.api.members import MemberMethods
 from services.segmentation.api.rules import RuleMethods
 from services.segmentation.api.segments import SegmentMethods
@@ -15,6 +16,7 @@ from services.segmentation.context import release, service_of
 class SegmentationServicer(
     SegmentMethods,
     MemberMethods,
+    HistoryMethods,
     RuleMethods,
     segmentation_pb2_grpc.SegmentationServiceServicer,
 ):

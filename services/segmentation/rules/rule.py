@@ -21,7 +21,7 @@ from services.segmentation.rules.profile import Profile
 from services.segmentation.rules.registry import EventType, Registry
 from services.segmentation.rules.sql import statements
 from services.segmentation.rules.sql.frames import Lookups
-from services.segmentation.rules.tables import plugin_leaf, profile
+from services.segmentation.rules.tables import membership, plugin_leaf, profile
 from services.segmentation.rules.timing import first_change, leaves_of
 
 
@@ -70,17 +70,30 @@ class CompiledRule:
         """
         return bool(self.leaves)
 
-    def _lookups(self, relation: FromClause = plugin_leaf) -> Lookups:
+    def _lookups(self, answers: FromClause = plugin_leaf, members: FromClause = membership) -> Lookups:
         leaves = {(c.function, c.params): c.number for c in self.plugin_calls}
-        return Lookups(self.registry.segments, leaves, relation)
+        return Lookups(self.registry.segments, leaves, answers, members)
 
-    def where(self, relation: FromClause = profile, answers: FromClause = plugin_leaf) -> ColumnElement[bool]:
+    def where(
+        self,
+        relation: FromClause = profile,
+        answers: FromClause = plugin_leaf,
+        members: FromClause = membership,
+    ) -> ColumnElement[bool]:
         """Return a condition, TRUE for members, on a relation with the columns of the profile table.
 
         The statement it is put in takes the parameter ``now``. ``answers`` has the columns of
-        ``tables.plugin_leaf``.
+        ``tables.plugin_leaf``, ``members`` those of ``tables.membership``.
         """
-        return statements.condition(self.ir, self.registry.time_zone, self._lookups(answers), relation)
+        lookups = self._lookups(answers, members)
+        return statements.condition(self.ir, self.registry.time_zone, lookups, relation)
+
+    def select_from(self, relation: FromClause, members: FromClause = membership) -> Select[Any]:
+        """Return ``SELECT contact_id`` of all members among the contacts of a relation with the columns of the
+        profile table; parameter ``now``. ``members`` has the columns of ``tables.membership``.
+        """
+        lookups = self._lookups(members=members)
+        return statements.rebuild(self.ir, self.registry.time_zone, lookups, relation)
 
     @cached_property
     def rebuild_select(self) -> Select[Any]:

@@ -44,6 +44,12 @@ _TOLD = """
          AS n(segment_number, subject, version, data) USING (segment_number)
 """
 
+# A clock that was set back makes nobody leave before they entered.
+_KEPT = """
+    INSERT INTO membership_past (segment_number, contact_id, enter_time, leave_time)
+    SELECT segment_number, contact_id, enter_time, GREATEST(enter_time, %(now)s::timestamptz) FROM gone
+"""
+
 _STEP = """
 WITH result AS MATERIALIZED ({batch}),
 different AS MATERIALIZED (
@@ -69,8 +75,9 @@ gone AS (
         WHERE s.segment_number <> ALL(d.wanted)
     ) AS g
     WHERE m.contact_id = g.contact_id AND m.segment_number = g.segment_number
-    RETURNING m.segment_number, m.contact_id
+    RETURNING m.segment_number, m.contact_id, m.enter_time
 ),
+kept AS ({kept}),
 changed AS (
     SELECT segment_number, contact_id, true AS entered FROM entered
     UNION ALL SELECT segment_number, contact_id, false FROM gone
@@ -104,7 +111,7 @@ def step_sql(batch: str, *, first: bool) -> StepSql:
     first: whether its next_change replaces what is stored, or may only make it earlier.
     """
     change = "r.next_change" if first else "LEAST(s.next_change, r.next_change)"
-    text = _STEP.format(batch=batch, next_change=change, told=_TOLD.format(changed="changed"))
+    text = _STEP.format(batch=batch, next_change=change, kept=_KEPT, told=_TOLD.format(changed="changed"))
     # 200 rules make a text of 100 kB, which the driver would search for parameters each time: done here, once.
     names: dict[str, int] = {}
 
@@ -245,9 +252,10 @@ def _apply_changes(
 ) -> tuple[int, int]:
     connection.exec_driver_sql("ANALYZE membership_change")
     left = connection.exec_driver_sql(
-        "DELETE FROM membership AS m USING membership_change AS c WHERE NOT c.entered "
-        "AND m.segment_number = %(number)s AND m.contact_id = c.contact_id",
-        {"number": notice.number},
+        "WITH gone AS (DELETE FROM membership AS m USING membership_change AS c WHERE NOT c.entered "
+        "AND m.segment_number = %(number)s AND m.contact_id = c.contact_id "
+        f"RETURNING m.segment_number, m.contact_id, m.enter_time) {_KEPT}",
+        {"number": notice.number, "now": now},
     ).rowcount
     entered = connection.exec_driver_sql(
         "INSERT INTO membership (segment_number, contact_id, enter_time) "

@@ -187,6 +187,7 @@ def delete_segment(service: Service, connection: Connection, id_: str, etag: str
         )
     version = found.active_version or found.version
     rule = ActiveRule(found.number, found.id, version, found.rule, ())
-    membership.remove_members(connection, notice_of(rule), service.clock.now())
-    segments.delete(connection, found.number)
+    now = service.clock.now()
+    membership.remove_members(connection, notice_of(rule), now)
+    segments.delete(connection, found.number, now)
     segments.bump(connection, rules=True)

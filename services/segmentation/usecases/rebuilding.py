@@ -208,6 +208,7 @@ def rebuild_one(service: Service, connection: Connection, id_: str) -> Rebuilt |
         leaves.bring_forward(connection)
     if not complete:
         waiting.add_all(connection, now)
+    segments.put_in_force(connection, found.number, rule.version, now)
     _put_in_force(service, connection, found, rule, compiled)
     segments.change(
         connection,

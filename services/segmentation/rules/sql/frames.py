@@ -43,6 +43,7 @@ class Lookups:
     segments: Mapping[str, int]
     leaves: Mapping[tuple[str, tuple[Any, ...]], int]
     plugin_leaf: FromClause = plugin_leaf
+    members: FromClause = membership
 
 
 @dataclass
@@ -80,7 +81,7 @@ class CorrelatedFrame:
 
     def in_segment_of(self, segment: str, contact_id: Column) -> Column:
         """Return whether that contact is a member of a segment."""
-        member = membership.alias()
+        member = self.lookups.members.alias()
         number: Column = literal_column(str(int(self.lookups.segments[segment])))
         return (
             select(literal_column("1"))
@@ -234,7 +235,7 @@ class GroupedFrame(_GroupingFrame):
         if key not in self.groups:
             number = len(self.groups)
             event = event_table.alias(f"e{number}")
-            frame = ItemFrame(self, 0, event, profile_relation=profile.alias(f"p{number}"))
+            frame = ItemFrame(self, 0, event, profile_relation=self.relation.alias(f"p{number}"))
             self.groups[key] = _Group(event_type, frame, event, f"g{number}")
         return self.groups[key]
 

@@ -23,6 +23,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import array
 from sqlalchemy.sql.elements import ColumnElement
+from sqlalchemy.sql.selectable import FromClause
 
 from services.segmentation.rules import ir
 from services.segmentation.rules.registry import EventType
@@ -37,19 +38,21 @@ from services.segmentation.rules.tables import event_table, profile
 Column = ColumnElement[Any]
 
 
-def condition(root: ir.Node, time_zone: str, lookups: Lookups, relation: Any = profile) -> Column:
+def condition(root: ir.Node, time_zone: str, lookups: Lookups, relation: FromClause = profile) -> Column:
     """Return a condition on ``relation`` (a profile table or alias) that is TRUE for the members."""
     return compile_value(root, CorrelatedFrame(time_zone, lookups, relation), truth=True)
 
 
-def rebuild(root: ir.Node, time_zone: str, lookups: Lookups) -> Select[Any]:
-    """Return ``SELECT contact_id`` of every contact for which the rule is TRUE; parameter ``now``."""
-    frame = GroupedFrame(time_zone, lookups)
+def rebuild(root: ir.Node, time_zone: str, lookups: Lookups, relation: FromClause = profile) -> Select[Any]:
+    """Return ``SELECT contact_id`` of every contact of ``relation`` for which the rule is TRUE; parameter
+    ``now``.
+    """
+    frame = GroupedFrame(time_zone, lookups, relation)
     conditions = []
     for part in root.parts if isinstance(root, ir.And) else (root,):
         semi = _semi_join(part, frame)
         conditions.append(compile_value(part, frame, truth=True) if semi is None else semi)
-    return select(profile.c.contact_id).select_from(frame.joined(profile)).where(*conditions)
+    return select(relation.c.contact_id).select_from(frame.joined(relation)).where(*conditions)
 
 
 def _semi_join(part: ir.Node, frame: GroupedFrame) -> Column | None:
@@ -68,8 +71,9 @@ def _semi_join(part: ir.Node, frame: GroupedFrame) -> Column | None:
         negated, predicate = negated != below, None
     if items.spoils or at_least < 1 or not isinstance(items.source, EventType):
         return None
+    people = frame.relation
     event = event_table.alias()
-    inner = ItemFrame(frame, items.var, event, profile_relation=profile.alias())
+    inner = ItemFrame(frame, items.var, event, profile_relation=people.alias())
     where = [*visible(event, items.source, frame.now), *kept(items, inner)]
     if predicate is not None:
         where.append(compile_value(predicate, inner, truth=True))
@@ -83,12 +87,12 @@ def _semi_join(part: ir.Node, frame: GroupedFrame) -> Column | None:
             func.count(literal_column("*")) >= literal_column(str(at_least))
         )
     if not negated:
-        return profile.c.contact_id.in_(who)
+        return people.c.contact_id.in_(who)
     if at_least == 1:
-        return not_(exists(who.where(event.c.contact_id == profile.c.contact_id).correlate(profile)))
+        return not_(exists(who.where(event.c.contact_id == people.c.contact_id).correlate(people)))
     many = who.subquery()
     found: Select[Any] = (
-        select(literal_column("1")).select_from(many).where(many.c.contact_id == profile.c.contact_id)
+        select(literal_column("1")).select_from(many).where(many.c.contact_id == people.c.contact_id)
     )
     return not_(found.correlate_except(many).exists())
 

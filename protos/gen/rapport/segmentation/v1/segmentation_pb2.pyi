@@ -192,22 +192,72 @@ class EvaluateRuleResponse(_message.Message):
     def __init__(self, member_count: _Optional[int] = ..., contact_count: _Optional[int] = ..., sample_contacts: _Optional[_Iterable[str]] = ..., as_of_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class ListMembersRequest(_message.Message):
-    __slots__ = ("segment", "page_size", "page_token")
+    __slots__ = ("segment", "page_size", "page_token", "as_of_time")
     SEGMENT_FIELD_NUMBER: _ClassVar[int]
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    AS_OF_TIME_FIELD_NUMBER: _ClassVar[int]
     segment: str
     page_size: int
     page_token: str
-    def __init__(self, segment: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+    as_of_time: _timestamp_pb2.Timestamp
+    def __init__(self, segment: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., as_of_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class ListMembersResponse(_message.Message):
-    __slots__ = ("contacts", "next_page_token")
+    __slots__ = ("contacts", "next_page_token", "version")
     CONTACTS_FIELD_NUMBER: _ClassVar[int]
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
     contacts: _containers.RepeatedScalarFieldContainer[str]
     next_page_token: str
-    def __init__(self, contacts: _Optional[_Iterable[str]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+    version: int
+    def __init__(self, contacts: _Optional[_Iterable[str]] = ..., next_page_token: _Optional[str] = ..., version: _Optional[int] = ...) -> None: ...
+
+class ListMembershipChangesRequest(_message.Message):
+    __slots__ = ("contact", "segment", "start_time", "end_time", "page_size", "page_token")
+    CONTACT_FIELD_NUMBER: _ClassVar[int]
+    SEGMENT_FIELD_NUMBER: _ClassVar[int]
+    START_TIME_FIELD_NUMBER: _ClassVar[int]
+    END_TIME_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    contact: str
+    segment: str
+    start_time: _timestamp_pb2.Timestamp
+    end_time: _timestamp_pb2.Timestamp
+    page_size: int
+    page_token: str
+    def __init__(self, contact: _Optional[str] = ..., segment: _Optional[str] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListMembershipChangesResponse(_message.Message):
+    __slots__ = ("changes", "next_page_token")
+    CHANGES_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    changes: _containers.RepeatedCompositeFieldContainer[MembershipChange]
+    next_page_token: str
+    def __init__(self, changes: _Optional[_Iterable[_Union[MembershipChange, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class MembershipChange(_message.Message):
+    __slots__ = ("segment", "contact", "kind", "time", "version")
+    class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        KIND_UNSPECIFIED: _ClassVar[MembershipChange.Kind]
+        KIND_ENTERED: _ClassVar[MembershipChange.Kind]
+        KIND_LEFT: _ClassVar[MembershipChange.Kind]
+    KIND_UNSPECIFIED: MembershipChange.Kind
+    KIND_ENTERED: MembershipChange.Kind
+    KIND_LEFT: MembershipChange.Kind
+    SEGMENT_FIELD_NUMBER: _ClassVar[int]
+    CONTACT_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    segment: str
+    contact: str
+    kind: MembershipChange.Kind
+    time: _timestamp_pb2.Timestamp
+    version: int
+    def __init__(self, segment: _Optional[str] = ..., contact: _Optional[str] = ..., kind: _Optional[_Union[MembershipChange.Kind, str]] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., version: _Optional[int] = ...) -> None: ...
 
 class ListContactSegmentsRequest(_message.Message):
     __slots__ = ("contact",)

@@ -76,6 +76,11 @@ class SegmentationServiceStub:
                 request_serializer=rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.ListMembersRequest.SerializeToString,
                 response_deserializer=rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.ListMembersResponse.FromString,
                 _registered_method=True)
+        self.ListMembershipChanges = channel.unary_unary(
+                '/rapport.segmentation.v1.SegmentationService/ListMembershipChanges',
+                request_serializer=rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.ListMembershipChangesRequest.SerializeToString,
+                response_deserializer=rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.ListMembershipChangesResponse.FromString,
+                _registered_method=True)
         self.ListContactSegments = channel.unary_unary(
                 '/rapport.segmentation.v1.SegmentationService/ListContactSegments',
                 request_serializer=rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.ListContactSegmentsRequest.SerializeToString,
@@ -149,16 +154,30 @@ class SegmentationServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def EvaluateRule(self, request, context):
-        """Evaluates a rule or a segment's rule over all contacts as of a time, storing nothing. Facts with a later time are not seen;
-        attributes, tags, consents and traits are those of today.
-        Errors: INVALID_ARGUMENT (INVALID_RULE); NOT_FOUND; RESOURCE_EXHAUSTED (RULE_TOO_COSTLY) when it takes longer than the server allows.
+        """Evaluates a rule or a segment's rule over all contacts as of a time, storing nothing. Events with a later time are not seen;
+        attributes, tags, consents, traits and the memberships that in_segment() asks for are those that were known then, sums of
+        orders those of the orders up to then. Before anything was recorded of a contact its first known facts are used. A plugin's
+        rule is shown the profile of today, with the events up to then.
+        Errors: INVALID_ARGUMENT (INVALID_RULE); NOT_FOUND; FAILED_PRECONDITION (BEFORE_RETENTION) with the earliest time in the
+        metadata, when what the rule asks is not kept that long; RESOURCE_EXHAUSTED (RULE_TOO_COSTLY) when it takes longer than the server allows.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListMembers(self, request, context):
-        """Lists the members of a segment in the order of their names. Errors: NOT_FOUND.
+        """Lists the members of a segment in the order of their names, now or as of an earlier time. Errors: NOT_FOUND;
+        FAILED_PRECONDITION (BEFORE_RETENTION) with the earliest time in the metadata; INVALID_ARGUMENT for a time in the future.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListMembershipChanges(self, request, context):
+        """Lists entries and exits of one contact, of one segment, or of one contact in one segment, newest first; those of one instant by
+        segment and contact. Every entry and exit is listed, those that a definition caused as well. Errors: NOT_FOUND for a
+        segment that neither is nor was; an unknown contact has no changes; FAILED_PRECONDITION (BEFORE_RETENTION) with the earliest
+        time in the metadata; INVALID_ARGUMENT when neither is given, or the range is empty.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -235,6 +254,11 @@ def add_SegmentationServiceServicer_to_server(servicer, server):
                     servicer.ListMembers,
                     request_deserializer=rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.ListMembersRequest.FromString,
                     response_serializer=rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.ListMembersResponse.SerializeToString,
+            ),
+            'ListMembershipChanges': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListMembershipChanges,
+                    request_deserializer=rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.ListMembershipChangesRequest.FromString,
+                    response_serializer=rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.ListMembershipChangesResponse.SerializeToString,
             ),
             'ListContactSegments': grpc.unary_unary_rpc_method_handler(
                     servicer.ListContactSegments,
@@ -475,6 +499,33 @@ class SegmentationService:
             '/rapport.segmentation.v1.SegmentationService/ListMembers',
             rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.ListMembersRequest.SerializeToString,
             rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.ListMembersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListMembershipChanges(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rapport.segmentation.v1.SegmentationService/ListMembershipChanges',
+            rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.ListMembershipChangesRequest.SerializeToString,
+            rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.ListMembershipChangesResponse.FromString,
             options,
             channel_credentials,
             insecure,
