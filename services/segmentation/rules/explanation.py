@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from services.segmentation.rules import ir
 from services.segmentation.rules.facts import Fact, Facts, Side
@@ -16,8 +17,10 @@ from services.segmentation.rules.interpreter import ERR, Interpreter, View
 from services.segmentation.rules.moments import check_now
 from services.segmentation.rules.outlook import Outlook, outlook
 from services.segmentation.rules.profile import Profile
+from services.segmentation.rules.registry import Registry
 from services.segmentation.rules.rule import CompiledRule
 from services.segmentation.rules.spans import Place, Source
+from services.segmentation.rules.stored import lenient
 from services.segmentation.rules.structure import Branch, Op, Truth, cheapest_flip, structure_of, truth_of
 
 
@@ -74,24 +77,26 @@ def explain(
     profile: Profile,
     now: datetime,
     *,
-    values: Sequence[Truth] | None = None,
+    values: Mapping[ir.Node, Any] | None = None,
+    registry: Registry | None = None,
     others: Mapping[str, CompiledRule] | None = None,
     known_until: datetime | None = None,
     known: Outlook | None = None,
 ) -> Explanation:
     """Explain a rule's outcome for a profile at ``now``.
 
-    values: of the leaves, in order, by another engine; when they are not given they are interpreted. others: the rules
-    of the segments that the rule names, directly or not, each after those that it names. known_until: an instant from
+    values: of leaves and of their operands (``facts.operands_of``), by another engine; those not given are interpreted.
+    registry: the one that names what the profile holds, by default the rule's own. others: the rules of the segments that the rule names, directly or not, each after those that it names. known_until: an instant from
     which plugins' answers may be others. known: the outlook, when the profile does not hold all events.
     """
     now = check_now(now)
-    interpreter = Interpreter(rule.registry)
+    interpreter = Interpreter(lenient(registry or rule.registry))
+    values = values or {}
     view = interpreter.prepare(profile)
     branch, nodes = structure_of(rule.ir)
-    truths = list(values) if values is not None else [_truth(interpreter, node, view, now) for node in nodes]
+    truths = [values[n] if n in values else _truth(interpreter, n, view, now) for n in nodes]
     source = Source(rule.text)
-    facts = Facts(interpreter, view, now, source)
+    facts = Facts(interpreter, view, now, source, values)
     leaves = tuple(
         Leaf(node, source.place(node), value, facts.sides(node), facts.of(node, value))
         for node, value in zip(nodes, truths, strict=True)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any
@@ -93,17 +93,29 @@ class Side:
     value: Any
 
 
+def operands_of(leaf: ir.Node) -> tuple[ir.Node, ...]:
+    """Return the parts of a leaf whose values explain it."""
+    if isinstance(leaf, ir.Compare | ir.Equal):
+        return tuple(part for part in (leaf.left, leaf.right) if part.kind != "null")
+    if isinstance(leaf, ir.InValues | ir.InTexts | ir.TextTest):
+        return (leaf.operand,)
+    return (leaf.time,) if isinstance(leaf, ir.NowCompare) else ()
+
+
 @dataclass(frozen=True)
 class Facts:
-    """Read facts of one profile at one instant."""
+    """Read facts of one profile at one instant; given: values of parts that another engine computed."""
 
     interpreter: Interpreter
     view: View
     now: datetime
     source: Source
+    given: Mapping[ir.Node, Any] = field(default_factory=dict)
 
     def value(self, node: ir.Node) -> Any:
-        """Return a node's value; MISSING when it is missing or unknown."""
+        """Return a node's value; MISSING when it is missing or unknown. Values that were given are not computed."""
+        if node in self.given:
+            return MISSING if self.given[node] is None else self.given[node]
         value = self.interpreter.value(node, self.view, self.now)
         return MISSING if value is None or value is ERR else value
 

@@ -107,7 +107,7 @@ class Hints:
     # ------------------------------------------------------------------------------------------------
 
     def _compared(self, leaf: ir.Compare | ir.Equal, to: bool, behind: tuple[Fact, ...]) -> str | None:
-        op = leaf.op if isinstance(leaf, ir.Compare) else "!=" if leaf.negated else "=="
+        op: str = leaf.op if isinstance(leaf, ir.Compare) else "!=" if leaf.negated else "=="
         left, right = leaf.left, leaf.right
         texts = self.facts.source.sides(leaf)
         if texts is None:
@@ -141,8 +141,9 @@ class Hints:
         fact = self._fact_of(count, behind)
         if fact is None:
             return None
-        number = fact.counted
-        if fact.unknown:
+        known = self.facts.value(count)
+        number = known if isinstance(known, int) else fact.counted
+        if known is MISSING:
             return self._values_known(count, fact)
         wanted = {">=": bound, ">": bound + 1, "<=": bound, "<": bound - 1, "==": bound}.get(op, number)
         if op == "!=" and number == bound:

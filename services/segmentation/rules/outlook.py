@@ -34,7 +34,10 @@ class Outlook:
 
 def work_of(root: ir.Node, events: int) -> int:
     """Return roughly how many evaluations of items one evaluation of a rule costs."""
-    return max(1, sum(max(1, events) ** depth for depth in _depths(root, 1)))
+    total = 1
+    for depth in _depths(root, 1):
+        total += int(max(1, events) ** depth)
+    return total
 
 
 def most_events(roots: Sequence[ir.Node], most: int) -> int:
@@ -42,7 +45,8 @@ def most_events(roots: Sequence[ir.Node], most: int) -> int:
     depths = [depth for root in roots for depth in _depths(root, 1)]
     if not depths:
         return most
-    return max(10, min(most, int((WORK / len(depths)) ** (1 / max(depths)))))
+    share = float(WORK / len(depths))
+    return max(10, min(most, int(share ** (1 / max(depths)))))
 
 
 def _depths(node: ir.Node, depth: int) -> list[int]:
