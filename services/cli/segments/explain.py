@@ -46,7 +46,9 @@ def explain(
 ) -> None:
     """Show why a contact is in a segment or is not, what would turn that, and when it turns by itself."""
     if len(subjects) != (1 if rule else 2):
-        raise InvalidArgument("give a segment and a contact, or --rule and a contact", reason="WRONG_ARGUMENTS")
+        raise InvalidArgument(
+            "give a segment and a contact, or --rule and a contact", reason="WRONG_ARGUMENTS"
+        )
     contact = subjects[-1] if subjects[-1].startswith("contacts/") else f"contacts/{subjects[-1]}"
     request = pb.ExplainMembershipRequest(contact=contact, as_of_time=instant(as_of, "--as-of"))
     if rule:
@@ -69,7 +71,11 @@ def _show(answer: Any, contact: str, segment: str) -> None:
     if answer.event_count > answer.read_event_count:
         _say(f"only the newest {answer.read_event_count} of {answer.event_count} events are shown")
     if answer.changes:
-        _say("it would turn if there were:" if len(answer.changes) == 1 else "it would turn if there were all of:")
+        _say(
+            "it would turn if there were:"
+            if len(answer.changes) == 1
+            else "it would turn if there were all of:"
+        )
         for change in answer.changes:
             _say(f"  • {change.hint}")
     else:
@@ -86,7 +92,9 @@ def _verdict(answer: Any, segment: str) -> str:
     at = answer.as_of_time.ToJsonString()
     if not segment:
         return f"{'meets' if member else 'does not meet'} the rule as of {at}"
-    said = f"{'belongs to' if member else 'does not belong to'} {segment} (version {answer.version}) as of {at}"
+    said = (
+        f"{'belongs to' if member else 'does not belong to'} {segment} (version {answer.version}) as of {at}"
+    )
     if answer.member:
         return f"{said}; member since {answer.enter_time.ToJsonString()}"
     return f"{said}; it is not stored as a member yet" if member else said
@@ -137,9 +145,13 @@ def _shown(message: Any, field: str) -> str:
 
 
 def _events(events: Any) -> list[str]:
-    outer = f", as of the event of {events.outer_time.ToJsonString()}" if events.HasField("outer_time") else ""
+    outer = (
+        f", as of the event of {events.outer_time.ToJsonString()}" if events.HasField("outer_time") else ""
+    )
     unknown = f", {events.unknown_count} cannot be decided" if events.unknown_count else ""
-    counted = f"{events.count} of {events.seen_count} {events.type} events count{unknown} ({events.asks}{outer})"
+    counted = (
+        f"{events.count} of {events.seen_count} {events.type} events count{unknown} ({events.asks}{outer})"
+    )
     facts = [counted, *(f"  {_event(event)}" for event in events.newest)]
     if events.count > len(events.newest):
         facts.append(f"  … and {events.count - len(events.newest)} older")
@@ -158,5 +170,7 @@ def _outlook(answer: Any) -> str:
         _, _, outcome = _MARKS[answer.next_outcome]
         return f"by itself it turns to {outcome} at {answer.next_change_time.ToJsonString()}"
     if answer.HasField("known_until_time"):
-        return f"by itself it does not turn before {answer.known_until_time.ToJsonString()}; later is not known"
+        return (
+            f"by itself it does not turn before {answer.known_until_time.ToJsonString()}; later is not known"
+        )
     return "by itself it never turns"

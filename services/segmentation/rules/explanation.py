@@ -86,8 +86,9 @@ def explain(
     """Explain a rule's outcome for a profile at ``now``.
 
     values: of leaves and of their operands (``facts.operands_of``), by another engine; those not given are interpreted.
-    registry: the one that names what the profile holds, by default the rule's own. others: the rules of the segments that the rule names, directly or not, each after those that it names. known_until: an instant from
-    which plugins' answers may be others. known: the outlook, when the profile does not hold all events.
+    registry: the one that names what the profile holds, by default the rule's own. others: the rules of the segments
+    that the rule names, directly or not, each after those that it names. known_until: an instant from which plugins'
+    answers may be others. known: the outlook, when the profile does not hold all events.
     """
     now = check_now(now)
     interpreter = Interpreter(lenient(registry or rule.registry))

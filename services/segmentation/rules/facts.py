@@ -167,7 +167,9 @@ class Facts:
         elif isinstance(node, ir.PluginValue):
             answer = self.view.profile.plugin_values.get((node.function, node.params))
             yield PluginFact(node.function, node.params, MISSING if answer is None else answer)
-        elif isinstance(node, ir.Count | ir.Quantified | ir.Aggregate) and isinstance(node.items.source, ir.Attr):
+        elif isinstance(node, ir.Count | ir.Quantified | ir.Aggregate) and isinstance(
+            node.items.source, ir.Attr
+        ):
             yield AttributeFact(path_of(node.items.source), self._texts(node.items.source))
 
     @cached_property

@@ -13,8 +13,22 @@ from services.segmentation.rules.registry import EventType
 
 _NEGATED = {"<": ">=", "<=": ">", ">": "<=", ">=": "<", "==": "!=", "!=": "=="}
 _MIRRORED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!=": "!="}
-_WORDS = {"<": "less than ", "<=": "at most ", ">": "more than ", ">=": "at least ", "==": "", "!=": "other than "}
-_TIMES = {"<": "before ", "<=": "at or before ", ">": "after ", ">=": "at or after ", "==": "", "!=": "other than "}
+_WORDS = {
+    "<": "less than ",
+    "<=": "at most ",
+    ">": "more than ",
+    ">=": "at least ",
+    "==": "",
+    "!=": "other than ",
+}
+_TIMES = {
+    "<": "before ",
+    "<=": "at or before ",
+    ">": "after ",
+    ">=": "at or after ",
+    "==": "",
+    "!=": "other than ",
+}
 _SPANS = (("day", timedelta(days=1)), ("hour", timedelta(hours=1)), ("minute", timedelta(minutes=1)))
 _ZERO = timedelta(0)
 
@@ -42,7 +56,11 @@ def span(length: timedelta) -> str:
         if length and length % size == _ZERO:
             return _plural(length // size, unit)
     seconds = length / timedelta(seconds=1)
-    return _plural(int(seconds), "second") if seconds == int(seconds) else f"{seconds:f}".rstrip("0") + " seconds"
+    return (
+        _plural(int(seconds), "second")
+        if seconds == int(seconds)
+        else f"{seconds:f}".rstrip("0") + " seconds"
+    )
 
 
 def _plural(number: int, noun: str) -> str:
@@ -80,12 +98,14 @@ class Hints:
                 return None
             if len(values) == 1:
                 return f"{texts[0]} to be {'' if to else 'other than '}{values[0]}{self._now(leaf.operand)}"
-            return f"{texts[0]} to be {'one' if to else 'none'} of {', '.join(values)}{self._now(leaf.operand)}"
+            return (
+                f"{texts[0]} to be {'one' if to else 'none'} of {', '.join(values)}{self._now(leaf.operand)}"
+            )
         if isinstance(leaf, ir.InTexts):
             texts = self.facts.source.sides(leaf)
             return None if texts is None else f"{texts[0]} {'to be' if to else 'not to be'} among {texts[1]}"
         if isinstance(leaf, ir.Has | ir.HasLocation):
-            what = self._text(leaf.operand) if isinstance(leaf, ir.Has) else "contact.location"
+            what = self._text(leaf).partition("(")[2].removesuffix(")").strip()
             return f"{what} to be {'known' if to else 'missing'}"
         if isinstance(leaf, ir.InSegment):
             return f"{'to be' if to else 'not to be'} a member of {leaf.segment}"
@@ -185,7 +205,11 @@ class Hints:
         if leaf.role == "all":
             condition = self.facts.source.without_variable(leaf.predicate, leaf.items.var)
             what = self.described(leaf, plural=False)
-            return f"every {what} to meet {condition}" if to else f"one more {what} that does not meet {condition}"
+            return (
+                f"every {what} to meet {condition}"
+                if to
+                else f"one more {what} that does not meet {condition}"
+            )
         if leaf.role == "exists_one":
             if to and fact.counted > 1:
                 return self._fewer(leaf, fact.counted - 1, fact)

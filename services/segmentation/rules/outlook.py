@@ -78,7 +78,10 @@ def outlook(
     roots = [*others.values(), root]
     atoms = list(dict.fromkeys(atom for one in roots for atom in atoms_of(one)))
     types = {
-        items.source.name for one in roots for _, items in ir.lists_in(one) if isinstance(items.source, EventType)
+        items.source.name
+        for one in roots
+        for _, items in ir.lists_in(one)
+        if isinstance(items.source, EventType)
     }
     fixed, moving = _split(atoms)
     if sum(_choices(atom, view) for atom in fixed) > WORK:

@@ -143,19 +143,26 @@ class Source:
 
     def _is_call(self, bracket: int) -> bool:
         before = self.tokens[bracket - 1] if bracket > 0 else None
-        return before is not None and before.level == _PRIMARY and (before.text[0].isalpha() or before.text[0] == "_")
+        return (
+            before is not None
+            and before.level == _PRIMARY
+            and (before.text[0].isalpha() or before.text[0] == "_")
+        )
 
     def _grown(self, anchor: int) -> tuple[int, int]:
         level = self.tokens[anchor].level
         first = last = anchor
         if self.tokens[anchor].partner > anchor:
             last = self.tokens[anchor].partner
+        elif self.tokens[anchor].text == "." and anchor + 1 < len(self.tokens):
+            last = anchor + 1
         while first > 0:
             before = self.tokens[first - 1]
             if before.partner >= first or before.level < level:
                 break
             first = before.partner if before.partner >= 0 else first - 1
-        while last + 1 < len(self.tokens):
+        # What follows a field or a call is asked of it, and no part of it: contact.nick in contact.nick.size().
+        while level != _PRIMARY and last + 1 < len(self.tokens):
             after = self.tokens[last + 1]
             if 0 <= after.partner <= last or (after.level < _UNARY and after.level <= level):
                 break

@@ -129,7 +129,10 @@ def cheapest_flip(root: Branch, leaves: Sequence[ir.Node], values: Sequence[Trut
     choices: list[list[Truth | Literal["as it is"]]] = []
     tried, size, certain = 1, sum(1 for _ in root.walk()), True
     for group in repeated:
-        options: list[Truth | Literal["as it is"]] = ["as it is", *(v for v in (True, False) if v is not values[group])]
+        options: list[Truth | Literal["as it is"]] = [
+            "as it is",
+            *(v for v in (True, False) if v is not values[group]),
+        ]
         if tried * len(options) * size > MOST_TRIED:
             options, certain = ["as it is"], False
         tried *= len(options)

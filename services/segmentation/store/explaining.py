@@ -60,7 +60,9 @@ def events(
     """Return the newest events of some types, newest first; until: only up to this time."""
     payload = sa.cast(event.c.payload, sa.Text)
     query = (
-        sa.select(event.c.event_id, event.c.type, event.c.category, event.c.amount, event.c.occurred_at, payload)
+        sa.select(
+            event.c.event_id, event.c.type, event.c.category, event.c.amount, event.c.occurred_at, payload
+        )
         .where(*_of(contact_id, types, until))
         .order_by(event.c.occurred_at.desc(), event.c.event_id.desc())
         .limit(limit)
@@ -92,9 +94,7 @@ def entered(connection: Connection, contact_id: UUID, at: datetime | None) -> di
     return {row.id: row.enter_time for row in connection.execute(sa.union_all(*queries))}
 
 
-def _memberships(
-    table: sa.Table, named: sa.Table, contact_id: UUID, at: datetime | None
-) -> sa.Select[Any]:
+def _memberships(table: sa.Table, named: sa.Table, contact_id: UUID, at: datetime | None) -> sa.Select[Any]:
     query = (
         sa.select(named.c.id, table.c.enter_time)
         .join_from(table, named, named.c.number == table.c.segment_number)

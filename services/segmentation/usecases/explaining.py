@@ -123,9 +123,7 @@ def _target(
     return Target(compiled, stored.rule, stored.version, segment)
 
 
-def _sight(
-    service: Service, connection: Connection, target: Target, at: datetime, *, earlier: bool
-) -> Sight:
+def _sight(service: Service, connection: Connection, target: Target, at: datetime, *, earlier: bool) -> Sight:
     if not earlier:
         return Sight(at, False, profile, membership)
     if target.segment or target.compiled.segments:
@@ -134,8 +132,6 @@ def _sight(
         return Sight(at, True, past.present_at(at), past_members.members_at(at))
     check_kept(service, connection, "profiles", at)
     return Sight(at, True, past.relation_at(at), past_members.members_at(at))
-
-
 
 
 def _explained(
@@ -171,8 +167,8 @@ def explain_row(
 ) -> Explained:
     """Explain a rule for a contact whose row of the relation in sight is given.
 
-    registry: names all that the row may hold. others, known_until: as of ``explanation.explain``. plugin_values: answers
-    of plugins, which must lie where SQL reads them as well.
+    registry: names all that the row may hold. others, known_until: as of ``explanation.explain``. plugin_values:
+    answers of plugins, which must lie where SQL reads them as well.
     """
     compiled, contact_id = target.compiled, row.contact_id
     entered = explaining.entered(connection, contact_id, sight.until)

@@ -18,7 +18,9 @@ from services.segmentation.rulebook import Call
 from services.segmentation.store import explaining
 from services.segmentation.usecases.answers import Answers
 
-_OF_ROW = tuple(item.name for item in fields(Profile) if item.name not in ("tags", "history", "next_event_time"))
+_OF_ROW = tuple(
+    item.name for item in fields(Profile) if item.name not in ("tags", "history", "next_event_time")
+)
 
 
 def ask_past(

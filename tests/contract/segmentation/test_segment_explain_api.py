@@ -64,17 +64,26 @@ def test_explain_membership_of_a_segment(seg: World, api: Any) -> None:
     assert answer.tree.kind == pb.RulePart.KIND_AND
     assert [part.value for part in answer.tree.parts] == [TRUE, FALSE]
     region, orders = answer.leaves
-    assert (region.text, region.line, region.column, region.value) == ('contact.region_code == "VN"', 1, 1, TRUE)
+    assert (region.text, region.line, region.column, region.value) == (
+        'contact.region_code == "VN"',
+        1,
+        1,
+        TRUE,
+    )
     assert [(side.text, side.value.string_value) for side in region.sides] == [
         ("contact.region_code", "VN"),
         ('"VN"', "VN"),
     ]
-    assert [(fact.name, fact.value.string_value) for fact in region.attributes] == [("contact.region_code", "VN")]
+    assert [(fact.name, fact.value.string_value) for fact in region.attributes] == [
+        ("contact.region_code", "VN")
+    ]
     assert (orders.line, orders.column, orders.value) == (2, 6, FALSE)
     assert [side.value.number_value for side in orders.sides] == [1, 2]
     (events,) = orders.events
     assert (events.type, events.asks, events.count, events.seen_count) == ("order_placed", "count", 1, 3)
-    assert [(item.event, from_timestamp(item.time)) for item in events.newest] == [(str(recent), NOW - days(3))]
+    assert [(item.event, from_timestamp(item.time)) for item in events.newest] == [
+        (str(recent), NOW - days(3))
+    ]
     assert MessageToDict(events.newest[0].payload)["amount"] == 20
     # Both miss one condition; the newer one is nearer.
     assert (events.nearest.event, events.nearest.reason) == (str(hat), 'e.category == "shoes"')
@@ -182,7 +191,8 @@ def test_explain_membership_as_of_a_past_time(seg: World, api: Any) -> None:
     facts = api.explain_membership(contact=NAME, segment="segments/vn", as_of_time=then)
     assert [MessageToDict(leaf.attributes[0].value) for leaf in facts.leaves] == ["VN", ["new"]]
     changed = api.update_segment(
-        segment={"name": "segments/vn", "rule": 'contact.region_code == "US"'}, update_mask={"paths": ["rule"]}
+        segment={"name": "segments/vn", "rule": 'contact.region_code == "US"'},
+        update_mask={"paths": ["rule"]},
     )
     assert changed.segment.version == 2
     # Until its rebuild the rule in force is explained; of the past, the one in force then.
@@ -223,9 +233,7 @@ def test_explain_membership_refuses_bad_requests(seg: World, api: Any) -> None:
     with pytest.raises(errors.InvalidArgument):
         api.explain_membership(contact="contacts/nobody", rule="true")
     with pytest.raises(errors.InvalidArgument) as caught:
-        api.explain_membership(
-            contact=NAME, rule="true", as_of_time=to_timestamp(NOW.replace(year=9000))
-        )
+        api.explain_membership(contact=NAME, rule="true", as_of_time=to_timestamp(NOW.replace(year=9000)))
     assert [violation.field for violation in caught.value.violations] == ["as_of_time"]
 
 

@@ -109,7 +109,9 @@ def check_flip(root: Branch, leaves: tuple, values: list[Truth]) -> None:  # typ
     for size in range(most + 1):
         for chosen in combinations(free, size):
             for to in product((True, False), repeat=size):
-                assert not turned(root, forced(dict(zip(chosen, to, strict=True))), was), "a smaller set turns it"
+                assert not turned(root, forced(dict(zip(chosen, to, strict=True))), was), (
+                    "a smaller set turns it"
+                )
     if found is not None:
         assert all(turn.leaf in free and values[turn.leaf] is not turn.to for turn in found.turns)
         assert turned(root, forced({turn.leaf: turn.to for turn in found.turns}), was)
@@ -142,7 +144,17 @@ def test_the_nearest_change_of_real_rules_is_the_smallest(text: str, profile: Pr
 GRID = sorted(
     {
         NOW + base + shift + step
-        for base in (timedelta(0), DAY, 2 * DAY, 30 * DAY, -DAY, -2 * DAY, -30 * DAY, 90 * DAY, timedelta(hours=1))
+        for base in (
+            timedelta(0),
+            DAY,
+            2 * DAY,
+            30 * DAY,
+            -DAY,
+            -2 * DAY,
+            -30 * DAY,
+            90 * DAY,
+            timedelta(hours=1),
+        )
         for shift in (timedelta(0), DAY, 2 * DAY, 30 * DAY, -DAY, timedelta(hours=1))
         for step in (-2 * US, -US, timedelta(0), US, 2 * US, 3 * US)
     }

@@ -20,6 +20,7 @@ from services.kit.plugins import PluginHost
 from services.segmentation.models import profile as profile_table
 from services.segmentation.models import profile_past
 from services.segmentation.rules import CompiledRule, Outcome, Profile, encode_event, profile_row
+from services.segmentation.rules.explanation import explain
 from services.segmentation.rules.tables import membership as rule_membership
 from services.segmentation.rules.tables import profile as rule_profile
 from services.segmentation.store import explaining, past, past_members
@@ -64,7 +65,8 @@ def tables(make_module_database: DatabaseFactory) -> Iterator[Connection]:
         for name, number in REGISTRY.segments.items():
             connection.execute(
                 sa.text(
-                    "INSERT INTO segment (number, id, display_name, version, state, revision, create_time, update_time) "
+                    "INSERT INTO segment "
+                    "(number, id, display_name, version, state, revision, create_time, update_time) "
                     "OVERRIDING SYSTEM VALUE VALUES (:number, :id, '', 1, 'ready', 1, :now, :now)"
                 ),
                 {"number": number, "id": name.removeprefix("segments/"), "now": THEN - DAY},
@@ -82,7 +84,13 @@ def put(connection: Connection, before: Profile, after: Profile) -> None:
         (profile_past, before, {"valid_from": THEN - DAY, "valid_until": NOW}),
         (profile_table, after, {"valid_from": NOW}),
     ):
-        row = {**profile_row(REGISTRY, KEY, state), **times}
+        row = {
+            "has_phone": False,
+            "kind": "person",
+            "revision": 1,
+            **profile_row(REGISTRY, KEY, state),
+            **times,
+        }
         known = {name: value for name, value in row.items() if name in table.c}
         columns = ", ".join(known)
         values = ", ".join(
@@ -124,8 +132,12 @@ def as_of_then(before: Profile, after: Profile) -> Profile:
     if orders:
         sums["first_order_time"] = min(order.time for order in orders)
         sums["last_order_time"] = max(order.time for order in orders)
-    attributes = {k: v for k, v in before.attributes.items() if k not in ("first_order_time", "last_order_time")}
-    return replace(before, attributes={**attributes, **sums}, events=events, plugin_values=after.plugin_values)
+    attributes = {
+        k: v for k, v in before.attributes.items() if k not in ("first_order_time", "last_order_time")
+    }
+    return replace(
+        before, attributes={**attributes, **sums}, events=events, plugin_values=after.plugin_values
+    )
 
 
 def explained(connection: Connection, rule: CompiledRule, sight: Sight, known: Profile) -> Explained:
@@ -169,8 +181,6 @@ def test_explanations_from_tables_agree_with_sql_and_interpreter(
 
 def check_leaves(rule: CompiledRule, found: Explained, known: Profile, at: datetime) -> None:
     """The facts of an explanation from tables are those of the profile that was stored."""
-    from services.segmentation.rules.explanation import explain
-
     by_profile = explain(rule, known, at)
     assert [leaf.value for leaf in found.explanation.leaves] == [leaf.value for leaf in by_profile.leaves]
     assert [leaf.sides for leaf in found.explanation.leaves] == [leaf.sides for leaf in by_profile.leaves]
