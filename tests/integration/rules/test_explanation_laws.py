@@ -6,6 +6,7 @@ RAPPORT_RULE_EXAMPLES sets how many examples are drawn.
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import combinations, product
 
@@ -170,6 +171,23 @@ def test_time_turns_the_outcome_at_the_instant_told_and_not_before(text: str, pr
         return
     explained = explain(rule, profile, NOW)
     check_outlook(explained, lambda at: rule.interpret(profile, at))
+
+
+@drawn
+@given(text=rules(), other=rules(), profile=profiles())
+def test_time_turns_the_outcome_through_another_segment(text: str, other: str, profile: Profile) -> None:
+    name = "segments/churned"
+    rule = compiled(f'in_segment("{name}") ? {text} : !({text})')
+    named = compiled(other)
+    if rule is None or named is None or named.segments:
+        return
+
+    def seen(at: datetime) -> Profile:
+        member = named.interpret(profile, at) is Outcome.MEMBER
+        return replace(profile, segments=(profile.segments - {name}) | ({name} if member else set()))
+
+    explained = explain(rule, seen(NOW), NOW, others={name: named})
+    check_outlook(explained, lambda at: rule.interpret(seen(at), at))
 
 
 def check_outlook(explained: Explanation, ask) -> None:  # type: ignore[no-untyped-def]
