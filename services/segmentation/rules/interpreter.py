@@ -6,7 +6,7 @@ It is written apart from the SQL compiler and from CEL, so that three engines ca
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -16,7 +16,7 @@ from uuid import UUID
 from services.segmentation.rules import ir, natives
 from services.segmentation.rules.core import CORE_BY_NAME
 from services.segmentation.rules.evaluator import Outcome
-from services.segmentation.rules.moments import age_at, check_now, day_start
+from services.segmentation.rules.moments import LAST_CHANGE, age_at, check_now, day_start
 from services.segmentation.rules.profile import (
     Profile,
     check_names,
@@ -272,6 +272,13 @@ class Interpreter:
             return len(kept)
         if isinstance(node, ir.Quantified):
             return _quantify(node.role, [self._value(node.predicate, inner) for inner in kept])
+        return self._aggregated(node, kept)
+
+    def aggregated(self, node: ir.Aggregate, view: View, kept: Sequence[tuple[Any, ...]]) -> Any:
+        """Return a sum, min or max over items that are kept, each placed at its level; no element may read now."""
+        return self._aggregated(node, [_Scope(view, LAST_CHANGE, items) for items in kept])
+
+    def _aggregated(self, node: ir.Aggregate, kept: list[_Scope]) -> Any:
         element = node.items.element
         assert element is not None
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -11,12 +11,14 @@ from services.segmentation.rules import ir
 from services.segmentation.rules.interpreter import ERR, Interpreter, View
 from services.segmentation.rules.moments import LAST_CHANGE, check_now
 from services.segmentation.rules.registry import EventType
+from services.segmentation.rules.structure import structure_of
+from services.segmentation.rules.sweep import Sweep
 from services.segmentation.rules.timing import Atom, atoms_of, flips_of, next_candidate
 
-MOST_STEPS = 1_000
-"""Instants looked at."""
-WORK = 300_000
-"""Evaluations of a list's items that one question may cost; bounds events and instants."""
+MOST_STEPS = 20_000
+"""Instants at which a rule is evaluated."""
+WORK = 100_000
+"""Evaluations of a list's items that a question may cost; bounds events and instants. One takes about 10 µs."""
 
 
 @dataclass(frozen=True)
@@ -32,14 +34,6 @@ class Outlook:
     known_until: datetime | None = None
 
 
-def work_of(root: ir.Node, events: int) -> int:
-    """Return roughly how many evaluations of items one evaluation of a rule costs."""
-    total = 1
-    for depth in _depths(root, 1):
-        total += int(max(1, events) ** depth)
-    return total
-
-
 def most_events(roots: Sequence[ir.Node], most: int) -> int:
     """Return how many events of a contact may be looked at, so that a rule of many or nested lists is bounded too."""
     depths = [depth for root in roots for depth in _depths(root, 1)]
@@ -49,11 +43,13 @@ def most_events(roots: Sequence[ir.Node], most: int) -> int:
     return max(10, min(most, int(share ** (1 / max(depths)))))
 
 
-def _depths(node: ir.Node, depth: int) -> list[int]:
+def _depths(node: ir.Node, depth: int, skip: frozenset[int] = frozenset()) -> list[int]:
+    if id(node) in skip:
+        return []
     is_list = isinstance(node, ir.Count | ir.Quantified | ir.Aggregate)
     found = [depth] if is_list else []
     for child in node.children():
-        found += _depths(child, depth + 1 if is_list else depth)
+        found += _depths(child, depth + 1 if is_list else depth, skip)
     return found
 
 
@@ -76,33 +72,52 @@ def outlook(
     now = check_now(now)
     others = others or {}
     roots = [*others.values(), root]
-    atoms = list(dict.fromkeys(atom for one in roots for atom in atoms_of(one)))
-    types = {
-        items.source.name
-        for one in roots
-        for _, items in ir.lists_in(one)
-        if isinstance(items.source, EventType)
-    }
+    sweep = Sweep(interpreter.registry, roots, view, now)
+    atoms = list(dict.fromkeys(atom for one in roots for atom in atoms_of(one, skip=sweep.followed)))
+    lists = [items for one in roots for items in _lists(one, sweep.followed)]
+    types = {items.source.name for items in lists if isinstance(items.source, EventType)}
     fixed, moving = _split(atoms)
     if sum(_choices(atom, view) for atom in fixed) > WORK:
         return Outlook(known_until=now)
-    instants = _instants(interpreter, fixed, types, view, now)
-    work = sum(work_of(one, max((len(e) for e in view.events.values()), default=0)) for one in roots)
-    steps = max(10, min(most_steps, WORK // work))
-    before, at = _truth(interpreter, root, view, now), now
-    for _ in range(steps):
-        following = _following(interpreter, instants, moving, view, at)
-        if following is None:
+    plain = set(_instants(sweep, fixed, types, view, now))
+    instants = sorted(plain.union(sweep.instants))
+    left = min(most_steps, WORK // _work(roots, sweep.followed, view))
+    before, at = _truth(sweep, root, view, now), now
+    while True:
+        following = _following(sweep, instants, moving, view, at)
+        if following is None or (known_until is not None and following >= known_until):
             return Outlook(known_until=known_until)
-        if known_until is not None and following >= known_until:
-            return Outlook(known_until=known_until)
+        if left <= 0 or sweep.spent > 3 * WORK:
+            return Outlook(known_until=following)
         at = following
+        changed = sweep.advance(at)
+        if not changed and not moving and at not in plain:
+            continue
+        left -= 1
         for name, rule in others.items():
-            view = _with_membership(view, name, _truth(interpreter, rule, view, at) is True)
-        value = _truth(interpreter, root, view, at)
+            view = _with_membership(view, name, _truth(sweep, rule, view, at) is True)
+        value = _truth(sweep, root, view, at)
         if value is not before:
             return Outlook(at, value, known_until)
-    return Outlook(known_until=at)
+
+
+def _lists(node: ir.Node, skip: frozenset[int]) -> Iterator[ir.ListExpr]:
+    if id(node) in skip:
+        return
+    if isinstance(node, ir.Count | ir.Quantified | ir.Aggregate):
+        yield node.items
+    for child in node.children():
+        yield from _lists(child, skip)
+
+
+def _work(roots: Sequence[ir.Node], skip: frozenset[int], view: View) -> int:
+    """Return roughly what one evaluation of rules costs, in evaluations of items; lists that are followed are free."""
+    most = max((len(events) for events in view.events.values()), default=0)
+    parts = sum(sum(1 for _ in leaf.children()) + 1 for one in roots for leaf in structure_of(one)[1])
+    total = 1 + parts // 4
+    for depth in (depth for one in roots for depth in _depths(one, 1, skip)):
+        total += int(max(1, most) ** depth)
+    return total
 
 
 def _truth(interpreter: Interpreter, root: ir.Node, view: View, at: datetime) -> bool | None:

@@ -47,8 +47,15 @@ def _depends_on_time(leaf: ir.Node) -> bool:
     return ir.mentions_now(leaf) or any(isinstance(items.source, EventType) for _, items in ir.lists_in(leaf))
 
 
-def atoms_of(node: ir.Node, around: tuple[ir.ListExpr, ...] = ()) -> Iterator[Atom]:
-    """Yield each use of now or of the age, with those lists around it whose items it reads."""
+def atoms_of(
+    node: ir.Node, around: tuple[ir.ListExpr, ...] = (), skip: frozenset[int] = frozenset()
+) -> Iterator[Atom]:
+    """Yield each use of now or of the age, with those lists around it whose items it reads.
+
+    skip: ids of the nodes that are left out with all below them.
+    """
+    if id(node) in skip:
+        return
     if isinstance(node, ir.NowCompare):
         yield node, tuple(items for items in around if ir.uses_var(node.time, items.var))
     if isinstance(node, ir.Attr) and node.group == "core" and node.name == "age":
@@ -56,7 +63,7 @@ def atoms_of(node: ir.Node, around: tuple[ir.ListExpr, ...] = ()) -> Iterator[At
     if isinstance(node, ir.Count | ir.Quantified | ir.Aggregate):
         around = (*around, node.items)
     for child in node.children():
-        yield from atoms_of(child, around)
+        yield from atoms_of(child, around, skip)
 
 
 def first_change(

@@ -338,12 +338,20 @@ def test_how_far_was_looked_is_said() -> None:
     assert ask(rule, known_until=until).outlook == Outlook(known_until=until)
     late = NOW + 90 * DAY
     assert ask(rule, known_until=late).outlook.at == NOW + 28 * DAY + US
-    # More instants than may be looked at: windows of many events lapse while the outcome stays.
-    many = Profile(events=tuple(order(n / 100) for n in range(1, 2001)))
-    bounded = ask("events.order_placed.filter(e, now - e.time <= days(300)).size() > 0", many).outlook
-    assert bounded.at is None
-    assert bounded.known_until is not None
-    assert bounded.known_until > NOW + 280 * DAY
+    # Many windows lapse while the outcome stays: of a plain list all are looked at.
+    many = Profile(events=tuple(order(n / 100) for n in range(1, 101)))
+    last = NOW - DAY / 100 + 300 * DAY
+    plain = ask("events.order_placed.filter(e, now - e.time <= days(300)).size() > 0", many).outlook
+    assert plain == Outlook(last + US, False)
+    # With a list inside of the list there are more than may be looked at.
+    nested = ask(
+        "events.order_placed.exists(a, now - a.time <= days(300)"
+        " && !events.cart_added.exists(c, c.time > a.time))",
+        many,
+    ).outlook
+    assert nested.at is None
+    assert nested.known_until is not None
+    assert NOW + 299 * DAY < nested.known_until < last
 
 
 @pytest.mark.parametrize(
