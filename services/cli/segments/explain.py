@@ -129,7 +129,7 @@ def _facts(leaf: Any) -> list[str]:
         since = f" since {item.enter_time.ToJsonString()}" if item.member else ""
         facts.append(f"{'a member' if item.member else 'not a member'} of {item.segment}{since}")
     for item in leaf.plugins:
-        given = "".join(f", {json.dumps(MessageToDict(value))}" for value in item.parameters)
+        given = "".join(f", {_plain(MessageToDict(value))}" for value in item.parameters)
         facts.append(f"{item.function}(contact{given}) = {_shown(item, 'answer')}")
     return facts
 
@@ -141,7 +141,18 @@ def _is_literal(side: Any) -> bool:
 def _shown(message: Any, field: str) -> str:
     if not message.HasField(field):
         return "missing"
-    return json.dumps(MessageToDict(getattr(message, field)), ensure_ascii=False)
+    return _plain(MessageToDict(getattr(message, field)))
+
+
+def _plain(value: Any) -> str:
+    """Return a value as JSON; protobuf's numbers are all doubles, so whole ones are shown as such."""
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{name}: {_plain(item)}' for name, item in value.items())}}}"
+    if isinstance(value, list):
+        return f"[{', '.join(_plain(item) for item in value)}]"
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _events(events: Any) -> list[str]:
@@ -161,8 +172,7 @@ def _events(events: Any) -> list[str]:
 
 
 def _event(event: Any) -> str:
-    payload = json.dumps(MessageToDict(event.payload), ensure_ascii=False)
-    return f"{event.time.ToJsonString()} {payload} {event.event}"
+    return f"{event.time.ToJsonString()} {_plain(MessageToDict(event.payload))} {event.event}"
 
 
 def _outlook(answer: Any) -> str:
