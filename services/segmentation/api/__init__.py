@@ -6,6 +6,7 @@ import grpc
 from rapport.segmentation.v1 import segmentation_pb2_grpc
 
 from services.kit.runtime import Runtime
+from services.segmentation.api.explaining import ExplainMethods
 from services.segmentation.api.history import HistoryMethods
 from services.segmentation.api.members import MemberMethods
 from services.segmentation.api.rules import RuleMethods
@@ -17,6 +18,7 @@ class SegmentationServicer(
     SegmentMethods,
     MemberMethods,
     HistoryMethods,
+    ExplainMethods,
     RuleMethods,
     segmentation_pb2_grpc.SegmentationServiceServicer,
 ):

@@ -24,12 +24,13 @@ MAX_SCALE = 18
 @dataclass(frozen=True)
 class Event:
     """One event of a contact: ``type`` is the dotted name, ``time`` an aware instant, ``payload`` values by
-    field name.
+    field name, ``id`` what tells it from others (no rule reads it).
     """
 
     type: str
     time: datetime
     payload: Mapping[str, Any] = field(default_factory=dict)
+    id: UUID | None = None
 
 
 @dataclass(frozen=True)

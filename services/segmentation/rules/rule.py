@@ -95,6 +95,15 @@ class CompiledRule:
         lookups = self._lookups(members=members)
         return statements.rebuild(self.ir, self.registry.time_zone, lookups, relation)
 
+    def values_select(
+        self, nodes: Sequence[ir.Node], relation: FromClause = profile, members: FromClause = membership
+    ) -> Select[Any]:
+        """Return ``SELECT contact_id`` and the values of parts of the rule, in order, for the contacts of a
+        relation; parameter ``now``. What is missing or unknown is NULL. Arguments as for ``where``.
+        """
+        lookups = self._lookups(members=members)
+        return statements.values(nodes, self.registry.time_zone, lookups, relation)
+
     @cached_property
     def rebuild_select(self) -> Select[Any]:
         """Return ``SELECT contact_id`` of all members; parameter ``now``."""

@@ -47,8 +47,15 @@ def _depends_on_time(leaf: ir.Node) -> bool:
     return ir.mentions_now(leaf) or any(isinstance(items.source, EventType) for _, items in ir.lists_in(leaf))
 
 
-def atoms_of(node: ir.Node, around: tuple[ir.ListExpr, ...] = ()) -> Iterator[Atom]:
-    """Yield each use of now or of the age, with those lists around it whose items it reads."""
+def atoms_of(
+    node: ir.Node, around: tuple[ir.ListExpr, ...] = (), skip: frozenset[int] = frozenset()
+) -> Iterator[Atom]:
+    """Yield each use of now or of the age, with those lists around it whose items it reads.
+
+    skip: ids of the nodes that are left out with all below them.
+    """
+    if id(node) in skip:
+        return
     if isinstance(node, ir.NowCompare):
         yield node, tuple(items for items in around if ir.uses_var(node.time, items.var))
     if isinstance(node, ir.Attr) and node.group == "core" and node.name == "age":
@@ -56,7 +63,7 @@ def atoms_of(node: ir.Node, around: tuple[ir.ListExpr, ...] = ()) -> Iterator[At
     if isinstance(node, ir.Count | ir.Quantified | ir.Aggregate):
         around = (*around, node.items)
     for child in node.children():
-        yield from atoms_of(child, around)
+        yield from atoms_of(child, around, skip)
 
 
 def first_change(
@@ -76,7 +83,7 @@ def _leaf_change(interpreter: Interpreter, leaf: ir.Node, view: View, now: datet
     types = {items.source.name for _, items in ir.lists_in(leaf) if isinstance(items.source, EventType)}
     before = interpreter.value(leaf, view, now)
     at = now
-    while (candidate := _next_candidate(interpreter, atoms, types, view, at)) is not None:
+    while (candidate := next_candidate(interpreter, atoms, types, view, at)) is not None:
         value = interpreter.value(leaf, view, candidate)
         if (value is ERR or value is None) != (before is ERR or before is None) or (
             value != before and value is not None
@@ -86,10 +93,13 @@ def _leaf_change(interpreter: Interpreter, leaf: ir.Node, view: View, now: datet
     return None
 
 
-def _next_candidate(
+def next_candidate(
     interpreter: Interpreter, atoms: list[Atom], types: set[str], view: View, at: datetime
 ) -> datetime | None:
-    """Return the next instant at which anything the leaf reads can change; values in between are constant."""
+    """Return the next instant at which anything that these uses of now and types of event tell can change.
+
+    Values in between are constant.
+    """
     instants = [e.time for name in types for e in view.events.get(name, ()) if e.time > at]
     for atom, used in atoms:
         if not isinstance(atom, ir.NowCompare):
@@ -99,11 +109,12 @@ def _next_candidate(
         for chosen in interpreter.combinations(list(used), view, at):
             time = interpreter.value(atom.time, view, at, chosen)
             if time is not None and time is not ERR:
-                instants += [i for i in _flips(atom, time) if i > at]
+                instants += [i for i in flips_of(atom, time) if i > at]
     return min((i for i in instants if i < LAST_CHANGE), default=None)
 
 
-def _flips(atom: ir.NowCompare, time: datetime) -> list[datetime]:
+def flips_of(atom: ir.NowCompare, time: datetime) -> list[datetime]:
+    """Return the instants at which a comparison of now with a time has another value than before."""
     extras = (
         [timedelta(0)]
         if atom.op in ("<", ">=")

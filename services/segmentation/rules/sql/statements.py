@@ -49,6 +49,13 @@ def condition(root: ir.Node, time_zone: str, lookups: Lookups, relation: FromCla
     return compile_value(root, CorrelatedFrame(time_zone, lookups, relation), truth=True)
 
 
+def values(nodes: Sequence[ir.Node], time_zone: str, lookups: Lookups, relation: FromClause) -> Select[Any]:
+    """Return ``SELECT contact_id`` and the values of parts of a rule for the contacts of ``relation``."""
+    frame = CorrelatedFrame(time_zone, lookups, relation)
+    columns = (compile_value(node, frame).label(f"v{number}") for number, node in enumerate(nodes))
+    return select(relation.c.contact_id, *columns)
+
+
 def rebuild(root: ir.Node, time_zone: str, lookups: Lookups, relation: FromClause = profile) -> Select[Any]:
     """Return ``SELECT contact_id`` of every contact of ``relation`` for which the rule is TRUE; parameter
     ``now``.

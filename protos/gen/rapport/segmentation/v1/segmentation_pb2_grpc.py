@@ -71,6 +71,11 @@ class SegmentationServiceStub:
                 request_serializer=rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.EvaluateRuleRequest.SerializeToString,
                 response_deserializer=rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.EvaluateRuleResponse.FromString,
                 _registered_method=True)
+        self.ExplainMembership = channel.unary_unary(
+                '/rapport.segmentation.v1.SegmentationService/ExplainMembership',
+                request_serializer=rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.ExplainMembershipRequest.SerializeToString,
+                response_deserializer=rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.ExplainMembershipResponse.FromString,
+                _registered_method=True)
         self.ListMembers = channel.unary_unary(
                 '/rapport.segmentation.v1.SegmentationService/ListMembers',
                 request_serializer=rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.ListMembersRequest.SerializeToString,
@@ -165,6 +170,19 @@ class SegmentationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExplainMembership(self, request, context):
+        """Explains what a rule, or a segment's rule, says about one contact: the value of each of its leaves with the facts behind it, the
+        nearest change that would turn the outcome, and when time alone turns it. Of a past time everything is as it was then: profile,
+        events, memberships, and the version of the segment's rule that was in force (the present one where none was yet). The outcome is
+        always the one that membership is made of. Errors: NOT_FOUND for the segment, and for a contact without a profile;
+        INVALID_ARGUMENT (INVALID_RULE); FAILED_PRECONDITION: BEFORE_RETENTION with the earliest time in the metadata, PLUGIN_FAILED,
+        PLUGIN_UNAVAILABLE, BROKEN_RULE for a rule whose names are gone, NO_PAST_ANSWER for a past time and a plugin's rule that has
+        only an SQL form; RESOURCE_EXHAUSTED (RULE_TOO_COSTLY).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListMembers(self, request, context):
         """Lists the members of a segment in the order of their names, now or as of an earlier time. Errors: NOT_FOUND;
         FAILED_PRECONDITION (BEFORE_RETENTION) with the earliest time in the metadata; INVALID_ARGUMENT for a time in the future.
@@ -249,6 +267,11 @@ def add_SegmentationServiceServicer_to_server(servicer, server):
                     servicer.EvaluateRule,
                     request_deserializer=rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.EvaluateRuleRequest.FromString,
                     response_serializer=rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.EvaluateRuleResponse.SerializeToString,
+            ),
+            'ExplainMembership': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExplainMembership,
+                    request_deserializer=rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.ExplainMembershipRequest.FromString,
+                    response_serializer=rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.ExplainMembershipResponse.SerializeToString,
             ),
             'ListMembers': grpc.unary_unary_rpc_method_handler(
                     servicer.ListMembers,
@@ -472,6 +495,33 @@ class SegmentationService:
             '/rapport.segmentation.v1.SegmentationService/EvaluateRule',
             rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.EvaluateRuleRequest.SerializeToString,
             rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.EvaluateRuleResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExplainMembership(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rapport.segmentation.v1.SegmentationService/ExplainMembership',
+            rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.ExplainMembershipRequest.SerializeToString,
+            rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.ExplainMembershipResponse.FromString,
             options,
             channel_credentials,
             insecure,
