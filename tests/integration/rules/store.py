@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid5
@@ -29,6 +30,14 @@ _EVENT = text(
     "INSERT INTO event (contact_id, event_id, type, category, amount, occurred_at, payload) "
     "VALUES (:contact_id, :event_id, :type, :category, :amount, :occurred_at, CAST(:payload AS jsonb))"
 )
+
+
+def with_ids(profiles: Sequence[Profile]) -> list[Profile]:
+    """Return profiles with the ids under which ``put`` stores them."""
+    return [
+        replace(profile, contact_id=contact_id)
+        for profile, contact_id in zip(profiles, contact_ids(len(profiles)), strict=True)
+    ]
 
 
 def contact_ids(count: int) -> list[UUID]:

@@ -237,10 +237,13 @@ FOUND: list[tuple[str, Profile]] = [
 ]  # fmt: skip
 
 
-def outcomes(connection: Connection, text: str, person: Profile, now: datetime = NOW) -> set[Outcome]:
+def outcomes(
+    connection: Connection, text: str, person: Profile, now: datetime = NOW, registry: Registry = REGISTRY
+) -> set[Outcome]:
     """Return what the engines say, each way SQL can be asked."""
-    rule = compile_rule(text, REGISTRY)
-    ids = store.put(connection, REGISTRY, [person])
+    rule = compile_rule(text, registry)
+    (person,) = store.with_ids([person])
+    ids = store.put(connection, registry, [person])
     store.answer(connection, rule.plugin_calls, ids, [person])
     found = {rule.evaluate(person, now), rule.interpret(person, now)}
     for grouped in (False, True):

@@ -63,7 +63,7 @@ def test_functions_and_zones() -> None:
     for name in ("tier", "contact.tier", "events.tier", "a.b.c", "now.x"):
         with pytest.raises(RegistryError):
             RuleFunction(name, "string")
-    with pytest.raises(RegistryError, match="unknown time zone 'Mars/Base'"):
+    with pytest.raises(RegistryError, match=r"there is no time zone .Mars/Base."):
         Registry(time_zone="Mars/Base")
 
 
