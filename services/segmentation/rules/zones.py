@@ -18,11 +18,20 @@ DAY_SKIPPING = frozenset(
         "Asia/Manila",
         "Kwajalein",
         "Pacific/Apia",
+        "Pacific/Chuuk",
         "Pacific/Enderbury",
         "Pacific/Fakaofo",
+        "Pacific/Guam",
         "Pacific/Kanton",
         "Pacific/Kiritimati",
+        "Pacific/Kosrae",
         "Pacific/Kwajalein",
+        "Pacific/Palau",
+        "Pacific/Pohnpei",
+        "Pacific/Ponape",
+        "Pacific/Saipan",
+        "Pacific/Truk",
+        "Pacific/Yap",
     )
 )
 """Zones in which a whole calendar day never was (they crossed the date line eastwards)."""
