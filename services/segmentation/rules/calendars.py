@@ -97,8 +97,12 @@ def _boundary(here: datetime, grain: Grain) -> datetime:
 
 def changes(now: datetime, part: str, zone: str, shift: timedelta) -> Iterator[tuple[datetime, int]]:
     """Yield the instants after ``now`` at which the value of ``now + shift`` changes, with the new value."""
-    at, grain = now.astimezone(UTC) + shift, PARTS[part].grain
-    value = calendar_value(at, part, zone)
+    grain = PARTS[part].grain
+    try:
+        at = now.astimezone(UTC) + shift
+        value = calendar_value(at, part, zone)
+    except OverflowError:
+        return
     while True:
         try:
             at = step(at, zone, grain)

@@ -166,7 +166,7 @@ class Interpreter:
                 return ERR
             return self._value(node.then if condition else node.otherwise, scope)
         if isinstance(node, ir.NowCalendar):
-            return calendar_value(scope.now + node.shift, node.part, node.zone)
+            return now_value(node, scope.now)
         if isinstance(node, ir.Bucket):
             contact_id = scope.view.profile.contact_id
             return ERR if contact_id is None else bucket_of(node.salt, node.count, contact_id)
@@ -287,6 +287,16 @@ class Interpreter:
             return natives.smallest(values) if node.role == "min" else natives.largest(values)
         except ValueError:
             return ERR
+
+
+def now_value(node: ir.NowCalendar, now: datetime) -> Any:
+    """Return a calendar value of ``now``; ERR beyond the calendar, which only instants that changes are looked for at
+    reach.
+    """
+    try:
+        return calendar_value(now + node.shift, node.part, node.zone)
+    except OverflowError:
+        return ERR
 
 
 def _quantify(role: str, verdicts: list[Any]) -> Any:

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from services.segmentation.rules import ir
-from services.segmentation.rules.calendars import calendar_value, changes
-from services.segmentation.rules.interpreter import ERR, Interpreter, View
+from services.segmentation.rules.calendars import changes
+from services.segmentation.rules.interpreter import ERR, Interpreter, View, now_value
 from services.segmentation.rules.moments import LAST_CHANGE, STEP, birthdays_after, check_now
 from services.segmentation.rules.profile import Profile
 from services.segmentation.rules.registry import EventType
@@ -89,12 +89,16 @@ def _leaf_change(interpreter: Interpreter, leaf: ir.Node, view: View, now: datet
     before = interpreter.value(leaf, view, now)
     same: set[tuple[int, ...]] = set()
     other = _next_candidate(interpreter, others, types, view, now)
-    while (candidate := min((i for i in (other, clock.next()) if i is not None), default=None)) is not None:
-        if clock.ticks >= MOST_TICKS:
+    decided = _decided(interpreter, leaf, view, now)
+    while True:
+        ahead = (other,) if decided else (other, clock.next())
+        candidate = min((i for i in ahead if i is not None), default=None)
+        if candidate is None or clock.ticks >= MOST_TICKS:
             return candidate
         clock.advance(candidate)
         if candidate == other or entangled:
             other = _next_candidate(interpreter, others, types, view, candidate)
+            decided = _decided(interpreter, leaf, view, candidate)
             same.clear()
         if clock.values in same:
             continue
@@ -102,7 +106,18 @@ def _leaf_change(interpreter: Interpreter, leaf: ir.Node, view: View, now: datet
             return candidate
         if clock.atoms:
             same.add(clock.values)
-    return None
+
+
+def _decided(interpreter: Interpreter, leaf: ir.Node, view: View, at: datetime) -> bool:
+    """Tell whether one side of a comparison lacks a value, so that the calendar on the other changes nothing."""
+    if not isinstance(leaf, ir.Compare | ir.Equal):
+        return False
+    for side, other in ((leaf.left, leaf.right), (leaf.right, leaf.left)):
+        if not ir.mentions_now(side):
+            value = interpreter.value(side, view, at)
+            if value is ERR or (value is None and (isinstance(leaf, ir.Compare) or not other.can_null)):
+                return True
+    return False
 
 
 def _differ(value: object, before: object) -> bool:
@@ -116,9 +131,12 @@ class _Clock:
     def __init__(self, atoms: list[ir.NowCalendar], now: datetime) -> None:
         self.atoms = list(dict.fromkeys(atoms))
         self.ticks = 0
+        self._start(now)
+
+    def _start(self, now: datetime) -> None:
         self._changes = [changes(now, a.part, a.zone, a.shift) for a in self.atoms]
         self._ahead = [next(c, None) for c in self._changes]
-        self._values = [calendar_value(now + a.shift, a.part, a.zone) for a in self.atoms]
+        self._values = [now_value(a, now) for a in self.atoms]
 
     @property
     def values(self) -> tuple[int, ...]:
@@ -130,7 +148,11 @@ class _Clock:
         return min((ahead[0] for ahead in self._ahead if ahead is not None), default=None)
 
     def advance(self, to: datetime) -> None:
-        """Go on to an instant, at most the next one."""
+        """Go on to an instant."""
+        following = self.next()
+        if following is not None and following < to:
+            self._start(to)
+            return
         for index, ahead in enumerate(self._ahead):
             if ahead is not None and ahead[0] == to:
                 self.ticks += 1

@@ -232,6 +232,13 @@ FOUND: list[tuple[str, Profile]] = [
     # a time that depends on a text of the list around it
     ("contact.tags.exists(t, now - max(events.order_placed.filter(e, e.category == t).map(e, e.time)) > days(3))",
      replace(BUYER, tags=("shoes", "a"))),
+    # what lacks a value is compared with no calendar, ever
+    ("contact.visits + contact.visits < now.getMonth()", NOBODY),
+    ("contact.visits == now.getDate()", NOBODY),
+    ("(now.getDate() == 1 ? contact.visits : 3) == contact.visits", NOBODY),
+    # an event so late that a moved now leaves the calendar
+    ("events.order_placed.exists(o, o.amount > 0.0) == ((now + days(36600)).getMonth() == 13)",
+     with_orders(Event("order.placed", datetime(9998, 12, 1, tzinfo=UTC), {"category": "a", "amount": 1.0}))),
     ("events.page_visited.map(e, e).exists(e, e.amount == null)",
      Profile(events=(Event("page.visited", NOW),))),
 ]  # fmt: skip
