@@ -33,9 +33,9 @@ _EVENT = text(
 
 
 def with_ids(profiles: Sequence[Profile]) -> list[Profile]:
-    """Return profiles with the ids under which ``put`` stores them."""
+    """Return profiles with ids, those that have none with the ids under which ``put`` stores them."""
     return [
-        replace(profile, contact_id=contact_id)
+        profile if profile.contact_id else replace(profile, contact_id=contact_id)
         for profile, contact_id in zip(profiles, contact_ids(len(profiles)), strict=True)
     ]
 
@@ -49,7 +49,7 @@ def put(connection: Connection, registry: Registry, profiles: Sequence[Profile])
     """Make these profiles the whole content of the tables; return their ids in order."""
     for table in (tables.profile, tables.event_table, tables.membership):
         connection.execute(delete(table))
-    ids = contact_ids(len(profiles))
+    ids = [p.contact_id or i for p, i in zip(profiles, contact_ids(len(profiles)), strict=True)]
     for contact_id, profile in zip(ids, profiles, strict=True):
         row = profile_row(registry, contact_id, profile)
         columns = ", ".join(row)
