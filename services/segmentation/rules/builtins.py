@@ -130,7 +130,9 @@ BUILT_INS: tuple[BuiltIn, ...] = (
         "The text without accents and case.",
         'fold(contact.locality) == "da nang"',
     ),
-    BuiltIn("double", "double", ("int",), "The number as a decimal one.", "double(contact.order_count) < 2.5"),
+    BuiltIn(
+        "double", "double", ("int",), "The number as a decimal one.", "double(contact.order_count) < 2.5"
+    ),
     BuiltIn("int", "int", ("double",), "The whole part.", "int(contact.total_spent) % 2 == 0"),
     BuiltIn(
         "days",

@@ -40,9 +40,7 @@ PARTS: dict[str, Part] = {
     "getMinutes": Part("minute", 60, lambda local: local.minute),
     # A rule that asked these of now would have to be evaluated for everybody at every tick.
     "getSeconds": Part("second", 60, lambda local: local.second, follows_now=False),
-    "getMilliseconds": Part(
-        "milliseconds", 1000, lambda local: local.microsecond // 1000, follows_now=False
-    ),
+    "getMilliseconds": Part("milliseconds", 1000, lambda local: local.microsecond // 1000, follows_now=False),
 }
 OF_THE_DATE = frozenset(name for name, part in PARTS.items() if part.grain in ("year", "month", "day"))
 
@@ -71,7 +69,10 @@ def step(time: datetime, zone: str, grain: Grain) -> datetime:
     if not moved(end):
         return end
     # Clocks are moved on whole seconds.
-    before, after = time.replace(microsecond=0), end + (-end.microsecond % 1_000_000) * timedelta(microseconds=1)
+    before, after = (
+        time.replace(microsecond=0),
+        end + (-end.microsecond % 1_000_000) * timedelta(microseconds=1),
+    )
     while after - before > SECOND:
         middle = before + (after - before) // SECOND // 2 * SECOND
         before, after = (before, middle) if moved(middle) else (middle, after)
@@ -83,16 +84,21 @@ def _local(time: datetime, zone: str) -> datetime:
 
 
 def _boundary(here: datetime, grain: Grain) -> datetime:
-    if grain == "year":
-        return datetime(here.year + 1, 1, 1)
-    if grain == "month":
-        return datetime(here.year + here.month // 12, here.month % 12 + 1, 1)
     if grain == "milliseconds":
         return here.replace(microsecond=here.microsecond // 1000 * 1000) + timedelta(milliseconds=1)
-    length = {"day": timedelta(days=1), "hour": timedelta(hours=1), "minute": timedelta(minutes=1), "second": SECOND}
-    units = ("hour", "minute", "second", "microsecond")
-    kept = {"day": 0, "hour": 1, "minute": 2, "second": 3}[grain]
-    return here.replace(**dict.fromkeys(units[kept:], 0)) + length[grain]
+    second = here.replace(microsecond=0)
+    if grain == "second":
+        return second + SECOND
+    if grain == "minute":
+        return second.replace(second=0) + timedelta(minutes=1)
+    if grain == "hour":
+        return second.replace(minute=0, second=0) + timedelta(hours=1)
+    midnight = second.replace(hour=0, minute=0, second=0)
+    if grain == "day":
+        return midnight + timedelta(days=1)
+    if grain == "month":
+        return midnight.replace(year=here.year + here.month // 12, month=here.month % 12 + 1, day=1)
+    return midnight.replace(year=here.year + 1, month=1, day=1)
 
 
 def changes(now: datetime, part: str, zone: str, shift: timedelta) -> Iterator[tuple[datetime, int]]:

@@ -24,10 +24,12 @@ class BucketLowering(LoweringBase):
         salt, count = values[0], values[1] if len(values) > 1 else DEFAULT_BUCKETS
         if not isinstance(salt, str) or not salt:
             raise self.refuse(
-                arguments[0], 'bucket() takes a salt written out, a name of what is tried: bucket("spring") < 10'
+                arguments[0],
+                'bucket() takes a salt written out, a name of what is tried: bucket("spring") < 10',
             )
         if not isinstance(count, int) or not 1 <= count <= MAX_BUCKETS:
             raise self.refuse(
-                arguments[1], f'bucket() divides into 1 to {MAX_BUCKETS:,}, written out: bucket("spring", 1000) < 5'
+                arguments[1],
+                f'bucket() divides into 1 to {MAX_BUCKETS:,}, written out: bucket("spring", 1000) < 5',
             )
         return ir.Bucket(kind="int", salt=salt, count=count)

@@ -32,7 +32,8 @@ class CalendarLowering(TimeLowering):
                 raise self.refuse(time, f"`now` is moved too far: at most {MAX_NOW_SHIFT.days} days")
             if not part.follows_now:
                 raise self.refuse(
-                    expr, f"{name}() of `now` changes too often to be followed: ask getMinutes() or getHours()"
+                    expr,
+                    f"{name}() of `now` changes too often to be followed: ask getMinutes() or getHours()",
                 )
             return ir.NowCalendar(kind="int", part=name, zone=zone, shift=moved.shift)
         operand = self.value(time, scope, depth)
@@ -50,7 +51,8 @@ class CalendarLowering(TimeLowering):
         constant = argument.const_expr if argument.WhichOneof("expr_kind") == "const_expr" else None
         if constant is None or constant.WhichOneof("constant_kind") != "string_value":
             raise self.refuse(
-                argument, f'the time zone is written out: {name}("Asia/Ho_Chi_Minh"), or {name}() for the business\'s'
+                argument,
+                f'the time zone is written out: {name}("Asia/Ho_Chi_Minh"), or {name}() for the business\'s',
             )
         problem = zone_problem(constant.string_value)
         if problem is not None:

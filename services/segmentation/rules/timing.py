@@ -84,7 +84,9 @@ def _leaf_change(interpreter: Interpreter, leaf: ir.Node, view: View, now: datet
     clock = _Clock([atom for atom, _ in atoms if isinstance(atom, ir.NowCalendar)], now)
     others = [(atom, used) for atom, used in atoms if not isinstance(atom, ir.NowCalendar)]
     # A time that is compared with now may itself depend on what the calendar says.
-    entangled = bool(clock.atoms) and any(ir.mentions_now(a.time) for a, _ in others if isinstance(a, ir.NowCompare))
+    entangled = bool(clock.atoms) and any(
+        ir.mentions_now(a.time) for a, _ in others if isinstance(a, ir.NowCompare)
+    )
     types = {items.source.name for _, items in ir.lists_in(leaf) if isinstance(items.source, EventType)}
     before = interpreter.value(leaf, view, now)
     same: set[tuple[int, ...]] = set()

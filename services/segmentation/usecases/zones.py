@@ -33,7 +33,9 @@ def check_zones(connection: Connection, compiled: CompiledRule, now: datetime) -
             )
         here = ZoneInfo(zone)
         differing = [
-            at for at, local in zip(instants, found, strict=True) if at.astimezone(here).replace(tzinfo=None) != local
+            at
+            for at, local in zip(instants, found, strict=True)
+            if at.astimezone(here).replace(tzinfo=None) != local
         ]
         if differing:
             _log.warning(

@@ -85,8 +85,12 @@ def test_in_every_engine(rule_tables: Connection) -> None:
         rule = compile_rule(rule_text, REGISTRY)
         assert 0 < len(members) < len(ids)
         assert store.members_by_rebuild(rule_tables, rule, NOW) == members
-        assert {i for i, p in zip(ids, people, strict=True) if rule.evaluate(p, NOW) is Outcome.MEMBER} == members
-        assert {i for i, p in zip(ids, people, strict=True) if rule.interpret(p, NOW) is Outcome.MEMBER} == members
+        assert {
+            i for i, p in zip(ids, people, strict=True) if rule.evaluate(p, NOW) is Outcome.MEMBER
+        } == members
+        assert {
+            i for i, p in zip(ids, people, strict=True) if rule.interpret(p, NOW) is Outcome.MEMBER
+        } == members
         assert not rule.time_dependent
 
 

@@ -1,4 +1,4 @@
-"""Calendar functions: numbered as CEL's are, the same in SQL and Python, and followed exactly where clocks are moved."""
+"""Calendar functions: numbered as CEL's, the same in SQL and Python, and followed exactly where clocks are moved."""
 
 from __future__ import annotations
 
@@ -73,7 +73,9 @@ def value_or_none(time: datetime, part: str, zone: str) -> int | None:
 def test_values_are_the_same_in_sql(rule_tables: Connection, instants: list[datetime], zone: str) -> None:
     columns = ", ".join(f"{function_of(part)}(rule_local(t, :z))" for part in PARTS)
     rows = rule_tables.execute(
-        text(f"SELECT {columns} FROM unnest(CAST(:t AS timestamptz[])) WITH ORDINALITY AS u(t, n) ORDER BY n"),
+        text(
+            f"SELECT {columns} FROM unnest(CAST(:t AS timestamptz[])) WITH ORDINALITY AS u(t, n) ORDER BY n"
+        ),
         {"z": zone, "t": instants},
     ).all()
     for time, row in zip(instants, rows, strict=True):
@@ -123,7 +125,9 @@ def test_every_change_of_now_is_found_where_clocks_are_moved(
                 assert sql_change(rule_tables, instant, part, zone) == following, (part, instant)
 
 
-def sql_change(connection: Connection, now: datetime, part: str, zone: str, shift: timedelta = timedelta(0)) -> Any:
+def sql_change(
+    connection: Connection, now: datetime, part: str, zone: str, shift: timedelta = timedelta(0)
+) -> Any:
     """Return the next change by SQL."""
     return connection.execute(
         text("SELECT rule_calendar_change(:n, :s, :z, :p)"), {"n": now, "s": shift, "z": zone, "p": part}
@@ -206,12 +210,12 @@ def test_all_zones_that_skip_a_day_are_known() -> None:
 LONDON = Registry(
     event_types=(EventType.parse("order.placed", {"amount": "double"}),), time_zone="Europe/London"
 )
-BIRTHDAY = (
-    "contact.birth_date.getMonth() == now.getMonth() && contact.birth_date.getDate() == now.getDate()"
-)
+BIRTHDAY = "contact.birth_date.getMonth() == now.getMonth() && contact.birth_date.getDate() == now.getDate()"
 
 
-def follow(connection: Connection, rule_text: str, person: Profile, now: datetime, until: datetime) -> list[Any]:
+def follow(
+    connection: Connection, rule_text: str, person: Profile, now: datetime, until: datetime
+) -> list[Any]:
     """Evaluate whenever SQL says that something may change; return when membership changed, and how often it looked."""
     rule = compile_rule(rule_text, LONDON)
     (person,) = store.with_ids([person])
@@ -243,7 +247,9 @@ def test_a_birthday_is_a_day_of_the_business(rule_tables: Connection) -> None:
 
 
 def test_office_hours(rule_tables: Connection) -> None:
-    person = Profile(events=(Event("order.placed", datetime(2026, 3, 27, 17, 30, tzinfo=UTC), {"amount": 1.0}),))
+    person = Profile(
+        events=(Event("order.placed", datetime(2026, 3, 27, 17, 30, tzinfo=UTC), {"amount": 1.0}),)
+    )
     rule = (
         "now.getHours() >= 9 && now.getHours() < 17 && !(now.getDayOfWeek() in [0, 6]) "
         "&& events.order_placed.exists(o, o.time.getHours() >= 17)"
@@ -251,9 +257,7 @@ def test_office_hours(rule_tables: Connection) -> None:
     now = datetime(2026, 3, 27, 18, tzinfo=UTC)
     changed, looked = follow(rule_tables, rule, person, now, datetime(2026, 4, 1, tzinfo=UTC))
     # Summer time from 29 March on.
-    assert changed == [
-        datetime(2026, 3, day, hour, tzinfo=UTC) for day in (30, 31) for hour in (8, 16)
-    ]
+    assert changed == [datetime(2026, 3, day, hour, tzinfo=UTC) for day in (30, 31) for hour in (8, 16)]
     assert looked <= 16
 
 
@@ -280,4 +284,9 @@ def test_a_rule_that_never_holds_is_looked_at_seldom(rule_tables: Connection) ->
     given_up = rule.next_change(person, now)
     assert given_up is not None
     assert given_up > now + timedelta(days=2900)
-    assert compile_rule("now.getFullYear() == 2000", LONDON).next_change(person, datetime(8990, 1, 1, tzinfo=UTC)) is None
+    assert (
+        compile_rule("now.getFullYear() == 2000", LONDON).next_change(
+            person, datetime(8990, 1, 1, tzinfo=UTC)
+        )
+        is None
+    )

@@ -204,7 +204,8 @@ def _calendar_flip(leaf: ir.Node, frame: LateralFrame | GroupedFrame) -> Column 
         return next_flip_of_any(cast(ir.NowCalendar, leaf.operand), frame.now, values)
     if not isinstance(leaf, ir.Compare | ir.Equal):
         return None
-    asked, other, op = leaf.left, leaf.right, leaf.op if isinstance(leaf, ir.Compare) else "=="
+    asked, other = leaf.left, leaf.right
+    op: str = leaf.op if isinstance(leaf, ir.Compare) else "=="
     if isinstance(other, ir.NowCalendar):
         asked, other, op = other, asked, {"<": ">", "<=": ">=", ">": "<", ">=": "<="}.get(op, op)
     if not _is_listed(asked) or other.kind != "int" or ir.mentions_now(other):
