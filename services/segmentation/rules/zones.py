@@ -40,11 +40,11 @@ DAY_SKIPPING = frozenset(
 @cache
 def known_zones() -> frozenset[str]:
     """Return the names of the IANA database; folders and files that are no places are left out."""
+    # Places begin with a capital letter; what machines add to the folder does not.
     return frozenset(
         name
         for name in available_timezones()
-        if not name.startswith(("posix/", "right/"))
-        and name not in ("Factory", "localtime", "posixrules", *ABBREVIATIONS)
+        if name[:1].isupper() and name != "Factory" and name not in ABBREVIATIONS
     )
 
 
