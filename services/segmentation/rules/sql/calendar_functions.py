@@ -129,6 +129,18 @@ _EARLIER = (
     "- (day::timestamp - interval '40 hours')))"
 )
 
+# In PL/pgSQL, where each step is worked out once: in SQL the day would be, at every use that the zone makes of it.
+_BIRTHDAY = f"""
+CREATE OR REPLACE FUNCTION rule_birthday_instant(born date, at timestamptz, zone text) RETURNS timestamptz
+STRICT {_PLPGSQL} $$
+DECLARE
+    day date := rule_next_birthday(born, timezone(zone, at)::date);
+    instant timestamptz := rule_day_start(day, zone);
+BEGIN
+    RETURN CASE WHEN instant > at AND instant < '9999-01-01Z'::timestamptz THEN instant END;
+END $$
+"""
+
 CALENDAR_FUNCTIONS: tuple[str, ...] = (
     "CREATE OR REPLACE FUNCTION rule_local(t timestamptz, zone text) RETURNS timestamp "
     f"{_SQL} CASE WHEN t >= '0001-01-03Z'::timestamptz AND t < '9999-12-30Z'::timestamptz THEN timezone(zone, t) "
@@ -149,6 +161,7 @@ CALENDAR_FUNCTIONS: tuple[str, ...] = (
     "CREATE OR REPLACE FUNCTION rule_day_start(day date, zone text) RETURNS timestamptz "
     f"{_SQL} CASE WHEN timezone(zone, {_EARLIER}) = day::timestamp THEN {_EARLIER} "
     "ELSE timezone(zone, day::timestamp) END",
+    _BIRTHDAY,
     "CREATE OR REPLACE FUNCTION rule_bucket(hash bytea, count bigint) RETURNS bigint "
     f"{_SQL} (('x' || encode(substr(hash, 1, {BUCKET_BYTES}), 'hex'))::bit({8 * BUCKET_BYTES})::bigint * count) "
     f">> {8 * BUCKET_BYTES}",

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Any, cast
 
-from sqlalchemy import BigInteger, Date, and_, case, func, literal_column, select, true
+from sqlalchemy import BigInteger, and_, case, func, literal_column, select, true
 from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.sql.selectable import FromClause
 
@@ -23,7 +23,7 @@ from services.segmentation.rules.scope import unsure
 from services.segmentation.rules.sql.calendar import next_flip, next_flip_of_any, next_tick
 from services.segmentation.rules.sql.frames import CorrelatedFrame, GroupedFrame, LateralFrame
 from services.segmentation.rules.sql.lists import ItemFrame, kept, texts_relation, visible, window_of
-from services.segmentation.rules.sql.scalars import Frame, compile_value, today_of
+from services.segmentation.rules.sql.scalars import Frame, compile_value
 from services.segmentation.rules.sql.values import TIME, interval, text_literal
 from services.segmentation.rules.tables import event_table
 
@@ -159,10 +159,10 @@ def _correlated(atom: ir.NowCompare, lists: list[ir.ListExpr], plain: Correlated
 
 def _birthday(plain: CorrelatedFrame) -> Column:
     """Return the next instant at which ``contact.age`` changes."""
-    born = plain.profile().c.birth_date
-    day = func.rule_next_birthday(born, today_of(plain), type_=Date())
-    instant = func.rule_day_start(day, text_literal(plain.time_zone), type_=TIME)
-    return _later([instant], plain.now)
+    instant: Column = func.rule_birthday_instant(
+        plain.profile().c.birth_date, plain.now, text_literal(plain.time_zone), type_=TIME
+    )
+    return instant
 
 
 # -- exact instants of the common shapes
