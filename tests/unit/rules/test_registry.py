@@ -65,6 +65,8 @@ def test_functions_and_zones() -> None:
             RuleFunction(name, "string")
     with pytest.raises(RegistryError, match=r"there is no time zone .Mars/Base."):
         Registry(time_zone="Mars/Base")
+    with pytest.raises(RegistryError, match="is an abbreviation: write a place"):
+        Registry(time_zone="CET")
 
 
 def test_the_fingerprint_is_of_the_vocabulary() -> None:
