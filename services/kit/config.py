@@ -146,6 +146,8 @@ class Settings(BaseSettings):
             ZoneInfo(value)
         except (ZoneInfoNotFoundError, ValueError, OSError) as error:
             raise ValueError("no such time zone; expected an IANA name, such as Asia/Ho_Chi_Minh") from error
+        if value in ("CET", "EET", "EST", "HST", "MET", "MST", "WET"):
+            raise ValueError("PostgreSQL takes it for a fixed offset; name a place, such as Europe/Brussels")
         return value
 
     @field_validator("log_level")

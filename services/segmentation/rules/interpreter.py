@@ -14,6 +14,8 @@ from typing import Any
 from uuid import UUID
 
 from services.segmentation.rules import ir, natives
+from services.segmentation.rules.buckets import bucket_of
+from services.segmentation.rules.calendars import calendar_value
 from services.segmentation.rules.core import CORE_BY_NAME
 from services.segmentation.rules.evaluator import Outcome
 from services.segmentation.rules.moments import LAST_CHANGE, age_at, check_now, day_start
@@ -170,6 +172,11 @@ class Interpreter:
             if condition is ERR or condition is None:
                 return ERR
             return self._value(node.then if condition else node.otherwise, scope)
+        if isinstance(node, ir.NowCalendar):
+            return now_value(node, scope.now)
+        if isinstance(node, ir.Bucket):
+            contact_id = scope.view.profile.contact_id
+            return ERR if contact_id is None else bucket_of(node.salt, node.count, contact_id)
         if isinstance(node, ir.InSegment):
             return node.segment in scope.view.profile.segments
         if isinstance(node, ir.PluginValue):
@@ -296,6 +303,16 @@ class Interpreter:
             return ERR
 
 
+def now_value(node: ir.NowCalendar, now: datetime) -> Any:
+    """Return a calendar value of ``now``; ERR beyond the calendar, which only instants that changes are looked for at
+    reach.
+    """
+    try:
+        return calendar_value(now + node.shift, node.part, node.zone)
+    except OverflowError:
+        return ERR
+
+
 def _quantify(role: str, verdicts: list[Any]) -> Any:
     unknown = any(v is None or v is ERR for v in verdicts)
     if role == "exists_one":
@@ -313,6 +330,8 @@ def _apply(node: ir.Node, values: list[Any], now: datetime) -> Any:
         return _whole(-values[0]) if node.kind == "int" else -values[0]
     if isinstance(node, ir.TimeShift):
         return _shifted(values[0], node.by)
+    if isinstance(node, ir.Calendar):
+        return calendar_value(values[0], node.part, node.zone)
     if isinstance(node, ir.TimeDiff):
         return values[0] - values[1]
     if isinstance(node, ir.NowCompare):

@@ -40,7 +40,7 @@ class Profile:
     ``attributes`` holds core and custom attributes by name, values missing from it are missing; ``age`` given
     there is the stated age, ``birth_date`` (a date) wins over it. ``location`` is (latitude, longitude).
     ``segments`` are resource names of the segments the contact is a member of. ``plugin_values`` maps
-    (function, params) to a plugin's answer.
+    (function, params) to a plugin's answer. ``contact_id`` is what buckets hash: without it they are unknown.
     """
 
     attributes: Mapping[str, Any] = field(default_factory=dict)
@@ -51,6 +51,7 @@ class Profile:
     events: tuple[Event, ...] = ()
     segments: frozenset[str] = frozenset()
     plugin_values: Mapping[tuple[str, tuple[Any, ...]], Any] = field(default_factory=dict)
+    contact_id: UUID | None = None
 
 
 def check_names(registry: Registry, profile: Profile) -> None:

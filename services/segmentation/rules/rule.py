@@ -57,6 +57,11 @@ class CompiledRule:
         self.segments = frozenset(n.segment for n in nodes if isinstance(n, ir.InSegment))
         calls = sorted({(n.function, n.params) for n in nodes if isinstance(n, ir.PluginValue)}, key=repr)
         self.plugin_calls = tuple(PluginCall(i, f, p) for i, (f, p) in enumerate(calls))
+        # The time zones that it asks, each with the place of its first use.
+        self.zones: dict[str, int] = {}
+        for node in nodes:
+            if isinstance(node, ir.Calendar | ir.NowCalendar):
+                self.zones.setdefault(node.zone, node.offset)
         self.leaves = leaves_of(self.ir)
         self.uses_now = ir.mentions_now(self.ir)
 

@@ -10,18 +10,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import TIMESTAMP, Date, and_, case, cast, func, literal_column, select, true
+from sqlalchemy import BigInteger, and_, case, func, literal_column, select, true
 from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.sql.selectable import FromClause
 
 from services.segmentation.rules import ir
+from services.segmentation.rules.calendars import PARTS
 from services.segmentation.rules.registry import EventType
 from services.segmentation.rules.scope import unsure
+from services.segmentation.rules.sql.calendar import next_flip, next_flip_of_any, next_tick
 from services.segmentation.rules.sql.frames import Build, CorrelatedFrame, GroupedFrame, LateralFrame
 from services.segmentation.rules.sql.lists import ItemFrame, texts_relation, visible, window_of
-from services.segmentation.rules.sql.scalars import Frame, compile_value, today_of
+from services.segmentation.rules.sql.scalars import Frame, compile_value
 from services.segmentation.rules.sql.values import TIME, interval, text_literal
 from services.segmentation.rules.tables import event_table
 
@@ -48,7 +50,7 @@ def next_change(leaves: Sequence[ir.Node], frame: LateralFrame | GroupedFrame) -
             instants[leaf] = exact
             continue
         for atom, path in _atoms(leaf, ()):
-            key = (atom, path)
+            key = (atom, () if isinstance(atom, ir.NowCalendar) else path)
             if key not in instants:
                 instants[key] = _instant(atom, path, frame)
     if types:
@@ -62,7 +64,7 @@ def _atoms(node: ir.Node, path: _Path) -> Iterator[tuple[ir.Node, _Path]]:
     """Yield each use of now (or of the age) with the lists it is inside of and their conditions that do not
     use now.
     """
-    if isinstance(node, ir.NowCompare) or (
+    if isinstance(node, ir.NowCompare | ir.NowCalendar) or (
         isinstance(node, ir.Attr) and node.group == "core" and node.name == "age"
     ):
         yield node, path
@@ -100,6 +102,8 @@ def _later(instants: list[Column], now: Column) -> Column:
 
 
 def _instant(atom: ir.Node, path: _Path, frame: LateralFrame | GroupedFrame) -> Column:
+    if isinstance(atom, ir.NowCalendar):
+        return next_tick(atom, frame.now)
     plain = CorrelatedFrame(frame.time_zone, frame.lookups, frame.relation)
     if not isinstance(atom, ir.NowCompare):
         return _birthday(plain)
@@ -155,10 +159,10 @@ def _correlated(atom: ir.NowCompare, lists: list[ir.ListExpr], plain: Correlated
 
 def _birthday(plain: CorrelatedFrame) -> Column:
     """Return the next instant at which ``contact.age`` changes."""
-    born = plain.profile().c.birth_date
-    day = func.rule_next_birthday(born, today_of(plain), type_=Date())
-    instant = func.timezone(text_literal(plain.time_zone), cast(day, TIMESTAMP()), type_=TIME)
-    return _later([instant], plain.now)
+    instant: Column = func.rule_birthday_instant(
+        plain.profile().c.birth_date, plain.now, text_literal(plain.time_zone), type_=TIME
+    )
+    return instant
 
 
 # -- exact instants of the common shapes
@@ -166,11 +170,14 @@ def _birthday(plain: CorrelatedFrame) -> Column:
 
 
 def _exact(leaf: ir.Node, frame: LateralFrame | GroupedFrame) -> Column | None:
-    """Return the exact instant of ``exists`` or ``size() op n`` over one window that events only leave; else
-    None.
+    """Return the exact instant of ``exists`` or ``size() op n`` over one window that events only leave, or of a
+    calendar value of now compared with something; else None.
     """
     if isinstance(leaf, ir.Quantified) and leaf.role == "exists" and not unsure(leaf.predicate):
         return _nth_leaving(leaf, leaf.predicate, [1], frame)
+    flip = _calendar_flip(leaf, frame)
+    if flip is not None:
+        return flip
     if not isinstance(leaf, ir.Compare | ir.Equal):
         return None
     count, constant = (leaf.left, leaf.right) if isinstance(leaf.left, ir.Count) else (leaf.right, leaf.left)
@@ -186,6 +193,34 @@ def _exact(leaf: ir.Node, frame: LateralFrame | GroupedFrame) -> Column | None:
         return _nth_leaving(count, None, [n + 1, n], frame)
     at_least_n = (leaf.op in (">=", "<")) == (count is leaf.left)
     return _nth_leaving(count, None, [n if at_least_n else n + 1], frame)
+
+
+def _calendar_flip(leaf: ir.Node, frame: LateralFrame | GroupedFrame) -> Column | None:
+    """Return when ``now.getDate() == x`` and its like change: twice a month, not every day."""
+    if isinstance(leaf, ir.InValues):
+        values = [v for v in leaf.values if isinstance(v, int)]
+        if not _is_listed(leaf.operand) or not values:
+            return None
+        return next_flip_of_any(cast(ir.NowCalendar, leaf.operand), frame.now, values)
+    if not isinstance(leaf, ir.Compare | ir.Equal):
+        return None
+    asked, other = leaf.left, leaf.right
+    op: str = leaf.op if isinstance(leaf, ir.Compare) else "=="
+    if isinstance(other, ir.NowCalendar):
+        asked, other, op = other, asked, {"<": ">", "<=": ">=", ">": "<", ">=": "<="}.get(op, op)
+    if not _is_listed(asked) or other.kind != "int" or ir.mentions_now(other):
+        return None
+    value = compile_value(other, frame)
+    if op in (">", "<="):
+        # More than x is x + 1 at least; beyond the largest x there is nothing, whatever is added.
+        more = func.least(value, literal_column("1000000000"), type_=BigInteger()) + literal_column("1")
+        value = case((value.is_not(None), more))
+    return next_flip(cast(ir.NowCalendar, asked), frame.now, value, ordered=op != "==")
+
+
+def _is_listed(node: ir.Node) -> bool:
+    """Tell whether a node is a calendar value of now of which there are few."""
+    return isinstance(node, ir.NowCalendar) and PARTS[node.part].size is not None
 
 
 def _nth_leaving(

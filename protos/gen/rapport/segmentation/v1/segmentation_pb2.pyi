@@ -511,16 +511,18 @@ class GetRuleSchemaRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class GetRuleSchemaResponse(_message.Message):
-    __slots__ = ("attributes", "event_types", "traits", "functions")
+    __slots__ = ("attributes", "event_types", "traits", "functions", "built_ins")
     ATTRIBUTES_FIELD_NUMBER: _ClassVar[int]
     EVENT_TYPES_FIELD_NUMBER: _ClassVar[int]
     TRAITS_FIELD_NUMBER: _ClassVar[int]
     FUNCTIONS_FIELD_NUMBER: _ClassVar[int]
+    BUILT_INS_FIELD_NUMBER: _ClassVar[int]
     attributes: _containers.RepeatedCompositeFieldContainer[RuleField]
     event_types: _containers.RepeatedCompositeFieldContainer[RuleEventType]
     traits: _containers.RepeatedCompositeFieldContainer[RuleField]
     functions: _containers.RepeatedCompositeFieldContainer[RuleFunction]
-    def __init__(self, attributes: _Optional[_Iterable[_Union[RuleField, _Mapping]]] = ..., event_types: _Optional[_Iterable[_Union[RuleEventType, _Mapping]]] = ..., traits: _Optional[_Iterable[_Union[RuleField, _Mapping]]] = ..., functions: _Optional[_Iterable[_Union[RuleFunction, _Mapping]]] = ...) -> None: ...
+    built_ins: _containers.RepeatedCompositeFieldContainer[RuleBuiltIn]
+    def __init__(self, attributes: _Optional[_Iterable[_Union[RuleField, _Mapping]]] = ..., event_types: _Optional[_Iterable[_Union[RuleEventType, _Mapping]]] = ..., traits: _Optional[_Iterable[_Union[RuleField, _Mapping]]] = ..., functions: _Optional[_Iterable[_Union[RuleFunction, _Mapping]]] = ..., built_ins: _Optional[_Iterable[_Union[RuleBuiltIn, _Mapping]]] = ...) -> None: ...
 
 class RuleField(_message.Message):
     __slots__ = ("name", "type", "optional", "plugin")
@@ -557,6 +559,22 @@ class RuleFunction(_message.Message):
     description: str
     available: bool
     def __init__(self, name: _Optional[str] = ..., returns: _Optional[str] = ..., parameters: _Optional[_Iterable[str]] = ..., description: _Optional[str] = ..., available: _Optional[bool] = ...) -> None: ...
+
+class RuleBuiltIn(_message.Message):
+    __slots__ = ("name", "returns", "parameters", "method", "description", "example")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    RETURNS_FIELD_NUMBER: _ClassVar[int]
+    PARAMETERS_FIELD_NUMBER: _ClassVar[int]
+    METHOD_FIELD_NUMBER: _ClassVar[int]
+    DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    EXAMPLE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    returns: str
+    parameters: _containers.RepeatedScalarFieldContainer[str]
+    method: bool
+    description: str
+    example: str
+    def __init__(self, name: _Optional[str] = ..., returns: _Optional[str] = ..., parameters: _Optional[_Iterable[str]] = ..., method: _Optional[bool] = ..., description: _Optional[str] = ..., example: _Optional[str] = ...) -> None: ...
 
 class RefreshTraitsRequest(_message.Message):
     __slots__ = ("traits", "request_id")
