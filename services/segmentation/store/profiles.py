@@ -174,6 +174,15 @@ def page_of_ids(connection: Connection, *, after: UUID | None, limit: int) -> li
     return list(connection.execute(query).scalars())
 
 
+def unknown(connection: Connection, contact_ids: Sequence[UUID]) -> list[UUID]:
+    """Return those of some contacts that have no profile, in order."""
+    query = (
+        "SELECT g.contact_id FROM unnest(%(ids)s::uuid[]) AS g(contact_id) "
+        "WHERE NOT EXISTS (SELECT FROM profile AS p WHERE p.contact_id = g.contact_id) ORDER BY g.contact_id"
+    )
+    return list(connection.exec_driver_sql(query, {"ids": list(contact_ids)}).scalars())
+
+
 def count(connection: Connection) -> int:
     """Return how many contacts have a profile."""
     return connection.execute(sa.select(sa.func.count()).select_from(profile)).scalar_one()

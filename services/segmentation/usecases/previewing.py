@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -41,9 +42,10 @@ def evaluate_rule(
     with snapshot(service) as connection:
         if segment:
             found = load(connection, segment)
-            compiled = compile_stored(
-                service, connection, segments.rule_of(connection, found.number, found.version)
-            )
+            stored = segments.rule_of(connection, found.number, found.version)
+            if found.kind == "list":
+                stored = dataclasses.replace(stored, rule=f'in_segment("{found.name}")', depends=(found.id,))
+            compiled = compile_stored(service, connection, stored)
         else:
             compiled = compile_new(service, connection, rule, "rule")
         return count(service, connection, compiled, as_of or service.clock.now(), sample)
