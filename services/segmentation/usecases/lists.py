@@ -18,7 +18,7 @@ from services.segmentation.usecases.defining import load
 from services.segmentation.usecases.evaluation import evaluate
 
 BATCH = 500
-NAMED = 10
+NAMED = 5
 
 
 def change_members(
