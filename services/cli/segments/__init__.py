@@ -2,7 +2,9 @@
 
 import typer
 
-from services.cli.segments import definitions
+from services.cli.segments import code, definitions, lists
 
 app = typer.Typer(help="Make, see and evaluate segments.", no_args_is_help=True)
 app.add_typer(definitions.app)
+app.add_typer(lists.app)
+app.add_typer(code.app)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
@@ -13,8 +12,7 @@ from rich.text import Text
 from services.cli.connection import connect_here
 from services.cli.console import console
 from services.cli.operations import follow
-from services.cli.segments.names import segment_name
-from services.kit.errors import InvalidArgument
+from services.cli.segments.names import instant, segment_name
 
 app = typer.Typer()
 
@@ -34,7 +32,7 @@ def list_segments() -> None:
                 str(segment.member_count),
                 _state(segment),
                 str(segment.version),
-                Text(segment.rule),
+                Text("(a list)" if segment.kind == pb.Segment.KIND_LIST else segment.rule),
             )
     console.print(table)
 
@@ -42,19 +40,30 @@ def list_segments() -> None:
 @app.command("create")
 def create(
     segment: Annotated[str, typer.Argument(help="id, such as loyal")],
-    rule: Annotated[str, typer.Argument(help="""CEL, such as 'contact.region_code == "VN"'""")],
+    rule: Annotated[str | None, typer.Argument(help="""CEL, such as 'contact.region_code == "VN"'""")] = None,
+    as_list: Annotated[bool, typer.Option("--list", help="make an empty list, without a rule")] = False,
     display_name: Annotated[str, typer.Option("--name", help="what people see")] = "",
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="check the rule and count, store nothing")
     ] = False,
 ) -> None:
-    """Create a segment and wait until its members are known."""
+    """Create a segment and wait until its members are known, or a list."""
+    if as_list == (rule is not None):
+        raise typer.BadParameter("give a rule, or --list for a segment without one, and not both")
     with connect_here() as rapport:
         answer = rapport.segmentation.create_segment(
             segment_id=segment,
-            segment=pb.Segment(rule=rule, display_name=display_name or segment),
+            segment=pb.Segment(
+                rule=rule or "",
+                display_name=display_name or segment,
+                kind=pb.Segment.KIND_LIST if as_list else pb.Segment.KIND_RULE,
+            ),
             validate_only=dry_run,
         )
+        if as_list:
+            done = "can be made" if dry_run else "is an empty list"
+            console.print(f"{segment} {done}", markup=False)
+            return
         if dry_run:
             console.print(f"the rule is sound; it has {answer.segment.member_count} members now")
             return
@@ -92,11 +101,7 @@ def evaluate(
     else:
         request.rule = rule
     if as_of:
-        try:
-            instant = datetime.fromisoformat(as_of)
-        except ValueError as error:
-            raise InvalidArgument(f"--as-of: {error}") from error
-        request.as_of_time.FromDatetime(instant if instant.tzinfo else instant.replace(tzinfo=UTC))
+        request.as_of_time.FromDatetime(instant(as_of))
     with connect_here() as rapport:
         answer = rapport.segmentation.evaluate_rule(request)
     console.print(
