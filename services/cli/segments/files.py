@@ -16,7 +16,7 @@ import io
 import os
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -254,7 +254,11 @@ def write(definition: Definition, folder: Path) -> bool:
     target = folder / f"{definition.id}.yaml"
     if target.exists():
         try:
-            if [_meaning(item) for item in read([target])] == [_meaning(definition)]:
+            present = read([target])
+            if definition.members is None:
+                # Who says nothing of members contradicts no file that does.
+                present = [replace(item, members=None) for item in present]
+            if [_meaning(item) for item in present] == [_meaning(definition)]:
                 return False
         except InvalidArgument:
             pass

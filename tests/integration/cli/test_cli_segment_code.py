@@ -303,7 +303,7 @@ def test_export_then_apply_is_the_identity(
     assert "members" not in Path("hand.yaml").read_text(encoding="utf-8")
     before = stored(segmentation)
     assert apply("--yes", "--prune").out.endswith("nothing to do\n")
-    assert stored(segmentation) == before
+    assert [item.etag for item in stored(segmentation).values()] == [item.etag for item in before.values()]
     assert segmentation.rapport("segments", "export", ".").out.startswith("6 segments: 0 files written")
     # And on an installation that knows the same contacts but no segments.
     told = json.loads(segmentation.rapport("segments", "export", "out/full", "--members", "--json").out)

@@ -156,3 +156,7 @@ def test_a_file_that_says_the_same_keeps_its_comments(tmp_path: Path) -> None:
     put(tmp_path, "id: [", "x.yaml")
     assert write(definition(), tmp_path)
     assert [item.name for item in files.found_in(tmp_path)] == ["x.yaml"]
+    full = definition(kind="list", rule="", members=frozenset({KEY}))
+    assert write(full, tmp_path)
+    assert not write(definition(kind="list", rule=""), tmp_path)
+    assert [meaning(item) for item in read([tmp_path])] == [meaning(full)]
