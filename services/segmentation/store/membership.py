@@ -285,14 +285,22 @@ def drop_vanished(connection: Connection, notice: Notice) -> int:
 
     The membership lock must be owned, and this transaction must have put them in. Returns how many there were.
     """
+    # The planner knows nothing of rows that this transaction made, and takes them for few: looking up each of a million
+    # profiles took 12 s, one pass over both 2 s.
+    connection.exec_driver_sql("SET LOCAL enable_nestloop = off")
     gone = list(
         connection.exec_driver_sql(
-            "DELETE FROM membership AS m WHERE m.segment_number = %(number)s "
-            "AND NOT EXISTS (SELECT FROM profile AS p WHERE p.contact_id = m.contact_id) RETURNING m.contact_id",
+            "SELECT m.contact_id FROM membership AS m WHERE m.segment_number = %(number)s "
+            "AND NOT EXISTS (SELECT FROM profile AS p WHERE p.contact_id = m.contact_id)",
             {"number": notice.number},
         ).scalars()
     )
+    connection.exec_driver_sql("SET LOCAL enable_nestloop = on")
     if gone:
+        connection.exec_driver_sql(
+            "DELETE FROM membership WHERE segment_number = %(number)s AND contact_id = ANY(%(gone)s::uuid[])",
+            {"number": notice.number, "gone": gone},
+        )
         connection.execute(sa.insert(segment_size).values(segment_number=notice.number, delta=-len(gone)))
         connection.exec_driver_sql(
             "DELETE FROM outbox WHERE subject = %(subject)s AND position IS NULL "

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.integration.segmentation.test_segment_interleaving import agrees_with_scratch
 from tests.integration.segmentation.test_segment_lists import make_list, put
 from tests.support.postgres import DatabaseFactory
-from tests.support.segmentation import World, contact, contact_id, world
+from tests.support.segmentation import World, attribute_defined, contact, contact_id, world
 
 PEOPLE = [contact_id(number) for number in range(8)]
 BASE = frozenset(PEOPLE)
@@ -92,3 +92,21 @@ def test_segments_over_lists_are_what_sets_are(
 
 def test_afterwards_members_sizes_and_events_agree_with_a_rebuild(shared: World) -> None:
     agrees_with_scratch(shared)
+
+
+def test_a_segment_excludes_those_for_whom_its_rule_is_unknown_and_the_rule_itself_does_not(
+    make_database: DatabaseFactory,
+) -> None:
+    with world(make_database("segmentation")) as seg:
+        seg.deliver(
+            attribute_defined("score", 2),
+            *(contact(key, attributes={} if at == 0 else {"score": at}) for at, key in enumerate(PEOPLE[:3])),
+        )
+        seg.define("good", "contact.score > 1")
+        seg.define("not_rule", "!(contact.score > 1)")
+        seg.define("not_in", f"!{within('good')}")
+        assert seg.everybody() == {
+            "good": {PEOPLE[2]},
+            "not_rule": {PEOPLE[1]},
+            "not_in": {PEOPLE[0], PEOPLE[1]},
+        }
