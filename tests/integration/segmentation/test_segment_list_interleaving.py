@@ -97,5 +97,9 @@ def test_any_interleaving_with_lists_ends_like_a_rebuild_from_scratch(
             else:
                 apply(seg, RULES)
 
-    at_once(change(first), change(second), deliver, do_chores)
+    def others() -> None:
+        apply(seg, {"local": 'contact.region_code == "US"'})
+        apply(seg, RULES)
+
+    at_once(change(first), change(second), deliver, do_chores, others)
     agrees_with_scratch(seg)
