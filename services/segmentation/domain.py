@@ -13,7 +13,22 @@ from services.kit.names import format_name, parse_key
 
 SEGMENTS = "segments"
 State = Literal["building", "ready", "failed"]
+Kind = Literal["rule", "list"]
 _ID = re.compile(r"[a-z][a-z0-9_-]{0,62}")
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Tell what a list that is a snapshot was made from.
+
+    source: id of the segment, empty for a rule; version: of its rule, 0 for a rule; rule: that was evaluated, empty
+    when members were taken as they stood; as_of: for which the members are right, None before they were taken.
+    """
+
+    source: str
+    version: int
+    rule: str
+    as_of: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +55,8 @@ class Segment:
     create_time: datetime
     update_time: datetime
     rebuild_time: datetime | None
+    kind: Kind = "rule"
+    origin: Origin | None = None
 
     @property
     def name(self) -> str:

@@ -152,6 +152,18 @@ segment = sa.Table(
     sa.Column("create_time", _TIME, nullable=False),
     sa.Column("update_time", _TIME, nullable=False),
     sa.Column("rebuild_time", _TIME),
+    sa.Column("kind", sa.Text, nullable=False, server_default="rule", comment="rule or list"),
+)
+
+snapshot_origin = sa.Table(
+    "snapshot_origin",
+    metadata,
+    sa.Column("segment_number", sa.ForeignKey("segment.number", ondelete="CASCADE"), primary_key=True),
+    sa.Column("source", _C, nullable=False, comment="id of the segment; empty for a rule"),
+    sa.Column("version", sa.BigInteger, nullable=False, comment="of the source's rule; 0 for a rule"),
+    sa.Column("rule", sa.Text, nullable=False, comment="that was evaluated; empty when members were taken"),
+    sa.Column("as_of", _TIME, comment="none until the snapshot was taken, unless asked for"),
+    comment="what lists that are snapshots were made from",
 )
 
 segment_version = sa.Table(

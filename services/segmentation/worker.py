@@ -7,7 +7,15 @@ from google.protobuf.message import Message
 from services.kit.bus import EventBatch, OperationContext, RuntimeProvider, operation, subscribe, timer
 from services.kit.plugins import Catalog
 from services.segmentation.context import service_of
-from services.segmentation.usecases import history, plugin_changes, projection, rebuilding, traits, upkeep
+from services.segmentation.usecases import (
+    history,
+    plugin_changes,
+    projection,
+    rebuilding,
+    snapshots,
+    traits,
+    upkeep,
+)
 
 _noticed: list[Catalog] = []
 
@@ -70,6 +78,11 @@ class Worker:
     def rebuild_segments(self, context: OperationContext) -> Message:
         """Rebuild segments."""
         return rebuilding.rebuild(service_of(self.runtime), context.request, context)  # type: ignore[arg-type]
+
+    @operation(snapshots.KIND, concurrency=1)
+    def snapshot_segment(self, context: OperationContext) -> Message:
+        """Fill a list with those who are in a segment or fit a rule."""
+        return snapshots.take_snapshot(service_of(self.runtime), context.request, context)  # type: ignore[arg-type]
 
     @operation(traits.KIND, concurrency=1)
     def refresh_traits(self, context: OperationContext) -> Message:

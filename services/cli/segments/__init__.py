@@ -2,9 +2,11 @@
 
 import typer
 
-from services.cli.segments import definitions, explain, history
+from services.cli.segments import code, definitions, explain, history, lists
 
 app = typer.Typer(help="Make, see and evaluate segments.", no_args_is_help=True)
 app.add_typer(definitions.app)
+app.add_typer(lists.app)
 app.add_typer(history.app)
 app.add_typer(explain.app)
+app.add_typer(code.app)

@@ -33,7 +33,7 @@ def list_segments() -> None:
                 str(segment.member_count),
                 _state(segment),
                 str(segment.version),
-                Text(segment.rule),
+                Text("(a list)" if segment.kind == pb.Segment.KIND_LIST else segment.rule),
             )
     console.print(table)
 
@@ -41,19 +41,30 @@ def list_segments() -> None:
 @app.command("create")
 def create(
     segment: Annotated[str, typer.Argument(help="id, such as loyal")],
-    rule: Annotated[str, typer.Argument(help="""CEL, such as 'contact.region_code == "VN"'""")],
+    rule: Annotated[str | None, typer.Argument(help="""CEL, such as 'contact.region_code == "VN"'""")] = None,
+    as_list: Annotated[bool, typer.Option("--list", help="make an empty list, without a rule")] = False,
     display_name: Annotated[str, typer.Option("--name", help="what people see")] = "",
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="check the rule and count, store nothing")
     ] = False,
 ) -> None:
-    """Create a segment and wait until its members are known."""
+    """Create a segment and wait until its members are known, or a list."""
+    if as_list == (rule is not None):
+        raise typer.BadParameter("give a rule, or --list for a segment without one, and not both")
     with connect_here() as rapport:
         answer = rapport.segmentation.create_segment(
             segment_id=segment,
-            segment=pb.Segment(rule=rule, display_name=display_name or segment),
+            segment=pb.Segment(
+                rule=rule or "",
+                display_name=display_name or segment,
+                kind=pb.Segment.KIND_LIST if as_list else pb.Segment.KIND_RULE,
+            ),
             validate_only=dry_run,
         )
+        if as_list:
+            done = "can be made" if dry_run else "is an empty list"
+            console.print(f"{segment} {done}", markup=False)
+            return
         if dry_run:
             console.print(f"the rule is sound; it has {answer.segment.member_count} members now")
             return

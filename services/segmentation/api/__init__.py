@@ -6,8 +6,10 @@ import grpc
 from rapport.segmentation.v1 import segmentation_pb2_grpc
 
 from services.kit.runtime import Runtime
+from services.segmentation.api.code import CodeMethods
 from services.segmentation.api.explaining import ExplainMethods
 from services.segmentation.api.history import HistoryMethods
+from services.segmentation.api.lists import ListMethods
 from services.segmentation.api.members import MemberMethods
 from services.segmentation.api.rules import RuleMethods
 from services.segmentation.api.segments import SegmentMethods
@@ -20,6 +22,8 @@ class SegmentationServicer(
     HistoryMethods,
     ExplainMethods,
     RuleMethods,
+    ListMethods,
+    CodeMethods,
     segmentation_pb2_grpc.SegmentationServiceServicer,
 ):
     """Answer the RPCs of SegmentationService; see the proto for what each promises."""

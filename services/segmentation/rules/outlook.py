@@ -6,8 +6,10 @@ from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import islice
 
 from services.segmentation.rules import ir
+from services.segmentation.rules.calendars import changes
 from services.segmentation.rules.interpreter import ERR, Interpreter, View
 from services.segmentation.rules.moments import LAST_CHANGE, check_now
 from services.segmentation.rules.registry import EventType
@@ -174,5 +176,11 @@ def _following(
 ) -> datetime | None:
     place = bisect_right(instants, at)
     first = [instants[place]] if place < len(instants) else []
-    candidate = next_candidate(interpreter, moving, set(), view, at) if moving else None
-    return min((*first, *([candidate] if candidate is not None else [])), default=None)
+    others = [atom for atom in moving if not isinstance(atom[0], ir.NowCalendar)]
+    if others:
+        candidate = next_candidate(interpreter, others, set(), view, at)
+        first += [candidate] if candidate is not None else []
+    for asked, _ in moving:
+        if isinstance(asked, ir.NowCalendar):
+            first += [change[0] for change in islice(changes(at, asked.part, asked.zone, asked.shift), 1)]
+    return min(first, default=None)

@@ -108,6 +108,7 @@ def can_change(leaf: ir.Node) -> bool:
             | ir.InSegment
             | ir.PluginValue
             | ir.NowCompare
+            | ir.NowCalendar
             | ir.Count
             | ir.Quantified
             | ir.Aggregate

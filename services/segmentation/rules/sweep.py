@@ -35,7 +35,7 @@ def _is_plain(node: ListNode) -> bool:
     if not isinstance(node.items.source, EventType):
         return False
     for part in (part for child in node.children() for part in child.walk()):
-        if isinstance(part, ir.Count | ir.Quantified | ir.Aggregate | ir.InSegment):
+        if isinstance(part, ir.Count | ir.Quantified | ir.Aggregate | ir.InSegment | ir.NowCalendar):
             return False
         if isinstance(part, ir.Attr) and part.group == "core" and part.name == "age":
             return False

@@ -196,6 +196,19 @@ def put_traits(
     return list(connection.exec_driver_sql(_PUT_TRAITS, parameters).scalars())
 
 
+def unknown(connection: Connection, contact_ids: Sequence[UUID]) -> list[UUID]:
+    """Return those of some contacts that have no profile, in order."""
+    query = (
+        "SELECT g.contact_id FROM unnest(%(ids)s::uuid[]) AS g(contact_id) "
+        "WHERE NOT EXISTS (SELECT FROM profile AS p WHERE p.contact_id = g.contact_id) ORDER BY g.contact_id"
+    )
+    return list(connection.exec_driver_sql(query, {"ids": list(contact_ids)}).scalars())
+
+
+ALL = sa.select(profile.c.contact_id)
+"""SELECT of the contact_id of everybody with a profile."""
+
+
 def count(connection: Connection) -> int:
     """Return how many contacts have a profile."""
     return connection.execute(sa.select(sa.func.count()).select_from(profile)).scalar_one()

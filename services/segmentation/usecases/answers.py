@@ -25,6 +25,7 @@ from services.segmentation.domain import chunks
 from services.segmentation.rulebook import Call
 from services.segmentation.rules import CompiledRule, PluginCall
 from services.segmentation.store import leaves
+from services.segmentation.store.profiles import ALL
 
 PYTHON_BATCH = 500
 SQL_SECONDS = 30.0
@@ -114,12 +115,14 @@ def fill_for_all(
     rule: CompiledRule,
     now: datetime,
     *,
+    past: bool = False,
     timeout: float = SQL_SECONDS_FOR_ALL,
 ) -> bool:
     """Put the answers that a rule needs where a statement reads them; returns whether all are there.
 
     SQL answers for all contacts at once. What only Python can answer is asked after it, and of those contacts alone for
-    whom the rest of the rule leaves the rule unknown. timeout: seconds for each call. Raises PluginError, unless the
+    whom the rest of the rule leaves the rule unknown; past: of all, as the present does not tell who it was then.
+    timeout: seconds for each call. Raises PluginError, unless the
     call is then unknown; the answers of an installed plugin that are not there must be asked for again.
     """
     complete = True
@@ -131,7 +134,7 @@ def fill_for_all(
             # A failure in the midst takes back the answers before it.
             with connection.begin_nested():
                 if record is not None and _is_python(record):
-                    leaves.find_undecided(connection, rule.undecided_select, now)
+                    leaves.find_undecided(connection, ALL if past else rule.undecided_select, now)
                     _ask_undecided(service, connection, record, item, now, timeout)
                 else:
                     leaves.put(connection, item.number, _rows(_ask_all(service, item, now, timeout)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -42,9 +43,10 @@ def evaluate_rule(
     with snapshot(service) as connection:
         if segment:
             found = load(connection, segment)
-            compiled = compile_stored(
-                service, connection, segments.rule_of(connection, found.number, found.version)
-            )
+            stored = segments.rule_of(connection, found.number, found.version)
+            if found.kind == "list":
+                stored = dataclasses.replace(stored, rule=f'in_segment("{found.name}")', depends=(found.id,))
+            compiled = compile_stored(service, connection, stored)
         else:
             compiled = compile_new(service, connection, rule, "rule")
         return count(service, connection, compiled, as_of, sample)
@@ -89,6 +91,7 @@ def count(
         members_select(service, connection, compiled, as_of) if as_of is not None else compiled.rebuild_select
     )
     if compiled.plugin_calls:
-        fill_for_all(service, connection, compiled, now, timeout=LONGEST_SECONDS)
+        past = as_of is not None and as_of < service.clock.now()
+        fill_for_all(service, connection, compiled, now, past=past, timeout=LONGEST_SECONDS)
     members, contacts, ids = evaluation.count(connection, select, now, sample)
     return Found(members, contacts, ids, now)

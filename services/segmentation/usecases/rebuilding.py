@@ -78,10 +78,11 @@ def rebuild(
     """
     with service.db.read() as connection:
         edges = _edges(connection)
+        lists = segments.lists(connection)
     ids = [parse_segment(name) for name in request.names]
     # Each segment comes after those that its rule names, so it sees their new members.
-    order = with_dependents(ids if ids else edges, edges)
-    asked = set(ids if ids else edges)
+    asked = set(ids) if ids else edges.keys() - lists.keys()
+    order = with_dependents(sorted(asked), edges)
     state = operation.state
     done: dict[str, list[int]] = dict(state.get("done", {}))
     failed: dict[str, str] = dict(state.get("failed", {}))
@@ -173,6 +174,8 @@ def rebuild_one(service: Service, connection: Connection, id_: str) -> Rebuilt |
     found = segments.find(connection, id_, lock=True)
     if found is None:
         return None
+    if found.kind == "list":
+        return Rebuilt(found.name, found.version, 0, 0, found.member_count)
     now = service.clock.now()
     rule = segments.rule_of(connection, found.number, found.version)
     compiled = compile_stored(service, connection, rule)

@@ -46,6 +46,10 @@ CALLS: dict[str, tuple[str, dict[str, Any]]] = {
     "get_profile": ("read", {"contact": NAME}),
     "get_rule_schema": ("read", {}),
     "refresh_traits": ("write", {}),
+    "add_members": ("write", {"segment": "segments/none", "contacts": [NAME]}),
+    "remove_members": ("write", {"segment": "segments/none", "contacts": [NAME]}),
+    "snapshot_segment": ("write", {"segment_id": "y", "segment": "segments/none"}),
+    "apply_segments": ("write", {}),
 }
 
 

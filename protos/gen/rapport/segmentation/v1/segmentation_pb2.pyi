@@ -27,7 +27,7 @@ TRUTH_FALSE: Truth
 TRUTH_UNKNOWN: Truth
 
 class Segment(_message.Message):
-    __slots__ = ("name", "display_name", "rule", "version", "state", "state_message", "member_count", "etag", "create_time", "update_time", "rebuild_time")
+    __slots__ = ("name", "display_name", "rule", "version", "state", "state_message", "member_count", "etag", "create_time", "update_time", "rebuild_time", "kind", "origin")
     class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         STATE_UNSPECIFIED: _ClassVar[Segment.State]
@@ -38,6 +38,14 @@ class Segment(_message.Message):
     STATE_BUILDING: Segment.State
     STATE_READY: Segment.State
     STATE_FAILED: Segment.State
+    class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        KIND_UNSPECIFIED: _ClassVar[Segment.Kind]
+        KIND_RULE: _ClassVar[Segment.Kind]
+        KIND_LIST: _ClassVar[Segment.Kind]
+    KIND_UNSPECIFIED: Segment.Kind
+    KIND_RULE: Segment.Kind
+    KIND_LIST: Segment.Kind
     NAME_FIELD_NUMBER: _ClassVar[int]
     DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
     RULE_FIELD_NUMBER: _ClassVar[int]
@@ -49,6 +57,8 @@ class Segment(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     UPDATE_TIME_FIELD_NUMBER: _ClassVar[int]
     REBUILD_TIME_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    ORIGIN_FIELD_NUMBER: _ClassVar[int]
     name: str
     display_name: str
     rule: str
@@ -60,7 +70,21 @@ class Segment(_message.Message):
     create_time: _timestamp_pb2.Timestamp
     update_time: _timestamp_pb2.Timestamp
     rebuild_time: _timestamp_pb2.Timestamp
-    def __init__(self, name: _Optional[str] = ..., display_name: _Optional[str] = ..., rule: _Optional[str] = ..., version: _Optional[int] = ..., state: _Optional[_Union[Segment.State, str]] = ..., state_message: _Optional[str] = ..., member_count: _Optional[int] = ..., etag: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., rebuild_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    kind: Segment.Kind
+    origin: SegmentOrigin
+    def __init__(self, name: _Optional[str] = ..., display_name: _Optional[str] = ..., rule: _Optional[str] = ..., version: _Optional[int] = ..., state: _Optional[_Union[Segment.State, str]] = ..., state_message: _Optional[str] = ..., member_count: _Optional[int] = ..., etag: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., rebuild_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., kind: _Optional[_Union[Segment.Kind, str]] = ..., origin: _Optional[_Union[SegmentOrigin, _Mapping]] = ...) -> None: ...
+
+class SegmentOrigin(_message.Message):
+    __slots__ = ("segment", "version", "rule", "as_of_time")
+    SEGMENT_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    RULE_FIELD_NUMBER: _ClassVar[int]
+    AS_OF_TIME_FIELD_NUMBER: _ClassVar[int]
+    segment: str
+    version: int
+    rule: str
+    as_of_time: _timestamp_pb2.Timestamp
+    def __init__(self, segment: _Optional[str] = ..., version: _Optional[int] = ..., rule: _Optional[str] = ..., as_of_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class CreateSegmentRequest(_message.Message):
     __slots__ = ("segment_id", "segment", "validate_only", "request_id")
@@ -597,3 +621,139 @@ class RefreshTraitsResult(_message.Message):
     changed_count: int
     traits: _containers.RepeatedScalarFieldContainer[str]
     def __init__(self, changed_count: _Optional[int] = ..., traits: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class AddMembersRequest(_message.Message):
+    __slots__ = ("segment", "contacts", "historical", "request_id")
+    SEGMENT_FIELD_NUMBER: _ClassVar[int]
+    CONTACTS_FIELD_NUMBER: _ClassVar[int]
+    HISTORICAL_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    segment: str
+    contacts: _containers.RepeatedScalarFieldContainer[str]
+    historical: bool
+    request_id: str
+    def __init__(self, segment: _Optional[str] = ..., contacts: _Optional[_Iterable[str]] = ..., historical: _Optional[bool] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class AddMembersResponse(_message.Message):
+    __slots__ = ("added_count", "member_count")
+    ADDED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    MEMBER_COUNT_FIELD_NUMBER: _ClassVar[int]
+    added_count: int
+    member_count: int
+    def __init__(self, added_count: _Optional[int] = ..., member_count: _Optional[int] = ...) -> None: ...
+
+class RemoveMembersRequest(_message.Message):
+    __slots__ = ("segment", "contacts", "historical", "request_id")
+    SEGMENT_FIELD_NUMBER: _ClassVar[int]
+    CONTACTS_FIELD_NUMBER: _ClassVar[int]
+    HISTORICAL_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    segment: str
+    contacts: _containers.RepeatedScalarFieldContainer[str]
+    historical: bool
+    request_id: str
+    def __init__(self, segment: _Optional[str] = ..., contacts: _Optional[_Iterable[str]] = ..., historical: _Optional[bool] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class RemoveMembersResponse(_message.Message):
+    __slots__ = ("removed_count", "member_count")
+    REMOVED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    MEMBER_COUNT_FIELD_NUMBER: _ClassVar[int]
+    removed_count: int
+    member_count: int
+    def __init__(self, removed_count: _Optional[int] = ..., member_count: _Optional[int] = ...) -> None: ...
+
+class SnapshotSegmentRequest(_message.Message):
+    __slots__ = ("segment_id", "display_name", "segment", "rule", "as_of_time", "request_id")
+    SEGMENT_ID_FIELD_NUMBER: _ClassVar[int]
+    DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
+    SEGMENT_FIELD_NUMBER: _ClassVar[int]
+    RULE_FIELD_NUMBER: _ClassVar[int]
+    AS_OF_TIME_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    segment_id: str
+    display_name: str
+    segment: str
+    rule: str
+    as_of_time: _timestamp_pb2.Timestamp
+    request_id: str
+    def __init__(self, segment_id: _Optional[str] = ..., display_name: _Optional[str] = ..., segment: _Optional[str] = ..., rule: _Optional[str] = ..., as_of_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class SnapshotSegmentResponse(_message.Message):
+    __slots__ = ("segment", "operation")
+    SEGMENT_FIELD_NUMBER: _ClassVar[int]
+    OPERATION_FIELD_NUMBER: _ClassVar[int]
+    segment: Segment
+    operation: _operations_pb2.Operation
+    def __init__(self, segment: _Optional[_Union[Segment, _Mapping]] = ..., operation: _Optional[_Union[_operations_pb2.Operation, _Mapping]] = ...) -> None: ...
+
+class SnapshotSegmentResult(_message.Message):
+    __slots__ = ("segment", "member_count", "as_of_time")
+    SEGMENT_FIELD_NUMBER: _ClassVar[int]
+    MEMBER_COUNT_FIELD_NUMBER: _ClassVar[int]
+    AS_OF_TIME_FIELD_NUMBER: _ClassVar[int]
+    segment: str
+    member_count: int
+    as_of_time: _timestamp_pb2.Timestamp
+    def __init__(self, segment: _Optional[str] = ..., member_count: _Optional[int] = ..., as_of_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class ApplySegmentsRequest(_message.Message):
+    __slots__ = ("changes", "deletions", "validate_only", "request_id")
+    CHANGES_FIELD_NUMBER: _ClassVar[int]
+    DELETIONS_FIELD_NUMBER: _ClassVar[int]
+    VALIDATE_ONLY_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    changes: _containers.RepeatedCompositeFieldContainer[SegmentChange]
+    deletions: _containers.RepeatedCompositeFieldContainer[SegmentDeletion]
+    validate_only: bool
+    request_id: str
+    def __init__(self, changes: _Optional[_Iterable[_Union[SegmentChange, _Mapping]]] = ..., deletions: _Optional[_Iterable[_Union[SegmentDeletion, _Mapping]]] = ..., validate_only: _Optional[bool] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class SegmentChange(_message.Message):
+    __slots__ = ("segment", "etag", "create_only")
+    SEGMENT_FIELD_NUMBER: _ClassVar[int]
+    ETAG_FIELD_NUMBER: _ClassVar[int]
+    CREATE_ONLY_FIELD_NUMBER: _ClassVar[int]
+    segment: Segment
+    etag: str
+    create_only: bool
+    def __init__(self, segment: _Optional[_Union[Segment, _Mapping]] = ..., etag: _Optional[str] = ..., create_only: _Optional[bool] = ...) -> None: ...
+
+class SegmentDeletion(_message.Message):
+    __slots__ = ("name", "etag")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    ETAG_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    etag: str
+    def __init__(self, name: _Optional[str] = ..., etag: _Optional[str] = ...) -> None: ...
+
+class ApplySegmentsResponse(_message.Message):
+    __slots__ = ("segments", "rebuild")
+    SEGMENTS_FIELD_NUMBER: _ClassVar[int]
+    REBUILD_FIELD_NUMBER: _ClassVar[int]
+    segments: _containers.RepeatedCompositeFieldContainer[AppliedSegment]
+    rebuild: _operations_pb2.Operation
+    def __init__(self, segments: _Optional[_Iterable[_Union[AppliedSegment, _Mapping]]] = ..., rebuild: _Optional[_Union[_operations_pb2.Operation, _Mapping]] = ...) -> None: ...
+
+class AppliedSegment(_message.Message):
+    __slots__ = ("action", "segment", "previous", "expected_member_count")
+    class Action(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        ACTION_UNSPECIFIED: _ClassVar[AppliedSegment.Action]
+        ACTION_CREATED: _ClassVar[AppliedSegment.Action]
+        ACTION_CHANGED: _ClassVar[AppliedSegment.Action]
+        ACTION_UNCHANGED: _ClassVar[AppliedSegment.Action]
+        ACTION_DELETED: _ClassVar[AppliedSegment.Action]
+    ACTION_UNSPECIFIED: AppliedSegment.Action
+    ACTION_CREATED: AppliedSegment.Action
+    ACTION_CHANGED: AppliedSegment.Action
+    ACTION_UNCHANGED: AppliedSegment.Action
+    ACTION_DELETED: AppliedSegment.Action
+    ACTION_FIELD_NUMBER: _ClassVar[int]
+    SEGMENT_FIELD_NUMBER: _ClassVar[int]
+    PREVIOUS_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_MEMBER_COUNT_FIELD_NUMBER: _ClassVar[int]
+    action: AppliedSegment.Action
+    segment: Segment
+    previous: Segment
+    expected_member_count: int
+    def __init__(self, action: _Optional[_Union[AppliedSegment.Action, str]] = ..., segment: _Optional[_Union[Segment, _Mapping]] = ..., previous: _Optional[_Union[Segment, _Mapping]] = ..., expected_member_count: _Optional[int] = ...) -> None: ...
