@@ -85,6 +85,16 @@ def test_apply_shows_asks_applies_and_then_has_nothing_to_do(
     assert stored(segmentation) == before
 
 
+def test_what_would_steer_the_terminal_is_shown_as_what_it_is(
+    world: World, apply: Callable[..., Ran]
+) -> None:
+    put("a.yaml", """id: a\ndisplay_name: "red \\e[31m [bold]x[/bold]"\nrule: 'true'\n""")
+    ran = apply("--dry-run")
+    assert ran.code == 0
+    assert "+display_name: red \\x1b[31m [bold]x[/bold]" in ran.out
+    assert "\x1b" not in ran.out
+
+
 def test_a_terminal_is_asked(segmentation: Office, world: World, apply: Callable[..., Ran]) -> None:
     put("c.yaml", f"id: c\nrule: '{VN}'\n")
     with patch.object(code.sys.stdin, "isatty", return_value=True, create=True):
