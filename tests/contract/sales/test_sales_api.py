@@ -247,7 +247,7 @@ def test_list_payments(sales: Any) -> None:
     check_listing(sales, "payments", payment, "pay_time")
 
 
-def test_list_orders_leaves_lines_out_and_list_returns_has_them(sales: Any) -> None:
+def test_list_returns_has_lines_and_list_orders_leaves_them_out(sales: Any) -> None:
     owner = contact()
     sales.place_order(order=order(ident(), contact=owner))
     sales.batch_ingest_returns(returns=[goods_back(ident(), line("B"), line("A"), contact=owner)])
