@@ -94,6 +94,15 @@ class Settings(BaseSettings):
         10.0, ge=0, description="How long a stopping process lets calls finish."
     )
     event_retention_days: int = Field(30, ge=1, description="How long delivered events are kept for replay.")
+    profile_history_days: int = Field(
+        400,
+        ge=1,
+        le=36_500,
+        description="How far back rules can be asked about attributes, tags, consents and traits.",
+    )
+    membership_history_days: int = Field(
+        800, ge=1, le=36_500, description="How far back memberships of segments can be asked about."
+    )
     log_level: str = Field(
         "INFO", description="Least severe level that is logged: DEBUG, INFO, WARNING or ERROR."
     )
@@ -137,6 +146,8 @@ class Settings(BaseSettings):
             ZoneInfo(value)
         except (ZoneInfoNotFoundError, ValueError, OSError) as error:
             raise ValueError("no such time zone; expected an IANA name, such as Asia/Ho_Chi_Minh") from error
+        if value in ("CET", "EET", "EST", "HST", "MET", "MST", "WET"):
+            raise ValueError("PostgreSQL takes it for a fixed offset; name a place, such as Europe/Brussels")
         return value
 
     @field_validator("log_level")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import timedelta
 
 from sqlalchemy import Connection
 
@@ -14,6 +15,7 @@ from services.kit.errors import Unavailable
 from services.kit.plugins import Catalog, PluginError, PluginHost, RequiredPluginError
 from services.kit.runtime import Runtime
 from services.kit.signing import Signer
+from services.segmentation.domain import Retention
 from services.segmentation.rulebook import Plan, Rulebook
 
 _services: dict[int, tuple[Runtime, Service]] = {}
@@ -30,6 +32,7 @@ class Service:
     plugins: PluginHost
     book: Rulebook
     time_zone: str
+    retention: Retention = field(default_factory=Retention)
 
     def catalog(self) -> Catalog:
         """Return what plugins offer; raises Unavailable while their host cannot start.
@@ -55,7 +58,10 @@ def make_service(runtime: Runtime, plugins: PluginHost | None = None) -> Service
         allowed=settings.plugins_allow, required=settings.plugins_required, environment=os.environ
     )
     book = Rulebook(settings.time_zone)
-    return Service(runtime.db, runtime.clock, runtime.signer, host, book, settings.time_zone)
+    retention = Retention(
+        timedelta(days=settings.profile_history_days), timedelta(days=settings.membership_history_days)
+    )
+    return Service(runtime.db, runtime.clock, runtime.signer, host, book, settings.time_zone, retention)
 
 
 def provide(runtime: Runtime, service: Service) -> None:

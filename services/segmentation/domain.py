@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from services.kit.errors import FailedPrecondition, InvalidArgument
@@ -74,6 +74,14 @@ class ActiveRule:
 
 
 @dataclass(frozen=True, slots=True)
+class Retention:
+    """Say how long the past of profiles and of memberships is kept."""
+
+    profiles: timedelta = timedelta(days=400)
+    memberships: timedelta = timedelta(days=800)
+
+
+@dataclass(frozen=True, slots=True)
 class Rebuilt:
     """Tell what the rebuild of one segment did."""
 
@@ -82,6 +90,11 @@ class Rebuilt:
     entered: int
     left: int
     members: int
+
+    @property
+    def counts(self) -> tuple[int, int, int, int]:
+        """Return version, entered, left and members."""
+        return self.version, self.entered, self.left, self.members
 
 
 def check_id(value: str, field_name: str = "segment_id") -> str:

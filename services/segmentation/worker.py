@@ -7,7 +7,7 @@ from google.protobuf.message import Message
 from services.kit.bus import EventBatch, OperationContext, RuntimeProvider, operation, subscribe, timer
 from services.kit.plugins import Catalog
 from services.segmentation.context import service_of
-from services.segmentation.usecases import plugin_changes, projection, rebuilding, traits, upkeep
+from services.segmentation.usecases import history, plugin_changes, projection, rebuilding, traits, upkeep
 
 _noticed: list[Catalog] = []
 
@@ -60,6 +60,11 @@ class Worker:
     def fold_sizes(self) -> None:
         """Keep the sizes of segments short to sum up."""
         upkeep.fold_sizes(service_of(self.runtime))
+
+    @timer(seconds=60.0)
+    def remove_old_history(self) -> None:
+        """Remove what is older than history is kept."""
+        history.remove_old(service_of(self.runtime))
 
     @operation(rebuilding.KIND, concurrency=1)
     def rebuild_segments(self, context: OperationContext) -> Message:

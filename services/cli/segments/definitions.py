@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
@@ -14,7 +13,7 @@ from services.cli.connection import connect_here
 from services.cli.console import console
 from services.cli.operations import follow
 from services.cli.segments.names import segment_name
-from services.kit.errors import InvalidArgument
+from services.cli.segments.times import instant
 
 app = typer.Typer()
 
@@ -67,12 +66,16 @@ def create(
 def members(
     segment: Annotated[str, typer.Argument(help="id of the segment")],
     limit: Annotated[int, typer.Option(min=1, help="at most this many")] = 100,
+    as_of: Annotated[
+        str, typer.Option("--as-of", help="ISO time at which they were members; default now")
+    ] = "",
 ) -> None:
     """Print the names of a segment's members, one a line."""
+    request = pb.ListMembersRequest(
+        segment=segment_name(segment), page_size=min(limit, 10_000), as_of_time=instant(as_of, "--as-of")
+    )
     with connect_here() as rapport:
-        pages = rapport.segmentation.list_members.iterate(
-            segment=segment_name(segment), page_size=min(limit, 10_000)
-        )
+        pages = rapport.segmentation.list_members.iterate(request)
         for _, contact in zip(range(limit), pages, strict=False):
             typer.echo(contact)
 
@@ -86,17 +89,11 @@ def evaluate(
     sample: Annotated[int, typer.Option(min=0, max=1000, help="print so many of the contacts")] = 0,
 ) -> None:
     """Count for how many contacts a rule holds, storing nothing."""
-    request = pb.EvaluateRuleRequest(sample_size=sample)
+    request = pb.EvaluateRuleRequest(sample_size=sample, as_of_time=instant(as_of, "--as-of"))
     if rule.startswith("segments/"):
         request.segment = rule
     else:
         request.rule = rule
-    if as_of:
-        try:
-            instant = datetime.fromisoformat(as_of)
-        except ValueError as error:
-            raise InvalidArgument(f"--as-of: {error}") from error
-        request.as_of_time.FromDatetime(instant if instant.tzinfo else instant.replace(tzinfo=UTC))
     with connect_here() as rapport:
         answer = rapport.segmentation.evaluate_rule(request)
     console.print(

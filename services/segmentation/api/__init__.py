@@ -6,6 +6,8 @@ import grpc
 from rapport.segmentation.v1 import segmentation_pb2_grpc
 
 from services.kit.runtime import Runtime
+from services.segmentation.api.explaining import ExplainMethods
+from services.segmentation.api.history import HistoryMethods
 from services.segmentation.api.members import MemberMethods
 from services.segmentation.api.rules import RuleMethods
 from services.segmentation.api.segments import SegmentMethods
@@ -15,6 +17,8 @@ from services.segmentation.context import release, service_of
 class SegmentationServicer(
     SegmentMethods,
     MemberMethods,
+    HistoryMethods,
+    ExplainMethods,
     RuleMethods,
     segmentation_pb2_grpc.SegmentationServiceServicer,
 ):

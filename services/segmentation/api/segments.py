@@ -40,7 +40,7 @@ class SegmentMethods(Methods):
         if request.validate_only:
             with previewing.snapshot(service) as connection:
                 compiled = defining.check_new(service, connection, id_, given.rule)
-                found = previewing.count(service, connection, compiled, service.clock.now(), 0)
+                found = previewing.count(service, connection, compiled, None, 0)
             checked = pb.Segment(
                 name=name,
                 display_name=given.display_name,

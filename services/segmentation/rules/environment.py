@@ -197,6 +197,11 @@ def _functions(registry: Registry) -> list[Any]:
             for name in ("min", "max")
         ),
         declare("fold", ("fold_string", types.STRING, [types.STRING], natives.fold)),
+        declare(
+            "bucket",
+            ("bucket_string", types.INT, [types.STRING], natives.bucket),
+            ("bucket_string_int", types.INT, [types.STRING, types.INT], natives.bucket),
+        ),
         declare("in_segment", ("in_segment_string", types.BOOL, [types.STRING], natives.in_segment)),
         declare(
             "distance_km",
@@ -208,6 +213,15 @@ def _functions(registry: Registry) -> list[Any]:
             ),
         ),
         # The next ones cannot be written in a rule ("@"); the evaluator's rewrite puts them in.
+        declare(
+            "@calendar",
+            (
+                "calendar_timestamp",
+                types.INT,
+                [types.TIMESTAMP, types.STRING, types.STRING],
+                natives.calendar,
+            ),
+        ),
         declare("@finite", ("finite_double", types.DOUBLE, [types.DOUBLE], natives.finite)),
         declare("@missing_time", ("missing_time", types.TIMESTAMP, [types.STRING], natives.missing_time)),
         declare("@sum_exact", ("sum_exact_list", types.DOUBLE, [anything], natives.sum_exact)),

@@ -14,6 +14,7 @@ from sqlalchemy.dialects import postgresql as pg
 from services.kit.names import new_id
 from services.segmentation.domain import ActiveRule, Segment, State
 from services.segmentation.models import segment, segment_size, segment_version, vocabulary
+from services.segmentation.store import past_segments
 
 _SIZE = (
     sa.select(sa.func.coalesce(sa.func.sum(segment_size.c.delta), 0))
@@ -69,6 +70,27 @@ def list_page(connection: Connection, *, after: str, limit: int) -> list[Segment
 def numbers(connection: Connection) -> dict[str, int]:
     """Return the numbers of all segments by id."""
     return {row.id: row.number for row in connection.execute(sa.select(segment.c.id, segment.c.number))}
+
+
+def undisturbed(connection: Connection, ids: Iterable[str]) -> dict[str, int]:
+    """Return the numbers of those segments that follow their newest rule and have no trouble, by id."""
+    query = sa.select(segment.c.id, segment.c.number).where(
+        segment.c.id.in_(list(ids)),
+        segment.c.version == segment.c.active_version,
+        segment.c.state != "failed",
+        segment.c.stalled == "",
+        sa.not_(segment.c.gone),
+    )
+    return {row.id: row.number for row in connection.execute(query)}
+
+
+def settled(connection: Connection, numbers: Iterable[int], now: datetime) -> None:
+    """Record that segments were rebuilt by the rules in force; one whose rule changed meanwhile stays as it is."""
+    connection.execute(
+        sa.update(segment)
+        .where(segment.c.number.in_(list(numbers)), segment.c.version == segment.c.active_version)
+        .values(state="ready", state_message="", rebuild_time=now)
+    )
 
 
 def edges(connection: Connection) -> dict[str, set[str]]:
@@ -161,8 +183,22 @@ def set_functions(
     )
 
 
-def delete(connection: Connection, number: int) -> None:
-    """Delete a segment with its versions and size; its membership must be gone."""
+def put_in_force(connection: Connection, number: int, version: int, now: datetime) -> None:
+    """Record since when membership follows a version."""
+    connection.execute(
+        sa.update(segment_version)
+        .where(
+            segment_version.c.segment_number == number,
+            segment_version.c.version == version,
+            segment_version.c.active_from.is_(None),
+        )
+        .values(active_from=now)
+    )
+
+
+def delete(connection: Connection, number: int, now: datetime) -> None:
+    """Delete a segment with its versions and size; its membership must be gone. What history needs of it is kept."""
+    past_segments.retire(connection, number, now)
     connection.execute(sa.delete(segment_size).where(segment_size.c.segment_number == number))
     connection.execute(sa.delete(segment).where(segment.c.number == number))
 

@@ -16,6 +16,7 @@ from services.segmentation.rulebook import depends_of, functions_of, notice_of
 from services.segmentation.rules import CompiledRule, RegistryError, RuleError, compile_rule
 from services.segmentation.store import locks, membership, segments
 from services.segmentation.usecases.rebuilding import start_rebuild
+from services.segmentation.usecases.zones import check_zones
 from services.segmentation.vocabulary import load_names, make_registry
 
 
@@ -34,6 +35,7 @@ def compile_new(
     registry = make_registry(load_names(connection), service.catalog(), service.time_zone)
     try:
         compiled = compile_rule(text, registry)
+        check_zones(connection, compiled, service.clock.now())
         _check_calls(service, compiled)
     except RuleError as error:
         raise _invalid_rule(field, str(error), error.line, error.column) from error
@@ -187,6 +189,7 @@ def delete_segment(service: Service, connection: Connection, id_: str, etag: str
         )
     version = found.active_version or found.version
     rule = ActiveRule(found.number, found.id, version, found.rule, ())
-    membership.remove_members(connection, notice_of(rule), service.clock.now())
-    segments.delete(connection, found.number)
+    now = service.clock.now()
+    membership.remove_members(connection, notice_of(rule), now)
+    segments.delete(connection, found.number, now)
     segments.bump(connection, rules=True)

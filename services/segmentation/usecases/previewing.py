@@ -19,6 +19,7 @@ from services.segmentation.rules import CompiledRule
 from services.segmentation.store import evaluation, segments
 from services.segmentation.usecases.answers import fill_for_all
 from services.segmentation.usecases.defining import compile_new, load
+from services.segmentation.usecases.history import members_select
 from services.segmentation.usecases.rebuilding import compile_stored
 
 LONGEST_SECONDS = 20.0
@@ -46,7 +47,7 @@ def evaluate_rule(
             )
         else:
             compiled = compile_new(service, connection, rule, "rule")
-        return count(service, connection, compiled, as_of or service.clock.now(), sample)
+        return count(service, connection, compiled, as_of, sample)
 
 
 @contextmanager
@@ -78,12 +79,16 @@ def _too_costly(seconds: float) -> ResourceExhausted:
 
 
 def count(
-    service: Service, connection: Connection, compiled: CompiledRule, as_of: datetime, sample: int
+    service: Service, connection: Connection, compiled: CompiledRule, as_of: datetime | None, sample: int
 ) -> Found:
-    """Count the contacts for which a rule is TRUE."""
-    if not 1001 <= as_of.year <= 8998:
-        raise InvalidArgument.field("as_of_time", f"must lie between the years 1001 and 8998, got {as_of}")
+    """Count the contacts for which a rule is TRUE at a time, or now; raises FailedPrecondition (BEFORE_RETENTION)."""
+    now = as_of or service.clock.now()
+    if not 1001 <= now.year <= 8998:
+        raise InvalidArgument.field("as_of_time", f"must lie between the years 1001 and 8998, got {now}")
+    select = (
+        members_select(service, connection, compiled, as_of) if as_of is not None else compiled.rebuild_select
+    )
     if compiled.plugin_calls:
-        fill_for_all(service, connection, compiled.plugin_calls, as_of, timeout=LONGEST_SECONDS)
-    members, contacts, ids = evaluation.count(connection, compiled.rebuild_select, as_of, sample)
-    return Found(members, contacts, ids, as_of)
+        fill_for_all(service, connection, compiled, now, timeout=LONGEST_SECONDS)
+    members, contacts, ids = evaluation.count(connection, select, now, sample)
+    return Found(members, contacts, ids, now)

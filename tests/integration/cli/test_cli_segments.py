@@ -127,3 +127,26 @@ def test_a_wrong_token_is_said(segmentation: Office) -> None:
     ran = segmentation.rapport("segments", "list", token="wrong")
     assert ran.code == 1
     assert "token" in ran.err
+
+
+def test_members_and_history_of_an_earlier_time(buyers: Office, world: World) -> None:
+    first, second, third = (f"contacts/{contact_id(number)}" for number in range(3))
+    world.clock.instant = NOW + timedelta(days=2)
+    world.deliver(order(contact_id(2), NOW + timedelta(days=1)))
+    assert buyers.rapport("segments", "delete", "buyers").code == 0
+
+    then = buyers.rapport("segments", "members", "buyers", "--as-of", (NOW + timedelta(days=1)).isoformat())
+    assert (set(then.out.split()), then.err) == ({first, second}, "")
+    unknown = buyers.rapport("segments", "members", "buyers", "--as-of", "yesterday")
+    assert (unknown.code, "--as-of" in unknown.err) == (1, True)
+    before = buyers.rapport("segments", "members", "buyers", "--as-of", "2020-01-01")
+    assert (before.code, "BEFORE_RETENTION" in before.err) == (1, True)
+
+    for subject in (third, str(contact_id(2))):
+        ran = buyers.rapport("segments", "history", subject)
+        changes = re.findall(r"(entered|left)\W+segments/buyers\W+1", ran.out)
+        assert (changes, ran.err) == (["left", "entered"], "")
+    ran = buyers.rapport("segments", "history", "buyers", "--until", (NOW + timedelta(days=1)).isoformat())
+    assert re.findall(r"entered|left", ran.out) == ["entered", "entered"]
+    assert len(re.findall("left", buyers.rapport("segments", "history", "buyers", "--limit", "2").out)) == 2
+    assert buyers.rapport("segments", "history", "segments/nobody").code == 1

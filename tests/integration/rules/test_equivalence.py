@@ -43,6 +43,7 @@ def check(connection: Connection, texts: list[str], people: list[Profile]) -> No
     accepted = [(t, r) for t in texts if (r := compiled(t)) is not None]
     if not accepted:
         return
+    people = store.with_ids(people)
     ids = store.put(connection, REGISTRY, people)
     wanted: dict[str, list[Outcome]] = {}
     changes: list[dict[int, object]] = []

@@ -1,8 +1,8 @@
-"""Root frames: three ways to answer the lists of a rule about many contacts.
+"""Root frames: the ways to answer the lists of a rule about many contacts.
 
 ``CorrelatedFrame`` asks per contact by sub-selects (filters on a list call), ``LateralFrame`` reads the
 events of a contact once per type (increments), ``GroupedFrame`` groups the events of everybody and joins
-(rebuilds).
+(rebuilds), and ``PassFrame`` does so for many rules at once.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ class Lookups:
     segments: Mapping[str, int]
     leaves: Mapping[tuple[str, tuple[Any, ...]], int]
     plugin_leaf: FromClause = plugin_leaf
+    members: FromClause = membership
 
 
 @dataclass
@@ -80,7 +81,7 @@ class CorrelatedFrame:
 
     def in_segment_of(self, segment: str, contact_id: Column) -> Column:
         """Return whether that contact is a member of a segment."""
-        member = membership.alias()
+        member = self.lookups.members.alias()
         number: Column = literal_column(str(int(self.lookups.segments[segment])))
         return (
             select(literal_column("1"))
@@ -152,7 +153,7 @@ class _GroupingFrame(CorrelatedFrame):
         group = self._group(event_type, window)
         if key not in group.columns:
             group.columns[key] = (f"f{len(group.columns)}", build(group.frame))
-            group.windows.append(window)
+        group.windows.append(window)
         return self._read(group, *group.columns[key], empty)
 
     def _group(self, event_type: EventType, window: timedelta | None) -> _Group:
@@ -234,7 +235,7 @@ class GroupedFrame(_GroupingFrame):
         if key not in self.groups:
             number = len(self.groups)
             event = event_table.alias(f"e{number}")
-            frame = ItemFrame(self, 0, event, profile_relation=profile.alias(f"p{number}"))
+            frame = ItemFrame(self, 0, event, profile_relation=self.relation.alias(f"p{number}"))
             self.groups[key] = _Group(event_type, frame, event, f"g{number}")
         return self.groups[key]
 
@@ -275,3 +276,10 @@ class GroupedFrame(_GroupingFrame):
             )
             source = source.outerjoin(inner, inner.c.contact_id == self.contact_id())
         return source
+
+
+class PassFrame(GroupedFrame):
+    """Group the events of everybody once per type, however many windows ask for them: for many rules in one pass."""
+
+    def _group(self, event_type: EventType, window: timedelta | None) -> _Group:
+        return super()._group(event_type, None)

@@ -71,10 +71,20 @@ class SegmentationServiceStub:
                 request_serializer=rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.EvaluateRuleRequest.SerializeToString,
                 response_deserializer=rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.EvaluateRuleResponse.FromString,
                 _registered_method=True)
+        self.ExplainMembership = channel.unary_unary(
+                '/rapport.segmentation.v1.SegmentationService/ExplainMembership',
+                request_serializer=rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.ExplainMembershipRequest.SerializeToString,
+                response_deserializer=rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.ExplainMembershipResponse.FromString,
+                _registered_method=True)
         self.ListMembers = channel.unary_unary(
                 '/rapport.segmentation.v1.SegmentationService/ListMembers',
                 request_serializer=rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.ListMembersRequest.SerializeToString,
                 response_deserializer=rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.ListMembersResponse.FromString,
+                _registered_method=True)
+        self.ListMembershipChanges = channel.unary_unary(
+                '/rapport.segmentation.v1.SegmentationService/ListMembershipChanges',
+                request_serializer=rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.ListMembershipChangesRequest.SerializeToString,
+                response_deserializer=rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.ListMembershipChangesResponse.FromString,
                 _registered_method=True)
         self.ListContactSegments = channel.unary_unary(
                 '/rapport.segmentation.v1.SegmentationService/ListContactSegments',
@@ -149,16 +159,43 @@ class SegmentationServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def EvaluateRule(self, request, context):
-        """Evaluates a rule or a segment's rule over all contacts as of a time, storing nothing. Facts with a later time are not seen;
-        attributes, tags, consents and traits are those of today.
-        Errors: INVALID_ARGUMENT (INVALID_RULE); NOT_FOUND; RESOURCE_EXHAUSTED (RULE_TOO_COSTLY) when it takes longer than the server allows.
+        """Evaluates a rule or a segment's rule over all contacts as of a time, storing nothing. Events with a later time are not seen;
+        attributes, tags, consents, traits and the memberships that in_segment() asks for are those that were known then, sums of
+        orders those of the orders up to then. Before anything was recorded of a contact its first known facts are used. A plugin's
+        rule is shown the profile of today, with the events up to then.
+        Errors: INVALID_ARGUMENT (INVALID_RULE); NOT_FOUND; FAILED_PRECONDITION (BEFORE_RETENTION) with the earliest time in the
+        metadata, when what the rule asks is not kept that long; RESOURCE_EXHAUSTED (RULE_TOO_COSTLY) when it takes longer than the server allows.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExplainMembership(self, request, context):
+        """Explains what a rule, or a segment's rule, says about one contact: the value of each of its leaves with the facts behind it, the
+        nearest change that would turn the outcome, and when time alone turns it. Of a past time everything is as it was then: profile,
+        events, memberships, and the version of the segment's rule that was in force (the present one where none was yet). The outcome is
+        always the one that membership is made of. Errors: NOT_FOUND for the segment, and for a contact without a profile;
+        INVALID_ARGUMENT (INVALID_RULE); FAILED_PRECONDITION: BEFORE_RETENTION with the earliest time in the metadata, PLUGIN_FAILED,
+        PLUGIN_UNAVAILABLE, BROKEN_RULE for a rule whose names are gone, NO_PAST_ANSWER for a past time and a plugin's rule that has
+        only an SQL form; RESOURCE_EXHAUSTED (RULE_TOO_COSTLY).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListMembers(self, request, context):
-        """Lists the members of a segment in the order of their names. Errors: NOT_FOUND.
+        """Lists the members of a segment in the order of their names, now or as of an earlier time. Errors: NOT_FOUND;
+        FAILED_PRECONDITION (BEFORE_RETENTION) with the earliest time in the metadata; INVALID_ARGUMENT for a time in the future.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListMembershipChanges(self, request, context):
+        """Lists entries and exits of one contact, of one segment, or of one contact in one segment, newest first; those of one instant by
+        segment and contact. Every entry and exit is listed, those that a definition caused as well. Errors: NOT_FOUND for a
+        segment that neither is nor was; an unknown contact has no changes; FAILED_PRECONDITION (BEFORE_RETENTION) with the earliest
+        time in the metadata; INVALID_ARGUMENT when neither is given, or the range is empty.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -231,10 +268,20 @@ def add_SegmentationServiceServicer_to_server(servicer, server):
                     request_deserializer=rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.EvaluateRuleRequest.FromString,
                     response_serializer=rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.EvaluateRuleResponse.SerializeToString,
             ),
+            'ExplainMembership': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExplainMembership,
+                    request_deserializer=rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.ExplainMembershipRequest.FromString,
+                    response_serializer=rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.ExplainMembershipResponse.SerializeToString,
+            ),
             'ListMembers': grpc.unary_unary_rpc_method_handler(
                     servicer.ListMembers,
                     request_deserializer=rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.ListMembersRequest.FromString,
                     response_serializer=rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.ListMembersResponse.SerializeToString,
+            ),
+            'ListMembershipChanges': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListMembershipChanges,
+                    request_deserializer=rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.ListMembershipChangesRequest.FromString,
+                    response_serializer=rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.ListMembershipChangesResponse.SerializeToString,
             ),
             'ListContactSegments': grpc.unary_unary_rpc_method_handler(
                     servicer.ListContactSegments,
@@ -459,6 +506,33 @@ class SegmentationService:
             _registered_method=True)
 
     @staticmethod
+    def ExplainMembership(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rapport.segmentation.v1.SegmentationService/ExplainMembership',
+            rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.ExplainMembershipRequest.SerializeToString,
+            rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.ExplainMembershipResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def ListMembers(request,
             target,
             options=(),
@@ -475,6 +549,33 @@ class SegmentationService:
             '/rapport.segmentation.v1.SegmentationService/ListMembers',
             rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.ListMembersRequest.SerializeToString,
             rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.ListMembersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListMembershipChanges(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rapport.segmentation.v1.SegmentationService/ListMembershipChanges',
+            rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.ListMembershipChangesRequest.SerializeToString,
+            rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.ListMembershipChangesResponse.FromString,
             options,
             channel_credentials,
             insecure,
