@@ -73,12 +73,17 @@ def specs(settings: Settings, grants: Grants) -> list[ProcessSpec]:
             "api": probes.grpc_health(host, settings.port(service)),
             "worker": probes.http_ok(host, settings.metrics_port(service, "worker"), "/healthz"),
         }
+        alive: dict[str, Callable[[], bool]] = {
+            "api": probes.grpc_answers(host, settings.port(service)),
+            "worker": probes.http_answers(host, settings.metrics_port(service, "worker"), "/healthz"),
+        }
         found.extend(
             ProcessSpec(
                 f"{service}-{role}",
                 command(service, role),
                 env=environment,
                 ready=ready.get(role),
+                alive=alive.get(role),
                 stop_grace=grace,
                 ports=ports(settings, service, role),
             )

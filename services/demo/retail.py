@@ -100,6 +100,12 @@ class _Reader:
                 self._line = rows.line_num + 1
         if not self._titles:
             raise DataError(f"{self._path}: holds no lines below its header")
+        if not any(
+            number[0] != "C" and any(line.unit_price for line in document.lines)
+            for number, document in self._documents.items()
+        ):
+            # The demo places live orders, of customers and goods that are known from such.
+            raise DataError(f"{self._path}: holds no order of a customer with a price")
         return Dataset(
             name="online-retail",
             now=NOW,
@@ -219,6 +225,9 @@ class _Reader:
             time = datetime.fromisoformat(text).replace(tzinfo=_ZONE).astimezone(UTC)
         except ValueError:
             raise self._fault("InvoiceDate", "expected a time like 2010-12-01 08:26:00", text) from None
+        if time > NOW:
+            until = NOW.astimezone(_ZONE).replace(tzinfo=None)
+            raise self._fault("InvoiceDate", f"lies after {until}, which is now for this data", text)
         return self._times.setdefault(text, time)
 
     def _quantity(self, text: str) -> Decimal:

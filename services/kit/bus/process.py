@@ -22,9 +22,9 @@ from sqlalchemy.exc import OperationalError
 from services.kit import log, migrations
 from services.kit.bus.host import CONFIG_KEY, Host
 from services.kit.bus.http import StatusPage
-from services.kit.bus.laptop import LaptopTransport
 from services.kit.bus.native import enable, native
 from services.kit.bus.operations import OperationRunner
+from services.kit.bus.transport import make_transport
 from services.kit.config import load_settings
 from services.kit.errors import InvalidArgument, RapportError
 from services.kit.events.relay import Relay
@@ -90,7 +90,7 @@ def _serve(runtime: Runtime, worker: type, models: ModuleType, signals: _Signals
     upkeep = Upkeep(
         runtime.db, models.kit, runtime.clock, locks, retention_days=settings.event_retention_days
     )
-    transport = LaptopTransport(settings)
+    transport = make_transport(settings)
     host = Host(runtime, models.kit, locks, transport)
     # Every entrypoint must find a free worker at once, or one that waits would hold up the others.
     container = ServiceContainer(worker, config={CONFIG_KEY: host, "max_workers": max(slots, 1)})

@@ -57,6 +57,7 @@ def stored_profile(
     traits = {trait.name: _value(trait.type, row.traits.get(trait.name)) for trait in registry.traits}
     consents = {name: _value("string", row.consents.get(name)) for name in registry.consents}
     return Profile(
+        contact_id=row.contact_id,
         attributes=_present(attributes),
         tags=tuple(row.tags),
         consents=_present(consents),

@@ -6,6 +6,7 @@ import socket
 import threading
 from concurrent import futures
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
 
 import grpc
 import pytest
@@ -35,20 +36,30 @@ def test_the_probe_for_http(status: int, expected: bool) -> None:
             return
 
     assert not probes.http_ok("127.0.0.1", free_port())()
+    assert not probes.http_answers("127.0.0.1", free_port())()
     with HTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:
             assert probes.http_ok("127.0.0.1", server.server_port, "/healthz")() is expected
             assert not probes.http_ok("127.0.0.1", server.server_port, "/other")()
+            assert probes.http_answers("127.0.0.1", server.server_port, "/healthz")()
         finally:
             server.shutdown()
             thread.join()
 
 
-def test_the_probe_for_grpc() -> None:
+def test_the_probe_for_grpc(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not probes.grpc_health("127.0.0.1", free_port())()
-    server = grpc.server(futures.ThreadPoolExecutor(2))
+    assert not probes.grpc_answers("127.0.0.1", free_port())()
+    busy = threading.Event()
+    busy.set()
+
+    class Waiting(futures.ThreadPoolExecutor):
+        def submit(self, *arguments: Any, **options: Any) -> Any:
+            return super().submit(lambda: (busy.wait(), arguments[0](*arguments[1:], **options)))
+
+    server = grpc.server(Waiting(2))
     servicer = health.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
     port = server.add_insecure_port("127.0.0.1:0")
@@ -57,9 +68,14 @@ def test_the_probe_for_grpc() -> None:
         ready = probes.grpc_health("127.0.0.1", port)
         servicer.set("", health_pb2.HealthCheckResponse.NOT_SERVING)
         assert not ready()
+        assert probes.grpc_answers("127.0.0.1", port)()
         servicer.set("", health_pb2.HealthCheckResponse.SERVING)
         assert ready()
         assert probes.all_of(ready, probes.tcp("127.0.0.1", port))()
         assert not probes.all_of(ready, probes.grpc_health("127.0.0.1", port, "unknown.Service"))()
+        monkeypatch.setattr(probes, "TIMEOUT_SECONDS", 0.2)
+        busy.clear()
+        assert not probes.grpc_answers("127.0.0.1", port)()
     finally:
+        busy.set()
         server.stop(None)
