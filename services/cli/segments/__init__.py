@@ -2,7 +2,8 @@
 
 import typer
 
-from services.cli.segments import definitions
+from services.cli.segments import definitions, testing
 
 app = typer.Typer(help="Make, see and evaluate segments.", no_args_is_help=True)
 app.add_typer(definitions.app)
+app.add_typer(testing.app)

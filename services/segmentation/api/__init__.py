@@ -9,6 +9,7 @@ from services.kit.runtime import Runtime
 from services.segmentation.api.members import MemberMethods
 from services.segmentation.api.rules import RuleMethods
 from services.segmentation.api.segments import SegmentMethods
+from services.segmentation.api.testing import RuleTestMethods
 from services.segmentation.context import release, service_of
 
 
@@ -16,6 +17,7 @@ class SegmentationServicer(
     SegmentMethods,
     MemberMethods,
     RuleMethods,
+    RuleTestMethods,
     segmentation_pb2_grpc.SegmentationServiceServicer,
 ):
     """Answer the RPCs of SegmentationService; see the proto for what each promises."""
