@@ -173,7 +173,7 @@ def _judge(item: _Prepared, said: scratch.Spoken, hurry: _Deadline) -> CaseResul
     for form, member in said.forms.items():
         if member != (said.value is True):
             wrong.append(
-                f"the SQL of a {form} says {'member' if member else 'no member'}, that of the outcome {sql}; "
+                f"the SQL of the {form} says {'member' if member else 'no member'}, that of the outcome {sql}; "
                 "please report this as a defect"
             )
     if case.next_change is not None:
@@ -199,7 +199,7 @@ def _wrong_changes(
     for form, told in said.next_changes.items():
         if (exact is not None and (told is None or told > exact)) or (told is not None and told <= item.now):
             wrong.append(
-                f"the SQL of a {form} gives the next change {_shown(told)}, which should lie after "
+                f"the SQL of the {form} gives the next change {_shown(told)}, which should lie after "
                 f"{_shown(item.now)} and not after {_shown(exact)}; please report this as a defect"
             )
     return wrong
