@@ -2,8 +2,9 @@
 
 import typer
 
-from services.cli.segments import definitions, testing
+from services.cli.segments import definitions, insight, testing
 
 app = typer.Typer(help="Make, see and evaluate segments.", no_args_is_help=True)
 app.add_typer(definitions.app)
 app.add_typer(testing.app)
+app.add_typer(insight.app, name="insight")

@@ -11,12 +11,14 @@ import typer
 from rapport.segmentation.v1 import segmentation_pb2 as pb
 from rapport_client import connect
 from rapport_client import errors as client_errors
+from rapport_client.config import locate
 from rich.table import Table
 from rich.text import Text
 
 from services.cli.console import console, print_error
 from services.cli.segments.alone import segmentation_alone
 from services.kit.errors import FieldViolation, InvalidArgument
+from services.kit.supervise.probes import tcp
 from services.segmentation.api.testing import RuleTestMethods
 from services.segmentation.cases.problems import Problems
 from services.segmentation.cases.reading import read
@@ -77,15 +79,9 @@ def _wrong(message: str) -> InvalidArgument:
 
 def _run(request: pb.TestRulesRequest) -> tuple[list[Any], str]:
     """Return the results, and where the cases ran."""
-    try:
+    if _stack_is_up():
         with connect() as rapport:
             return list(rapport.segmentation.test_rules(request).results), "in the running stack"
-    except client_errors.Unavailable:
-        # A stack that was stopped leaves its file behind; an address that somebody gave must answer.
-        if os.environ.get("RAPPORT_ADDRESS"):
-            raise
-    except ValueError:
-        pass
     # A mistake in the file is told before a server is started for it.
     problems = Problems(request.file_name)
     read(request.cases, problems)
@@ -93,6 +89,20 @@ def _run(request: pb.TestRulesRequest) -> tuple[list[Any], str]:
     with segmentation_alone() as service:
         results = RuleTestMethods(service).TestRules(request, None).results
     return list(results), "on a database of their own, as no stack is up"
+
+
+def _stack_is_up() -> bool:
+    """Tell whether to ask a running service. An address that somebody gave must answer; a stack may have been stopped.
+
+    Asked without gRPC, whose threads do not go together with the starting of a database server in this process.
+    """
+    if os.environ.get("RAPPORT_ADDRESS"):
+        return True
+    try:
+        host, _, port = locate().api("segmentation").rpartition(":")
+        return tcp(host.strip("[]"), int(port))()
+    except ValueError:
+        return False
 
 
 def _verdict(number: int) -> str:
