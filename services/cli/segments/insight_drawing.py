@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from rich.console import Group
+from rich.padding import Padding
 from rich.style import Style
 from rich.table import Table
 from rich.text import Text
@@ -22,12 +23,12 @@ def bar(share: float, width: int = _BAR) -> str:
     return "█" * full + (_EIGHTHS[rest] if rest else "")
 
 
-def heat(text: str, share: float) -> Text:
-    """Return a text on a colour from pale to dark for a share from 0 to 1."""
+def heat(text: str, share: float) -> Padding:
+    """Return a cell whose colour goes from pale to dark for a share from 0 to 1."""
     share = min(1.0, max(0.0, share))
     red, green, blue = (round(low + (high - low) * share) for low, high in zip(_COLD, _HOT, strict=True))
-    ink = "white" if share > 0.5 else "black"
-    return Text(f" {text} ", Style.parse(f"{ink} on #{red:02x}{green:02x}{blue:02x}"), justify="right")
+    style = Style.parse(f"{'white' if share > 0.5 else 'black'} on #{red:02x}{green:02x}{blue:02x}")
+    return Padding(Text(text, justify="right"), (0, 1), style=style)
 
 
 def percent(share: float) -> str:
@@ -99,7 +100,7 @@ def cohorts(answer: Any, period: str) -> Group:
     most = max((p.active_share for c in answer.cohorts for p in c.periods[1:]), default=0.0) or 1.0
     for cohort in answer.cohorts:
         start = cohort.start_date[:7] if period == "month" else cohort.start_date
-        cells = []
+        cells: list[Padding] = []
         for item in cohort.periods:
             mark = "" if item.complete else "…"
             cells.append(heat(f"{item.active_share * 100:.0f}{mark}", item.active_share / most))
@@ -121,7 +122,7 @@ def rfm(answer: Any) -> Group:
         row = []
         for score in scores:
             cell = cells[recency, score]
-            row.append(heat(f"{cell.contact_count}\n {amount(cell.amount)}", cell.contact_count / most))
+            row.append(heat(f"{cell.contact_count}\n{amount(cell.amount)}", cell.contact_count / most))
         table.add_row(f"recency {recency} ", *row)
     when = answer.score_time.ToJsonString() if answer.HasField("score_time") else "never"
     return Group(table, Text(f"{answer.unscored_count} contacts have no scores; computed {when}", "dim"))
