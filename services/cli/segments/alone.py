@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import tempfile
 from collections.abc import Iterator
@@ -13,10 +12,9 @@ from services.cli.stack import EXTENSIONS, PLUGIN_SERVICES, migrate_database
 from services.kit.clock import parse_clock
 from services.kit.config import load_settings
 from services.kit.db import Database, make_engine
-from services.kit.plugins import PluginHost
 from services.kit.postgres import EmbeddedPostgres, provision
 from services.kit.signing import Signer
-from services.segmentation.context import Service
+from services.segmentation.context import Service, plugin_host
 from services.segmentation.rulebook import Rulebook
 
 _SERVICE = "segmentation"
@@ -42,9 +40,7 @@ def segmentation_alone() -> Iterator[Service]:
             )
             migrate_database(_SERVICE, urls[_SERVICE])
             database = Database(make_engine(urls[_SERVICE], pool_size=2))
-            plugins = PluginHost(
-                allowed=settings.plugins_allow, required=settings.plugins_required, environment=os.environ
-            )
+            plugins = plugin_host(settings)
             try:
                 yield Service(
                     database,

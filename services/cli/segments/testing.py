@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,6 +16,7 @@ from rich.text import Text
 
 from services.cli.console import console, print_error
 from services.cli.segments.alone import segmentation_alone
+from services.kit.config import load_settings
 from services.kit.errors import FieldViolation, InvalidArgument
 from services.kit.supervise.probes import tcp
 from services.segmentation.api.testing import RuleTestMethods
@@ -96,7 +96,7 @@ def _stack_is_up() -> bool:
 
     Asked without gRPC, whose threads do not go together with the starting of a database server in this process.
     """
-    if os.environ.get("RAPPORT_ADDRESS"):
+    if load_settings().address:
         return True
     try:
         host, _, port = locate().api("segmentation").rpartition(":")

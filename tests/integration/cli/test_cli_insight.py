@@ -11,17 +11,18 @@ import pytest
 from services.segmentation.context import service_of
 from tests.integration.cli.conftest import Office
 from tests.support.segmentation import NOW, World, contact, contact_id, order
+from tests.support.waiting import until
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def shop(segmentation: Office) -> Office:
     """Forty contacts: ten in Vietnam, who ordered in January, five of them in February again; the segment of them."""
     made = World(service_of(segmentation.served.runtime), segmentation.served.clock)
-    made.empty()
     made.deliver(*(contact(contact_id(n), region_code="VN" if n < 10 else "US") for n in range(40)))
     made.deliver(*(order(contact_id(n), NOW - timedelta(days=40), "1234.50") for n in range(10)))
     made.deliver(*(order(contact_id(n), NOW - timedelta(days=10), "0.25") for n in range(5)))
-    made.define("buyers", "events.order_placed.size() > 0")
+    made.define("buyers", "events.order_placed.size() > 0", build=False)
+    until(lambda: len(made.members("buyers")) == 10, "the worker has built the segment")
     return segmentation
 
 
