@@ -73,8 +73,10 @@ class _Scope:
 class Interpreter:
     """Interpret trees lowered with one registry."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, tick: Callable[[], None] | None = None) -> None:
+        """Prepare. tick: called at each step, and may raise to give up, as nothing else bounds the work."""
         self.registry = registry
+        self._tick = tick
 
     def outcome(self, root: ir.Node, profile: Profile, now: datetime) -> Outcome:
         """Return the outcome of a rule for a profile at ``now``."""
@@ -121,6 +123,8 @@ class Interpreter:
 
     def value(self, node: ir.Node, view: View, now: datetime, items: tuple[Any, ...] = ()) -> Any:
         """Return the value of a node: None when it is missing, ERR when it is unknown."""
+        if self._tick is not None:
+            self._tick()
         return self._value(node, _Scope(view, now, items))
 
     def items(self, used: ir.ListExpr, view: View, now: datetime) -> list[Any]:
@@ -256,6 +260,8 @@ class Interpreter:
         """Return a scope for each item kept; None when the list is unknown."""
         kept = []
         for item in self._source(items, scope):
+            if self._tick is not None:
+                self._tick()
             outer = scope.items[: items.var]
             # A part evaluated by itself leaves the levels around it empty.
             inner = _Scope(scope.view, scope.now, (*outer, *(None,) * (items.var - len(outer)), item))

@@ -124,6 +124,11 @@ class CompiledRule:
         return statements.undecided(self.ir, self.registry.time_zone, self._lookups())
 
     @cached_property
+    def outcome_select(self) -> Select[Any]:
+        """Return ``SELECT contact_id, value`` of everybody: TRUE, FALSE, or NULL for unknown; parameter ``now``."""
+        return statements.outcomes(self.ir, self.registry.time_zone, self._lookups())
+
+    @cached_property
     def next_change_select(self) -> Select[Any]:
         """Return ``SELECT contact_id, next_change`` where time alone will change a leaf; parameter ``now``.
 

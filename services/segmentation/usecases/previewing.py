@@ -64,20 +64,23 @@ def snapshot(service: Service) -> Iterator[Connection]:
             yield connection
         except DBAPIError as error:
             if getattr(error.orig, "sqlstate", None) == "57014":
-                raise _too_costly(seconds) from error
+                raise too_costly(_LONGER.format(seconds)) from error
             raise
         except PluginTimeout as error:
-            raise _too_costly(seconds) from error
+            raise too_costly(_LONGER.format(seconds)) from error
         finally:
             connection.rollback()
 
 
-def _too_costly(seconds: float) -> ResourceExhausted:
-    return ResourceExhausted(
-        f"the rule takes longer than {seconds:g} s over all contacts: give it a narrower time window, or save it as a "
-        "segment, which has no such limit",
-        reason="RULE_TOO_COSTLY",
-    )
+_LONGER = (
+    "the rule takes longer than {:g} s over all contacts: give it a narrower time window, or save it as a segment, "
+    "which has no such limit"
+)
+
+
+def too_costly(message: str) -> ResourceExhausted:
+    """Return the error for work that takes longer than the server allows."""
+    return ResourceExhausted(message, reason="RULE_TOO_COSTLY")
 
 
 def count(

@@ -75,6 +75,13 @@ def undecided(root: ir.Node, time_zone: str, lookups: Lookups) -> Select[Any]:
     return select(profile.c.contact_id).select_from(frame.joined(profile)).where(unknown)
 
 
+def outcomes(root: ir.Node, time_zone: str, lookups: Lookups) -> Select[Any]:
+    """Return ``contact_id, value`` of everybody, ``value`` NULL where the rule is unknown; parameter ``now``."""
+    frame = GroupedFrame(time_zone, lookups)
+    value = compile_value(root, frame)
+    return select(profile.c.contact_id, value.label("value")).select_from(frame.joined(profile))
+
+
 def _semi_join(part: ir.Node, frame: GroupedFrame) -> Column | None:
     """Return a conjunct about events as a semi- or anti-join; None where the list may be unknown or it is no
     such form.

@@ -21,10 +21,23 @@ class Truth(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     TRUTH_TRUE: _ClassVar[Truth]
     TRUTH_FALSE: _ClassVar[Truth]
     TRUTH_UNKNOWN: _ClassVar[Truth]
+
+class RuleVerdict(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    RULE_VERDICT_UNSPECIFIED: _ClassVar[RuleVerdict]
+    RULE_VERDICT_MEMBER: _ClassVar[RuleVerdict]
+    RULE_VERDICT_NOT_MEMBER: _ClassVar[RuleVerdict]
+    RULE_VERDICT_UNKNOWN: _ClassVar[RuleVerdict]
+    RULE_VERDICT_INVALID: _ClassVar[RuleVerdict]
 TRUTH_UNSPECIFIED: Truth
 TRUTH_TRUE: Truth
 TRUTH_FALSE: Truth
 TRUTH_UNKNOWN: Truth
+RULE_VERDICT_UNSPECIFIED: RuleVerdict
+RULE_VERDICT_MEMBER: RuleVerdict
+RULE_VERDICT_NOT_MEMBER: RuleVerdict
+RULE_VERDICT_UNKNOWN: RuleVerdict
+RULE_VERDICT_INVALID: RuleVerdict
 
 class Segment(_message.Message):
     __slots__ = ("name", "display_name", "rule", "version", "state", "state_message", "member_count", "etag", "create_time", "update_time", "rebuild_time", "kind", "origin")
@@ -757,3 +770,37 @@ class AppliedSegment(_message.Message):
     previous: Segment
     expected_member_count: int
     def __init__(self, action: _Optional[_Union[AppliedSegment.Action, str]] = ..., segment: _Optional[_Union[Segment, _Mapping]] = ..., previous: _Optional[_Union[Segment, _Mapping]] = ..., expected_member_count: _Optional[int] = ...) -> None: ...
+
+class TestRulesRequest(_message.Message):
+    __slots__ = ("cases", "file_name")
+    CASES_FIELD_NUMBER: _ClassVar[int]
+    FILE_NAME_FIELD_NUMBER: _ClassVar[int]
+    cases: str
+    file_name: str
+    def __init__(self, cases: _Optional[str] = ..., file_name: _Optional[str] = ...) -> None: ...
+
+class TestRulesResponse(_message.Message):
+    __slots__ = ("results",)
+    RESULTS_FIELD_NUMBER: _ClassVar[int]
+    results: _containers.RepeatedCompositeFieldContainer[RuleTestResult]
+    def __init__(self, results: _Optional[_Iterable[_Union[RuleTestResult, _Mapping]]] = ...) -> None: ...
+
+class RuleTestResult(_message.Message):
+    __slots__ = ("name", "sql", "cel", "expected", "ok", "message", "cel_limited", "line")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    SQL_FIELD_NUMBER: _ClassVar[int]
+    CEL_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_FIELD_NUMBER: _ClassVar[int]
+    OK_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    CEL_LIMITED_FIELD_NUMBER: _ClassVar[int]
+    LINE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    sql: RuleVerdict
+    cel: RuleVerdict
+    expected: RuleVerdict
+    ok: bool
+    message: str
+    cel_limited: bool
+    line: int
+    def __init__(self, name: _Optional[str] = ..., sql: _Optional[_Union[RuleVerdict, str]] = ..., cel: _Optional[_Union[RuleVerdict, str]] = ..., expected: _Optional[_Union[RuleVerdict, str]] = ..., ok: _Optional[bool] = ..., message: _Optional[str] = ..., cel_limited: _Optional[bool] = ..., line: _Optional[int] = ...) -> None: ...

@@ -126,6 +126,11 @@ class SegmentationServiceStub:
                 request_serializer=rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.ApplySegmentsRequest.SerializeToString,
                 response_deserializer=rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.ApplySegmentsResponse.FromString,
                 _registered_method=True)
+        self.TestRules = channel.unary_unary(
+                '/rapport.segmentation.v1.SegmentationService/TestRules',
+                request_serializer=rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.TestRulesRequest.SerializeToString,
+                response_deserializer=rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.TestRulesResponse.FromString,
+                _registered_method=True)
 
 
 class SegmentationServiceServicer:
@@ -289,6 +294,16 @@ class SegmentationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def TestRules(self, request, context):
+        """Runs the rule tests of a file: each case through the SQL that membership comes from and through CEL's own evaluator. The cases
+        bring their own contacts and events; nothing of the business is seen but what rules may name, and nothing is stored.
+        Errors: INVALID_ARGUMENT (INVALID_CASES) with file, line and case for each mistake in the file, none of whose cases is run then;
+        RESOURCE_EXHAUSTED (RULE_TOO_COSTLY) when the cases take longer than the server allows.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SegmentationServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -381,6 +396,11 @@ def add_SegmentationServiceServicer_to_server(servicer, server):
                     servicer.ApplySegments,
                     request_deserializer=rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.ApplySegmentsRequest.FromString,
                     response_serializer=rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.ApplySegmentsResponse.SerializeToString,
+            ),
+            'TestRules': grpc.unary_unary_rpc_method_handler(
+                    servicer.TestRules,
+                    request_deserializer=rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.TestRulesRequest.FromString,
+                    response_serializer=rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.TestRulesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -871,6 +891,33 @@ class SegmentationService:
             '/rapport.segmentation.v1.SegmentationService/ApplySegments',
             rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.ApplySegmentsRequest.SerializeToString,
             rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.ApplySegmentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TestRules(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rapport.segmentation.v1.SegmentationService/TestRules',
+            rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.TestRulesRequest.SerializeToString,
+            rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.TestRulesResponse.FromString,
             options,
             channel_credentials,
             insecure,
