@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from services.cli.console import console, errors
+from services.cli.words import counted
 from services.kit.config import Settings, load_settings
 from services.kit.plugins import PluginHost
 from services.kit.plugins.catalog import Catalog, PluginRecord
@@ -79,7 +80,7 @@ def check_plugins() -> None:
             _complain(f"{plugin.name}: {plugin.state}: {plugin.reason or 'not in RAPPORT_PLUGINS_ALLOW'}")
         elif plugin.state == "ok":
             console.print(
-                f"{plugin.name} {plugin.version}: ok, {len(plugin.objects)} objects",
+                f"{plugin.name} {plugin.version}: ok, {counted(len(plugin.objects), 'object')}",
                 markup=False,
                 highlight=False,
                 soft_wrap=True,

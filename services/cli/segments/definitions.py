@@ -11,12 +11,14 @@ from rich.table import Table
 from rich.text import Text
 
 from services.cli.connection import connect_here
-from services.cli.console import console
+from services.cli.console import console, errors
 from services.cli.operations import follow
 from services.cli.segments.names import segment_name
+from services.cli.words import counted
 from services.kit.errors import InvalidArgument
 
 app = typer.Typer()
+_PAGE = 10_000
 
 
 def _state(segment: Any) -> str:
@@ -56,25 +58,39 @@ def create(
             validate_only=dry_run,
         )
         if dry_run:
-            console.print(f"the rule is sound; it has {answer.segment.member_count} members now")
+            console.print(f"the rule is sound; it has {counted(answer.segment.member_count, 'member')} now")
             return
         follow(rapport.segmentation, answer.rebuild, f"building {segment}")
         built = rapport.segmentation.get_segment(name=segment_name(segment)).segment
-        console.print(f"{segment}: {built.member_count} members", markup=False)
+        console.print(f"{segment}: {counted(built.member_count, 'member')}", markup=False)
 
 
 @app.command("members")
 def members(
     segment: Annotated[str, typer.Argument(help="id of the segment")],
-    limit: Annotated[int, typer.Option(min=1, help="at most this many")] = 100,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="stop after so many; default: all members are printed")
+    ] = None,
 ) -> None:
-    """Print the names of a segment's members, one a line."""
+    """Print the names of a segment's members, one a line, as they arrive."""
+    size = _PAGE if limit is None else min(limit, _PAGE)
+    left = limit
     with connect_here() as rapport:
-        pages = rapport.segmentation.list_members.iterate(
-            segment=segment_name(segment), page_size=min(limit, 10_000)
-        )
-        for _, contact in zip(range(limit), pages, strict=False):
-            typer.echo(contact)
+        for page in rapport.segmentation.list_members.pages(segment=segment_name(segment), page_size=size):
+            contacts = page.contacts if left is None else page.contacts[:left]
+            # A page at a time: one write a line would cost more than the members themselves.
+            typer.echo("".join(f"{contact}\n" for contact in contacts), nl=False)
+            if left is None:
+                continue
+            left -= len(contacts)
+            if left == 0:
+                if page.next_page_token or len(contacts) < len(page.contacts):
+                    errors.print(
+                        f"there are more members than --limit {limit}; without --limit all are printed",
+                        highlight=False,
+                        soft_wrap=True,
+                    )
+                return
 
 
 @app.command("evaluate")
@@ -100,7 +116,7 @@ def evaluate(
     with connect_here() as rapport:
         answer = rapport.segmentation.evaluate_rule(request)
     console.print(
-        f"{answer.member_count} of {answer.contact_count} contacts as of {answer.as_of_time.ToJsonString()}"
+        f"{answer.member_count} of {counted(answer.contact_count, 'contact')} as of {answer.as_of_time.ToJsonString()}"
     )
     for contact in answer.sample_contacts:
         typer.echo(contact)

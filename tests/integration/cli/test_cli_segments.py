@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from services.cli.segments import definitions
 from services.segmentation.context import service_of
 from tests.integration.cli.conftest import Office
 from tests.support.segmentation import NOW, World, contact, contact_id, order
@@ -37,9 +38,26 @@ def test_create_list_members_and_delete(buyers: Office) -> None:
     assert re.search(r"segments/buyers\W+2\W+ready\W+1\W+events.order_placed.size\(\) > 0", listed.out)
     members = buyers.rapport("segments", "members", "buyers")
     assert set(members.out.split()) == {f"contacts/{contact_id(number)}" for number in range(2)}
-    assert len(buyers.rapport("segments", "members", "segments/buyers", "--limit", "1").out.split()) == 1
+    assert members.err == ""
+    some = buyers.rapport("segments", "members", "segments/buyers", "--limit", "1")
+    assert len(some.out.split()) == 1
+    assert "more members than --limit 1" in some.err
+    for limit in ("2", "3"):
+        assert buyers.rapport("segments", "members", "buyers", "--limit", limit).err == ""
     assert buyers.rapport("segments", "delete", "buyers").code == 0
     assert "buyers" not in buyers.rapport("segments", "list").out
+
+
+def test_members_beyond_a_page_are_printed(
+    segmentation: Office, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(definitions, "_PAGE", 2)
+    assert segmentation.rapport("segments", "create", "all", "true").code == 0
+    assert len(set(segmentation.rapport("segments", "members", "all").out.split())) == 5
+    for limit, more in (("3", True), ("4", True), ("5", False), ("6", False)):
+        ran = segmentation.rapport("segments", "members", "all", "--limit", limit)
+        assert len(ran.out.split()) == min(int(limit), 5)
+        assert ("more members" in ran.err) is more
 
 
 def test_a_typo_is_pointed_at(segmentation: Office, world: World) -> None:
