@@ -208,9 +208,9 @@ def _settle_as_root(data_dir: Path, account: Account, root: Path, reattach: bool
                 "or choose another data folder (RAPPORT_DATA_DIR)"
             )
         data_dir.rmdir()
-    elif reattach and (home := _unlinked(data_dir, root)):
-        _link(data_dir, home)
-        return home
+    elif reattach and (found := _unlinked(data_dir, root)):
+        _link(data_dir, found)
+        return found
     name = hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:16]
     for number in range(1, 1000):
         home = Home(root / (name if number == 1 else f"{name}-{number}"))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import http.client
+import os
 import socket
 from collections.abc import Callable
+from pathlib import Path
 
 TIMEOUT_SECONDS = 2.0
 
@@ -55,6 +57,21 @@ def grpc_health(host: str, port: int, service: str = "") -> Callable[[], bool]:
             except grpc.RpcError:
                 return False
             return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+    return probe
+
+
+def pid_file(path: Path) -> Callable[[], bool]:
+    """Ready when the file holds the id of a process that lives; one left by a killed process does not count."""
+
+    def probe() -> bool:
+        try:
+            pid = int(path.read_text())
+            if pid > 0:
+                os.kill(pid, 0)
+        except (OSError, ValueError):
+            return False
+        return pid > 0
 
     return probe
 
