@@ -7,11 +7,12 @@ from typing import Annotated, Any
 
 import typer
 from rapport.segmentation.v1 import segmentation_pb2 as pb
+from rapport_client.errors import RapportError as ClientError
 from rich.table import Table
 from rich.text import Text
 
 from services.cli.connection import connect_here
-from services.cli.console import console, errors
+from services.cli.console import console, errors, print_client_error
 from services.cli.operations import follow
 from services.cli.segments.names import segment_name
 from services.cli.words import counted
@@ -27,16 +28,19 @@ def _state(segment: Any) -> str:
 
 @app.command("list")
 def list_segments() -> None:
-    """List all segments with their members and rules."""
+    """List all segments with their members and rules, and why one fails."""
     table = Table("segment", "members", "state", "version", "rule")
     with connect_here() as rapport:
         for segment in rapport.segmentation.list_segments.iterate():
+            rule = Text(segment.rule)
+            if segment.state_message:
+                rule.append(f"\n{segment.state_message}", style="red")
             table.add_row(
                 segment.name,
                 str(segment.member_count),
                 _state(segment),
                 str(segment.version),
-                Text(segment.rule),
+                rule,
             )
     console.print(table)
 
@@ -60,7 +64,19 @@ def create(
         if dry_run:
             console.print(f"the rule is sound; it has {counted(answer.segment.member_count, 'member')} now")
             return
-        follow(rapport.segmentation, answer.rebuild, f"building {segment}")
+        try:
+            follow(rapport.segmentation, answer.rebuild, f"building {segment}")
+        except ClientError as error:
+            print_client_error(error)
+            name = segment_name(segment)
+            errors.print(
+                f"{name} is stored all the same. When the cause is mended, `rapport segments rebuild {segment}` finds "
+                f"its members; `rapport segments delete {segment}` removes it.",
+                markup=False,
+                highlight=False,
+                soft_wrap=True,
+            )
+            raise typer.Exit(1) from error
         built = rapport.segmentation.get_segment(name=segment_name(segment)).segment
         console.print(f"{segment}: {counted(built.member_count, 'member')}", markup=False)
 

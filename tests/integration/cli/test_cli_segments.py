@@ -6,9 +6,13 @@ import re
 from datetime import timedelta
 
 import pytest
+import sqlalchemy as sa
+from rapport_client.errors import Details, FailedPrecondition
 
 from services.cli.segments import definitions
 from services.segmentation.context import service_of
+from services.segmentation.models import segment
+from services.segmentation.store import segments as store
 from tests.integration.cli.conftest import Office
 from tests.support.segmentation import NOW, World, contact, contact_id, order
 
@@ -73,6 +77,44 @@ def test_a_typo_is_pointed_at(segmentation: Office, world: World) -> None:
         pointed = lines[shown][lines[shown + 1].index("^") :]
         assert pointed.startswith((".agee", "agee"))
     assert segmentation.served.client.list_segments().segments == []
+
+
+def test_the_list_shows_why_a_segment_fails_and_says_it_once(buyers: Office) -> None:
+    db = buyers.served.runtime.db
+    for failed, stalled, shown in [
+        ("tier: no luck", "", "tier: no luck"),
+        ("", "tier: no luck", "tier: no luck"),
+        ("tier: no luck", "tier: no luck", "tier: no luck"),
+        ("tier: no luck; again in 3 s", "tier: no luck", "tier: no luck; again in 3 s"),
+        ("its SQL failed", "tier: no luck", "its SQL failed; tier: no luck"),
+    ]:
+        with db.transaction() as connection:
+            store.fail(connection, "buyers", failed)
+            connection.execute(sa.update(segment).values(stalled=stalled))
+        assert buyers.served.client.get_segment(name="segments/buyers").segment.state_message == shown
+        listed = buyers.rapport("segments", "list").out
+        assert "failed" in listed
+        assert shown in listed
+        assert listed.count("no luck") == shown.count("no luck")
+
+
+def test_a_segment_whose_first_build_fails_is_told_to_remain(
+    segmentation: Office, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise FailedPrecondition("tier: no luck", Details("REBUILD_FAILED"))
+
+    monkeypatch.setattr(definitions, "follow", fail)
+    ran = segmentation.rapport("segments", "create", "unlucky", "true")
+    assert ran.code == 1
+    assert ran.err.startswith("rapport: tier: no luck (REBUILD_FAILED)")
+    for words in (
+        "segments/unlucky is stored all the same",
+        "`rapport segments rebuild unlucky`",
+        "`rapport segments delete unlucky`",
+    ):
+        assert words in ran.err
+    assert [one.name for one in segmentation.served.client.list_segments().segments] == ["segments/unlucky"]
 
 
 @pytest.mark.parametrize(
