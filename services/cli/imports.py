@@ -11,10 +11,11 @@ from typing import Annotated, Any
 
 import typer
 from rapport.contacts.v1 import contacts_pb2 as pb
+from rapport_client.errors import InvalidArgument as InvalidRequest
 from rapport_client.errors import RapportError as ClientError
 
 from services.cli.connection import connect_here
-from services.cli.console import console
+from services.cli.console import console, print_client_error
 from services.cli.operations import follow
 from services.cli.words import counted
 from services.kit.errors import FailedPrecondition, InvalidArgument
@@ -57,7 +58,12 @@ def contacts(
     upload = _Upload(file, config)
     errors_file = _ErrorFile(errors_to or file.with_name(file.name + ".errors.csv"), file)
     with connect_here() as rapport:
-        operation = upload.send(rapport.contacts.import_contacts)
+        try:
+            operation = upload.send(rapport.contacts.import_contacts)
+        except InvalidRequest as error:
+            named = {"chunk": str(file), "config.columns": "--column", "config.default_region": "--region"}
+            print_client_error(error, named)
+            raise typer.Exit(1) from error
         console.print(
             f"{operation.name} started; it goes on when this command is stopped", markup=False, soft_wrap=True
         )

@@ -131,19 +131,36 @@ def test_what_the_service_refuses_is_shown_with_its_field(contacts: Office, fold
     before = count(contacts)
     (folder / "people.csv").write_text("Mail,email\na,b\n")
     for arguments, said in [
-        ((), ["Mail"]),
-        (("-c", "Mail=shoe_colour"), ["shoe_colour"]),
+        ((), ["people.csv: ", "-c Mail=", "the column 'Mail' is unknown: did you mean email?", "fields are"]),
+        (("-c", "Mail=shoe_colour"), ["shoe_colour", "-c Mail="]),
         (("-c", "Post=email", "-c", "Mail=display_name"), ["Post"]),
         (("-c", "Mail=email"), ["email"]),
-        (("-c", "Mail=display_name", "-c", "email=email", "--region", "VNM"), ["region"]),
+        (("-c", "Mail=display_name", "-c", "email=email", "--region", "VNM"), ["--region: "]),
+        (("-c", "Mail=display_name", "-c", "email=email", "--region", "UK"), ["--region: ", "'GB'"]),
     ]:
         ran = contacts.rapport("import", "contacts", "people.csv", *arguments)
         assert ran.code == 1, arguments
         assert ran.out == "", arguments
         assert ran.err.startswith("rapport: ")
+        assert "chunk" not in ran.err
         for word in said:
             assert word in ran.err, arguments
     assert count(contacts) == before
+
+
+def test_the_remedy_of_unknown_columns_comes_first(contacts: Office, folder: Path) -> None:
+    (folder / "people.csv").write_text(
+        "email,Shoe size," + ",".join(f"A column of an unknown name {n}" for n in range(30)) + "\n"
+    )
+    ran = contacts.rapport("import", "contacts", "people.csv")
+    assert ran.code == 1
+    assert "people.csv: map a column to nothing to leave it out (-c 'Shoe size=')" in ran.err
+    assert ran.err.rstrip().endswith("…")
+    assert "\n" not in ran.err.partition("people.csv: ")[2].rstrip()
+    (folder / "people.csv").write_text("email;given_name\na@example.test;An\n")
+    ran = contacts.rapport("import", "contacts", "people.csv")
+    assert ran.code == 1
+    assert "separated by ';'? Save the file with commas" in ran.err
 
 
 def test_a_file_that_is_no_csv_is_refused(contacts: Office, folder: Path) -> None:
