@@ -34,7 +34,10 @@ ALL = list(commands())
 
 def test_all_commands_are_there():
     groups = {path[0] for path, _ in ALL if path}
-    assert groups == {"up", "run", "migrate", "demo", "import", "segments", "plugins"}
+    assert groups == {
+        *("up", "run", "migrate", "demo", "import", "segments", "plugins"),
+        *("operations", "tokens"),
+    }
 
 
 @pytest.mark.parametrize(("path", "command"), ALL, ids=[" ".join(path) or "rapport" for path, _ in ALL])
