@@ -23,6 +23,7 @@ from services.kit.errors import FailedPrecondition, InvalidArgument
 app = typer.Typer(help="Import files.", no_args_is_help=True)
 CHUNK = 1 << 20
 SHOWN_ERRORS = 5
+_GZIP = b"\x1f\x8b"
 
 
 @app.callback()
@@ -105,6 +106,9 @@ class _Upload:
             what = "is a folder" if file.is_dir() else "no such file"
             raise InvalidArgument(f"{file}: {what}")
         self._stream = file.open("rb")
+        if file.suffix == ".gz" and self._stream.peek(2)[:2] not in (b"", _GZIP):
+            self._stream.close()
+            raise InvalidArgument(f"{file} is named .gz, but is not gzip; is it damaged, or plain CSV?")
         self._config = config
         self._error: OSError | None = None
 

@@ -180,6 +180,13 @@ def test_a_file_that_is_no_csv_is_refused(contacts: Office, folder: Path) -> Non
     assert count(contacts) == before
 
 
+def test_a_file_that_is_called_gzip_and_is_not_is_said(contacts: Office, folder: Path) -> None:
+    (folder / "people.csv.gz").write_text("email\na@example.test\n")
+    ran = contacts.rapport("import", "contacts", "people.csv.gz")
+    assert (ran.code, ran.out) == (1, "")
+    assert "people.csv.gz is named .gz, but is not gzip" in ran.err
+
+
 def test_a_wrong_token_and_a_missing_permission_are_said(contacts: Office, folder: Path) -> None:
     (folder / "people.csv").write_text("email\na@example.test\n")
     wrong = contacts.rapport("import", "contacts", "people.csv", token="wrong")
