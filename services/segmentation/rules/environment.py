@@ -25,7 +25,7 @@ from google.protobuf import (
 from services.segmentation.rules import natives
 from services.segmentation.rules.core import CORE_ATTRIBUTES, CORE_BY_NAME, CoreAttribute
 from services.segmentation.rules.errors import RuleError, RuleTooLargeError
-from services.segmentation.rules.hints import explain
+from services.segmentation.rules.meant import explain
 from services.segmentation.rules.registry import Attribute, Registry
 
 MAX_CHARACTERS = 20_000

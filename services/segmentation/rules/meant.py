@@ -20,8 +20,8 @@ _NOT_CEL = (
 )
 _ROOTS = ("contact", "events", "now")
 _FUNCTIONS = (
-    *("days", "hours", "minutes", "sum", "min", "max", "size", "has", "fold", "in_segment", "distance_km"),
-    *("timestamp", "duration", "double", "int"),
+    *("days", "hours", "minutes", "sum", "min", "max", "size", "has", "fold", "bucket", "in_segment"),
+    *("distance_km", "timestamp", "duration", "double", "int"),
 )
 
 
