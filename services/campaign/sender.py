@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
@@ -129,8 +130,11 @@ class Listener:
             self._connection = None
 
 
-def run(settings: Settings, deadline: float) -> int:
-    """Send until SIGTERM or SIGINT; the batch in hand is finished first. Returns the exit status."""
+def run(settings: Settings, deadline: float, ready_file: Path | None = None) -> int:
+    """Send until SIGTERM or SIGINT; the batch in hand is finished first. Returns the exit status.
+
+    ready_file: holds the process id while the sender is fit to send: database and plugins are there.
+    """
     runtime = make_runtime("campaign", "sender", settings)
     watchdog = Watchdog(deadline)
     listener = Listener(runtime)
@@ -141,6 +145,8 @@ def run(settings: Settings, deadline: float) -> int:
     locks = Locks(runtime.db.engine)
     sender = Sender(runtime, manager, locks, beat=watchdog.beat, stopping=stop.asked)
     watchdog.start()
+    if ready_file is not None:
+        ready_file.write_text(f"{os.getpid()}\n")
     _log.info("sending", channels=sorted(manager.catalog.channels))
     try:
         while not stop.asked():
@@ -156,6 +162,8 @@ def run(settings: Settings, deadline: float) -> int:
             watchdog.beat()
             listener.wait(POLL_SECONDS)
     finally:
+        if ready_file is not None:
+            ready_file.unlink(missing_ok=True)
         watchdog.stop()
         sender.close()
         listener.close()
@@ -176,12 +184,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         default=DEADLINE_SECONDS,
         help="end the process when a batch makes no progress for so long (default %(default)s)",
     )
+    parser.add_argument(
+        "--ready-file", type=Path, help="file that holds the process id while the sender is fit to send"
+    )
     options = parser.parse_args(arguments)
     try:
         settings = load_settings()
         log.configure(settings.log_level, settings.log_format, service="campaign", role="sender")
         watch_parent(settings.shutdown_grace_seconds + 5)
-        return run(settings, options.deadline_seconds)
+        return run(settings, options.deadline_seconds, options.ready_file)
     except OperationalError as error:
         sys.stderr.write(f"campaign sender: cannot reach the database: {log.safe_summary(error)}\n")
         return 1

@@ -52,12 +52,12 @@ def demo(
     """
     settings = load_settings()
     target = settings.data_dir / "demo.json"
-    # A run that fails must not leave the report of an earlier one.
-    target.unlink(missing_ok=True)
     began = time.monotonic()
     try:
         with console.status("reading the data …"):
             dataset = load_retail(data) if data is not None else generate(seed=seed, customers=customers)
+        # A run that fails must not leave the report of an earlier one; a file that cannot be read is no run.
+        target.unlink(missing_ok=True)
         report = _run(settings, dataset, seed, time.monotonic() - began)
     except (DataError, DemoFailed) as error:
         errors.print(f"rapport demo: {error}", markup=False, soft_wrap=True)
@@ -132,6 +132,8 @@ def _run(base: Settings, dataset: Dataset, seed: int, reading_seconds: float) ->
                 "start": round(starting_seconds, 2),
                 **outcome.seconds,
             }
+            report["seconds_in_all"] = round(sum(report["seconds"].values()), 2)
+            report["currency"] = dataset.currency
             if outcome.mails_doubled:
                 raise DemoFailed(f"the customers' server received {outcome.mails_doubled} mails twice")
     except Exception:

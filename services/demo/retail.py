@@ -123,6 +123,10 @@ class _Reader:
         try:
             with self._path.open("rb") as raw:
                 packed = raw.peek(2)[:2] == b"\x1f\x8b"
+                if self._path.suffix == ".gz" and not packed and raw.peek(1):
+                    raise DataError(
+                        f"{self._path} is named .gz, but is not gzip; is it damaged, or plain CSV?"
+                    )
                 content = gzip.GzipFile(fileobj=raw) if packed else raw
                 with io.TextIOWrapper(content, encoding="utf-8-sig", newline="") as text:
                     yield csv.reader(text, strict=True)

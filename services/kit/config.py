@@ -76,7 +76,12 @@ class Settings(BaseSettings):
     token: str = Field(
         "", description="Token that this process shows to the other services, or the CLI to the API."
     )
-    secret_key: str = Field("", description="Key that signs reply addresses, page tokens and survey links.")
+    secret_key: str = Field(
+        "",
+        description="Key that signs reply addresses, page tokens and survey links: at least 16 characters, "
+        "the same for all processes; needed by each started on its own, while `rapport up` makes one in "
+        "<data_dir>/secret.key.",
+    )
     grpc_threads: int = Field(
         16, ge=1, le=1000, description="Threads that serve unary calls in one API process."
     )
@@ -188,9 +193,15 @@ class Settings(BaseSettings):
         """Return the SQLAlchemy URL of a service's database; raises InvalidArgument when it is not set."""
         url: str = getattr(self, f"{service}_database_url")
         if not url:
+            admin = (
+                "; RAPPORT_DATABASE_URL is the administrator's, with which `rapport up` and `rapport migrate` make the "
+                "databases, and a process on its own does not use it"
+                if self.database_url
+                else ""
+            )
             raise InvalidArgument(
                 f"no database for {service}: set RAPPORT_{service.upper()}_DATABASE_URL, "
-                "or start the stack with `rapport up`",
+                f"or start the stack with `rapport up`{admin}",
                 reason="NO_DATABASE",
             )
         scheme, separator, rest = url.partition("://")

@@ -6,6 +6,7 @@ from google.protobuf.message import Message
 
 from services.kit.bus import EventBatch, OperationContext, RuntimeProvider, operation, subscribe, timer
 from services.kit.plugins import Catalog
+from services.kit.runtime import Runtime
 from services.segmentation.context import service_of
 from services.segmentation.usecases import (
     history,
@@ -25,6 +26,12 @@ class Worker:
 
     name = "segmentation"
     runtime = RuntimeProvider()
+
+    @staticmethod
+    def prepare(runtime: Runtime) -> None:
+        """Refuse to start without the plugins that are required; otherwise they load when first asked."""
+        if runtime.settings.plugins_required:
+            service_of(runtime).plugins.catalog()
 
     @subscribe(
         "contacts",

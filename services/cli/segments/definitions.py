@@ -6,16 +6,19 @@ from typing import Annotated, Any
 
 import typer
 from rapport.segmentation.v1 import segmentation_pb2 as pb
+from rapport_client.errors import RapportError as ClientError
 from rich.table import Table
 from rich.text import Text
 
 from services.cli.connection import connect_here
-from services.cli.console import console
+from services.cli.console import console, errors, print_client_error
 from services.cli.operations import follow
 from services.cli.segments.names import segment_name
 from services.cli.segments.times import instant
+from services.cli.words import counted
 
 app = typer.Typer()
+_PAGE = 10_000
 
 
 def _state(segment: Any) -> str:
@@ -24,16 +27,19 @@ def _state(segment: Any) -> str:
 
 @app.command("list")
 def list_segments() -> None:
-    """List all segments with their members and rules."""
+    """List all segments with their members and rules, and why one fails."""
     table = Table("segment", "members", "state", "version", "rule")
     with connect_here() as rapport:
         for segment in rapport.segmentation.list_segments.iterate():
+            rule = Text("(a list)" if segment.kind == pb.Segment.KIND_LIST else segment.rule)
+            if segment.state_message:
+                rule.append(f"\n{segment.state_message}", style="red")
             table.add_row(
                 segment.name,
                 str(segment.member_count),
                 _state(segment),
                 str(segment.version),
-                Text("(a list)" if segment.kind == pb.Segment.KIND_LIST else segment.rule),
+                rule,
             )
     console.print(table)
 
@@ -66,29 +72,57 @@ def create(
             console.print(f"{segment} {done}", markup=False)
             return
         if dry_run:
-            console.print(f"the rule is sound; it has {answer.segment.member_count} members now")
+            console.print(f"the rule is sound; it has {counted(answer.segment.member_count, 'member')} now")
             return
-        follow(rapport.segmentation, answer.rebuild, f"building {segment}")
+        try:
+            follow(rapport.segmentation, answer.rebuild, f"building {segment}")
+        except ClientError as error:
+            print_client_error(error)
+            name = segment_name(segment)
+            errors.print(
+                f"{name} is stored all the same. When the cause is mended, `rapport segments rebuild {segment}` finds "
+                f"its members; `rapport segments delete {segment}` removes it.",
+                markup=False,
+                highlight=False,
+                soft_wrap=True,
+            )
+            raise typer.Exit(1) from error
         built = rapport.segmentation.get_segment(name=segment_name(segment)).segment
-        console.print(f"{segment}: {built.member_count} members", markup=False)
+        console.print(f"{segment}: {counted(built.member_count, 'member')}", markup=False)
 
 
 @app.command("members")
 def members(
     segment: Annotated[str, typer.Argument(help="id of the segment")],
-    limit: Annotated[int, typer.Option(min=1, help="at most this many")] = 100,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="stop after so many; default: all members are printed")
+    ] = None,
     as_of: Annotated[
         str, typer.Option("--as-of", help="ISO time at which they were members; default now")
     ] = "",
 ) -> None:
-    """Print the names of a segment's members, one a line."""
+    """Print the names of a segment's members, one a line, as they arrive."""
+    size = _PAGE if limit is None else min(limit, _PAGE)
+    left = limit
     request = pb.ListMembersRequest(
-        segment=segment_name(segment), page_size=min(limit, 10_000), as_of_time=instant(as_of, "--as-of")
+        segment=segment_name(segment), page_size=size, as_of_time=instant(as_of, "--as-of")
     )
     with connect_here() as rapport:
-        pages = rapport.segmentation.list_members.iterate(request)
-        for _, contact in zip(range(limit), pages, strict=False):
-            typer.echo(contact)
+        for page in rapport.segmentation.list_members.pages(request):
+            contacts = page.contacts if left is None else page.contacts[:left]
+            # A page at a time: one write a line would cost more than the members themselves.
+            typer.echo("".join(f"{contact}\n" for contact in contacts), nl=False)
+            if left is None:
+                continue
+            left -= len(contacts)
+            if left == 0:
+                if page.next_page_token or len(contacts) < len(page.contacts):
+                    errors.print(
+                        f"there are more members than --limit {limit}; without --limit all are printed",
+                        highlight=False,
+                        soft_wrap=True,
+                    )
+                return
 
 
 @app.command("evaluate")
@@ -108,7 +142,7 @@ def evaluate(
     with connect_here() as rapport:
         answer = rapport.segmentation.evaluate_rule(request)
     console.print(
-        f"{answer.member_count} of {answer.contact_count} contacts as of {answer.as_of_time.ToJsonString()}"
+        f"{answer.member_count} of {counted(answer.contact_count, 'contact')} as of {answer.as_of_time.ToJsonString()}"
     )
     for contact in answer.sample_contacts:
         typer.echo(contact)

@@ -40,7 +40,11 @@ SPARE_THREADS = 20
 
 
 def run(service: str, package: str) -> int:
-    """Run the worker of a service and return the exit status: 0 after a signal, 1 when it cannot run."""
+    """Run the worker of a service and return the exit status: 0 after a signal, 1 when it cannot run.
+
+    A `Worker` may have a static method `prepare(runtime)`, called before its first entrypoint; a RapportError
+    from it ends the process.
+    """
     try:
         settings = load_settings()
         log.configure(settings.log_level, settings.log_format, service=service, role="worker")
@@ -85,6 +89,9 @@ def _serve(runtime: Runtime, worker: type, models: ModuleType, signals: _Signals
     slots = sum(entry.concurrency if isinstance(entry, OperationRunner) else 1 for entry in entrypoints)
     # A subscription waits for events in one thread; each running operation takes one; plus whatever is short.
     enable(len(entrypoints) + slots + SPARE_THREADS)
+    if prepare := getattr(worker, "prepare", None):
+        # Before anything runs: a worker that is not fit must not be seen ready, nor take events.
+        native(prepare, runtime)
     locks = Locks(runtime.db.engine)
     relay = Relay(runtime.db.engine, models.kit, runtime.clock, retention_days=settings.event_retention_days)
     upkeep = Upkeep(

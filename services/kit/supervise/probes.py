@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import http.client
+import os
 import socket
 from collections.abc import Callable
+from pathlib import Path
 
 TIMEOUT_SECONDS = 2.0
 
@@ -40,6 +42,21 @@ def grpc_health(host: str, port: int, service: str = "") -> Callable[[], bool]:
 def grpc_answers(host: str, port: int) -> Callable[[], bool]:
     """Alive when grpc.health.v1 answers anything: one that is busy or stops is no reason to kill it."""
     return lambda: _health(host, port, "") is not None
+
+
+def pid_file(path: Path) -> Callable[[], bool]:
+    """Ready when the file holds the id of a process that lives; one left by a killed process does not count."""
+
+    def probe() -> bool:
+        try:
+            pid = int(path.read_text())
+            if pid > 0:
+                os.kill(pid, 0)
+        except (OSError, ValueError):
+            return False
+        return pid > 0
+
+    return probe
 
 
 def all_of(*probes: Callable[[], bool]) -> Callable[[], bool]:

@@ -180,7 +180,7 @@ def encode_segment(found: Segment, change: Change | None = None) -> pb.Segment:
         rule=found.rule if change.rule is None else change.rule,
         version=found.version,
         state=pb.Segment.STATE_FAILED if stalled else _STATES[found.state],
-        state_message="; ".join(filter(None, (found.state_message, found.stalled))),
+        state_message=_said_once(found.state_message, found.stalled),
         member_count=found.member_count,
         etag=found.etag,
         kind=KINDS[found.kind],
@@ -195,3 +195,10 @@ def encode_segment(found: Segment, change: Change | None = None) -> pb.Segment:
     set_timestamp(message.update_time, found.update_time)
     set_timestamp(message.rebuild_time, found.rebuild_time)
     return message
+
+
+def _said_once(failed: str, stalled: str) -> str:
+    """Join why the last rebuild failed and why changes do not arrive; often the one says the other as well."""
+    if stalled in failed:
+        return failed
+    return stalled if failed in stalled else f"{failed}; {stalled}"

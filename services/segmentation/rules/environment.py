@@ -25,6 +25,7 @@ from google.protobuf import (
 from services.segmentation.rules import natives
 from services.segmentation.rules.core import CORE_ATTRIBUTES, CORE_BY_NAME, CoreAttribute
 from services.segmentation.rules.errors import RuleError, RuleTooLargeError
+from services.segmentation.rules.meant import explain
 from services.segmentation.rules.registry import Attribute, Registry
 
 MAX_CHARACTERS = 20_000
@@ -323,7 +324,8 @@ def _readable(raw: str, text: str, registry: Registry) -> RuleError:
         return RuleTooLargeError(_TOO_DEEP, text=text)
     if match is None:
         return RuleError(_clean(raw), text=text)
-    line, column, message = int(match[1]), int(match[2]), _suggest(_clean(match[3]), registry)
+    line, column, said = int(match[1]), int(match[2]), _clean(match[3])
+    message = explain(said, text, line, column, registry) or _suggest(said, registry)
     if line < 1:
         return RuleError(message, text=text)
     return RuleError(message, text=text, line=line, column=max(1, column))

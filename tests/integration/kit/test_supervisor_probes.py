@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 import threading
 from concurrent import futures
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -23,6 +26,21 @@ def test_the_probe_for_tcp() -> None:
         assert not ready()
         server.listen()
         assert ready()
+
+
+def test_the_probe_for_a_pid_file(tmp_path: Path) -> None:
+    file = tmp_path / "ready"
+    ready = probes.pid_file(file)
+    assert not ready()
+    for text in ("", "junk", "0", "-1"):
+        file.write_text(text)
+        assert not ready()
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        file.write_text(f"{process.pid}\n")
+        assert ready()
+        process.kill()
+        process.wait()
+    assert not ready()
 
 
 @pytest.mark.parametrize(("status", "expected"), [(200, True), (503, False)])

@@ -81,6 +81,13 @@ def test_packed_with_a_mark_and_columns_in_another_order(tmp_path: Path) -> None
     assert load_retail(path) == plain
 
 
+def test_a_file_that_is_called_gzip_and_is_not_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "orders.csv.gz"
+    path.write_text("\n".join((HEADER, GOOD)))
+    with pytest.raises(DataError, match=r"orders\.csv\.gz is named \.gz, but is not gzip"):
+        load_retail(path)
+
+
 @pytest.mark.parametrize(
     ("local", "utc"),
     [
