@@ -4,25 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from services.kit.postgres import EmbeddedPostgres, provision
 from tests.bench.report import Figure, finish
-from tests.bench.segmentation import data, rebuild
-from tests.support.segmentation import World, world
+from tests.bench.segmentation import delay, expiry, growth, increment, rebuild
+from tests.bench.segmentation.database import filled
 
-PARTS = ("rebuild", "pass")
-SETTINGS = {
-    "max_wal_size": "8GB",
-    "checkpoint_timeout": "30min",
-    "autovacuum": "off",
-    "max_parallel_workers": "0",
-}
-"""Of the server, for ours and the ceilings alike. No parallel workers: figures are of one core."""
+PARTS = ("rebuild", "pass", "increment", "expiry", "delay", "growth")
 
 
 def say(text: str) -> None:
@@ -30,47 +18,43 @@ def say(text: str) -> None:
     print(text, flush=True)
 
 
-@contextmanager
-def filled(contacts: int, events: int, work_mem: str = "64MB") -> Iterator[tuple[World, int]]:
-    """Give the service on a database with so many contacts and events, and the server's process id."""
-    with tempfile.TemporaryDirectory() as folder:
-        server = EmbeddedPostgres(
-            Path(folder) / "pg", settings=SETTINGS | {"work_mem": work_mem}, throwaway=True
-        )
-        server.start()
-        try:
-            urls = provision(
-                server.admin_url, ["segmentation"], prefix="bench", plugin_services=["segmentation"]
-            )
-            with world(urls["segmentation"]) as seg:
-                started = time.monotonic()
-                data.define(seg)
-                with seg.db.transaction() as connection:
-                    data.load(connection, contacts, events)
-                with seg.db.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
-                    connection.exec_driver_sql("VACUUM ANALYZE")
-                say(f"{contacts:,} contacts, {events:,} events loaded in {time.monotonic() - started:.0f} s")
-                yield seg, server.pid or 0
-        finally:
-            server.destroy()
-
-
 def main() -> int:
     """Measure the parts that are asked for."""
-    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.segmentation", description=main.__doc__)
     parser.add_argument("--contacts", type=int, default=1_000_000)
     parser.add_argument("--events", type=int, default=10_000_000)
-    parser.add_argument("--segments", type=int, default=200)
+    parser.add_argument("--segments", type=int, default=200, help="in one pass and in increments")
+    parser.add_argument("--windows", type=int, default=100_000, help="that lapse")
+    parser.add_argument("--window-seconds", type=int, default=60, help="within which they lapse")
+    parser.add_argument("--rate", type=int, default=2_000, help="orders a second, for the delay")
+    parser.add_argument("--rate-seconds", type=int, default=10)
+    parser.add_argument(
+        "--growth", default="100000,1000000,4000000", help="numbers of contacts, with ten events each"
+    )
     parser.add_argument("--parts", default=",".join(PARTS), help="of " + ", ".join(PARTS))
     parser.add_argument("--output", type=Path, default=Path(".rapport/bench/segmentation.json"))
     options = parser.parse_args()
     parts = options.parts.split(",")
+    if unknown := set(parts) - set(PARTS):
+        parser.error(f"no such part: {', '.join(sorted(unknown))}")
     figures: list[Figure] = []
-    with filled(options.contacts, options.events) as (seg, postmaster):
-        if "rebuild" in parts:
-            figures += rebuild.measure(seg, postmaster, say)
-        if "pass" in parts:
-            figures += rebuild.measure_pass(seg, options.segments, postmaster, say)
+    if {"rebuild", "pass", "increment", "expiry"} & set(parts):
+        with filled(options.contacts, options.events, say) as (seg, postmaster):
+            if "rebuild" in parts:
+                figures += rebuild.measure(seg, postmaster, say)
+            if {"pass", "increment"} & set(parts):
+                many = rebuild.put_in_force(seg, rebuild.rules(options.segments))
+                if "pass" in parts:
+                    figures += rebuild.measure_pass(seg, many, postmaster, say)
+                if "increment" in parts:
+                    figures += increment.measure(seg, options.segments, postmaster, say)
+            if "expiry" in parts:
+                windows = min(options.windows, options.contacts)
+                figures += expiry.measure(seg, windows, options.window_seconds, say)
+    if "delay" in parts:
+        figures += delay.measure(options.rate, options.rate_seconds, say)
+    if "growth" in parts:
+        figures += growth.measure([int(size) for size in options.growth.split(",")], say)
     return finish(figures, options.output)
 
 

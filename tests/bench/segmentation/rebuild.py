@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
@@ -14,7 +14,7 @@ from services.segmentation.usecases.rebuilding import rebuild_one
 from tests.bench.machine import cpu_seconds
 from tests.bench.report import Figure
 from tests.bench.segmentation.by_hand import hand_pass, hand_rebuild
-from tests.bench.segmentation.many import rules
+from tests.bench.segmentation.many import rules as rules
 from tests.bench.segmentation.rules import SINGLE
 from tests.support.segmentation import NOW, World
 
@@ -85,9 +85,11 @@ def fingerprint(connection: Connection, number: int) -> tuple[int, ...]:
     return (*members, told)
 
 
-def measure_pass(seg: World, count: int, postmaster: int, say: Callable[[str], None]) -> list[Figure]:
+def measure_pass(
+    seg: World, ours: Sequence[tuple[int, CompiledRule]], postmaster: int, say: Callable[[str], None]
+) -> list[Figure]:
     """Judge everybody by many rules in one pass, compare with what is stored, and note who differs."""
-    ours = put_in_force(seg, rules(count))
+    count = len(ours)
     numbers = [number for number, _ in ours]
     with seg.db.transaction() as connection:
         for number in numbers[:10]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import BigInteger, Boolean, LargeBinary, case, func, literal_column, select
+from sqlalchemy import BigInteger, Boolean, LargeBinary, case, func, literal_column
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.sql.elements import ColumnElement
 
@@ -13,7 +13,7 @@ from services.segmentation.rules import ir
 from services.segmentation.rules.buckets import salt_bytes
 from services.segmentation.rules.calendars import OF_THE_DATE, PARTS
 from services.segmentation.rules.sql.calendar_functions import function_of
-from services.segmentation.rules.sql.values import TIME, interval, text_literal
+from services.segmentation.rules.sql.values import TIME, computed_once, interval, text_literal
 from services.segmentation.rules.zones import DAY_SKIPPING
 
 Column = ColumnElement[Any]
@@ -45,12 +45,12 @@ def of_birth_date(node: ir.Calendar, time_zone: str) -> bool:
 
 def calendar_of_now(node: ir.NowCalendar, now: Column) -> Column:
     """Return a calendar value of now; the sub-select is evaluated once in a statement."""
-    return _once(part_of(local_time(_moved(node, now), node.zone), node.part))
+    return computed_once(part_of(local_time(_moved(node, now), node.zone), node.part))
 
 
 def next_tick(node: ir.NowCalendar, now: Column) -> Column:
     """Return the next instant at which a calendar value of now changes."""
-    return _once(
+    return computed_once(
         func.rule_calendar_change(
             now, interval(node.shift), text_literal(node.zone), text_literal(node.part), type_=TIME
         )
@@ -76,7 +76,7 @@ def next_flip_of_any(node: ir.NowCalendar, now: Column, values: Sequence[int]) -
     size = _size(node)
     places = [str(v + 1 if 0 <= v < size else size + 1) for v in values]
     listed: Column = literal_column(f"ARRAY[{', '.join(places)}]::bigint[]")
-    return _once(func.rule_earliest(_flips(node, now, ordered=False), listed, type_=TIME))
+    return computed_once(func.rule_earliest(_flips(node, now, ordered=False), listed, type_=TIME))
 
 
 def _size(node: ir.NowCalendar) -> int:
@@ -87,7 +87,7 @@ def _size(node: ir.NowCalendar) -> int:
 
 def _flips(node: ir.NowCalendar, now: Column, *, ordered: bool) -> Column:
     """Return the instants of all values; they are found once in a statement."""
-    return _once(
+    return computed_once(
         func.rule_calendar_flips(
             now,
             interval(node.shift),
@@ -102,10 +102,6 @@ def _flips(node: ir.NowCalendar, now: Column, *, ordered: bool) -> Column:
 
 def _moved(node: ir.NowCalendar, now: Column) -> Column:
     return now + interval(node.shift) if node.shift else now
-
-
-def _once(column: Column) -> Column:
-    return select(column).scalar_subquery()
 
 
 def bucket(node: ir.Bucket, contact_id: Column) -> Column:

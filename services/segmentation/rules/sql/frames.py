@@ -27,7 +27,7 @@ from services.segmentation.rules.sql.lists import (
     visible,
     window_of,
 )
-from services.segmentation.rules.sql.values import TIME, interval, text_literal
+from services.segmentation.rules.sql.values import TIME, computed_once, interval, text_literal
 from services.segmentation.rules.tables import event_table, membership, plugin_leaf, profile
 
 Column = ColumnElement[Any]
@@ -65,6 +65,10 @@ class CorrelatedFrame:
 
     def shared(self, node: ir.Attr, column: Column) -> Column:
         """Return the column itself: a single rule gains nothing by computing it apart."""
+        return column
+
+    def once(self, column: Column) -> Column:
+        """Return the expression itself: the planner estimates better by what it sees."""
         return column
 
     def item(self, var: int) -> FromClause:
@@ -169,6 +173,10 @@ def _to_come(event: FromClause, types: Sequence[str], now: Column) -> list[Colum
 
 class LateralFrame(_GroupingFrame):
     """Read the events of each contact once per type, in a LATERAL sub-select."""
+
+    def once(self, column: Column) -> Column:
+        """Return a sub-select, which is computed once: hundreds of windows are compared with each event."""
+        return computed_once(column)
 
     def __init__(self, time_zone: str, lookups: Lookups, relation: FromClause = profile) -> None:
         super().__init__(time_zone, lookups, relation)
@@ -280,6 +288,10 @@ class GroupedFrame(_GroupingFrame):
 
 class PassFrame(GroupedFrame):
     """Group the events of everybody once per type, however many windows ask for them: for many rules in one pass."""
+
+    def once(self, column: Column) -> Column:
+        """Return a sub-select, which is computed once."""
+        return computed_once(column)
 
     def _group(self, event_type: EventType, window: timedelta | None) -> _Group:
         return super()._group(event_type, None)

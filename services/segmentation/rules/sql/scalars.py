@@ -62,6 +62,9 @@ class Frame(Protocol):
     def shared(self, node: ir.Attr, column: Column) -> Column:
         """Return a column computed from the profile, or a reference to where it is computed once."""
 
+    def once(self, column: Column) -> Column:
+        """Return an expression of now and constants, computed once a statement where that is worth it."""
+
     def item(self, var: int) -> FromClause:
         """Return the relation of the item bound at a nesting level."""
 
@@ -208,7 +211,7 @@ def _compare(node: ir.Compare, frame: Frame, truth: bool) -> Column:
 def _now_compare(node: ir.NowCompare, frame: Frame, truth: bool) -> Column:
     # now op t + d, written with the column alone on the left so that an index on it serves.
     time = compile_value(node.time, frame)
-    edge = frame.now - interval(node.shift) if node.shift != timedelta(0) else frame.now
+    edge = frame.once(frame.now - interval(node.shift)) if node.shift != timedelta(0) else frame.now
     return {
         "<": time > edge,
         "<=": time >= edge,

@@ -57,7 +57,8 @@ def next_change(leaves: Sequence[ir.Node], frame: LateralFrame | GroupedFrame) -
         instants["arrival"] = frame.arrival(sorted(types))
     if not instants:
         return None
-    return func.least(*instants.values(), type_=TIME) if len(instants) > 1 else next(iter(instants.values()))
+    # What lies beyond the end counts as never.
+    return func.nullif(func.least(*instants.values(), _END, type_=TIME), _END, type_=TIME)
 
 
 def _atoms(node: ir.Node, path: _Path) -> Iterator[tuple[ir.Node, _Path]]:
@@ -83,8 +84,8 @@ def _atoms(node: ir.Node, path: _Path) -> Iterator[tuple[ir.Node, _Path]]:
         yield from _atoms(child, path)
 
 
-def _flips(atom: ir.NowCompare, time: Column) -> list[Column]:
-    """Return the instants at which ``now op time + shift`` changes."""
+def _flips(atom: ir.NowCompare) -> list[timedelta]:
+    """Return how long after its time ``now op time + shift`` changes."""
     at = (
         [timedelta(0)]
         if atom.op in ("<", ">=")
@@ -92,12 +93,18 @@ def _flips(atom: ir.NowCompare, time: Column) -> list[Column]:
         if atom.op in ("<=", ">")
         else [timedelta(0), _STEP]
     )
-    return [time + interval(atom.shift + extra) for extra in at]
+    return [atom.shift + extra for extra in at]
 
 
-def _later(instants: list[Column], now: Column) -> Column:
-    """Return the earliest of the instants that is later than now."""
-    checked = [case((and_(i > now, i < _END), i)) for i in instants]
+def _later(time: Column, after: list[timedelta], frame: Frame) -> Column:
+    """Return the earliest instant later than now that lies so long after a time."""
+    checked = [
+        case(
+            # The time is compared, not the instant: what stands beside it is computed once a statement.
+            (time > frame.once(frame.now - interval(by)), time + interval(by))
+        )
+        for by in after
+    ]
     return func.least(*checked, type_=TIME) if len(checked) > 1 else checked[0]
 
 
@@ -110,14 +117,15 @@ def _instant(atom: ir.Node, path: _Path, frame: LateralFrame | GroupedFrame) -> 
     used = [(items, still) for items, still in path if ir.uses_var(atom.time, items.var)]
     if not used:
         # Lists below the time are bound deeper than at the root when the atom stands inside a list.
-        return _later(_flips(atom, compile_value(atom.time, plain if path else frame)), frame.now)
+        time = compile_value(atom.time, plain if path else frame)
+        return _later(time, _flips(atom), frame)
     items, still = used[0]
     if isinstance(items.source, EventType) and items.var == 0 and len(path) == 1:
 
         def build(inner: ItemFrame) -> Column:
             # A condition that is unknown may still count: only what is false drops an event.
             conditions = [compile_value(c, inner).is_not(False) for c in still]
-            earliest = func.min(_later(_flips(atom, compile_value(atom.time, inner)), frame.now))
+            earliest = func.min(_later(compile_value(atom.time, inner), _flips(atom), inner))
             return earliest.filter(and_(*conditions)) if conditions else earliest
 
         window = _window(atom)
@@ -147,7 +155,7 @@ def _correlated(atom: ir.NowCompare, lists: list[ir.ListExpr], plain: Correlated
     source = relations[0]
     for relation in relations[1:]:
         source = source.join(relation, true())
-    instant = _later(_flips(atom, compile_value(atom.time, frame)), plain.now)
+    instant = _later(compile_value(atom.time, frame), _flips(atom), frame)
     return (
         select(func.min(instant))
         .select_from(source)
@@ -267,7 +275,7 @@ def _nth_leaving(
     for rank in ranks:
         time = frame.feature(items.source, (asked, rank, "latest"), window_of(node), build(rank), _NEVER)
         # One that has left the window already has left before now.
-        picked.append(_later(_flips(atom, time)[:1], frame.now))
+        picked.append(_later(time, _flips(atom)[:1], frame))
     return func.coalesce(*picked, type_=TIME) if len(picked) > 1 else picked[0]
 
 
