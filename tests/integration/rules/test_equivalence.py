@@ -25,6 +25,8 @@ REFUSALS = (
     "can be unknown: guard it",
     "this duration is too long",
     "nested more than",
+    "lists stand inside one another",
+    "grows too large when it is compiled",
 )
 
 

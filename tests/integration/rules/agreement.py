@@ -1,0 +1,200 @@
+"""All engines on the systematic rules: many rules in one statement, on profiles that are stored once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Connection, select, text
+
+from services.segmentation.rules import CompiledRule, Outcome, Profile, RuleError, batch_statement, compile_rule, ir
+from services.segmentation.rules.sql.frames import CorrelatedFrame, GroupedFrame, Lookups
+from services.segmentation.rules.sql.scalars import compile_value
+from services.segmentation.rules.tables import metadata, plugin_leaf, profile
+from tests.integration.rules import selection, store, systematic
+
+REGISTRY, NOW = systematic.REGISTRY, systematic.NOW
+VERDICTS: dict[bool | None, str] = {True: "member", False: "not_member", None: "unknown"}
+CHUNK = 40
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What every engine must say of one rule: outcomes by profile, and the first instants of change."""
+
+    text: str
+    outcomes: tuple[str, ...]
+    changes: tuple[str | None, ...]
+    timed: bool = False
+    """Whether its instants are asked for in any case."""
+    exact: bool = False
+    """Whether SQL must give the instants themselves: the shapes that RULES.md calls exact, those of `systematic.windows`."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One disagreement: which rule, who said it, and what."""
+
+    text: str
+    engine: str
+    wanted: str
+    got: str
+
+
+def prepare(connection: Connection) -> list[UUID]:
+    """Make the tables and store the profiles; return their ids."""
+    metadata.create_all(connection)
+    connection.execute(text("SET timezone = 'UTC'"))
+    connection.execute(
+        text(
+            "CREATE TEMP TABLE IF NOT EXISTS plugin_leaf (leaf_no int, contact_id uuid, value jsonb, "
+            "PRIMARY KEY (leaf_no, contact_id))"
+        )
+    )
+    return store.put(connection, REGISTRY, systematic.profiles())
+
+
+def wanted_of(
+    rule: CompiledRule, people: Sequence[Profile], *, timed: bool = False, exact: bool = False
+) -> Wanted:
+    """Ask CEL's evaluator and, for the instants, the plain interpreter."""
+    return Wanted(
+        rule.text,
+        tuple(rule.evaluate(p, NOW).value for p in people),
+        tuple(_text(rule.next_change(p, NOW)) for p in people),
+        timed,
+        exact,
+    )
+
+
+def wanted(people: Sequence[Profile]) -> list[Wanted]:
+    """Return what is wanted of all systematic rules."""
+    exact, timed = systematic.windows(), systematic.instants()
+    texts = dict.fromkeys((*exact, *timed, *systematic.kept(), *selection.chosen()))
+    return [
+        wanted_of(compile_rule(text, REGISTRY), people, timed=text in timed, exact=text in exact) for text in texts
+    ]
+
+
+def _text(instant: datetime | None) -> str | None:
+    return None if instant is None else instant.isoformat()
+
+
+def faults(
+    connection: Connection, wanted: Sequence[Wanted], people: Sequence[Profile], ids: Sequence[UUID]
+) -> Iterator[Fault]:
+    """Yield each disagreement, those of the first rules first."""
+    for start in range(0, len(wanted), CHUNK):
+        yield from _chunk(connection, wanted[start : start + CHUNK], people, ids, start)
+
+
+def _chunk(
+    connection: Connection, wanted: Sequence[Wanted], people: Sequence[Profile], ids: Sequence[UUID], start: int
+) -> Iterator[Fault]:
+    rules = []
+    for want in wanted:
+        try:
+            rules.append(compile_rule(want.text, REGISTRY))
+        except RuleError as error:
+            yield Fault(want.text, "compiler", "accepted", error.message)
+            return
+    statement = batch_statement(list(enumerate(rules)))
+    store.answer(connection, statement.plugin_calls, ids, people)
+    leaves = {(c.function, c.params): c.number for c in statement.plugin_calls}
+    lookups = Lookups(REGISTRY.segments, leaves, plugin_leaf)
+    for engine, told in (
+        ("correlated", _values(connection, rules, CorrelatedFrame(REGISTRY.time_zone, lookups), ids)),
+        ("grouped", _values(connection, rules, GroupedFrame(REGISTRY.time_zone, lookups), ids)),
+        ("evaluator", [[r.evaluate(p, NOW).value for p in people] for r in rules]),
+        ("interpreter", [[r.interpret(p, NOW).value for p in people] for r in rules]),
+    ):
+        for want, got in zip(wanted, told, strict=True):
+            if list(want.outcomes) != got:
+                yield Fault(want.text, engine, json.dumps(want.outcomes), json.dumps(got))
+    rows = {r.contact_id: r for r in connection.execute(statement.select, {"now": NOW, "contact_ids": list(ids)})}
+    for number, want in enumerate(wanted):
+        members = [i for i, outcome in zip(ids, want.outcomes, strict=True) if outcome == Outcome.MEMBER.value]
+        found = [i for i in ids if number in rows[i].segments]
+        if found != members:
+            yield Fault(want.text, "batch", str(members), str(found))
+        # Whole statements are slow to build one by one: for those that a rebuild may write as a join, and a sample.
+        if _may_join(rules[number].ir) or (start + number) % 8 == 0:
+            yield from _whole(connection, want, rules[number], people, ids, set(members))
+        if want.exact or want.timed or (start + number) % 8 == 0:
+            yield from _instants(connection, want, rules[number], people, ids)
+
+
+def _may_join(root: ir.Node) -> bool:
+    parts = root.parts if isinstance(root, ir.And) else (root,)
+    inner = [p.operand if isinstance(p, ir.Not) else p for p in parts]
+    return any(
+        isinstance(p, ir.Quantified) or (isinstance(p, ir.Compare | ir.Equal) and isinstance(p.left, ir.Count))
+        for p in inner
+    )
+
+
+def _values(connection: Connection, rules: list[CompiledRule], frame: Any, ids: Sequence[UUID]) -> list[list[str]]:
+    columns = [compile_value(rule.ir, frame).label(f"v{n}") for n, rule in enumerate(rules)]
+    source = frame.joined(profile) if isinstance(frame, GroupedFrame) else profile
+    rows = {
+        row.contact_id: row
+        for row in connection.execute(select(profile.c.contact_id, *columns).select_from(source), {"now": NOW})
+    }
+    return [[VERDICTS[rows[i][n + 1]] for i in ids] for n in range(len(rules))]
+
+
+def _whole(
+    connection: Connection,
+    want: Wanted,
+    rule: CompiledRule,
+    people: Sequence[Profile],
+    ids: Sequence[UUID],
+    members: set[UUID],
+) -> Iterator[Fault]:
+    if rule.plugin_calls:
+        store.answer(connection, rule.plugin_calls, ids, people)
+    for engine, ask in (("rebuild", store.members_by_rebuild), ("where", store.members_by_where)):
+        found = ask(connection, rule, NOW)
+        if found != members:
+            yield Fault(want.text, engine, str(members), str(found))
+
+
+def _instants(
+    connection: Connection, want: Wanted, rule: CompiledRule, people: Sequence[Profile], ids: Sequence[UUID]
+) -> Iterator[Fault]:
+    told = [_text(rule.next_change(p, NOW)) for p in people]
+    if told != list(want.changes):
+        yield Fault(want.text, "next change", str(want.changes), str(told))
+    if not rule.time_dependent:
+        return
+    by_sql = store.changes(connection, rule, NOW)
+    for person, contact_id, instant in zip(people, ids, want.changes, strict=True):
+        early = by_sql.get(contact_id)
+        late = instant is not None and (early is None or early > datetime.fromisoformat(instant))
+        inexact = want.exact and _nothing_to_come(person) and _text(early) != instant
+        if late or inexact or (early is not None and early <= NOW):
+            yield Fault(want.text, "next change in SQL", str(instant), str(early))
+
+
+def _nothing_to_come(person: Profile) -> bool:
+    return all(e.time <= NOW for e in person.events)
+
+
+def brute_change(rule: CompiledRule, person: Profile) -> datetime | None:
+    """Find the first change of a rule that is one leaf, by asking CEL at every instant that could be one."""
+    before = rule.evaluate(person, NOW)
+    times = {e.time for e in person.events}
+    times |= {v for v in (*person.attributes.values(), *person.traits.values()) if isinstance(v, datetime)}
+    shifts = [timedelta(days=n) for n in (0, 1, 2, 3, 30)]
+    steps = [timedelta(microseconds=n) for n in (-1, 0, 1)]
+    candidates = {t + shift + step for t in times if t.year < 9000 for shift in shifts for step in steps}
+    born = person.attributes.get("birth_date")
+    if born is not None:
+        zone = ZoneInfo(REGISTRY.time_zone)
+        candidates |= {datetime(year, born.month, born.day, tzinfo=zone) for year in range(2026, 2036)}
+    return next((t for t in sorted(candidates) if t > NOW and rule.evaluate(person, t) != before), None)

@@ -1,0 +1,72 @@
+"""Choose few of the rules that ``systematic`` can write, so that together they fill the table.
+
+`python -m tests.integration.rules.selection` chooses anew and writes ``systematic_rules.txt`` (some minutes); do so after
+a change of the table or of the templates.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Mapping
+from pathlib import Path
+
+from services.segmentation.rules import RuleError, compile_rule
+from tests.integration.rules import systematic, table
+from tests.integration.rules.cells import Cell, Observer
+
+CHOSEN = Path(__file__).parent / "systematic_rules.txt"
+
+
+def chosen() -> list[str]:
+    """Return the rules chosen last."""
+    return [line for line in CHOSEN.read_text(encoding="utf-8").splitlines() if not line.startswith("//")]
+
+
+def cells_of(texts: list[str]) -> dict[str, frozenset[Cell]]:
+    """Return the cells that occur when each rule is asked about each profile; rules that are refused are left out."""
+    people = systematic.profiles()
+    found = {}
+    for text in texts:
+        try:
+            rule = compile_rule(text, systematic.REGISTRY)
+        except RuleError:
+            continue
+        observer = Observer(systematic.REGISTRY)
+        for person in people:
+            observer.observe(rule, person, systematic.NOW)
+        found[text] = frozenset(observer.cells)
+    return found
+
+
+def choose(cells: Mapping[str, frozenset[Cell]]) -> list[str]:
+    """Return rules that have all cells among them: greedily, those first that add most."""
+    texts = list(cells)
+    left = set().union(*cells.values())
+    queue = [(-len(cells[text]), number) for number, text in enumerate(texts)]
+    heapq.heapify(queue)
+    taken = []
+    while left:
+        _, number = heapq.heappop(queue)
+        gain = len(cells[texts[number]] & left)
+        if queue and gain < -queue[0][0]:
+            heapq.heappush(queue, (-gain, number))
+        elif gain:
+            taken.append(number)
+            left -= cells[texts[number]]
+    return [texts[number] for number in sorted(taken)]
+
+
+def main() -> None:
+    """Choose and write."""
+    cells = cells_of([text for _, text in systematic.rules()])
+    taken = choose(cells)
+    head = "// Chosen by tests/integration/rules/selection.py from what systematic.py can write; do not edit.\n"
+    CHOSEN.write_text(head + "".join(f"{text}\n" for text in taken), encoding="utf-8")
+    missing = table.supported() - set().union(*cells.values())
+    print(f"{len(taken)} rules of {len(cells)}; {len(missing)} cells are not filled")  # noqa: T201
+    for cell in sorted(missing):
+        print(f"  {cell}")  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()
