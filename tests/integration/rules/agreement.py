@@ -11,6 +11,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, select, text
+from sqlalchemy.dialects import postgresql
 
 from services.segmentation.rules import CompiledRule, Outcome, Profile, RuleError, batch_statement, compile_rule, ir
 from services.segmentation.rules.sql.frames import CorrelatedFrame, GroupedFrame, Lookups
@@ -30,8 +31,8 @@ class Wanted:
     text: str
     outcomes: tuple[str, ...]
     changes: tuple[str | None, ...]
-    timed: bool = False
-    """Whether its instants are asked for in any case."""
+    whole: bool = True
+    """Whether it is asked by each kind of statement and for its instants; building these one by one takes long."""
     exact: bool = False
     """Whether SQL must give the instants themselves: the shapes that RULES.md calls exact, those of `systematic.windows`."""
 
@@ -59,26 +60,22 @@ def prepare(connection: Connection) -> list[UUID]:
     return store.put(connection, REGISTRY, systematic.profiles())
 
 
-def wanted_of(
-    rule: CompiledRule, people: Sequence[Profile], *, timed: bool = False, exact: bool = False
-) -> Wanted:
-    """Ask CEL's evaluator and, for the instants, the plain interpreter."""
-    return Wanted(
-        rule.text,
-        tuple(rule.evaluate(p, NOW).value for p in people),
-        tuple(_text(rule.next_change(p, NOW)) for p in people),
-        timed,
-        exact,
-    )
-
-
 def wanted(people: Sequence[Profile]) -> list[Wanted]:
-    """Return what is wanted of all systematic rules."""
-    exact, timed = systematic.windows(), systematic.instants()
-    texts = dict.fromkeys((*exact, *timed, *systematic.kept(), *selection.chosen()))
+    """Ask CEL's evaluator what is wanted of all systematic rules and, for the instants, the plain interpreter."""
+    exact = systematic.windows()
+    whole = dict.fromkeys((*exact, *systematic.instants(), *systematic.kept()))
+    others = [text for text in selection.chosen() if text not in whole]
     return [
-        wanted_of(compile_rule(text, REGISTRY), people, timed=text in timed, exact=text in exact) for text in texts
+        *(_wanted(text, people, whole=True, exact=text in exact) for text in whole),
+        *(_wanted(text, people, whole=number % 8 == 0, exact=False) for number, text in enumerate(others)),
     ]
+
+
+def _wanted(text: str, people: Sequence[Profile], *, whole: bool, exact: bool) -> Wanted:
+    rule = compile_rule(text, REGISTRY)
+    outcomes = tuple(rule.evaluate(p, NOW).value for p in people)
+    changes = tuple(_text(rule.next_change(p, NOW)) for p in people) if whole else ()
+    return Wanted(text, outcomes, changes, whole, exact)
 
 
 def _text(instant: datetime | None) -> str | None:
@@ -89,12 +86,14 @@ def faults(
     connection: Connection, wanted: Sequence[Wanted], people: Sequence[Profile], ids: Sequence[UUID]
 ) -> Iterator[Fault]:
     """Yield each disagreement, those of the first rules first."""
-    for start in range(0, len(wanted), CHUNK):
-        yield from _chunk(connection, wanted[start : start + CHUNK], people, ids, start)
+    start, size = 0, 10
+    while start < len(wanted):
+        yield from _chunk(connection, wanted[start : start + size], people, ids)
+        start, size = start + size, CHUNK
 
 
 def _chunk(
-    connection: Connection, wanted: Sequence[Wanted], people: Sequence[Profile], ids: Sequence[UUID], start: int
+    connection: Connection, wanted: Sequence[Wanted], people: Sequence[Profile], ids: Sequence[UUID]
 ) -> Iterator[Fault]:
     rules = []
     for want in wanted:
@@ -107,35 +106,29 @@ def _chunk(
     store.answer(connection, statement.plugin_calls, ids, people)
     leaves = {(c.function, c.params): c.number for c in statement.plugin_calls}
     lookups = Lookups(REGISTRY.segments, leaves, plugin_leaf)
-    for engine, told in (
-        ("correlated", _values(connection, rules, CorrelatedFrame(REGISTRY.time_zone, lookups), ids)),
-        ("grouped", _values(connection, rules, GroupedFrame(REGISTRY.time_zone, lookups), ids)),
-        ("evaluator", [[r.evaluate(p, NOW).value for p in people] for r in rules]),
-        ("interpreter", [[r.interpret(p, NOW).value for p in people] for r in rules]),
-    ):
-        for want, got in zip(wanted, told, strict=True):
-            if list(want.outcomes) != got:
-                yield Fault(want.text, engine, json.dumps(want.outcomes), json.dumps(got))
     rows = {r.contact_id: r for r in connection.execute(statement.select, {"now": NOW, "contact_ids": list(ids)})}
     for number, want in enumerate(wanted):
         members = [i for i, outcome in zip(ids, want.outcomes, strict=True) if outcome == Outcome.MEMBER.value]
         found = [i for i in ids if number in rows[i].segments]
         if found != members:
             yield Fault(want.text, "batch", str(members), str(found))
-        # Whole statements are slow to build one by one: for those that a rebuild may write as a join, and a sample.
-        if _may_join(rules[number].ir) or (start + number) % 8 == 0:
-            yield from _whole(connection, want, rules[number], people, ids, set(members))
-        if want.exact or want.timed or (start + number) % 8 == 0:
-            yield from _instants(connection, want, rules[number], people, ids)
-
-
-def _may_join(root: ir.Node) -> bool:
-    parts = root.parts if isinstance(root, ir.And) else (root,)
-    inner = [p.operand if isinstance(p, ir.Not) else p for p in parts]
-    return any(
-        isinstance(p, ir.Quantified) or (isinstance(p, ir.Compare | ir.Equal) and isinstance(p.left, ir.Count))
-        for p in inner
-    )
+    # Of the rules that are not asked in each way, every other one is answered by sub-selects, the rest by groups.
+    numbers = range(len(rules))
+    some = [[n for n in numbers if wanted[n].whole or n % 2 == half] for half in (0, 1)]
+    correlated, grouped = CorrelatedFrame(REGISTRY.time_zone, lookups), GroupedFrame(REGISTRY.time_zone, lookups)
+    for engine, asked, told in (
+        ("correlated", some[0], _values(connection, [rules[n] for n in some[0]], correlated, ids)),
+        ("grouped", some[1], _values(connection, [rules[n] for n in some[1]], grouped, ids)),
+        ("evaluator", numbers, [[r.evaluate(p, NOW).value for p in people] for r in rules]),
+        ("interpreter", numbers, [[r.interpret(p, NOW).value for p in people] for r in rules]),
+    ):
+        for number, got in zip(asked, told, strict=True):
+            if list(wanted[number].outcomes) != got:
+                yield Fault(wanted[number].text, engine, json.dumps(wanted[number].outcomes), json.dumps(got))
+    for want, rule in zip(wanted, rules, strict=True):
+        if want.whole:
+            yield from _whole(connection, want, rule, people, ids)
+            yield from _instants(connection, want, rule, people, ids)
 
 
 def _values(connection: Connection, rules: list[CompiledRule], frame: Any, ids: Sequence[UUID]) -> list[list[str]]:
@@ -149,19 +142,20 @@ def _values(connection: Connection, rules: list[CompiledRule], frame: Any, ids: 
 
 
 def _whole(
-    connection: Connection,
-    want: Wanted,
-    rule: CompiledRule,
-    people: Sequence[Profile],
-    ids: Sequence[UUID],
-    members: set[UUID],
+    connection: Connection, want: Wanted, rule: CompiledRule, people: Sequence[Profile], ids: Sequence[UUID]
 ) -> Iterator[Fault]:
+    members = {i for i, outcome in zip(ids, want.outcomes, strict=True) if outcome == Outcome.MEMBER.value}
     if rule.plugin_calls:
         store.answer(connection, rule.plugin_calls, ids, people)
     for engine, ask in (("rebuild", store.members_by_rebuild), ("where", store.members_by_where)):
         found = ask(connection, rule, NOW)
         if found != members:
             yield Fault(want.text, engine, str(members), str(found))
+    # Not every server has a collation that orders texts otherwise, so this is read from the statement.
+    if any(isinstance(n, ir.Compare) and n.left.kind == "string" for n in rule.ir.walk()):
+        statement = str(rule.rebuild_select.compile(dialect=postgresql.dialect()))  # type: ignore[no-untyped-call]
+        if 'COLLATE "C"' not in statement:
+            yield Fault(want.text, "collation", 'COLLATE "C"', statement)
 
 
 def _instants(

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from datetime import datetime
+from itertools import combinations
 from typing import Any, NamedTuple
 
 from services.segmentation.rules import CompiledRule, Profile, ir
@@ -18,11 +19,10 @@ from services.segmentation.rules.moments import check_now
 from services.segmentation.rules.registry import EventType
 
 LISTS = (ir.Count, ir.Quantified, ir.Aggregate)
-LOGIC = (ir.And, ir.Or, ir.Not)
 
 
 class Cell(NamedTuple):
-    """One cell: ``operator`` as ``operators_of`` names it, ``position`` as ``position_of`` does, ``nesting`` the macro
+    """One cell: ``operator`` as ``operators_of`` names it, ``position`` as ``positions_of`` does, ``nesting`` the macro
     around it, "nested ..." when that stands inside another; rows "of ..." know "inside" and "nested" alone.
     """
 
@@ -91,13 +91,15 @@ def truth_of(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else state_of(value)
 
 
-def position_of(node: ir.Node, values: list[tuple[str, Any]]) -> str:
-    """Name the position of what is missing or unknown among a node's operands."""
+def positions_of(node: ir.Node, values: list[tuple[str, Any]]) -> list[str]:
+    """Name the position of what is missing or unknown among a node's operands; of && and || for each pair of parts."""
     if isinstance(node, ir.Ternary):
-        return ", ".join(f"{n} {truth_of(v) if n == 'condition' else state_of(v)}" for n, v in values)
-    if isinstance(node, LOGIC):
-        return ", ".join(truth_of(v) for _, v in values)
-    return ", ".join(f"{n} {state_of(v)}" for n, v in values)
+        return [", ".join(f"{n} {truth_of(v) if n == 'condition' else state_of(v)}" for n, v in values)]
+    if isinstance(node, ir.And | ir.Or):
+        return [", ".join(pair) for pair in combinations((truth_of(v) for _, v in values), 2)]
+    if isinstance(node, ir.Not):
+        return [truth_of(v) for _, v in values]
+    return [", ".join(f"{n} {state_of(v)}" for n, v in values)]
 
 
 @dataclass
@@ -160,7 +162,7 @@ class Observer(Interpreter):
             # Operands that the interpreter passes over count too: SQL evaluates them.
             values = [(name, self._value(child, scope)) for name, child in operands(node)]
             value = super()._value(node, scope)
-            self._note(node, [position_of(node, values) if values else truth_of_leaf(node, value)])
+            self._note(node, positions_of(node, values) if values else [truth_of_leaf(node, value)])
         self._known[key] = value
         if self._open:
             self._open[-1].note(node, value)

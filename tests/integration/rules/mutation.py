@@ -12,6 +12,7 @@ import importlib.machinery
 import importlib.util
 import json
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from types import CodeType, ModuleType
@@ -19,6 +20,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from services.kit.db import make_engine
 from tests.integration.rules.mutants import MUTANTS, Mutant
 
 PACKAGE = "services.segmentation."
@@ -77,13 +79,20 @@ def _forget() -> None:
     for name in list(sys.modules):
         if name.startswith(_LOADED_ANEW) and name not in _KEPT:
             del sys.modules[name]
+            # `from package import module` would find the old one.
+            parent, _, own = name.rpartition(".")
+            if parent in sys.modules:
+                vars(sys.modules[parent]).pop(own, None)
 
 
 def try_rules(connection: sa.Connection, task: dict[str, Any], order: list[int]) -> str | None:
     """Return the first disagreement of the engines on the systematic rules, asked in that order."""
     agreement: Any = importlib.import_module("tests.integration.rules.agreement")
     systematic: Any = importlib.import_module("tests.integration.rules.systematic")
-    everything = [agreement.Wanted(w["text"], tuple(w["outcomes"]), tuple(w["changes"]), w["timed"], w["exact"]) for w in task["wanted"]]
+    everything = [
+        agreement.Wanted(w["text"], tuple(w["outcomes"]), tuple(w["changes"]), w["whole"], w["exact"])
+        for w in task["wanted"]
+    ]
     people = systematic.profiles()
     ids = agreement.store.contact_ids(len(people))
     for fault in agreement.faults(connection, [everything[n] for n in order], people, ids):
@@ -104,10 +113,11 @@ def main() -> None:
     """Try the mutants of a task."""
     task = json.load(sys.stdin)
     by_name = {m.name: m for m in MUTANTS}
-    engine = sa.create_engine(task["url"], isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
+    engine = make_engine(task["url"])
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         importlib.import_module("tests.integration.rules.agreement").prepare(connection)
         for name, order in task["mutants"].items():
+            started = time.process_time()
             answer: dict[str, Any] = {"mutant": name, "killed": None, "problem": None}
             mutant = by_name[name]
             try:
@@ -125,6 +135,7 @@ def main() -> None:
                 answer["problem"] = str(error)
             except sa.exc.DBAPIError as error:
                 answer["killed"] = f"PostgreSQL refuses: {str(error.orig)[:200]}"
+            answer["seconds"] = round(time.process_time() - started, 2)
             print(json.dumps(answer), flush=True)  # noqa: T201
     engine.dispose()
 

@@ -551,7 +551,7 @@ def profiles() -> list[Profile]:
                        Event("page.visited", NOW))),
         # Sums of decimals that no double holds.
         person({"string": "é", "int": -7}, None, more={"create_time": NOW},
-               events=(_order(DAY, str(2**53 + 1)), _order(DAY, str(-(2**53))))),
+               events=(_order(DAY, str(2**53 + 1)), _order(DAY, str(-(2**53))), pair(3 * DAY, _LEFT, None))),
     ]  # fmt: skip
 
 # -- windows
@@ -568,7 +568,7 @@ def windows() -> list[str]:
         "y.sure_bool && now - y.time <= days(2)",
         "now - y.time < days(2) && y.sure_string == contact.kind",
     )
-    texts = [f"events.pair_seen.exists(y, {condition})" for condition in conditions]
+    texts = [f"events.pair_seen.exists(y, {condition})" for condition in ("now - y.time <= days(3)", *conditions)]
     for condition, op, count in product(conditions[:2], ("<", "<=", ">", ">="), (0, 1, 2, 3)):
         texts.append(f"events.pair_seen.filter(y, {condition}).size() {op} {count}")
     for condition, op in product(conditions[2:], (">", "<=")):

@@ -60,7 +60,7 @@ def test_every_reason_is_needed() -> None:
 def observed() -> Counter[Any]:
     observer = Observer(systematic.REGISTRY)
     people = systematic.profiles()
-    for text in (*selection.chosen(), *systematic.windows(), *systematic.instants()):
+    for text in (*selection.chosen(), *systematic.windows(), *systematic.instants(), *systematic.kept()):
         rule = compile_rule(text, systematic.REGISTRY)
         for person in people:
             observer.observe(rule, person, systematic.NOW)
