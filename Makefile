@@ -4,10 +4,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DATA ?=
+fuzz: SECONDS ?= 60
 LOCAL := -e ./protos -e ./plugins/sdk -e ./plugins/builtin -e ./plugins/testing -e ./plugins/loyalty -e .
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo run test check lint types imports protos protos-check protos-release migrations-check lock clean
+.PHONY: help venv demo run test fuzz check lint types imports protos protos-check protos-release migrations-check lock clean
 
 help: ## print the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +32,11 @@ run: venv ## keep the whole stack up until Ctrl-C; data stays in .rapport/
 test: venv ## run all tests on an embedded PostgreSQL
 	@$(BIN)/python -m pytest -n 2 --dist loadfile -q -m "not e2e"
 	@$(BIN)/python -m pytest -q -m e2e
+
+fuzz: venv ## fuzz the compiler of rules, guided by coverage, for SECONDS (60); what it finds is kept in .rapport/fuzz
+	@mkdir -p .rapport/fuzz/corpus
+	@PYTHONPATH=. $(BIN)/python tests/fuzz/fuzz_rules.py -max_total_time=$(SECONDS) -timeout=120 -rss_limit_mb=3072 \
+	  -max_len=20100 -dict=tests/fuzz/rules.dict -artifact_prefix=.rapport/fuzz/ .rapport/fuzz/corpus tests/fuzz/corpus
 
 check: lint types imports protos-check migrations-check ## run all static checks
 

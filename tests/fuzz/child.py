@@ -39,24 +39,43 @@ def hostile_profiles() -> list[Profile]:
             NOW - timedelta(hours=n),
             {
                 "category": "ab"[n % 2],
-                "amount": Decimal("999999999999999999.999999999999999999") * (-1) ** n,
-                "quantity": (2**63 - 1) * (-1) ** n,
+                "amount": Decimal("999999999999999999.999999999999999999") * (1 if n % 2 else -1),
+                "quantity": (2**63 - 1) * (1 if n % 2 else -1),
                 "shipped": (first, last, NOW)[n % 3],
-                **({"note": _LONG, "discount": 1.7e308 * (-1) ** n, "gift": True, "due": last} if n % 3 else {}),
+                **(
+                    {"note": _LONG, "discount": 1.7e308 * (1 if n % 2 else -1), "gift": True, "due": last}
+                    if n % 3
+                    else {}
+                ),
             },
         )
         for n in range(-2, 20)
     )
-    extremes: dict[str, Any] = {"visits": -(2**63), "score": -1.7e308, "nick": _LONG, "joined": first, "vip": False}
+    extremes: dict[str, Any] = {
+        "visits": -(2**63),
+        "score": -1.7e308,
+        "nick": _LONG,
+        "joined": first,
+        "vip": False,
+    }
     return [
         Profile(),
         Profile(
-            attributes={**extremes, "age": 2**63 - 1, "total_spent": Decimal(10) ** 18, "order_count": 2**63 - 1},
+            attributes={
+                **extremes,
+                "age": 2**63 - 1,
+                "total_spent": Decimal(10) ** 18,
+                "order_count": 2**63 - 1,
+            },
             tags=tuple(f"tag {n}" for n in range(300)),
             location=(90.0, -180.0),
             events=many,
         ),
-        Profile(attributes={"visits": 2**63 - 1, "score": 1e-300, "nick": "", "joined": last}, tags=("",), events=many[:3]),
+        Profile(
+            attributes={"visits": 2**63 - 1, "score": 1e-300, "nick": "", "joined": last},
+            tags=("",),
+            events=many[:3],
+        ),
     ]
 
 
@@ -82,8 +101,8 @@ class Child:
         try:
             rule = CompiledRule(rule_text, REGISTRY)
         except RuleError as error:
-            assert error.line >= 1
-            assert error.column >= 1
+            if error.line < 1 or error.column < 1 or not error.message:
+                raise AssertionError(f"a refusal without a place: {error!r}") from error
             return {"outcome": "refused", "message": error.message, "seconds": time.process_time() - started}
         seconds = time.process_time() - started
         self._ask(rule)

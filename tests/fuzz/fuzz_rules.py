@@ -27,9 +27,8 @@ def fuzz_one(data: bytes) -> None:
     try:
         rule = CompiledRule(text, REGISTRY)
     except RuleError as error:
-        assert error.message
-        assert error.line >= 1
-        assert error.column >= 1
+        if error.line < 1 or error.column < 1 or not error.message:
+            raise AssertionError(f"a refusal without a place: {error!r}") from error
         return
     for statement in (rule.rebuild_select, rule.next_change_select, batch_statement([(1, rule)]).select):
         assert str(statement.compile(dialect=_DIALECT))

@@ -25,7 +25,7 @@ from tests.support.postgres import DatabaseFactory
 ROOT = Path(__file__).parents[2]
 HANG_SECONDS = 120
 """After so long a rule hangs; what the limits allow takes a few seconds on a busy machine."""
-EXAMPLES = int(os.environ.get("RAPPORT_HOSTILE_EXAMPLES", "120"))
+EXAMPLES = int(os.environ.get("RAPPORT_HOSTILE_EXAMPLES", "400"))
 
 
 class Asker:
@@ -83,22 +83,38 @@ def wrap(form: str, core: str, times: int) -> str:
 
 
 def _filters(condition: str, count: int) -> str:
-    return " || ".join(f"events.order_placed.filter(e, {condition.replace('#', str(n))}).size() > 1" for n in range(count))
+    return " || ".join(
+        f"events.order_placed.filter(e, {condition.replace('#', str(n))}).size() > 1" for n in range(count)
+    )
 
 
 FOUND = [
     # An unknown side of == stood in the SQL twice: doubled by each level.
     wrap("((@) == contact.vip)", "contact.age > 1", 25),
-    # So did a condition of ?:, the predicate of a list that may be unknown, and a sum of what may be missing.
-    wrap("(@ ? contact.visits > # : contact.visits < #)", "contact.vip", 25),
+    # So did the predicate of a list that may be unknown, and a sum of what may be missing.
     wrap('events.order_placed.exists(a#, a#.note.startsWith("a") || @)', "true", 9),
     wrap("sum(events.order_placed.filter(a#, @).map(b#, b#.discount)) > 1.0", "true", 6),
     # Lists inside one another take the number of events to that power.
     wrap('events.order_placed.all(a#, a#.category == "a" || @)', "true", 9),
     # null and a duration have no common type in SQL.
     "(contact.has_email ? null : days(1)) < days(2)",
+    # Expanded macros are a deeper message than protobuf reads, and so is what the evaluator's rewrite makes of doubles.
+    wrap("(sum(contact.tags.map(v#, @ ? 1 : #)) > 1)", "contact.vip", 10),
+    wrap("contact.tags.exists(v#, @)", "contact.vip", 28),
+    "contact.score" + " + 1.0" * 26 + " > 0.0",
 ]
 BOMBS = [
+    # A condition of ?: once stood in the SQL twice.
+    wrap("(@ ? contact.visits > # : contact.visits < #)", "contact.vip", 25),
+    "contact.score" + " + 1.0" * 22 + " > 0.0",
+    "contact.joined" + " + days(1)" * 28 + " > now",
+    # As heavy in SQL as is allowed.
+    wrap("((@) == contact.vip)", "contact.age > 1", 10),
+    wrap(
+        'events.order_placed.exists(a#, a#.note.startsWith("a") || @)',
+        _filters("e.note.startsWith('#')", 40),
+        2,
+    ),
     # At the limits: 20,000 characters, 3,000 parts, 32 levels.
     " || ".join(f"contact.visits == {n}" for n in range(700))[:19_990].rsplit(" || ", 1)[0],
     " && ".join(["contact.visits > 1 || contact.score < 2.0"] * 330),
@@ -131,7 +147,12 @@ BOMBS = [
 ]
 
 
-@pytest.mark.parametrize("text", FOUND + BOMBS, ids=range(len(FOUND + BOMBS)))
+@pytest.mark.parametrize("text", FOUND, ids=range(len(FOUND)))
+def test_what_was_found_is_refused(asker: Asker, text: str) -> None:
+    assert asker.ask(text)["outcome"] == "refused"
+
+
+@pytest.mark.parametrize("text", BOMBS, ids=range(len(BOMBS)))
 def test_bombs_are_refused_or_answered(asker: Asker, text: str) -> None:
     asker.ask(text)
 
@@ -145,7 +166,7 @@ TOKENS = st.sampled_from(
     """contact . age vip nick visits events order_placed exists(e, filter(x, map(y, all(z, ( ) now - && || ! ? : ==
     < in [ ] 1 2.0 1e308 -9223372036854775808 0xff 3u b"x" r'y' "a" "é" null has( e x size() tags time note { } , sum(
     days(1) days(999999999) timestamp( duration("1s") ' " \\ true contact.location fold( int( double( // ` @ $ \u202e
-    in_segment("segments/churned") loyalty.tier(contact, 1) .exists_one(q, .max() type( dyn( [1][0] ? optional""".split()  # noqa: SIM905
+    in_segment("segments/churned") loyalty.tier(contact, 1) .exists_one(q, type( dyn( [1][0] ?""".split()  # noqa: SIM905
 )
 FORMS = st.sampled_from(
     (

@@ -1,9 +1,9 @@
 """How large the SQL of a rule becomes, and how deep its lists stand inside one another: both are bounded.
 
-Some operands are written into the statement more than once (an unknown side of ``==``, the predicate of a list that may
-be unknown), so nesting multiplies: without a bound, a rule of 400 characters would become gigabytes of SQL. Lists inside
-one another multiply the time it takes to answer, which grows with the number of a contact's events to the power of the
-depth.
+Some operands are written into the statement more than once (an unknown side of ``==``, the predicate of a list that
+may be unknown), so nesting multiplies: without a bound, a rule of 400 characters would become gigabytes of SQL. Lists
+inside one another multiply the time it takes to answer, which grows with the number of a contact's events to the power
+of the depth.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ from services.segmentation.rules import ir
 from services.segmentation.rules.errors import RuleError, RuleTooLargeError
 from services.segmentation.rules.scope import unsure
 
-MAX_WEIGHT = 10_000
-"""Parts of the SQL of one rule, repeated ones counted each time; about 50 characters and 20 µs of building each."""
+MAX_WEIGHT = 5_000
+"""Parts of the SQL of one rule, repeated ones counted each time: twice what the longest flat rule has. A part is some
+80 characters at the most, and takes about 50 µs to build and to plan.
+"""
 MAX_NESTED_LISTS = 3
 
 

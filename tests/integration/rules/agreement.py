@@ -13,13 +13,21 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection, select, text
 from sqlalchemy.dialects import postgresql
 
-from services.segmentation.rules import CompiledRule, Outcome, Profile, RuleError, batch_statement, compile_rule, ir
+from services.segmentation.rules import (
+    CompiledRule,
+    Outcome,
+    Profile,
+    RuleError,
+    batch_statement,
+    compile_rule,
+    ir,
+)
 from services.segmentation.rules.sql.frames import CorrelatedFrame, GroupedFrame, Lookups
 from services.segmentation.rules.sql.scalars import compile_value
 from services.segmentation.rules.tables import metadata, plugin_leaf, profile
-from tests.integration.rules import selection, store, systematic
+from tests.integration.rules import edges, selection, sides, store
 
-REGISTRY, NOW = systematic.REGISTRY, systematic.NOW
+REGISTRY, NOW = sides.REGISTRY, sides.NOW
 VERDICTS: dict[bool | None, str] = {True: "member", False: "not_member", None: "unknown"}
 CHUNK = 40
 
@@ -34,7 +42,7 @@ class Wanted:
     whole: bool = True
     """Whether it is asked by each kind of statement and for its instants; building these one by one takes long."""
     exact: bool = False
-    """Whether SQL must give the instants themselves: the shapes that RULES.md calls exact, those of `systematic.windows`."""
+    """Whether SQL must give the instants themselves: the shapes that RULES.md calls exact, as in `edges.windows`."""
 
 
 @dataclass(frozen=True)
@@ -57,13 +65,13 @@ def prepare(connection: Connection) -> list[UUID]:
             "PRIMARY KEY (leaf_no, contact_id))"
         )
     )
-    return store.put(connection, REGISTRY, systematic.profiles())
+    return store.put(connection, REGISTRY, sides.profiles())
 
 
 def wanted(people: Sequence[Profile]) -> list[Wanted]:
     """Ask CEL's evaluator what is wanted of all systematic rules and, for the instants, the plain interpreter."""
-    exact = systematic.windows()
-    whole = dict.fromkeys((*exact, *systematic.instants(), *systematic.kept()))
+    exact = edges.windows()
+    whole = dict.fromkeys((*exact, *edges.instants(), *edges.kept()))
     others = [text for text in selection.chosen() if text not in whole]
     return [
         *(_wanted(text, people, whole=True, exact=text in exact) for text in whole),
@@ -106,16 +114,23 @@ def _chunk(
     store.answer(connection, statement.plugin_calls, ids, people)
     leaves = {(c.function, c.params): c.number for c in statement.plugin_calls}
     lookups = Lookups(REGISTRY.segments, leaves, plugin_leaf)
-    rows = {r.contact_id: r for r in connection.execute(statement.select, {"now": NOW, "contact_ids": list(ids)})}
+    rows = {
+        r.contact_id: r for r in connection.execute(statement.select, {"now": NOW, "contact_ids": list(ids)})
+    }
     for number, want in enumerate(wanted):
-        members = [i for i, outcome in zip(ids, want.outcomes, strict=True) if outcome == Outcome.MEMBER.value]
+        members = [
+            i for i, outcome in zip(ids, want.outcomes, strict=True) if outcome == Outcome.MEMBER.value
+        ]
         found = [i for i in ids if number in rows[i].segments]
         if found != members:
             yield Fault(want.text, "batch", str(members), str(found))
     # Of the rules that are not asked in each way, every other one is answered by sub-selects, the rest by groups.
     numbers = range(len(rules))
     some = [[n for n in numbers if wanted[n].whole or n % 2 == half] for half in (0, 1)]
-    correlated, grouped = CorrelatedFrame(REGISTRY.time_zone, lookups), GroupedFrame(REGISTRY.time_zone, lookups)
+    correlated, grouped = (
+        CorrelatedFrame(REGISTRY.time_zone, lookups),
+        GroupedFrame(REGISTRY.time_zone, lookups),
+    )
     for engine, asked, told in (
         ("correlated", some[0], _values(connection, [rules[n] for n in some[0]], correlated, ids)),
         ("grouped", some[1], _values(connection, [rules[n] for n in some[1]], grouped, ids)),
@@ -131,12 +146,16 @@ def _chunk(
             yield from _instants(connection, want, rule, people, ids)
 
 
-def _values(connection: Connection, rules: list[CompiledRule], frame: Any, ids: Sequence[UUID]) -> list[list[str]]:
+def _values(
+    connection: Connection, rules: list[CompiledRule], frame: Any, ids: Sequence[UUID]
+) -> list[list[str]]:
     columns = [compile_value(rule.ir, frame).label(f"v{n}") for n, rule in enumerate(rules)]
     source = frame.joined(profile) if isinstance(frame, GroupedFrame) else profile
     rows = {
         row.contact_id: row
-        for row in connection.execute(select(profile.c.contact_id, *columns).select_from(source), {"now": NOW})
+        for row in connection.execute(
+            select(profile.c.contact_id, *columns).select_from(source), {"now": NOW}
+        )
     }
     return [[VERDICTS[rows[i][n + 1]] for i in ids] for n in range(len(rules))]
 

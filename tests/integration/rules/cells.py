@@ -43,7 +43,10 @@ def operators_of(node: ir.Node) -> tuple[str, ...]:
         return f"{name} {node.op}", f"{name} of {node.left.kind}"
     if isinstance(node, ir.Equal):
         kinds = {node.left.kind, node.right.kind}
-        return f"{name} {'!=' if node.negated else '=='}", f"{name} of {'null' if 'null' in kinds else kinds.pop()}"
+        return (
+            f"{name} {'!=' if node.negated else '=='}",
+            f"{name} of {'null' if 'null' in kinds else kinds.pop()}",
+        )
     if isinstance(node, ir.InValues):
         return name, f"{name} of {node.operand.kind}"
     if isinstance(node, ir.InTexts):

@@ -88,12 +88,12 @@ def _forget() -> None:
 def try_rules(connection: sa.Connection, task: dict[str, Any], order: list[int]) -> str | None:
     """Return the first disagreement of the engines on the systematic rules, asked in that order."""
     agreement: Any = importlib.import_module("tests.integration.rules.agreement")
-    systematic: Any = importlib.import_module("tests.integration.rules.systematic")
+    sides: Any = importlib.import_module("tests.integration.rules.sides")
     everything = [
         agreement.Wanted(w["text"], tuple(w["outcomes"]), tuple(w["changes"]), w["whole"], w["exact"])
         for w in task["wanted"]
     ]
-    people = systematic.profiles()
+    people = sides.profiles()
     ids = agreement.store.contact_ids(len(people))
     for fault in agreement.faults(connection, [everything[n] for n in order], people, ids):
         return f"{fault.engine}: {fault.text}"
@@ -140,7 +140,9 @@ def main() -> None:
     engine.dispose()
 
 
-def task_of(url: str, scenario_url: str, wanted: list[Any], scenario: list[Any], orders: dict[str, list[int]]) -> str:
+def task_of(
+    url: str, scenario_url: str, wanted: list[Any], scenario: list[Any], orders: dict[str, list[int]]
+) -> str:
     """Return a task as text: the mutants with the order in which the rules are tried, and what is wanted."""
     return json.dumps(
         {

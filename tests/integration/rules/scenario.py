@@ -34,7 +34,9 @@ def play(url: str) -> Iterator[Any]:
             )
         )
         yield _seen(place)
-        place.deliver(visit(people[0], NOW - HOUR), visit(people[0], NOW - 2 * DAY), visit(people[1], NOW - DAY))
+        place.deliver(
+            visit(people[0], NOW - HOUR), visit(people[0], NOW - 2 * DAY), visit(people[1], NOW - DAY)
+        )
         yield _seen(place)
         for hours in (23, 24, 47, 60):
             place.clock.instant = NOW + hours * HOUR + timedelta(microseconds=1)

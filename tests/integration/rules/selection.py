@@ -1,7 +1,7 @@
 """Choose few of the rules that ``systematic`` can write, so that together they fill the table.
 
-`python -m tests.integration.rules.selection` chooses anew and writes ``systematic_rules.txt`` (some minutes); do so after
-a change of the table or of the templates. With `report` it prints how full the table is.
+`python -m tests.integration.rules.selection` chooses anew and writes ``systematic_rules.txt`` (some minutes); do so
+after a change of the table or of the templates. With `report` it prints how full the table is.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from random import Random
 
 from services.segmentation.rules import RuleError, compile_rule
-from tests.integration.rules import generator, systematic, table, vocabulary
+from tests.integration.rules import edges, generator, sides, systematic, table, vocabulary
 from tests.integration.rules.cells import Cell, Observer
 
 CHOSEN = Path(__file__).parent / "systematic_rules.txt"
@@ -26,16 +26,16 @@ def chosen() -> list[str]:
 
 def cells_of(texts: list[str]) -> dict[str, frozenset[Cell]]:
     """Return the cells that occur when each rule is asked about each profile; rules that are refused are left out."""
-    people = systematic.profiles()
+    people = sides.profiles()
     found = {}
     for text in texts:
         try:
-            rule = compile_rule(text, systematic.REGISTRY)
+            rule = compile_rule(text, sides.REGISTRY)
         except RuleError:
             continue
-        observer = Observer(systematic.REGISTRY)
+        observer = Observer(sides.REGISTRY)
         for person in people:
-            observer.observe(rule, person, systematic.NOW)
+            observer.observe(rule, person, sides.NOW)
         found[text] = frozenset(observer.cells)
     return found
 
@@ -86,12 +86,14 @@ def drawn(count: int) -> set[Cell]:
 def main() -> None:
     """Choose and write, or print the report when asked for it."""
     if sys.argv[1:] == ["report"]:
-        seen = cells_of([*systematic.windows(), *systematic.instants(), *systematic.kept(), *chosen()])
+        seen = cells_of([*edges.windows(), *edges.instants(), *edges.kept(), *chosen()])
         print(report(set().union(*seen.values()), drawn(2000)))  # noqa: T201
         return
     cells = cells_of([text for _, text in systematic.rules()])
     taken = choose(cells)
-    head = "// Chosen by tests/integration/rules/selection.py from what systematic.py can write; do not edit.\n"
+    head = (
+        "// Chosen by tests/integration/rules/selection.py from what systematic.py can write; do not edit.\n"
+    )
     CHOSEN.write_text(head + "".join(f"{text}\n" for text in taken), encoding="utf-8")
     missing = table.supported() - set().union(*cells.values())
     print(f"{len(taken)} rules of {len(cells)}; {len(missing)} cells are not filled")  # noqa: T201

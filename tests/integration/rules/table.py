@@ -51,7 +51,9 @@ _PREDICATE = (
 _REDUCED = (*_KEPT, "element missing", "element unknown")
 
 
-def _node(name: str, positions: Iterable[str], *of: str, ops: Iterable[str] = ("",)) -> dict[str, tuple[str, ...]]:
+def _node(
+    name: str, positions: Iterable[str], *of: str, ops: Iterable[str] = ("",)
+) -> dict[str, tuple[str, ...]]:
     """Return the rows of a node class: one for each of its operators, and one for each of what it works on."""
     rows = (*(f"{name} {op}".strip() for op in ops), *(f"{name} of {what}" for what in of))
     return dict.fromkeys(rows, tuple(positions))
@@ -94,7 +96,9 @@ OPERATORS: Mapping[type[ir.Node], Mapping[str, tuple[str, ...]]] = {
     ir.PluginValue: _node("PluginValue", STATES, *LITERAL),
     ir.Count: _node("Count", _KEPT, *SOURCES),
     ir.Quantified: _node("Quantified", _PREDICATE, *SOURCES, ops=("exists", "all", "exists_one")),
-    ir.Aggregate: _node("Aggregate", _REDUCED, *SOURCES, *NUMBERS, "time", ops=("sum", "sum exact", "min", "max")),
+    ir.Aggregate: _node(
+        "Aggregate", _REDUCED, *SOURCES, *NUMBERS, "time", ops=("sum", "sum exact", "min", "max")
+    ),
 }
 """Names of the operators of each node class, with the positions of each: which operands lack a value. What a node works
 on ("of string", "of events") has rows of its own, in which macros are not told apart.
@@ -141,7 +145,11 @@ def _unsafe_choice(cell: Cell) -> bool:
 
 
 def _null_side(cell: Cell) -> bool:
-    return cell.operator.startswith("Equal") and cell.operator.endswith("null") and "missing" not in cell.position
+    return (
+        cell.operator.startswith("Equal")
+        and cell.operator.endswith("null")
+        and "missing" not in cell.position
+    )
 
 
 IMPOSSIBLE: tuple[tuple[str, Callable[[Cell], bool]], ...] = (
@@ -153,7 +161,10 @@ IMPOSSIBLE: tuple[tuple[str, Callable[[Cell], bool]], ...] = (
     ),
     (
         "these attributes have a default and are never missing",
-        _both(_starts("Attr of core total_spent", "Attr of core int", "Attr of core bool"), _lacks("missing", "unknown")),
+        _both(
+            _starts("Attr of core total_spent", "Attr of core int", "Attr of core bool"),
+            _lacks("missing", "unknown"),
+        ),
     ),
     (
         "a missing time is unknown, never null",

@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 
 from services.segmentation.rules import Registry, compile_rule, environment, ir
 from services.segmentation.rules.sql import scalars
-from tests.integration.rules import agreement, selection, systematic, table
+from tests.integration.rules import agreement, edges, selection, sides, table
 from tests.integration.rules.cells import Observer
 
 
@@ -58,12 +58,12 @@ def test_every_reason_is_needed() -> None:
 
 @pytest.fixture(scope="module")
 def observed() -> Counter[Any]:
-    observer = Observer(systematic.REGISTRY)
-    people = systematic.profiles()
-    for text in (*selection.chosen(), *systematic.windows(), *systematic.instants(), *systematic.kept()):
-        rule = compile_rule(text, systematic.REGISTRY)
+    observer = Observer(sides.REGISTRY)
+    people = sides.profiles()
+    for text in (*selection.chosen(), *edges.windows(), *edges.instants(), *edges.kept()):
+        rule = compile_rule(text, sides.REGISTRY)
         for person in people:
-            observer.observe(rule, person, systematic.NOW)
+            observer.observe(rule, person, sides.NOW)
     return observer.cells
 
 
@@ -89,12 +89,12 @@ def test_nothing_occurs_that_the_table_does_not_know(observed: Counter[Any]) -> 
 
 def test_all_engines_agree_on_the_rules_that_fill_the_table(rule_tables: Connection) -> None:
     ids = agreement.prepare(rule_tables)
-    people = systematic.profiles()
+    people = sides.profiles()
     assert list(agreement.faults(rule_tables, agreement.wanted(people), people, ids)) == []
 
 
-@pytest.mark.parametrize("text", [*systematic.windows(), *systematic.instants()])
+@pytest.mark.parametrize("text", [*edges.windows(), *edges.instants()])
 def test_instants_of_change_are_found_by_trying(text: str) -> None:
-    rule = compile_rule(text, systematic.REGISTRY)
-    for person in systematic.profiles():
-        assert rule.next_change(person, systematic.NOW) == agreement.brute_change(rule, person)
+    rule = compile_rule(text, sides.REGISTRY)
+    for person in sides.profiles():
+        assert rule.next_change(person, sides.NOW) == agreement.brute_change(rule, person)

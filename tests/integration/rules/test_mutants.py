@@ -7,14 +7,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from services.segmentation.rules import compile_rule
-from tests.integration.rules import agreement, mutation, scenario, systematic
+from tests.integration.rules import agreement, mutation, scenario, sides
 from tests.integration.rules.cells import operators_of
 from tests.integration.rules.mutants import MUTANTS, Mutant
 from tests.support.postgres import DatabaseFactory
@@ -33,10 +32,10 @@ def _order(mutant: Mutant, operators: list[set[str]]) -> list[int]:
 
 
 @pytest.fixture(scope="module")
-def answers(make_module_database: DatabaseFactory) -> Iterator[dict[str, dict[str, Any]]]:
-    wanted = agreement.wanted(systematic.profiles())
+def answers(make_module_database: DatabaseFactory) -> dict[str, dict[str, Any]]:
+    wanted = agreement.wanted(sides.profiles())
     operators = [
-        {name for node in compile_rule(w.text, systematic.REGISTRY).ir.walk() for name in operators_of(node)}
+        {name for node in compile_rule(w.text, sides.REGISTRY).ir.walk() for name in operators_of(node)}
         for w in wanted
     ]
     played = list(scenario.play(make_module_database("segmentation")))
@@ -62,7 +61,7 @@ def answers(make_module_database: DatabaseFactory) -> Iterator[dict[str, dict[st
             answer = json.loads(line)
             told[answer["mutant"]] = answer
         assert process.wait() == 0
-    yield told
+    return told
 
 
 def test_there_are_enough() -> None:
