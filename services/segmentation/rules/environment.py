@@ -21,6 +21,7 @@ from google.protobuf import (
     timestamp_pb2,
     wrappers_pb2,
 )
+from google.protobuf.message import DecodeError
 
 from services.segmentation.rules import natives
 from services.segmentation.rules.core import CORE_ATTRIBUTES, CORE_BY_NAME, CoreAttribute
@@ -32,6 +33,10 @@ MAX_CHARACTERS = 20_000
 MAX_NODES = 3_000
 MAX_DEPTH = 32
 """Levels of nesting; the parser and the evaluator of CEL have the same bound."""
+MAX_LEVELS = 48
+"""Levels of the tree with macros expanded and the evaluator's rewrite: a level is two messages, and protobuf reads
+100 of them inside one another.
+"""
 
 PACKAGE = "rapport.rules"
 
@@ -76,7 +81,11 @@ class Environment:
         except RuntimeError as error:
             raise _readable(str(error), text, self.registry) from error
         packed = any_pb2.Any.FromString(expression.serialize())
-        checked: checked_pb2.CheckedExpr = checked_pb2.CheckedExpr.FromString(packed.value)
+        try:
+            checked: checked_pb2.CheckedExpr = checked_pb2.CheckedExpr.FromString(packed.value)
+        except DecodeError as error:
+            # Macros are expanded, so a rule that the parser takes can be a deeper message than protobuf reads.
+            raise RuleTooLargeError(_TOO_DEEP, text=text) from error
         _check_size(checked, text)
         return checked
 
@@ -274,11 +283,23 @@ def _check_size(checked: checked_pb2.CheckedExpr, text: str) -> None:
             raise RuleTooLargeError(
                 f"the rule has more than {MAX_NODES} parts: split it into several segments", text=text
             )
-        if depth > 4 * MAX_DEPTH:
+        if depth > MAX_LEVELS:
             offset = checked.source_info.positions.get(expr.id, 0)
             error = RuleError.at("", text, offset)
             raise RuleTooLargeError(_TOO_DEEP, text=text, line=error.line, column=error.column)
-        stack.extend((child, depth + 1) for child in children(expr))
+        depth += 1 + _rewritten(expr, checked)
+        stack.extend((child, depth) for child in children(expr))
+
+
+def _rewritten(expr: Any, checked: checked_pb2.CheckedExpr) -> bool:
+    """Tell whether the evaluator's rewrite puts a call around a node: double arithmetic, and fields that are times."""
+    kind = expr.WhichOneof("expr_kind")
+    if kind == "call_expr":
+        wrapped = expr.call_expr.function in ("_+_", "_-_", "_*_", "_/_")
+        return wrapped and checked.type_map[expr.id].primitive == checked_pb2.Type.PrimitiveType.DOUBLE
+    if kind == "select_expr":
+        return bool(checked.type_map[expr.id].well_known == checked_pb2.Type.WellKnownType.TIMESTAMP)
+    return False
 
 
 def children(expr: Any) -> list[Any]:

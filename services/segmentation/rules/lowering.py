@@ -327,7 +327,7 @@ class Lowering(ListLowering, CalendarLowering, BucketLowering):
     def _ternary(self, expr: Any, arguments: list[Any], scope: Scope, depth: int) -> ir.Node:
         condition, then, otherwise = (self.value(a, scope, depth) for a in arguments)
         kinds = {then.kind, otherwise.kind} - {"null"}
-        if len(kinds) > 1 or (kinds == {"time"} and "null" in (then.kind, otherwise.kind)):
+        if len(kinds) > 1 or (kinds & {"time", "duration"} and "null" in (then.kind, otherwise.kind)):
             raise self.refuse(expr, "both branches of ?: must have the same type")
         return ir.Ternary(
             kind=kinds.pop() if kinds else "null",

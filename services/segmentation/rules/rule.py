@@ -23,6 +23,7 @@ from services.segmentation.rules.sql import statements
 from services.segmentation.rules.sql.frames import Lookups
 from services.segmentation.rules.tables import membership, plugin_leaf, profile
 from services.segmentation.rules.timing import first_change, leaves_of
+from services.segmentation.rules.weight import check_weight
 
 
 @dataclass(frozen=True, order=True)
@@ -47,6 +48,7 @@ class CompiledRule:
         self._environment = environment
         self._checked = environment.check(text)
         self.ir = lower(self._checked, text, registry)
+        check_weight(self.ir, text)
         nodes = list(self.ir.walk())
         sources = [items.source for _, items in ir.lists_in(self.ir)]
         self.event_types = frozenset(s.name for s in sources if isinstance(s, EventType))

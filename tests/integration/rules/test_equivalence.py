@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection
 
 from services.segmentation.rules import CompiledRule, Outcome, Profile, RuleError, compile_rule
-from tests.integration.rules import store
+from tests.integration.rules import store, table
+from tests.integration.rules.cells import Observer
 from tests.integration.rules.generator import profiles, rules
 from tests.integration.rules.vocabulary import NOW, REGISTRY
 
@@ -25,6 +26,8 @@ REFUSALS = (
     "can be unknown: guard it",
     "this duration is too long",
     "nested more than",
+    "lists stand inside one another",
+    "grows too large when it is compiled",
 )
 
 
@@ -89,3 +92,10 @@ def check(connection: Connection, texts: list[str], people: list[Profile]) -> No
 @given(texts=st.lists(rules(), min_size=1, max_size=4), people=st.lists(profiles(), min_size=1, max_size=6))
 def test_sql_and_cel_agree(rule_tables: Connection, texts: list[str], people: list[Profile]) -> None:
     check(rule_tables, texts, people)
+    # The draws reach nothing that the table of ``table`` does not know or takes for impossible.
+    observer = Observer(REGISTRY)
+    for rule in filter(None, map(compiled, texts)):
+        for person in people:
+            observer.observe(rule, person, NOW)
+    assert not set(observer.cells) - table.declared()
+    assert not [cell for cell in observer.cells if table.impossible(cell)]

@@ -113,6 +113,10 @@ class CorrelatedFrame:
 
 
 Build = Callable[[ItemFrame], Column]
+MAX_COLUMNS = 1_500
+"""Columns of one sub-select; PostgreSQL allows 1,664. More become another pass, so that many long rules never abort a
+batch.
+"""
 
 
 @dataclass
@@ -154,13 +158,17 @@ class _GroupingFrame(CorrelatedFrame):
         self, event_type: EventType, key: object, window: timedelta | None, build: Build, empty: Column
     ) -> Column:
         """Return the column of an aggregate, adding it to the group of its event type when it is new."""
-        group = self._group(event_type, window)
+        part = 0
+        group = self._group(event_type, window, part)
+        while key not in group.columns and len(group.columns) >= MAX_COLUMNS:
+            part += 1
+            group = self._group(event_type, window, part)
         if key not in group.columns:
             group.columns[key] = (f"f{len(group.columns)}", build(group.frame))
         group.windows.append(window)
         return self._read(group, *group.columns[key], empty)
 
-    def _group(self, event_type: EventType, window: timedelta | None) -> _Group:
+    def _group(self, event_type: EventType, window: timedelta | None, part: int) -> _Group:
         raise NotImplementedError
 
     def _read(self, group: _Group, name: str, column: Column, empty: Column) -> Column:
@@ -185,15 +193,14 @@ class LateralFrame(_GroupingFrame):
     def shared(self, node: ir.Attr, column: Column) -> Column:
         """Compute what is derived from the profile once per contact, however many rules read it."""
         name, _ = self._shared.setdefault(node, (f"d{len(self._shared)}", column))
-        return literal_column(f"derived.{name}", column.type)
+        return literal_column(f"derived{int(name[1:]) // MAX_COLUMNS}.{name}", column.type)
 
-    def _group(self, event_type: EventType, window: timedelta | None) -> _Group:
-        if event_type.name not in self.groups:
+    def _group(self, event_type: EventType, window: timedelta | None, part: int) -> _Group:
+        key = (event_type.name, part)
+        if key not in self.groups:
             event = event_table.alias(f"e{len(self.groups)}")
-            self.groups[event_type.name] = _Group(
-                event_type, ItemFrame(self, 0, event), event, f"g{len(self.groups)}"
-            )
-        return self.groups[event_type.name]
+            self.groups[key] = _Group(event_type, ItemFrame(self, 0, event), event, f"g{len(self.groups)}")
+        return self.groups[key]
 
     def _read(self, group: _Group, name: str, column: Column, empty: Column) -> Column:
         # An aggregate without GROUP BY has a row even when there are no events.
@@ -212,10 +219,11 @@ class LateralFrame(_GroupingFrame):
 
     def joined(self, source: Any) -> Any:
         """Join the groups to the relation that holds the profile."""
-        if self._shared:
-            columns = (column.label(name) for name, column in self._shared.values())
+        labelled = [column.label(name) for name, column in self._shared.values()]
+        for start in range(0, len(labelled), MAX_COLUMNS):
             # OFFSET 0 keeps the planner from writing the expressions out at every use again.
-            derived = select(*columns).correlate(self.relation).offset(literal_column("0")).lateral("derived")
+            columns = select(*labelled[start : start + MAX_COLUMNS]).correlate(self.relation)
+            derived = columns.offset(literal_column("0")).lateral(f"derived{start // MAX_COLUMNS}")
             source = source.join(derived, true())
         for group in self.groups.values():
             inner = (
@@ -238,8 +246,8 @@ class GroupedFrame(_GroupingFrame):
 
     arrivals: tuple[str, ...] = ()
 
-    def _group(self, event_type: EventType, window: timedelta | None) -> _Group:
-        key = (event_type.name, window)
+    def _group(self, event_type: EventType, window: timedelta | None, part: int) -> _Group:
+        key = (event_type.name, window, part)
         if key not in self.groups:
             number = len(self.groups)
             event = event_table.alias(f"e{number}")
@@ -293,5 +301,5 @@ class PassFrame(GroupedFrame):
         """Return a sub-select, which is computed once."""
         return computed_once(column)
 
-    def _group(self, event_type: EventType, window: timedelta | None) -> _Group:
-        return super()._group(event_type, None)
+    def _group(self, event_type: EventType, window: timedelta | None, part: int) -> _Group:
+        return super()._group(event_type, None, part)

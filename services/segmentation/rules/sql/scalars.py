@@ -303,7 +303,7 @@ def _ternary(node: ir.Ternary, frame: Frame, truth: bool) -> Column:
             for n, c in ((node.then, then), (node.otherwise, otherwise))
         )
     # An unknown condition gives NULL: both branches must be chosen explicitly.
-    return case((condition, then), (condition.is_(False), otherwise))
+    return case((TRUE, then), (FALSE, otherwise), value=condition)
 
 
 # -- functions
