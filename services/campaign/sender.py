@@ -8,7 +8,6 @@ progress, such as in an adapter that hangs; whoever started it starts it again.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 import select
 import sys
@@ -77,17 +76,11 @@ class Watchdog:
 class Listener:
     """Wait until messages are planned, or a while at the most."""
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: Runtime, stop: StopSignal) -> None:
         self._runtime = runtime
         self._connection: Connection | None = None
-        # A signal handler writes here, so that a stop ends the wait.
-        self._reader, self._writer = os.pipe()
-        os.set_blocking(self._writer, False)
-
-    def wake(self) -> None:
-        """End the wait at once; safe in a signal handler."""
-        with contextlib.suppress(BlockingIOError):
-            os.write(self._writer, b"x")
+        # A stop ends the wait.
+        self._reader = stop.fileno()
 
     def wait(self, seconds: float) -> None:
         """Wait for a notice; without a database just so long."""
@@ -137,8 +130,8 @@ def run(settings: Settings, deadline: float, ready_file: Path | None = None) -> 
     """
     runtime = make_runtime("campaign", "sender", settings)
     watchdog = Watchdog(deadline)
-    listener = Listener(runtime)
-    stop = StopSignal(listener.wake)
+    stop = StopSignal()
+    listener = Listener(runtime, stop)
     migrations.require_current("services.campaign", runtime.db.engine)
     manager = PluginManager(settings.plugins_allow, settings.plugins_required, dict(os.environ))
     manager.load()

@@ -2,32 +2,37 @@
 
 from __future__ import annotations
 
-import contextlib
+import os
+import select
 import signal
-from collections.abc import Callable
-from queue import Empty, SimpleQueue
+import time
 from types import FrameType
 
 
 class StopSignal:
     """Note SIGTERM and SIGINT from the moment it is made, in the main thread; a second signal changes nothing.
 
-    No threading.Event: a handler may interrupt the very code that holds an event's lock, and would wait for it for
-    ever. The put of a SimpleQueue may interrupt a get.
+    Whoever waits sleeps on a pipe that the interpreter writes to as soon as a signal arrives, in whichever thread. A
+    threading.Event will not do: a handler may interrupt the very code that holds the event's lock, and a signal that
+    arrives in another thread does not end the main thread's wait.
     """
 
-    def __init__(self, then: Callable[[], object] = lambda: None) -> None:
-        """Install the handlers. then: called in the handler too, so it must take no lock."""
+    def __init__(self) -> None:
+        """Install the handlers."""
         self._asked = False
-        self._then = then
-        self._notices: SimpleQueue[None] = SimpleQueue()
+        self._reader, writer = os.pipe()
+        for end in (self._reader, writer):
+            os.set_blocking(end, False)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._note)
+        signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self._asked = True
-        self._notices.put(None)
-        self._then()
+
+    def fileno(self) -> int:
+        """Return a descriptor that can be read, for a select, from the first signal on; nobody may read it."""
+        return self._reader
 
     def asked(self) -> bool:
         """Tell whether a signal has come."""
@@ -35,7 +40,11 @@ class StopSignal:
 
     def wait(self, seconds: float | None = None) -> bool:
         """Wait for a signal, so many seconds at the most; returns whether one has come, now or before."""
-        if not self._asked:
-            with contextlib.suppress(Empty):
-                self._notices.get(timeout=seconds)
+        until = None if seconds is None else time.monotonic() + seconds
+        while not self._asked:
+            left = None if until is None else max(0.0, until - time.monotonic())
+            ready, _, _ = select.select([self._reader], [], [], left)
+            # The handler itself runs before the next step.
+            if not ready and left is not None and time.monotonic() >= (until or 0.0):
+                break
         return self._asked

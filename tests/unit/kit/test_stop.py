@@ -6,11 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[3]
 
 # Sends a signal at each bytecode of `wait` in turn, and a second one at each bytecode of the first one's handler.
 PROGRAM = """
-import signal, sys
+import os, signal, sys
 from services.kit.stop import StopSignal
 
 def interrupt(at):
@@ -31,6 +33,8 @@ def interrupt(at):
         sys.settrace(None)
     sent = any(number <= seen for number in at)
     assert stop.wait(0.0) == stop.asked() == sent, (at, seen)
+    os.close(signal.set_wakeup_fd(-1))
+    os.close(stop.fileno())
     return seen
 
 assert not StopSignal().wait(0.0)
@@ -51,14 +55,27 @@ def test_a_signal_may_come_at_any_moment():
     assert ran.stdout.startswith("done ")
 
 
-def test_it_ends_a_wait_and_calls_what_comes_then():
+@pytest.mark.parametrize("thread", ["main", "other"])
+def test_it_ends_a_wait_in_whichever_thread_it_arrives(thread: str):
     program = (
-        "import os, signal, threading; from services.kit.stop import StopSignal; called = []\n"
-        "stop = StopSignal(lambda: called.append(1))\n"
-        "threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
-        "assert stop.wait(60) and stop.asked() and called == [1]"
+        "import signal, threading, time\n"
+        "from services.kit.stop import StopSignal\n"
+        "stop = StopSignal()\n"
+        "def send():\n"
+        "    target = threading.main_thread() if sys.argv[1] == 'main' else threading.current_thread()\n"
+        "    signal.pthread_kill(target.ident, signal.SIGINT)\n"
+        "    forever.wait()\n"
+        "import sys\n"
+        "forever = threading.Event()\n"
+        "timer = threading.Timer(0.05, send); timer.daemon = True; timer.start()\n"
+        "assert stop.wait(60) and stop.asked() and stop.wait(0)"
     )
     ran = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=50, check=False
+        [sys.executable, "-c", program, thread],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
     )
     assert (ran.returncode, ran.stderr) == (0, "")
