@@ -115,6 +115,8 @@ def _read(file: Path) -> Location:
             token=str(raw["token"]),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        problem = f"{error} is missing" if isinstance(error, KeyError) else error
         raise ValueError(
-            f"{file}: expected a JSON object with address, base_port and token ({error!r})"
+            f"{file} cannot be used ({problem}): expected a JSON object with address, base_port and token; "
+            "`rapport up` writes it anew, or set RAPPORT_ADDRESS and RAPPORT_TOKEN"
         ) from error

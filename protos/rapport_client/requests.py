@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
+from difflib import get_close_matches
 from typing import Any
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
@@ -21,10 +22,7 @@ def build(message_class: type[Message], fields: Mapping[str, Any]) -> Message:
     unknown field, and ValueError for a bad value.
     """
     descriptor: Any = message_class.DESCRIPTOR
-    unknown = sorted(set(fields) - set(descriptor.fields_by_name))
-    if unknown:
-        known = ", ".join(descriptor.fields_by_name) or "none"
-        raise TypeError(f"{descriptor.full_name} has no field {', '.join(unknown)}; it has: {known}")
+    _check_names(descriptor, fields)
     ready = {
         name: _convert(descriptor.fields_by_name[name], value)
         for name, value in fields.items()
@@ -36,9 +34,23 @@ def build(message_class: type[Message], fields: Mapping[str, Any]) -> Message:
         raise type(error)(f"{descriptor.full_name}: {error}") from error
 
 
+def _check_names(descriptor: Descriptor, fields: Mapping[str, Any]) -> None:
+    known = list(descriptor.fields_by_name)
+    unknown = sorted(set(fields) - set(known))
+    if unknown:
+        close = get_close_matches(unknown[0], known, 1)
+        hint = f": did you mean {close[0]}?" if close else ";"
+        raise TypeError(
+            f"{descriptor.full_name} has no field {', '.join(unknown)}{hint} it has: {', '.join(known) or 'none'}"
+        )
+
+
 def _convert(field: FieldDescriptor, value: Any) -> Any:
     inner = field.message_type
     if inner is None:
+        if (labels := field.enum_type) is not None:
+            for label in value if field.is_repeated and not isinstance(value, str) else (value,):
+                _check_label(field, list(labels.values_by_name), label)
         return value
     if inner.GetOptions().map_entry:
         entry = inner.fields_by_name["value"]
@@ -46,6 +58,14 @@ def _convert(field: FieldDescriptor, value: Any) -> Any:
     if field.is_repeated:
         return [_message(inner, item) for item in value]
     return _message(inner, value)
+
+
+def _check_label(field: FieldDescriptor, names: list[str], label: Any) -> None:
+    if isinstance(label, str) and label not in names:
+        meant = label.upper()
+        close = [name for name in names if name.endswith(f"_{meant}")] or get_close_matches(meant, names, 1)
+        hint = f": did you mean {close[0]}?" if close else ";"
+        raise ValueError(f"{field.full_name} takes no {label!r}{hint} choices: {', '.join(names)}")
 
 
 def _message(descriptor: Descriptor, value: Any) -> Any:
@@ -67,9 +87,7 @@ def _message(descriptor: Descriptor, value: Any) -> Any:
         case "google.protobuf.FieldMask", Iterable() if not isinstance(value, Mapping):
             return FieldMask(paths=list(value))
         case name, Mapping() if not name.startswith("google.protobuf."):
-            unknown = sorted(set(value) - set(descriptor.fields_by_name))
-            if unknown:
-                raise TypeError(f"{name} has no field {', '.join(unknown)}")
+            _check_names(descriptor, value)
             return {
                 key: _convert(descriptor.fields_by_name[key], item)
                 for key, item in value.items()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterable
+from difflib import get_close_matches
 from typing import Any
 
 import grpc
@@ -41,8 +42,10 @@ class ServiceClient:
         try:
             return self.__dict__["_methods"][name]  # type: ignore[no-any-return]
         except KeyError:
+            close = get_close_matches(name, list(self.__dict__.get("_methods", ())), 1)
+            hint = f": did you mean {close[0]}?" if close else ""
             raise AttributeError(
-                f"{', '.join(self.__dict__.get('_names', ()))} has no RPC {name!r}"
+                f"{', '.join(self.__dict__.get('_names', ()))} has no RPC {name!r}{hint}"
             ) from None
 
     def __dir__(self) -> list[str]:

@@ -15,7 +15,7 @@ from services.campaign import codec
 from services.campaign.channels import known_channels, release
 from services.campaign.domain.ledger import Counts
 from services.campaign.models import kit
-from services.campaign.usecases import campaigns, coupons, journeys, messages, suppressions, templates
+from services.campaign.usecases import campaigns, coupons, journeys, messages, suppressions, templates, trial
 from services.campaign.usecases.messages import SingleMessage
 from services.kit import paging
 from services.kit.errors import InvalidArgument
@@ -105,15 +105,22 @@ class CampaignServicer(campaign_pb2_grpc.CampaignServiceServicer):
         self, request: pb.UpdateTemplateRequest, context: grpc.ServicerContext
     ) -> pb.UpdateTemplateResponse:
         """Change fields of a template."""
-        changed = templates.update_template(
-            self._runtime,
-            parse_key(request.template.name, "templates", "template.name"),
-            list(request.update_mask.paths),
-            request.template.display_name,
-            codec.decode_contents(request.template.contents),
-            request.etag,
-        )
-        return pb.UpdateTemplateResponse(template=codec.encode_template(changed))
+        key = parse_key(request.template.name, "templates", "template.name")
+        contents = codec.decode_contents(request.template.contents)
+
+        def update(connection: Connection) -> pb.UpdateTemplateResponse:
+            changed = templates.update_template(
+                self._runtime,
+                connection,
+                key,
+                list(request.update_mask.paths),
+                request.template.display_name,
+                contents,
+                request.etag,
+            )
+            return pb.UpdateTemplateResponse(template=codec.encode_template(changed))
+
+        return self._once(request, pb.UpdateTemplateResponse, update)
 
     def PreviewTemplate(
         self, request: pb.PreviewTemplateRequest, context: grpc.ServicerContext
@@ -216,8 +223,10 @@ class CampaignServicer(campaign_pb2_grpc.CampaignServiceServicer):
     def LaunchCampaign(
         self, request: pb.LaunchCampaignRequest, context: grpc.ServicerContext
     ) -> pb.LaunchCampaignResponse:
-        """Start a launch."""
+        """Start a launch, or say what it would do."""
         key = parse_key(request.name, "campaigns")
+        if request.validate_only:
+            return pb.LaunchCampaignResponse(audience_size=trial.try_launch(self._runtime, key))
         kept = pb.LaunchCampaignRequest(name=request.name)
         operation = campaigns.launch_campaign(self._runtime, key, kept, request.request_id)
         return pb.LaunchCampaignResponse(operation=operation)
@@ -392,7 +401,7 @@ class CampaignServicer(campaign_pb2_grpc.CampaignServiceServicer):
         return codec.encode_campaign(*found)
 
     def _once(self, request: Any, response_type: type[R], make: Callable[[Connection], R]) -> R:
-        """Do a creation once for its request id, in one transaction."""
+        """Do something once for its request id, in one transaction."""
         with self._runtime.db.transaction() as connection:
             done = replay(connection, kit.request_log, request.request_id, request, response_type)
             if done is not None:

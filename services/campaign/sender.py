@@ -11,12 +11,11 @@ import argparse
 import contextlib
 import os
 import select
-import signal
 import sys
 import threading
 import time
 from collections.abc import Sequence
-from types import FrameType
+from pathlib import Path
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
@@ -31,6 +30,7 @@ from services.kit.locks import Locks
 from services.kit.parent import watch_parent
 from services.kit.plugins import PluginManager
 from services.kit.runtime import Runtime, make_runtime
+from services.kit.stop import StopSignal
 
 _log = log.get_logger("sender")
 
@@ -130,28 +130,26 @@ class Listener:
             self._connection = None
 
 
-def run(settings: Settings, deadline: float) -> int:
-    """Send until SIGTERM or SIGINT; the batch in hand is finished first. Returns the exit status."""
-    stop = threading.Event()
+def run(settings: Settings, deadline: float, ready_file: Path | None = None) -> int:
+    """Send until SIGTERM or SIGINT; the batch in hand is finished first. Returns the exit status.
+
+    ready_file: holds the process id while the sender is fit to send: database and plugins are there.
+    """
     runtime = make_runtime("campaign", "sender", settings)
     watchdog = Watchdog(deadline)
     listener = Listener(runtime)
-
-    def on_signal(number: int, frame: FrameType | None) -> None:
-        stop.set()
-        listener.wake()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, on_signal)
+    stop = StopSignal(listener.wake)
     migrations.require_current("services.campaign", runtime.db.engine)
     manager = PluginManager(settings.plugins_allow, settings.plugins_required, dict(os.environ))
     manager.load()
     locks = Locks(runtime.db.engine)
-    sender = Sender(runtime, manager, locks, beat=watchdog.beat, stopping=stop.is_set)
+    sender = Sender(runtime, manager, locks, beat=watchdog.beat, stopping=stop.asked)
     watchdog.start()
+    if ready_file is not None:
+        ready_file.write_text(f"{os.getpid()}\n")
     _log.info("sending", channels=sorted(manager.catalog.channels))
     try:
-        while not stop.is_set():
+        while not stop.asked():
             try:
                 if sender.run_once():
                     continue
@@ -164,6 +162,8 @@ def run(settings: Settings, deadline: float) -> int:
             watchdog.beat()
             listener.wait(POLL_SECONDS)
     finally:
+        if ready_file is not None:
+            ready_file.unlink(missing_ok=True)
         watchdog.stop()
         sender.close()
         listener.close()
@@ -184,12 +184,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         default=DEADLINE_SECONDS,
         help="end the process when a batch makes no progress for so long (default %(default)s)",
     )
+    parser.add_argument(
+        "--ready-file", type=Path, help="file that holds the process id while the sender is fit to send"
+    )
     options = parser.parse_args(arguments)
     try:
         settings = load_settings()
         log.configure(settings.log_level, settings.log_format, service="campaign", role="sender")
         watch_parent(settings.shutdown_grace_seconds + 5)
-        return run(settings, options.deadline_seconds)
+        return run(settings, options.deadline_seconds, options.ready_file)
     except OperationalError as error:
         sys.stderr.write(f"campaign sender: cannot reach the database: {log.safe_summary(error)}\n")
         return 1

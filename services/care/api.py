@@ -16,7 +16,7 @@ from services.care.smtp import SmtpListener
 from services.care.usecases import cases, csat, glance, inbound, setup
 from services.care.usecases.opening import NewCase
 from services.kit import paging
-from services.kit.errors import InvalidArgument
+from services.kit.errors import Aborted, InvalidArgument
 from services.kit.idempotency import remember, replay
 from services.kit.names import parse_name
 from services.kit.runtime import Runtime
@@ -116,7 +116,13 @@ class CareServicer(care_pb2_grpc.CareServiceServicer):
 
         def add(connection: Any) -> pb.AddCaseMessageResponse:
             message, item = cases.add_message(
-                self._runtime, connection, key, kind, request.message.text, request.message.author
+                self._runtime,
+                connection,
+                key,
+                kind,
+                request.message.text,
+                request.message.author,
+                request.etag,
             )
             return pb.AddCaseMessageResponse(
                 message=codec.encode_message(message), case=codec.encode_case(item)
@@ -129,21 +135,21 @@ class CareServicer(care_pb2_grpc.CareServiceServicer):
     ) -> pb.AssignCaseResponse:
         """Give a case to an agent."""
         agent = codec.decode_key(request.agent, "agents", "agent")
-        changed = cases.assign_case(self._runtime, parse_name(request.name, "cases"), agent)
+        changed = cases.assign_case(self._runtime, parse_name(request.name, "cases"), agent, request.etag)
         return pb.AssignCaseResponse(case=codec.encode_case(changed))
 
     def ResolveCase(
         self, request: pb.ResolveCaseRequest, context: grpc.ServicerContext
     ) -> pb.ResolveCaseResponse:
         """Declare a case solved."""
-        changed = cases.resolve_case(self._runtime, parse_name(request.name, "cases"))
+        changed = cases.resolve_case(self._runtime, parse_name(request.name, "cases"), request.etag)
         return pb.ResolveCaseResponse(case=codec.encode_case(changed))
 
     def ReopenCase(
         self, request: pb.ReopenCaseRequest, context: grpc.ServicerContext
     ) -> pb.ReopenCaseResponse:
         """Open a solved case again."""
-        changed = cases.reopen_case(self._runtime, parse_name(request.name, "cases"))
+        changed = cases.reopen_case(self._runtime, parse_name(request.name, "cases"), request.etag)
         return pb.ReopenCaseResponse(case=codec.encode_case(changed))
 
     def ReceiveMail(
@@ -162,10 +168,22 @@ class CareServicer(care_pb2_grpc.CareServiceServicer):
         """Create an agent."""
         key = codec.decode_id(request.agent_id, "agent_id")
         agent = request.agent
-        made = setup.create_agent(
-            self._runtime, key, agent.display_name or key, agent.available, agent.capacity
+        return self._once(
+            request,
+            pb.CreateAgentResponse,
+            lambda connection: pb.CreateAgentResponse(
+                agent=codec.encode_agent(
+                    setup.create_agent(
+                        self._runtime,
+                        connection,
+                        key,
+                        agent.display_name or key,
+                        agent.available,
+                        agent.capacity,
+                    )
+                )
+            ),
         )
-        return pb.CreateAgentResponse(agent=codec.encode_agent(made))
 
     def SetAgentAvailability(
         self, request: pb.SetAgentAvailabilityRequest, context: grpc.ServicerContext
@@ -194,8 +212,16 @@ class CareServicer(care_pb2_grpc.CareServiceServicer):
     ) -> pb.CreateCalendarResponse:
         """Create a calendar."""
         key = codec.decode_id(request.calendar_id, "calendar_id")
-        made = setup.create_calendar(self._runtime, key, codec.decode_calendar(request.calendar))
-        return pb.CreateCalendarResponse(calendar=codec.encode_calendar(key, made))
+        wanted = codec.decode_calendar(request.calendar)
+        return self._once(
+            request,
+            pb.CreateCalendarResponse,
+            lambda connection: pb.CreateCalendarResponse(
+                calendar=codec.encode_calendar(
+                    key, setup.create_calendar(self._runtime, connection, key, wanted)
+                )
+            ),
+        )
 
     def GetCalendar(
         self, request: pb.GetCalendarRequest, context: grpc.ServicerContext
@@ -211,8 +237,14 @@ class CareServicer(care_pb2_grpc.CareServiceServicer):
     ) -> pb.CreateQueueResponse:
         """Create a queue."""
         key = codec.decode_id(request.queue_id, "queue_id")
-        made = setup.create_queue(self._runtime, codec.decode_queue(key, request.queue))
-        return pb.CreateQueueResponse(queue=codec.encode_queue(made))
+        wanted = codec.decode_queue(key, request.queue)
+        return self._once(
+            request,
+            pb.CreateQueueResponse,
+            lambda connection: pb.CreateQueueResponse(
+                queue=codec.encode_queue(setup.create_queue(self._runtime, connection, wanted))
+            ),
+        )
 
     def UpdateQueue(
         self, request: pb.UpdateQueueRequest, context: grpc.ServicerContext
@@ -226,15 +258,20 @@ class CareServicer(care_pb2_grpc.CareServiceServicer):
                 f"cannot change {unknown or 'nothing'}; it may name {', '.join(sorted(_QUEUE_FIELDS))}",
             )
         with self._runtime.db.transaction() as connection:
-            merged = codec.encode_queue(setup.get_queue(connection, key))
+            found = setup.get_queue(connection, key)
+            present = codec.encode_queue(found)
+            merged = codec.encode_queue(found)
             for path in request.update_mask.paths:
                 merged.ClearField(path)
             given = pb.Queue()
             given.CopyFrom(request.queue)
-            for field in _QUEUE_FIELDS - set(request.update_mask.paths):
+            for field in {*_QUEUE_FIELDS, "etag"} - set(request.update_mask.paths):
                 given.ClearField(field)
             merged.MergeFrom(given)
-            changed = setup.update_queue(self._runtime, connection, codec.decode_queue(key, merged))
+            changed = codec.decode_queue(key, merged)
+            if changed != found:
+                _check_etag(present, request.etag)
+                setup.update_queue(self._runtime, connection, changed)
         return pb.UpdateQueueResponse(queue=codec.encode_queue(changed))
 
     def ListQueues(
@@ -319,3 +356,12 @@ class CareServicer(care_pb2_grpc.CareServiceServicer):
         if len(found) <= size:
             return found, ""
         return found[:size], paging.encode(position(found[size - 1]), request, self._runtime.signer)
+
+
+def _check_etag(present: pb.Queue, etag: str) -> None:
+    """Raise Aborted (ETAG_MISMATCH) when the queue has changed since it was read."""
+    if etag and etag != present.etag:
+        raise Aborted(
+            f"{present.name} was changed meanwhile (etag {etag!r}, now {present.etag!r}): read it again",
+            metadata={"resource": present.name, "etag": present.etag},
+        )

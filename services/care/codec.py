@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from datetime import date
+from hashlib import sha256
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -58,7 +59,7 @@ def encode_case(item: Case) -> care_pb2.Case:
         state=enum_number(care_pb2.Case.State, item.state),
         breached=bool(item.broken),
         csat_score=item.csat_score or 0,
-        etag=str(item.revision),
+        etag=item.etag,
         sender_verified=item.verified,
     )
     set_timestamp(message.first_response_due_time, item.first_response.due)
@@ -225,7 +226,7 @@ def _targets(messages: Sequence[care_pb2.SlaTarget]) -> dict[str, Target]:
 
 def encode_queue(item: Queue) -> care_pb2.Queue:
     """Return a queue as a message."""
-    return care_pb2.Queue(
+    message = care_pb2.Queue(
         name=format_name("queues", item.id),
         display_name=item.display_name,
         agents=[format_name("agents", agent) for agent in item.agents],
@@ -241,3 +242,6 @@ def encode_queue(item: Queue) -> care_pb2.Queue:
         default_queue=item.default_queue,
         reply_channel=item.reply_channel,
     )
+    # What it holds is what it is: a queue has no revision, and needs none.
+    message.etag = sha256(message.SerializeToString(deterministic=True)).hexdigest()[:32]
+    return message

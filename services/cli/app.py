@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import typer
 from rapport_client.errors import RapportError as ClientError
 
-from services.cli import demo, imports, migrate, plugins, run, segments, up
+from services.cli import demo, imports, migrate, operations, plugins, run, segments, tokens, up
 from services.cli.console import print_client_error, print_error
 from services.kit.errors import RapportError
 from services.kit.postgres import PostgresError
@@ -29,6 +29,8 @@ app.command("demo")(demo.demo)
 app.add_typer(imports.app, name="import")
 app.add_typer(segments.app, name="segments")
 app.add_typer(plugins.app, name="plugins")
+app.add_typer(operations.app, name="operations")
+app.add_typer(tokens.app, name="tokens")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

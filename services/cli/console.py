@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from rapport_client.errors import RapportError as ClientError
 from rapport_client.errors import Unavailable
 from rich.console import Console
@@ -15,8 +17,11 @@ def print_error(message: str) -> None:
     errors.print(f"rapport: {message}", markup=False, highlight=False, soft_wrap=True)
 
 
-def print_client_error(error: ClientError) -> None:
-    """Print an error that a service returned, with each bad field on lines of its own."""
+def print_client_error(error: ClientError, names: Mapping[str, str] | None = None) -> None:
+    """Print an error that a service returned, with each bad field on lines of its own.
+
+    names: what to call fields that the user knows by another name, such as an option.
+    """
     if not error.violations:
         print_error(f"{error.message} ({error.reason})")
     else:
@@ -24,7 +29,8 @@ def print_client_error(error: ClientError) -> None:
     for violation in error.violations:
         # A rule's error points at a column with a caret on a line of its own, so the text must start a line.
         first, *others = violation.description.splitlines() or [""]
-        lines = [f"  {violation.field}: {first}", *(f"    {line}" for line in others)]
+        field = (names or {}).get(violation.field, violation.field)
+        lines = [f"  {field}: {first}", *(f"    {line}" for line in others)]
         errors.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
     if isinstance(error, Unavailable):
         errors.print(

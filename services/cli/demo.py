@@ -33,6 +33,8 @@ from services.demo.report import draw, read_base, read_rest
 from services.demo.retail import load_retail
 from services.kit.clock import write_clock
 from services.kit.config import Settings, load_settings
+from services.kit.postgres import PostgresError
+from services.kit.supervise.errors import SupervisorError
 from services.kit.supervise.events import Event, EventKind
 from services.kit.supervise.ports import port_problem
 
@@ -44,15 +46,18 @@ def demo(
     seed: Annotated[int, typer.Option(help="of everything that is drawn by chance")] = 1,
     customers: Annotated[int, typer.Option(min=200, max=200_000, help="how many to generate")] = 2000,
 ) -> None:
-    """Run the main job on a stack of its own and print the report; the stack and its data are gone afterwards."""
+    """Run the main job on a stack of its own and print the report; the stack and its data are gone afterwards.
+
+    Of a run that fails the logs stay.
+    """
     settings = load_settings()
     target = settings.data_dir / "demo.json"
-    # A run that fails must not leave the report of an earlier one.
-    target.unlink(missing_ok=True)
     began = time.monotonic()
     try:
         with console.status("reading the data …"):
             dataset = load_retail(data) if data is not None else generate(seed=seed, customers=customers)
+        # A run that fails must not leave the report of an earlier one; a file that cannot be read is no run.
+        target.unlink(missing_ok=True)
         report = _run(settings, dataset, seed, time.monotonic() - began)
     except (DataError, DemoFailed) as error:
         errors.print(f"rapport demo: {error}", markup=False, soft_wrap=True)
@@ -98,8 +103,10 @@ def _run(base: Settings, dataset: Dataset, seed: int, reading_seconds: float) ->
         throwaway=True,
     )
     report: dict[str, Any] = {}
+    opened = False
     try:
         with stack, stack.supervisor.signals():
+            opened = True
             _clear(stack)
             write_clock(clock, dataset.now)
             began = time.monotonic()
@@ -125,8 +132,14 @@ def _run(base: Settings, dataset: Dataset, seed: int, reading_seconds: float) ->
                 "start": round(starting_seconds, 2),
                 **outcome.seconds,
             }
+            report["seconds_in_all"] = round(sum(report["seconds"].values()), 2)
+            report["currency"] = dataset.currency
             if outcome.mails_doubled:
                 raise DemoFailed(f"the customers' server received {outcome.mails_doubled} mails twice")
+    except Exception:
+        if opened:  # otherwise the folder is another demo's, which runs
+            _keep_only_logs(stack)
+        raise
     finally:
         mailbox.stop()
     stack.destroy_database()
@@ -136,10 +149,21 @@ def _run(base: Settings, dataset: Dataset, seed: int, reading_seconds: float) ->
     return report
 
 
-def _clear(stack: Stack) -> None:
+def _keep_only_logs(stack: Stack) -> None:
+    """Remove the database and the rest of a demo that failed, and say where its logs are."""
+    try:
+        with stack:
+            _clear(stack, logs=False)
+    except (SupervisorError, PostgresError, OSError):
+        # Another demo has begun, and clears the folder itself; or it cannot be cleared, and the next one says why.
+        return
+    errors.print(f"rapport demo: the logs are in {stack.supervisor.logs}", markup=False, soft_wrap=True)
+
+
+def _clear(stack: Stack, *, logs: bool = True) -> None:
     """Remove what a demo that failed or was killed has left; the stack must be open, so that none is running."""
     stack.destroy_database()
-    for path in (*stack.folder.iterdir(), *stack.supervisor.logs.iterdir()):
+    for path in (*stack.folder.iterdir(), *(stack.supervisor.logs.iterdir() if logs else ())):
         if path.name in ("supervisor.lock", "supervisor.log", "logs"):
             continue
         if path.is_dir() and not path.is_symlink():

@@ -1,20 +1,49 @@
-"""Follow a long-running operation in the terminal."""
+"""`rapport operations`: see, follow and stop long-running work."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from rapport_client import ServiceClient
+import typer
+from rapport_client import Rapport, ServiceClient
+from rapport_client.errors import NotFound as NotFoundThere
+from rapport_client.errors import RapportError as ClientError
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
 
-from services.cli.console import console
+from services.cli.connection import connect_here
+from services.cli.console import console, errors
+from services.kit.config import SERVICES
+from services.kit.errors import InvalidArgument, NotFound
+
+app = typer.Typer(help="See, follow and stop long-running work.", no_args_is_help=True)
+
+_Name = Annotated[str, typer.Argument(help="operations/… as a command that started it said, or its id alone")]
+_Service = Annotated[str, typer.Option("--service", help="ask this service only; default: all")]
 
 
 def follow(service: ServiceClient, operation: Any, label: str) -> Any:
     """Wait for an operation, drawing its progress, and return its typed result.
 
-    Raises the error with which the operation ended.
+    Raises the error with which the operation ended. Ctrl-C ends the waiting alone: the command then says how to go on,
+    and ends with status 130.
     """
+    name = operation if isinstance(operation, str) else operation.name
+    try:
+        return _follow(service, name, label)
+    except KeyboardInterrupt:
+        errors.print(
+            f"\n{name} goes on. `rapport operations wait {name}` follows it, `show` tells how far it is, "
+            "`cancel` stops it.",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
+        raise typer.Exit(130) from None
+
+
+def _follow(service: ServiceClient, name: str, label: str) -> Any:
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -34,4 +63,120 @@ def follow(service: ServiceClient, operation: Any, label: str) -> Any:
                 description=f"{label}: {state.progress.stage or 'waiting'}",
             )
 
-        return service.wait_operation(operation, progress=draw)
+        return service.wait_operation(name, progress=draw)
+
+
+@app.command("list")
+def list_operations(
+    service: _Service = "", limit: Annotated[int, typer.Option(min=1, help="so many of each service")] = 20
+) -> None:
+    """List the newest operations of each service."""
+    table = Table("operation", "service", "kind", "state", "progress", "asked for")
+    cut = []
+    with connect_here() as rapport:
+        for name in _services(service):
+            page = rapport.operations(name).list_operations(page_size=min(limit, 1000))
+            for operation in page.operations:
+                table.add_row(
+                    operation.name,
+                    name,
+                    operation.kind,
+                    _state(operation),
+                    Text(_progress(operation)),
+                    operation.create_time.ToJsonString(),
+                )
+            if page.next_page_token:
+                cut.append(name)
+    console.print(table)
+    if cut:
+        errors.print(f"there are older ones: {', '.join(cut)}; raise --limit", highlight=False)
+
+
+@app.command("show")
+def show(name: _Name, service: _Service = "") -> None:
+    """Show how far an operation is, or how it ended."""
+    with connect_here() as rapport:
+        where, operation = _find(rapport, name, service)
+    lines = [
+        f"{operation.name}: {operation.kind} of {where}, {_state(operation)}",
+        f"asked for {operation.create_time.ToJsonString()}",
+    ]
+    if progress := _progress(operation):
+        lines.append(progress)
+    if operation.done:
+        lines.append(f"ended {operation.end_time.ToJsonString()}")
+    if operation.HasField("error"):
+        lines.append(operation.error.message)
+    elif operation.HasField("response"):
+        lines.append(_text(operation))
+    _say("\n".join(lines))
+
+
+@app.command("wait")
+def wait(name: _Name, service: _Service = "") -> None:
+    """Wait until an operation is done and show its result; exit status 1 when it failed."""
+    with connect_here() as rapport:
+        where, operation = _find(rapport, name, service)
+        follow(rapport.operations(where), operation, operation.kind)
+        _say(_text(rapport.operations(where).get_operation(name=operation.name).operation))
+
+
+@app.command("cancel")
+def cancel(name: _Name, service: _Service = "") -> None:
+    """Ask an operation to stop; what it has done stays done."""
+    with connect_here() as rapport:
+        where, operation = _find(rapport, name, service)
+        rapport.operations(where).cancel_operation(name=operation.name)
+    _say(f"{operation.name} stops at its next checkpoint")
+
+
+def _services(service: str) -> tuple[str, ...]:
+    if service and service not in SERVICES:
+        raise InvalidArgument(
+            f"no service {service!r}; there are {', '.join(SERVICES)}", reason="UNKNOWN_SERVICE"
+        )
+    return (service,) if service else SERVICES
+
+
+def _find(rapport: Rapport, name: str, service: str) -> tuple[str, Any]:
+    """Return an operation and its service, which its name does not tell."""
+    full = name if name.startswith("operations/") else f"operations/{name}"
+    trouble: ClientError | None = None
+    for candidate in _services(service):
+        try:
+            return candidate, rapport.operations(candidate).get_operation(name=full).operation
+        except NotFoundThere:
+            continue
+        except ClientError as error:
+            # It may be there all the same; another service may yet know it.
+            trouble = error
+    if trouble is not None:
+        raise trouble
+    raise NotFound.resource(full)
+
+
+def _state(operation: Any) -> str:
+    if operation.done:
+        return "failed" if operation.HasField("error") else "done"
+    return "stopping" if operation.cancel_requested else "running"
+
+
+def _progress(operation: Any) -> str:
+    progress = operation.progress
+    of = f" of {progress.total}" if progress.total else ""
+    return " ".join(filter(None, (f"{progress.completed}{of}", progress.unit, progress.stage)))
+
+
+def _text(operation: Any) -> str:
+    # As JSON: any service's result, with the names of its fields as the API has them.
+    from google.protobuf.json_format import MessageToJson
+    from rapport_client.service import result
+
+    answer = result(operation)
+    if answer is None:
+        return "done"
+    return MessageToJson(answer, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
+
+
+def _say(text: str) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=True)

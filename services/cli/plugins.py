@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import shlex
+from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
 
 import typer
+from rapport_client.errors import RapportError as ClientError
 from rich.table import Table
 from rich.text import Text
 
+from services.cli.connection import connect_here
 from services.cli.console import console, errors
+from services.cli.words import counted
 from services.kit.config import Settings, load_settings
+from services.kit.errors import InvalidArgument
 from services.kit.plugins import PluginHost
-from services.kit.plugins.catalog import Catalog, PluginRecord
-from services.kit.plugins.discovery import is_listed
+from services.kit.plugins.catalog import Catalog, PluginRecord, RuleRecord, TraitRecord
+from services.kit.plugins.discovery import is_listed, unmatched
 
 app = typer.Typer(help="See and check the plugins.", no_args_is_help=True)
+_ANSWER_SECONDS = 5.0
 _STYLE = {"ok": "green", "quarantined": "red", "not_allowed": "yellow"}
 
 
@@ -28,8 +35,44 @@ def _catalog(settings: Settings) -> Catalog:
         host.close()
 
 
-def _missing(plugins: Sequence[PluginRecord], required: Sequence[str]) -> list[str]:
-    return [name for name in required if not any(is_listed(plugin, [name]) for plugin in plugins)]
+def _hint(name: str, plugins: Sequence[PluginRecord]) -> str:
+    close = get_close_matches(name, [plugin.name for plugin in plugins], 1)
+    return f": did you mean {close[0]}?" if close else ""
+
+
+def _event_types() -> tuple[set[str], bool]:
+    """Return the event types that rules and traits may read, and whether the business's own are among them."""
+    # It loads the rule engine, which the other commands need not.
+    from services.segmentation.vocabulary import SALES_EVENT_TYPES
+
+    shipped = {kind.name for kind in SALES_EVENT_TYPES}
+    try:
+        with connect_here() as rapport:
+            schema = rapport.segmentation.get_rule_schema(_timeout=_ANSWER_SECONDS)
+    except (ClientError, InvalidArgument):
+        return shipped, False
+    return shipped | {kind.type for kind in schema.event_types}, True
+
+
+def _doubtful_events(plugins: Sequence[PluginRecord]) -> Iterator[str]:
+    """Yield a warning for each event type that an object reads and that is not known."""
+    readers = [
+        (item.name, event)
+        for plugin in plugins
+        for item in plugin.objects
+        if isinstance(item, (RuleRecord, TraitRecord))
+        for event in item.events
+    ]
+    if not readers:
+        return
+    known, all_of_them = _event_types()
+    for name, event in readers:
+        if event in known:
+            continue
+        close = get_close_matches(event, sorted(known), 1)
+        hint = f": did you mean {close[0]}?" if close else ""
+        where = "on the running stack" if all_of_them else "without a running stack to ask"
+        yield f"{name}: warning: reads events {event!r}, and no such type is known {where}{hint}"
 
 
 @app.command("list")
@@ -50,15 +93,19 @@ def list_plugins() -> None:
             state,
             Text("\n".join(offers)),
         )
-    for name in _missing(found, settings.plugins_required):
+    for name in unmatched(settings.plugins_required, found):
         table.add_row(Text(name), "", Text("not installed, but required", style="red"), "")
+    for name in unmatched(settings.plugins_allow, found):
+        reason = f"not installed, but in RAPPORT_PLUGINS_ALLOW{_hint(name, found)}"
+        table.add_row(Text(name), "", Text(reason, style="red"), "")
     console.print(table)
     settings_of = [setting for plugin in found for setting in plugin.settings]
     if settings_of:
         console.print("settings, with the values in force here:")
     for setting in settings_of:
         # Lines of text: a table would cut the names that are to be copied.
-        line = f"  {setting.variable}={setting.value}  # {setting.doc}"
+        value = shlex.quote(setting.value) if setting.value else ""
+        line = f"  {setting.variable}={value}  # {'' if value else '(unset) '}{setting.doc}"
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
@@ -67,9 +114,12 @@ def check_plugins() -> None:
     """Load every allowed plugin and validate what it offers; exit status 1 when one is not sound."""
     settings = load_settings()
     found = _catalog(settings).plugins
-    problems = _missing(found, settings.plugins_required)
+    problems = unmatched(settings.plugins_required, found)
     for name in problems:
         _complain(f"{name}: required by RAPPORT_PLUGINS_REQUIRED, but no such plugin is installed")
+    for name in unmatched(settings.plugins_allow, found):
+        problems.append(name)
+        _complain(f"{name}: in RAPPORT_PLUGINS_ALLOW, but no such plugin is installed{_hint(name, found)}")
     for plugin in found:
         for warning in plugin.warnings:
             _complain(f"{plugin.name}: warning: {warning}")
@@ -79,11 +129,13 @@ def check_plugins() -> None:
             _complain(f"{plugin.name}: {plugin.state}: {plugin.reason or 'not in RAPPORT_PLUGINS_ALLOW'}")
         elif plugin.state == "ok":
             console.print(
-                f"{plugin.name} {plugin.version}: ok, {len(plugin.objects)} objects",
+                f"{plugin.name} {plugin.version}: ok, {counted(len(plugin.objects), 'object')}",
                 markup=False,
                 highlight=False,
                 soft_wrap=True,
             )
+    for warning in _doubtful_events(found):
+        _complain(warning)
     raise typer.Exit(1 if problems else 0)
 
 

@@ -66,19 +66,28 @@ def all_ports(settings: Settings) -> dict[str, list[PortUse]]:
 def specs(settings: Settings, grants: Grants) -> list[ProcessSpec]:
     """Return all processes of the stack, for a supervisor."""
     host, grace = settings.host, settings.shutdown_grace_seconds + 5
+    # The sender serves nothing that could be asked.
+    ready_file = settings.data_dir.absolute() / "campaign-sender.ready"
+    options = {"sender": ["--ready-file", str(ready_file)]}
     found: list[ProcessSpec] = []
     for service in SERVICES:
         environment = grants.environment(service)
         ready: dict[str, Callable[[], bool]] = {
             "api": probes.grpc_health(host, settings.port(service)),
             "worker": probes.http_ok(host, settings.metrics_port(service, "worker"), "/healthz"),
+            "sender": probes.pid_file(ready_file),
+        }
+        alive: dict[str, Callable[[], bool]] = {
+            "api": probes.grpc_answers(host, settings.port(service)),
+            "worker": probes.http_answers(host, settings.metrics_port(service, "worker"), "/healthz"),
         }
         found.extend(
             ProcessSpec(
                 f"{service}-{role}",
-                command(service, role),
+                [*command(service, role), *options.get(role, ())],
                 env=environment,
                 ready=ready.get(role),
+                alive=alive.get(role),
                 stop_grace=grace,
                 ports=ports(settings, service, role),
             )

@@ -17,6 +17,7 @@ _STYLE = {
     EventKind.EXITED: "red",
     EventKind.FAILED: "red",
     EventKind.RESTARTING: "yellow",
+    EventKind.HELD: "yellow",
     EventKind.LOG_LOST: "red",
 }
 _QUIET = {EventKind.STARTING, EventKind.READY, EventKind.STOPPING, EventKind.STOPPED}

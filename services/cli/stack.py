@@ -143,6 +143,8 @@ class Stack:
                 self.folder / "postgres",
                 settings=self._postgres_settings,
                 throwaway=self._throwaway,
+                # Its passwords are kept, so there was a database: an empty one in its place would hide it.
+                reattach=(self.folder / "database.json").exists(),
                 on_progress=lambda text: self._say(Event(EventKind.STARTING, "postgres", text)),
             )
             self.supervisor.own(self._postgres)

@@ -100,6 +100,12 @@ class _Reader:
                 self._line = rows.line_num + 1
         if not self._titles:
             raise DataError(f"{self._path}: holds no lines below its header")
+        if not any(
+            number[0] != "C" and any(line.unit_price for line in document.lines)
+            for number, document in self._documents.items()
+        ):
+            # The demo places live orders, of customers and goods that are known from such.
+            raise DataError(f"{self._path}: holds no order of a customer with a price")
         return Dataset(
             name="online-retail",
             now=NOW,
@@ -117,6 +123,10 @@ class _Reader:
         try:
             with self._path.open("rb") as raw:
                 packed = raw.peek(2)[:2] == b"\x1f\x8b"
+                if self._path.suffix == ".gz" and not packed and raw.peek(1):
+                    raise DataError(
+                        f"{self._path} is named .gz, but is not gzip; is it damaged, or plain CSV?"
+                    )
                 content = gzip.GzipFile(fileobj=raw) if packed else raw
                 with io.TextIOWrapper(content, encoding="utf-8-sig", newline="") as text:
                     yield csv.reader(text, strict=True)
@@ -219,6 +229,9 @@ class _Reader:
             time = datetime.fromisoformat(text).replace(tzinfo=_ZONE).astimezone(UTC)
         except ValueError:
             raise self._fault("InvoiceDate", "expected a time like 2010-12-01 08:26:00", text) from None
+        if time > NOW:
+            until = NOW.astimezone(_ZONE).replace(tzinfo=None)
+            raise self._fault("InvoiceDate", f"lies after {until}, which is now for this data", text)
         return self._times.setdefault(text, time)
 
     def _quantity(self, text: str) -> Decimal:

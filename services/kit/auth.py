@@ -19,6 +19,10 @@ from services.kit.log import get_logger
 
 _log = get_logger("auth")
 _RECHECK_SECONDS = 1.0
+_REMEDY = (
+    "mend it, or move it away: `rapport up` then makes a new one, and tokens that `rapport tokens create` made must be "
+    "made again"
+)
 
 # What each service asks of the others, and no more. `events.read` lets its worker follow their event streams.
 SERVICE_PERMISSIONS: Mapping[str, tuple[str, ...]] = {
@@ -119,10 +123,12 @@ def _load(path: Path) -> list[_Entry]:
     where = f"tokens file {path}"
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InvalidArgument(f"{where}: {error}", reason="TOKENS_FILE") from error
+    except OSError as error:
+        raise InvalidArgument(f"{where}: {error.strerror}", reason="TOKENS_FILE") from error
+    except ValueError as error:
+        raise InvalidArgument(f"{where} is no JSON ({error}); {_REMEDY}", reason="TOKENS_FILE") from error
     if not isinstance(raw, list):
-        raise InvalidArgument(f"{where}: expected a list of entries", reason="TOKENS_FILE")
+        raise InvalidArgument(f"{where}: expected a list of entries; {_REMEDY}", reason="TOKENS_FILE")
     return [_entry(item, f"{where}, entry {index}") for index, item in enumerate(raw)]
 
 
@@ -137,7 +143,7 @@ def _entry(item: Any, where: str) -> _Entry:
             return _Entry(digest, Principal(name, tuple(permissions)))
     raise InvalidArgument(
         f'{where}: expected {{"sha256": 64 lower-case hex digits, "principal": name, '
-        '"permissions": [patterns]}',
+        f'"permissions": [patterns]}}; {_REMEDY}',
         reason="TOKENS_FILE",
     )
 
@@ -158,7 +164,24 @@ def add_tokens(path: Path, grants: Iterable[tuple[str, Iterable[str], str]]) -> 
     Tokens that the file holds for the same principals are replaced, those of others are kept.
     """
     granted = [(name, tuple(permissions), token) for name, permissions, token in grants]
-    names = {name for name, _, _ in granted}
+    _replace(
+        path,
+        {name for name, _, _ in granted},
+        [_Entry(hash_token(token), Principal(name, permissions)) for name, permissions, token in granted],
+    )
+
+
+def remove_tokens(path: Path, names: Iterable[str]) -> None:
+    """Take the tokens of these principals out of the file, atomically."""
+    _replace(path, set(names), [])
+
+
+def read_principals(path: Path) -> list[Principal]:
+    """Return who has a token in the file, none when there is no file yet; raises InvalidArgument (TOKENS_FILE)."""
+    return [entry.principal for entry in _load(path)] if path.exists() else []
+
+
+def _replace(path: Path, names: set[str], new: list[_Entry]) -> None:
     kept = [entry for entry in _load(path) if entry.principal.name not in names] if path.exists() else []
     entries = [
         {
@@ -166,11 +189,7 @@ def add_tokens(path: Path, grants: Iterable[tuple[str, Iterable[str], str]]) -> 
             "principal": entry.principal.name,
             "permissions": list(entry.principal.permissions),
         }
-        for entry in kept
-    ]
-    entries += [
-        {"sha256": hash_token(token), "principal": name, "permissions": list(permissions)}
-        for name, permissions, token in granted
+        for entry in (*kept, *new)
     ]
     _write_private(path, json.dumps(entries, indent=2) + "\n")
 

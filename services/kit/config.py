@@ -76,7 +76,12 @@ class Settings(BaseSettings):
     token: str = Field(
         "", description="Token that this process shows to the other services, or the CLI to the API."
     )
-    secret_key: str = Field("", description="Key that signs reply addresses, page tokens and survey links.")
+    secret_key: str = Field(
+        "",
+        description="Key that signs reply addresses, page tokens and survey links: at least 16 characters, "
+        "the same for all processes; needed by each started on its own, while `rapport up` makes one in "
+        "<data_dir>/secret.key.",
+    )
     grpc_threads: int = Field(
         16, ge=1, le=1000, description="Threads that serve unary calls in one API process."
     )
@@ -94,6 +99,15 @@ class Settings(BaseSettings):
         10.0, ge=0, description="How long a stopping process lets calls finish."
     )
     event_retention_days: int = Field(30, ge=1, description="How long delivered events are kept for replay.")
+    profile_history_days: int = Field(
+        400,
+        ge=1,
+        le=36_500,
+        description="How far back rules can be asked about attributes, tags, consents and traits.",
+    )
+    membership_history_days: int = Field(
+        800, ge=1, le=36_500, description="How far back memberships of segments can be asked about."
+    )
     log_level: str = Field(
         "INFO", description="Least severe level that is logged: DEBUG, INFO, WARNING or ERROR."
     )
@@ -137,6 +151,8 @@ class Settings(BaseSettings):
             ZoneInfo(value)
         except (ZoneInfoNotFoundError, ValueError, OSError) as error:
             raise ValueError("no such time zone; expected an IANA name, such as Asia/Ho_Chi_Minh") from error
+        if value in ("CET", "EET", "EST", "HST", "MET", "MST", "WET"):
+            raise ValueError("PostgreSQL takes it for a fixed offset; name a place, such as Europe/Brussels")
         return value
 
     @field_validator("log_level")
@@ -177,9 +193,15 @@ class Settings(BaseSettings):
         """Return the SQLAlchemy URL of a service's database; raises InvalidArgument when it is not set."""
         url: str = getattr(self, f"{service}_database_url")
         if not url:
+            admin = (
+                "; RAPPORT_DATABASE_URL is the administrator's, with which `rapport up` and `rapport migrate` make the "
+                "databases, and a process on its own does not use it"
+                if self.database_url
+                else ""
+            )
             raise InvalidArgument(
                 f"no database for {service}: set RAPPORT_{service.upper()}_DATABASE_URL, "
-                "or start the stack with `rapport up`",
+                f"or start the stack with `rapport up`{admin}",
                 reason="NO_DATABASE",
             )
         scheme, separator, rest = url.partition("://")

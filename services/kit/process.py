@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import signal
 import sys
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
@@ -27,6 +25,7 @@ from services.kit.metrics import MetricsServer
 from services.kit.operations.service import OperationService
 from services.kit.parent import watch_parent
 from services.kit.runtime import Runtime, make_runtime
+from services.kit.stop import StopSignal
 from services.kit.tables import KitTables
 
 _log = log.get_logger("process")
@@ -185,11 +184,8 @@ def run_api(service: str, *, package: str | None = None) -> int:
 
     package: where the service's modules are, by default `services.<service>`.
     """
-    stop = threading.Event()
-    # Set before anything slow, so that a signal during the start is not lost; a second one finds nothing
-    # to do.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    # Before anything slow, so that a signal during the start is not lost.
+    stop = StopSignal()
     try:
         settings = load_settings()
         log.configure(settings.log_level, settings.log_format, service=service, role="api")
@@ -208,7 +204,7 @@ def run_api(service: str, *, package: str | None = None) -> int:
     return 0
 
 
-def _serve(package: str, runtime: Runtime, stop: threading.Event) -> None:
+def _serve(package: str, runtime: Runtime, stop: StopSignal) -> None:
     process = ApiProcess(package, runtime)
     migrations.require_current(package, runtime.db.engine)
     ports = process.start()

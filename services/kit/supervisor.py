@@ -19,8 +19,10 @@ from services.kit.supervise.lock import FileLock
 from services.kit.supervise.logs import RotatingLog
 from services.kit.supervise.plan import check_plan, stop_order
 from services.kit.supervise.ports import require_free_port
+from services.kit.supervise.progress import activity
 from services.kit.supervise.reaper import Reaper
 from services.kit.supervise.spec import ProcessSpec, Resource
+from services.kit.supervise.watch import LOOK_SECONDS, Watch
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -33,7 +35,8 @@ class Supervisor:
             supervisor.start([ProcessSpec("contacts-api", [...], ready=probes.grpc_health("127.0.0.1",
             7401))]) supervisor.wait()
 
-    A process that dies is started again after a growing pause. When the supervisor itself is killed, a small
+    A process that dies is started again after a growing pause, unless it is held (`hold`, `release`); one that
+    keeps not answering is killed and started again. When the supervisor itself is killed, a small
     process of its own stops everything, and a successor waits for that. Output goes to
     `<folder>/logs/<name>.log`.
     """
@@ -45,12 +48,13 @@ class Supervisor:
         on_event: Callable[[Event], None] | None = None,
         back_off: BackOff | None = None,
         stall_seconds: float = 90.0,
+        look_seconds: float = LOOK_SECONDS,
     ) -> None:
         """Describe it; nothing happens before `open` or `with`.
 
         on_event: told everything that happens, from several threads but one at a time; must not call the
         supervisor. stall_seconds: how long a process that is not ready may do nothing at all before it is
-        given up.
+        given up. look_seconds: the pause between two looks whether the processes still answer.
         """
         self.folder = Path(os.path.abspath(folder))
         self.stop_requested = threading.Event()
@@ -58,12 +62,14 @@ class Supervisor:
         self._on_event = on_event
         self._back_off = back_off or BackOff()
         self._stall_seconds = stall_seconds
+        self._look_seconds = look_seconds
         self._emitting = threading.RLock()
         self._children: dict[str, Child] = {}
         self._resources: list[Resource] = []
         self._resource_lock = threading.Lock()
         self._closing = threading.Event()
         self._monitor: threading.Thread | None = None
+        self._watcher: threading.Thread | None = None
         self._lock: FileLock | None = None
         self._reaper: Reaper | None = None
         self._pipe: tuple[int, int] | None = None
@@ -155,6 +161,9 @@ class Supervisor:
             started = [self._make_child(spec) for spec in specs]
             for child in started:
                 child.launch()
+            if self._watcher is None:
+                self._watcher = threading.Thread(target=self._watch, name="watch-processes", daemon=True)
+                self._watcher.start()
             for child in started:
                 while not child.wait_for_first_ready(0.1):
                     failed = [other for other in started if other.state is State.FAILED]
@@ -185,6 +194,9 @@ class Supervisor:
             if self._monitor is not None:
                 self._monitor.join()
                 self._monitor = None
+            if self._watcher is not None:
+                self._watcher.join()
+                self._watcher = None
             self._stop_resources()
             self._children.clear()
             self._close()
@@ -196,6 +208,23 @@ class Supervisor:
     def kill(self, name: str) -> None:
         """Send SIGKILL to a process; it is then started again."""
         self._child(name).signal(signal.SIGKILL)
+
+    def hold(self, *names: str) -> None:
+        """Kill processes and keep them down until `release`; return when all are gone.
+
+        A process that is held already stays so. Resources cannot be held. Raises SupervisorError for an
+        unknown name, before any is killed.
+        """
+        children = [self._child(name) for name in names]
+        for child in children:
+            child.hold()
+        for child in children:
+            child.wait_for(State.HELD, State.FAILED, State.STOPPED)
+
+    def release(self, *names: str) -> None:
+        """Start held processes again, at once; returns without waiting, see `wait_ready`."""
+        for child in [self._child(name) for name in names]:
+            child.release()
 
     def wait_ready(self, name: str, timeout: float | None = None) -> bool:
         """Wait until a process is ready, after `kill` say; False when the timeout (seconds) passes first."""
@@ -288,6 +317,11 @@ class Supervisor:
                 except Exception as error:  # whatever it was, it is said and tried again
                     self._emit(Event(EventKind.FAILED, resource.name, str(error)))
                 pauses[resource.name] = min(max(pause * 2, self._back_off.first), self._back_off.longest)
+
+    def _watch(self) -> None:
+        watch = Watch(activity)
+        while not self._closing.wait(self._look_seconds):
+            watch.look(child for child in list(self._children.values()) if not self._closing.is_set())
 
     def _stop_resources(self) -> None:
         while self._resources:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import timedelta
 
 from sqlalchemy import Connection
 
 from services.kit.clock import Clock
+from services.kit.config import Settings
 from services.kit.db import Database
 from services.kit.errors import Unavailable
 from services.kit.plugins import Catalog, PluginError, PluginHost, RequiredPluginError
 from services.kit.runtime import Runtime
 from services.kit.signing import Signer
+from services.segmentation.domain import Retention
 from services.segmentation.rulebook import Plan, Rulebook
 
 _services: dict[int, tuple[Runtime, Service]] = {}
@@ -30,6 +33,7 @@ class Service:
     plugins: PluginHost
     book: Rulebook
     time_zone: str
+    retention: Retention = field(default_factory=Retention)
 
     def catalog(self) -> Catalog:
         """Return what plugins offer; raises Unavailable while their host cannot start.
@@ -51,11 +55,19 @@ class Service:
 def make_service(runtime: Runtime, plugins: PluginHost | None = None) -> Service:
     """Build the context of a process. plugins: in place of the host that the settings describe."""
     settings = runtime.settings
-    host = plugins or PluginHost(
+    host = plugins or plugin_host(settings)
+    book = Rulebook(settings.time_zone)
+    retention = Retention(
+        timedelta(days=settings.profile_history_days), timedelta(days=settings.membership_history_days)
+    )
+    return Service(runtime.db, runtime.clock, runtime.signer, host, book, settings.time_zone, retention)
+
+
+def plugin_host(settings: Settings) -> PluginHost:
+    """Return the host of the plugins that the settings allow; it starts when it is first needed."""
+    return PluginHost(
         allowed=settings.plugins_allow, required=settings.plugins_required, environment=os.environ
     )
-    book = Rulebook(settings.time_zone)
-    return Service(runtime.db, runtime.clock, runtime.signer, host, book, settings.time_zone)
 
 
 def provide(runtime: Runtime, service: Service) -> None:

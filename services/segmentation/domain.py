@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from services.kit.errors import FailedPrecondition, InvalidArgument
@@ -13,7 +13,22 @@ from services.kit.names import format_name, parse_key
 
 SEGMENTS = "segments"
 State = Literal["building", "ready", "failed"]
+Kind = Literal["rule", "list"]
 _ID = re.compile(r"[a-z][a-z0-9_-]{0,62}")
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Tell what a list that is a snapshot was made from.
+
+    source: id of the segment, empty for a rule; version: of its rule, 0 for a rule; rule: that was evaluated, empty
+    when members were taken as they stood; as_of: for which the members are right, None before they were taken.
+    """
+
+    source: str
+    version: int
+    rule: str
+    as_of: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +55,8 @@ class Segment:
     create_time: datetime
     update_time: datetime
     rebuild_time: datetime | None
+    kind: Kind = "rule"
+    origin: Origin | None = None
 
     @property
     def name(self) -> str:
@@ -74,6 +91,14 @@ class ActiveRule:
 
 
 @dataclass(frozen=True, slots=True)
+class Retention:
+    """Say how long the past of profiles and of memberships is kept."""
+
+    profiles: timedelta = timedelta(days=400)
+    memberships: timedelta = timedelta(days=800)
+
+
+@dataclass(frozen=True, slots=True)
 class Rebuilt:
     """Tell what the rebuild of one segment did."""
 
@@ -82,6 +107,11 @@ class Rebuilt:
     entered: int
     left: int
     members: int
+
+    @property
+    def counts(self) -> tuple[int, int, int, int]:
+        """Return version, entered, left and members."""
+        return self.version, self.entered, self.left, self.members
 
 
 def check_id(value: str, field_name: str = "segment_id") -> str:

@@ -23,12 +23,80 @@ _TIME = sa.DateTime(timezone=True)
 _UUID = pg.UUID(as_uuid=True)
 
 profile = rule_tables.profile.to_metadata(metadata)
+profile.append_column(
+    sa.Column(
+        "valid_from",
+        _TIME,
+        comment="since when it says so; NULL for what was known first, which reaches back",
+    )
+)
 event = rule_tables.event_table.to_metadata(metadata)
 membership = rule_tables.membership.to_metadata(metadata)
 membership.append_column(sa.Column("enter_time", _TIME, nullable=False))
 
 for _statement in FUNCTIONS:
     sa.event.listen(metadata, "before_create", DDL(_statement.replace("%", "%%")))  # type: ignore[no-untyped-call]
+
+ORDER_SUMS = ("order_count", "total_spent", "first_order_time", "last_order_time")
+"""What profiles sum up of orders: for a past time it follows from the events."""
+
+profile_past = sa.Table(
+    "profile_past",
+    metadata,
+    *(
+        sa.Column(column.name, column.type, nullable=column.nullable)
+        for column in rule_tables.profile.c
+        if column.name not in ORDER_SUMS
+    ),
+    sa.Column("valid_from", _TIME, comment="NULL for what was known first"),
+    sa.Column("valid_until", _TIME, nullable=False, comment="when something else became visible"),
+    sa.PrimaryKeyConstraint("contact_id", "valid_until"),
+    sa.Index("ix_profile_past_valid_until", "valid_until"),
+    comment="what profiles said before; the states of a contact follow each other without a gap",
+)
+
+membership_past = sa.Table(
+    "membership_past",
+    metadata,
+    sa.Column("contact_id", _UUID, nullable=False),
+    sa.Column("segment_number", sa.Integer, nullable=False),
+    sa.Column("id", sa.BigInteger, sa.Identity(), nullable=False, comment="in the order in which they ended"),
+    sa.Column("enter_time", _TIME, nullable=False),
+    sa.Column("leave_time", _TIME, nullable=False),
+    sa.PrimaryKeyConstraint("contact_id", "segment_number", "id"),
+    sa.Index("ix_membership_past_segment", "segment_number", "contact_id", "leave_time"),
+    sa.Index("ix_membership_past_leave_time", "leave_time"),
+    comment="who was in which segment, and is not since; written by the statement that lets them leave",
+)
+
+segment_past = sa.Table(
+    "segment_past",
+    metadata,
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("id", _C, nullable=False, index=True),
+    sa.Column("display_name", sa.Text, nullable=False),
+    sa.Column("create_time", _TIME, nullable=False),
+    sa.Column("delete_time", _TIME, nullable=False),
+    comment="deleted segments, as long as their members of the past are kept",
+)
+
+segment_version_past = sa.Table(
+    "segment_version_past",
+    metadata,
+    sa.Column("segment_number", sa.ForeignKey("segment_past.number", ondelete="CASCADE"), primary_key=True),
+    sa.Column("version", sa.BigInteger, primary_key=True),
+    sa.Column("rule", sa.Text, nullable=False),
+    sa.Column("active_from", _TIME, nullable=False),
+    comment="versions of deleted segments that were in force",
+)
+
+history_kept = sa.Table(
+    "history_kept",
+    metadata,
+    sa.Column("subject", sa.Text, primary_key=True, comment="profiles or memberships"),
+    sa.Column("kept_from", _TIME, nullable=False, comment="nothing is missing from this time on"),
+    comment="how far history was removed, or when it began to be written; no row when nothing is missing",
+)
 
 contact_state = sa.Table(
     "contact_state",
@@ -84,6 +152,18 @@ segment = sa.Table(
     sa.Column("create_time", _TIME, nullable=False),
     sa.Column("update_time", _TIME, nullable=False),
     sa.Column("rebuild_time", _TIME),
+    sa.Column("kind", sa.Text, nullable=False, server_default="rule", comment="rule or list"),
+)
+
+snapshot_origin = sa.Table(
+    "snapshot_origin",
+    metadata,
+    sa.Column("segment_number", sa.ForeignKey("segment.number", ondelete="CASCADE"), primary_key=True),
+    sa.Column("source", _C, nullable=False, comment="id of the segment; empty for a rule"),
+    sa.Column("version", sa.BigInteger, nullable=False, comment="of the source's rule; 0 for a rule"),
+    sa.Column("rule", sa.Text, nullable=False, comment="that was evaluated; empty when members were taken"),
+    sa.Column("as_of", _TIME, comment="none until the snapshot was taken, unless asked for"),
+    comment="what lists that are snapshots were made from",
 )
 
 segment_version = sa.Table(
@@ -100,6 +180,7 @@ segment_version = sa.Table(
         comment="records of the plugin rules that it calls, as they were",
     ),
     sa.Column("create_time", _TIME, nullable=False),
+    sa.Column("active_from", _TIME, comment="since when membership followed it; NULL when it never did"),
 )
 
 segment_size = sa.Table(

@@ -84,7 +84,7 @@ class Plan:
 
     rules and compiled: by number. broken: rules that do not compile any more, with the reason; gone: those of missing
     plugins. Both keep their members and are left out of everything else. unknown: rules of missing plugins that are
-    evaluated all the same, with unknown answers.
+    evaluated all the same, with unknown answers. lists: segments without a rule, whose members no evaluation touches.
     """
 
     revisions: segments.Revisions
@@ -95,6 +95,7 @@ class Plan:
     broken: Mapping[int, str] = field(default_factory=dict)
     gone: Mapping[int, str] = field(default_factory=dict)
     unknown: frozenset[int] = frozenset()
+    lists: frozenset[int] = frozenset()
     _steps: dict[tuple[bool, tuple[int, ...]], Step] = field(default_factory=dict)
 
     @cached_property
@@ -144,7 +145,7 @@ class Plan:
             sql, parameters = text_of(batch.select)
             step = Step(
                 numbers,
-                tuple(sorted(self.rules.keys() - set(numbers))),
+                tuple(sorted((self.rules.keys() | self.lists) - set(numbers))),
                 step_sql(sql, first=first),
                 parameters,
                 tuple(notice_of(self.rules[number]) for number in numbers),
@@ -155,7 +156,12 @@ class Plan:
 
 
 def make_plan(
-    revisions: segments.Revisions, rules: Sequence[ActiveRule], names: Names, catalog: Catalog, time_zone: str
+    revisions: segments.Revisions,
+    rules: Sequence[ActiveRule],
+    names: Names,
+    catalog: Catalog,
+    time_zone: str,
+    lists: Iterable[int] = (),
 ) -> Plan:
     """Compile the rules in force; one that cannot be compiled is set aside, whatever the reason."""
     functions: dict[str, RuleRecord] = {}
@@ -194,6 +200,7 @@ def make_plan(
         broken,
         gone,
         frozenset(unknown),
+        frozenset(lists),
     )
 
 
@@ -219,7 +226,9 @@ class Rulebook:
                 plan = self._plan
                 if not _is_of(plan, revisions, catalog):
                     rules = segments.active_rules(connection)
-                    plan = make_plan(revisions, rules, load_names(connection), catalog, self._time_zone)
+                    lists = segments.lists(connection).values()
+                    names = load_names(connection)
+                    plan = make_plan(revisions, rules, names, catalog, self._time_zone, lists)
                     self._plan = plan
         assert plan is not None
         return plan

@@ -6,8 +6,17 @@ from google.protobuf.message import Message
 
 from services.kit.bus import EventBatch, OperationContext, RuntimeProvider, operation, subscribe, timer
 from services.kit.plugins import Catalog
+from services.kit.runtime import Runtime
 from services.segmentation.context import service_of
-from services.segmentation.usecases import plugin_changes, projection, rebuilding, traits, upkeep
+from services.segmentation.usecases import (
+    history,
+    plugin_changes,
+    projection,
+    rebuilding,
+    snapshots,
+    traits,
+    upkeep,
+)
 
 _noticed: list[Catalog] = []
 
@@ -17,6 +26,12 @@ class Worker:
 
     name = "segmentation"
     runtime = RuntimeProvider()
+
+    @staticmethod
+    def prepare(runtime: Runtime) -> None:
+        """Refuse to start without the plugins that are required; otherwise they load when first asked."""
+        if runtime.settings.plugins_required:
+            service_of(runtime).plugins.catalog()
 
     @subscribe(
         "contacts",
@@ -61,10 +76,20 @@ class Worker:
         """Keep the sizes of segments short to sum up."""
         upkeep.fold_sizes(service_of(self.runtime))
 
+    @timer(seconds=60.0)
+    def remove_old_history(self) -> None:
+        """Remove what is older than history is kept."""
+        history.remove_old(service_of(self.runtime))
+
     @operation(rebuilding.KIND, concurrency=1)
     def rebuild_segments(self, context: OperationContext) -> Message:
         """Rebuild segments."""
         return rebuilding.rebuild(service_of(self.runtime), context.request, context)  # type: ignore[arg-type]
+
+    @operation(snapshots.KIND, concurrency=1)
+    def snapshot_segment(self, context: OperationContext) -> Message:
+        """Fill a list with those who are in a segment or fit a rule."""
+        return snapshots.take_snapshot(service_of(self.runtime), context.request, context)  # type: ignore[arg-type]
 
     @operation(traits.KIND, concurrency=1)
     def refresh_traits(self, context: OperationContext) -> Message:

@@ -52,6 +52,8 @@ def check_consistency(report: dict[str, Any]) -> None:
     assert report["cases"]["opened"] > report["cases"]["resolved"] > 0
     assert report["cases"]["breached"] == report["cases"]["opened"] - report["cases"]["resolved"]
     assert all(seconds >= 0 for seconds in report["seconds"].values())
+    assert report["seconds_in_all"] == pytest.approx(sum(report["seconds"].values()), abs=0.01)
+    assert len(report["currency"]) == 3
 
 
 def test_generated_data(tmp_path: Path):
@@ -106,8 +108,10 @@ def test_a_bad_file_is_named_and_nothing_starts(tmp_path: Path, content: bytes |
     path = tmp_path / "orders.csv"
     if content is not None:
         path.write_bytes(content)
+    earlier = tmp_path / "demo.json"
+    earlier.write_text("{}")
     done = run_demo(tmp_path, "--data", str(path))
     assert done.returncode != 0
     assert message in " ".join(done.stderr.split())
     assert str(path) in done.stderr.replace("\n", "")
-    assert not (tmp_path / "demo.json").exists()
+    assert earlier.read_text() == "{}"  # the report of an earlier run stays

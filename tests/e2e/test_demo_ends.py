@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +10,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from services.demo.retail import COLUMNS
 from services.kit.postgres import EmbeddedPostgres
+from services.kit.postgres.home import SYSTEM_ROOT
 from tests.support.laptop import Laptop
 from tests.support.waiting import until
 
@@ -66,6 +69,32 @@ def test_a_killed_demo_is_cleared_away_by_the_next(laptop: Laptop):
     nothing_is_left(laptop)
     assert list(laptop.folder.iterdir()) == []
     assert not old.exists()
+
+
+def test_a_demo_that_fails_leaves_its_logs_and_says_where(laptop: Laptop):
+    failed = laptop.run("demo", "--customers", "200", RAPPORT_PLUGINS_REQUIRED="no-such-plugin")
+    assert failed.returncode == 1
+    assert "no-such-plugin" in failed.stderr
+    assert "Traceback" not in failed.stderr
+    logs = laptop.folder / "demo" / "logs"
+    assert f"rapport demo: the logs are in {logs}" in failed.stderr
+    nothing_is_left(laptop)
+    assert any("no-such-plugin" in path.read_text() for path in logs.glob("*.log"))
+    left = {path.name for path in (laptop.folder / "demo").iterdir()}
+    assert left <= {"logs", "supervisor.lock"}
+    if os.geteuid() == 0:
+        # As root the database lives elsewhere; it must be gone from there too.
+        demo = str(laptop.folder / "demo")
+        assert not [path for path in SYSTEM_ROOT.glob("*/origin") if path.read_text().startswith(demo)]
+
+
+def test_a_file_that_is_refused_starts_nothing(laptop: Laptop, tmp_path: Path):
+    path = tmp_path / "retail.csv"
+    path.write_text(f"{','.join(COLUMNS)}\n1,A,a,1,2051-01-01 10:00:00,1.00,5,Spain\n")
+    refused = laptop.run("demo", "--data", str(path))
+    assert refused.returncode == 1
+    assert f"{path}, line 2, column InvoiceDate: " in refused.stderr
+    assert not (laptop.folder / "demo").exists()
 
 
 def keeps_a_database(laptop: Laptop, pid: int) -> bool:

@@ -1,69 +1,21 @@
-"""The whole stack: processes, isolation, and what happens when a part of it dies."""
+"""The whole stack: processes, isolation, and what goes through all of it."""
 
 from __future__ import annotations
 
-import itertools
 from datetime import UTC, timedelta
 
 import psycopg
 import pytest
 from rapport_client import Rapport
-from rapport_client.errors import NotFound, PermissionDenied, Unauthenticated
+from rapport_client.errors import PermissionDenied, Unauthenticated
 
 from services.kit.config import SERVICES
 from services.kit.postgres import libpq_url
+from tests.e2e.calls import QUESTIONS, answer_case, new_contact, orders_seen, place_order
 from tests.e2e.conftest import NOW, Running
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(280)]
-
-numbers = itertools.count(1)
-
-# One cheap question to each service.
-QUESTIONS = {
-    "contacts": lambda rapport: rapport.contacts.count_contacts(),
-    "sales": lambda rapport: rapport.sales.get_sales_summary(),
-    "segmentation": lambda rapport: rapport.segmentation.list_segments(),
-    "campaign": lambda rapport: rapport.campaign.list_campaigns(),
-    "care": lambda rapport: rapport.care.get_care_summary(),
-}
-
-
-def new_contact(rapport: Rapport, **fields: object) -> str:
-    number = next(numbers)
-    identities = [
-        {"type": "TYPE_EXTERNAL", "source": "e2e", "value": str(number)},
-        {"type": "TYPE_EMAIL", "value": f"c{number}@example.test"},
-    ]
-    answer = rapport.contacts.upsert_contact(
-        contact={"display_name": f"Customer {number}", "identities": identities, **fields},
-        _wait_for_ready=True,
-    )
-    return str(answer.contact.name)
-
-
-def place_order(rapport: Rapport, contact: str, *, days_ago: int = 0) -> str:
-    rapport.sales.batch_upsert_products(products=[{"code": "cup", "title": "Cup"}], _wait_for_ready=True)
-    placed = rapport.sales.place_order(
-        order={
-            "contact": contact,
-            "source": "e2e",
-            "external_id": str(next(numbers)),
-            "order_time": NOW - timedelta(days=days_ago),
-            "lines": [
-                {"product_code": "cup", "quantity": "2", "unit_price": {"currency_code": "EUR", "units": 3}}
-            ],
-        },
-        _wait_for_ready=True,
-    )
-    return str(placed.order.name)
-
-
-def orders_seen(rapport: Rapport, contact: str) -> int:
-    try:
-        return int(rapport.segmentation.get_profile(contact=contact).event_counts.get("order_placed", 0))
-    except NotFound:
-        return 0
 
 
 def test_each_service_has_its_own_api_and_worker(running: Running):
@@ -110,69 +62,6 @@ def test_a_service_may_do_only_what_it_needs(running: Running):
     ) as sales:
         with pytest.raises(PermissionDenied):
             sales.campaign.launch_campaign(name="campaigns/any")
-
-
-def started_journeys(rapport: Rapport) -> int:
-    """Return how often the journey that every order starts was started; makes it at the first call."""
-    try:
-        return int(rapport.campaign.get_journey(name="journeys/each-order").journey.started_count)
-    except NotFound:
-        pass
-    rapport.campaign.create_template(
-        template_id="thanks", template={"contents": [{"subject": "Thank you", "text": "Thank you"}]}
-    )
-    send = {"template": "templates/thanks", "channel": "email.smtp", "topic": "transactional"}
-    rapport.campaign.create_journey(
-        journey_id="each-order",
-        journey={
-            "trigger": {"event_type": "order.placed", "reentry_after": timedelta(0)},
-            "steps": [{"wait": {"duration": timedelta(days=900)}}, {"send": send}],
-        },
-    )
-    rapport.campaign.activate_journey(name="journeys/each-order")
-    return 0
-
-
-def campaign_knows_all_orders(rapport: Rapport) -> bool:
-    stream = rapport.events("sales").get_stream(_wait_for_ready=True)
-    lags = [item.lag for item in stream.subscriptions if item.name == "campaign.start_from_sales"]
-    return not stream.unpositioned_events and not any(lags)
-
-
-def answer_case(rapport: Rapport, contact: str) -> str:
-    """Let an agent answer a new case, and return the number by which the mail can be told."""
-    case = rapport.care.create_case(case={"contact": contact, "subject": "A question"}).case
-    rapport.care.add_case_message(case=case.name, message={"kind": "KIND_REPLY", "text": "An answer"})
-    return f"[#{case.number}]"
-
-
-@pytest.mark.parametrize("service", SERVICES)
-def test_with_one_service_killed_the_others_answer_and_its_effects_catch_up(running: Running, service: str):
-    rapport, supervisor = running.rapport, running.stack.supervisor
-    contact = new_contact(rapport)
-    # Orders of other tests may still be on their way, and would be counted as this one's.
-    until(lambda: campaign_knows_all_orders(rapport), "campaign takes in the orders placed so far")
-    journeys = started_journeys(rapport)
-    case = answer_case(rapport, contact)
-    roles = ("api", "worker", "sender") if service == "campaign" else ("api", "worker")
-    killed = {name: supervisor.pid(name) for name in (f"{service}-{role}" for role in roles)}
-    for name in killed:
-        supervisor.kill(name)
-    for other in SERVICES:
-        if other != service:
-            QUESTIONS[other](rapport)
-    place_order(rapport, contact)
-    for name, pid in killed.items():
-        until(lambda name=name, pid=pid: supervisor.pid(name) not in (None, pid), f"{name} is started again")
-        assert supervisor.wait_ready(name, timeout=90)
-    QUESTIONS[service](rapport)
-    until(lambda: orders_seen(rapport, contact) == 1, "segmentation learns of contact and order")
-    until(lambda: started_journeys(rapport) == journeys + 1, "campaign starts the journey once")
-    until(
-        lambda: any(case in str(mail.message["Subject"]) for mail in running.mailbox.mails()),
-        "the agent's answer goes from care through campaign to the customer",
-    )
-    assert sum(case in str(mail.message["Subject"]) for mail in running.mailbox.mails()) == 1
 
 
 def test_an_order_reaches_a_segment_and_leaves_it_in_time(running: Running):

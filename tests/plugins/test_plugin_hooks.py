@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import re
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -14,10 +16,19 @@ from services.kit.plugins import PluginHost, PluginManager, module_plugins
 from tests.plugins.plugin_sources import write_plugin
 
 ROOT = Path(__file__).parents[2]
-README = (ROOT / "plugins/README.md").read_text()
+PAGE = ROOT / "plugins/HOOKS.md"
+README = PAGE.read_text()
 HOOKS = sorted(name for name in vars(hookspecs) if name.startswith(hookspecs.HOOK_PREFIX))
 EXAMPLES = re.findall(r"```python\n# plugin: (\w+)\n(.*?)```", README, re.DOTALL)
 SHIPPED = [path for path in (ROOT / "plugins").glob("*/src/**/*.py") if "template" not in path.parts]
+# The SDK declares hooks and the test kit checks them; a user is a plugin that runs in a real installation.
+PLUGINS = [path for path in SHIPPED if path.relative_to(ROOT / "plugins").parts[0] not in ("sdk", "testing")]
+TESTS = [
+    path
+    for pattern in ("plugins/*/tests/test_*.py", "tests/plugins/*.py", "tests/integration/**/*.py")
+    for path in sorted(ROOT.glob(pattern))
+    if "template" not in path.parts and path != Path(__file__)
+]
 
 
 def hooks_in(source: str) -> set[str]:
@@ -26,8 +37,27 @@ def hooks_in(source: str) -> set[str]:
         node.name
         for node in ast.walk(ast.parse(source))
         if isinstance(node, ast.FunctionDef)
-        and any(isinstance(mark, ast.Name) and mark.id == "hookimpl" for mark in node.decorator_list)
+        and any("hookimpl" in (getattr(mark, "id", ""), getattr(mark, "attr", "")) for mark in _marks(node))
     }
+
+
+def _marks(node: ast.FunctionDef) -> list[ast.expr]:
+    """Return the decorators of a function, those with arguments without them."""
+    return [mark.func if isinstance(mark, ast.Call) else mark for mark in node.decorator_list]
+
+
+def hooks_tried_in(source: str) -> set[str]:
+    """Return the hooks that a test's source implements, itself or in the text of a plugin that it writes, or calls."""
+    tree = ast.parse(source)
+    found = hooks_in(source)
+    for node in ast.walk(tree):
+        match node:
+            case ast.Constant(value=str(text)) if "hookimpl" in text:
+                with contextlib.suppress(SyntaxError):
+                    found |= hooks_in(textwrap.dedent(text))
+            case ast.Call(func=ast.Name(id=name)) | ast.Call(func=ast.Attribute(attr=name)):
+                found.add(name)
+    return found
 
 
 def test_there_are_hooks() -> None:
@@ -37,7 +67,7 @@ def test_there_are_hooks() -> None:
 @pytest.mark.parametrize("hook", HOOKS)
 def test_hook_has_a_section_and_an_example(hook: str) -> None:
     section = re.search(rf"^### {hook}$(.*?)(?=^##|\Z)", README, re.DOTALL | re.MULTILINE)
-    assert section is not None, f"plugins/README.md has no section '### {hook}'"
+    assert section is not None, f"{PAGE.name} has no section '### {hook}'"
     examples = re.findall(r"```python\n# plugin: \w+\n(.*?)```", section[1], re.DOTALL)
     assert any(hook in hooks_in(example) for example in examples), f"no complete example of {hook}"
 
@@ -49,14 +79,41 @@ def test_hook_says_what_it_is_for(hook: str) -> None:
 
 @pytest.mark.parametrize("hook", HOOKS)
 def test_hook_is_used_by_a_shipped_plugin(hook: str) -> None:
-    assert any(hook in hooks_in(path.read_text()) for path in SHIPPED)
+    assert any(hook in hooks_in(path.read_text()) for path in PLUGINS), f"no shipped plugin implements {hook}"
 
 
 @pytest.mark.parametrize("hook", HOOKS)
 def test_hook_has_a_test(hook: str) -> None:
-    tests = [*(ROOT / "plugins").glob("*/tests/test_*.py"), *(ROOT / "tests/plugins").glob("test_*.py")]
-    others = [path for path in tests if path != Path(__file__)]
-    assert any(hook in path.read_text() for path in others), f"no test mentions {hook}"
+    assert any(hook in hooks_tried_in(path.read_text()) for path in TESTS), (
+        f"no test implements or calls {hook}"
+    )
+
+
+MARKED = "from rapport_sdk import hookimpl\n@hookimpl\ndef rapport_things():\n    return []\n"
+
+
+@pytest.mark.parametrize(
+    ("source", "tried"),
+    [
+        (MARKED, True),
+        (MARKED.replace("@hookimpl", "@hookimpl(tryfirst=True)"), True),
+        (f"def test_it(tmp_path):\n    write_plugin(tmp_path, {MARKED!r})\n", True),
+        ("def test_it(plugin):\n    assert plugin.rapport_things()\n", True),
+        ("# rapport_things is tested elsewhere\n", False),
+        ('"""Tests of rapport_things."""\n', False),
+        ("def test_rapport_things():\n    pass\n", False),
+        (MARKED.replace("@hookimpl", ""), False),
+        ("assert 'rapport_things' in names\n", False),
+    ],
+)
+def test_the_guard_tells_a_use_of_a_hook_from_a_mention(source: str, tried: bool) -> None:
+    assert ("rapport_things" in hooks_tried_in(source)) is tried
+
+
+def test_the_guard_counts_no_declaration_as_a_use() -> None:
+    assert {path.relative_to(ROOT / "plugins").parts[0] for path in PLUGINS} == {"builtin", "loyalty"}
+    declared = (ROOT / "plugins/sdk/src/rapport_sdk/hookspecs.py").read_text()
+    assert not hooks_in(declared)
 
 
 @pytest.mark.parametrize(("name", "source"), EXAMPLES, ids=[name for name, _ in EXAMPLES])

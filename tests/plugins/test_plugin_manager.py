@@ -201,6 +201,15 @@ def test_a_required_plugin_loads_though_the_allowlist_forgot_it(tmp_path: Path) 
     assert catalog.plugins[0].state == "ok"
 
 
+def test_a_name_in_the_allowlist_that_means_no_plugin_is_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    PluginManager(["god", "dist-good"], sources=[source(tmp_path, "good", GOOD)]).load()
+    assert [record.getMessage() for record in caplog.records] == [
+        "RAPPORT_PLUGINS_ALLOW names 'god', but no such plugin is installed"
+    ]
+
+
 def test_gone_objects_say_why(tmp_path: Path) -> None:
     sources = [
         source(tmp_path, "good", GOOD),

@@ -42,7 +42,7 @@ def run(*command: str, cwd: Path, path: str) -> str:
 
 def test_a_copy_passes_its_own_tests(copy: Path) -> None:
     command = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "--import-mode=importlib", "tests")
-    assert "2 passed" in run(*command, cwd=copy, path=str(copy / "src"))
+    assert "6 passed" in run(*command, cwd=copy, path=str(copy / "src"))
 
 
 def test_its_wheel_builds_installs_and_loads(copy: Path, tmp_path: Path) -> None:
@@ -52,11 +52,19 @@ def test_its_wheel_builds_installs_and_loads(copy: Path, tmp_path: Path) -> None
     with zipfile.ZipFile(wheel) as archive:  # a pure wheel is installed by unpacking it
         archive.extractall(target)
     script = """
-from services.kit.plugins import PluginHost
+from services.kit.plugins import PluginError, PluginHost
 with PluginHost(["rapport-mine"], ["mine"]) as host:
     record = host.catalog().plugin("mine")
     print(record.state, record.distribution, record.version, *(item.name for item in record.objects))
     print(host.compile_sql("mine.bought_lately", [30]).object)
+    try:
+        host.compile_sql("mine.bought_lately", [2**62])
+    except PluginError as error:
+        print(error.problem.partition(" (")[0])
 """
     printed = run("-c", script, cwd=tmp_path, path=str(target))
-    assert printed.splitlines() == ["ok rapport-mine 0.1.0 mine.bought_lately", "mine.bought_lately"]
+    assert printed.splitlines() == [
+        "ok rapport-mine 0.1.0 mine.bought_lately",
+        "mine.bought_lately",
+        f"ValueError: days must be from 1 to 36500, not {2**62}",
+    ]

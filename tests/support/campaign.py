@@ -147,8 +147,9 @@ def start_sender(
     smtp_port: int,
     clock: str,
     *options: str,
+    **variables: str,
 ) -> SenderProcess:
-    """Start a sender process; its log is in the folder."""
+    """Start a sender process; its log is in the folder. variables: of its environment, over those given here."""
     log = folder / f"sender-{new_id()}.log"
     environment = {
         **{key: value for key, value in os.environ.items() if not key.startswith("RAPPORT_")},
@@ -161,6 +162,7 @@ def start_sender(
         "RAPPORT_MAIL_DOMAIN": "shop.test",
         "RAPPORT_PLUGINS_ALLOW": "email,recipients",
         **smtp_environment(smtp_port),
+        **variables,
     }
     with log.open("wb") as output:
         process = subprocess.Popen(

@@ -102,11 +102,21 @@ class Contacts(contacts_pb2_grpc.ContactServiceServicer):
 
 
 class Segmentation(segmentation_pb2_grpc.SegmentationServiceServicer):
-    """Answer ListMembers from a directory."""
+    """Answer GetSegment and ListMembers from a directory."""
 
     def __init__(self, directory: Directory) -> None:
         self._directory = directory
         self._signer = Signer(secrets.token_urlsafe(32))
+
+    def GetSegment(self, request: Any, context: grpc.ServicerContext) -> Any:
+        """Return a segment with the number of its members."""
+        known = self._directory
+        if known.down:
+            raise Unavailable("segmentation is away")
+        if request.name not in known.members:
+            raise NotFound.resource(request.name)
+        segment = segmentation_pb2.Segment(name=request.name, member_count=len(known.members[request.name]))
+        return segmentation_pb2.GetSegmentResponse(segment=segment)
 
     def ListMembers(self, request: Any, context: grpc.ServicerContext) -> Any:
         """Return a page of members by name; a page token belongs to its segment."""

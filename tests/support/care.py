@@ -94,7 +94,8 @@ def events(runtime: Runtime, kind: str = "") -> list[Any]:
 def make_agents(runtime: Runtime, *ids: str, capacity: int = 0) -> None:
     """Create agents who are available."""
     for key in ids:
-        setup.create_agent(runtime, key, key.title(), True, capacity)
+        with runtime.db.transaction() as connection:
+            setup.create_agent(runtime, connection, key, key.title(), True, capacity)
 
 
 def make_queue(runtime: Runtime, *agents: str, key: str = "main", **values: Any) -> Queue:
@@ -106,7 +107,8 @@ def make_queue(runtime: Runtime, *agents: str, key: str = "main", **values: Any)
         "default_queue": key == "main",
         "reply_channel": "",
     }
-    return setup.create_queue(runtime, Queue(id=key, agents=agents, **(fields | values)))
+    with runtime.db.transaction() as connection:
+        return setup.create_queue(runtime, connection, Queue(id=key, agents=agents, **(fields | values)))
 
 
 @dataclass

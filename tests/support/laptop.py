@@ -83,7 +83,7 @@ class Laptop:
         return found
 
     def process(self, *words: str) -> psutil.Process:
-        """Return the one process whose command line ends with these words, or for `postgres` the server."""
+        """Return the one process whose command line has these words in a row, or for `postgres` the server."""
         found = [process for process in self.processes() if _is(process, words)]
         assert len(found) == 1, f"{words}: {found}"
         return found[0]
@@ -105,7 +105,8 @@ def _is(process: psutil.Process, words: tuple[str, ...]) -> bool:
         return False
     if words == ("postgres",):
         return Path(line[0]).name == "postgres" if line else False
-    return tuple(line[-len(words) :]) == words
+    # Options may follow, as those of the sender do.
+    return any(tuple(line[at : at + len(words)]) == words for at in range(len(line)))
 
 
 class Up:

@@ -9,18 +9,19 @@ import pytest
 
 PATH_VARIABLE = "RAPPORT_TEST_ONLINE_RETAIL"
 REQUIRE_VARIABLE = "RAPPORT_TEST_REQUIRE_DATA"
-_BESIDE = Path(__file__).resolve().parents[3] / "shared" / "data" / "online_retail" / "online_retail.csv.gz"
 
 
 def real_retail() -> Path:
-    """Return the path of the file.
+    """Return the path of the file, which RAPPORT_TEST_ONLINE_RETAIL names.
 
     Without the file the test is skipped, or fails when RAPPORT_TEST_REQUIRE_DATA is 1, so that a build that
     must run it cannot lose it in silence.
     """
-    path = Path(os.environ.get(PATH_VARIABLE) or _BESIDE)
-    if not path.is_file():
-        message = f"needs the UCI Online Retail file, which is not at {path}; name it in {PATH_VARIABLE}"
+    named = os.environ.get(PATH_VARIABLE, "")
+    path = Path(named)
+    if not named or not path.is_file():
+        where = f"is not at {path}" if named else "is not named"
+        message = f"needs the UCI Online Retail file, which {where}; name it in {PATH_VARIABLE}"
         if os.environ.get(REQUIRE_VARIABLE) == "1":
             pytest.fail(message, pytrace=False)
         pytest.skip(message)

@@ -15,7 +15,7 @@ from services.campaign.domain.ids import RuleError, check_id, check_topic
 from services.campaign.domain.ledger import Counts
 from services.campaign.models import kit
 from services.campaign.store import campaigns as store
-from services.campaign.store import ledger
+from services.campaign.store import coupons, ledger
 from services.campaign.usecases.checks import exists_already, refuse, require_pools, require_templates
 from services.kit import operations
 from services.kit.errors import FailedPrecondition, InvalidArgument, NotFound
@@ -71,16 +71,38 @@ def list_campaigns(runtime: Runtime, *, after_id: str, count: int) -> list[Count
 def launch_campaign(runtime: Runtime, key: str, request: ProtoMessage, request_id: str) -> Operation:
     """Start the launch as a long-running operation; the same request id returns the first one.
 
-    request: what the operation keeps, without the id. Raises NotFound, FailedPrecondition (CAMPAIGN_STATE).
+    request: what the operation keeps, without the id. Raises NotFound, FailedPrecondition as check_launch.
     """
     with runtime.db.transaction() as connection:
         campaign = _locked(connection, key)
         again = bool(request_id) and store.has_operation(connection, LAUNCH, request_id)
         if not again:
+            check_launch(runtime, connection, campaign)
             store.set_state(connection, key, _after("launch", campaign), runtime.clock.now())
         return operations.create(
             connection, kit, LAUNCH, request, runtime.clock, request_id=request_id, unit="messages"
         )
+
+
+def check_launch(runtime: Runtime, connection: Connection, campaign: Campaign) -> None:
+    """Raise FailedPrecondition when it cannot be launched: CAMPAIGN_STATE, UNKNOWN_CHANNEL, COUPON_POOL_EXPIRED."""
+    _after("launch", campaign)
+    channels = known_channels(runtime)
+    if campaign.channel not in channels:
+        raise FailedPrecondition(
+            f"{campaign.origin}: no plugin offers the channel {campaign.channel!r} any more; "
+            f"there are: {', '.join(sorted(channels)) or 'none'}",
+            reason="UNKNOWN_CHANNEL",
+        )
+    pools = coupons.pools(connection, [campaign.coupon_pool_id]) if campaign.coupon_pool_id else {}
+    now = runtime.clock.now()
+    for pool in pools.values():
+        if pool.expire_time is not None and pool.expire_time <= now:
+            raise FailedPrecondition(
+                f"{campaign.origin}: the coupons of couponPools/{pool.id} expired at {pool.expire_time.isoformat()}, "
+                "nobody could redeem one; draft it anew with another pool",
+                reason="COUPON_POOL_EXPIRED",
+            )
 
 
 def change_state(runtime: Runtime, action: str, key: str) -> Counted:

@@ -54,13 +54,17 @@ def create_template(
 
 def update_template(
     runtime: Runtime,
+    connection: Connection,
     key: str,
     fields: Collection[str],
     display_name: str,
     contents: Sequence[Content],
     etag: str,
 ) -> StoredTemplate:
-    """Change fields of a template; raises NotFound, Aborted (ETAG_MISMATCH), InvalidArgument."""
+    """Change fields of a template in the caller's transaction.
+
+    Raises NotFound, Aborted (ETAG_MISMATCH), InvalidArgument.
+    """
     unknown = sorted(set(fields) - set(FIELDS))
     if unknown or not fields:
         raise InvalidArgument.field(
@@ -71,21 +75,20 @@ def update_template(
         )
     if "contents" in fields:
         _check(contents)
-    with runtime.db.transaction() as connection:
-        found = store.get(connection, key, lock=True)
-        if found is None:
-            raise NotFound.resource(format_name("templates", key))
-        if etag and etag != found.etag:
-            raise Aborted(f"templates/{key} was changed meanwhile: read it again, then decide anew")
-        changed = replace(
-            found,
-            display_name=display_name if "display_name" in fields else found.display_name,
-            contents=tuple(contents) if "contents" in fields else found.contents,
-            revision=found.revision + 1,
-            update_time=runtime.clock.now(),
-        )
-        store.update(connection, changed)
-        return changed
+    found = store.get(connection, key, lock=True)
+    if found is None:
+        raise NotFound.resource(format_name("templates", key))
+    if etag and etag != found.etag:
+        raise Aborted(f"templates/{key} was changed meanwhile: read it again, then decide anew")
+    changed = replace(
+        found,
+        display_name=display_name if "display_name" in fields else found.display_name,
+        contents=tuple(contents) if "contents" in fields else found.contents,
+        revision=found.revision + 1,
+        update_time=runtime.clock.now(),
+    )
+    store.update(connection, changed)
+    return changed
 
 
 def get_template(runtime: Runtime, key: str) -> StoredTemplate:

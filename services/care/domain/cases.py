@@ -115,6 +115,11 @@ class Case:
     create_time: datetime
     update_time: datetime
 
+    @property
+    def etag(self) -> str:
+        """Return what changes with each change."""
+        return str(self.revision)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaseMessage:

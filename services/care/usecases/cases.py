@@ -26,7 +26,7 @@ from services.care.store import cases, setup
 from services.care.usecases.events import case_event
 from services.care.usecases.opening import NewCase, assign_by_queue, assign_to, open_case
 from services.kit import outbox
-from services.kit.errors import FailedPrecondition, NotFound
+from services.kit.errors import Aborted, FailedPrecondition, NotFound
 from services.kit.names import format_name, new_id
 from services.kit.outbox import NewEvent
 from services.kit.runtime import Runtime
@@ -62,14 +62,21 @@ def list_messages(
 
 
 def add_message(
-    runtime: Runtime, connection: Connection, key: UUID, kind: MessageKind, text: str, author: str
+    runtime: Runtime,
+    connection: Connection,
+    key: UUID,
+    kind: MessageKind,
+    text: str,
+    author: str,
+    etag: str = "",
 ) -> tuple[CaseMessage, Case]:
     """Add to a case in the caller's transaction; a reply is handed to the worker, which sends it.
 
-    Raises NotFound; FailedPrecondition (CASE_CLOSED), or (NO_ADDRESS) for a reply to nobody.
+    Raises NotFound; Aborted (ETAG_MISMATCH); FailedPrecondition (CASE_CLOSED), or (NO_ADDRESS) for a reply to nobody.
     """
     now = runtime.clock.now()
     item = require(connection, key)
+    _check_etag(item, etag)
     if kind is MessageKind.REPLY and item.contact_id is None and not item.address:
         raise FailedPrecondition(
             f"{format_name('cases', key)} has neither a contact nor an address to answer; add a note instead",
@@ -135,10 +142,10 @@ def _reply_requested(item: Case, message: CaseMessage, now: datetime) -> NewEven
     )
 
 
-def assign_case(runtime: Runtime, key: UUID, agent: str) -> Case:
+def assign_case(runtime: Runtime, key: UUID, agent: str, etag: str = "") -> Case:
     """Give a case to an agent; when `agent` is empty its queue chooses, unless an available agent has it already.
 
-    Raises NotFound; FailedPrecondition (CASE_CLOSED).
+    Raises NotFound; Aborted (ETAG_MISMATCH); FailedPrecondition (CASE_CLOSED).
     """
     now = runtime.clock.now()
     with runtime.db.transaction() as connection:
@@ -148,21 +155,26 @@ def assign_case(runtime: Runtime, key: UUID, agent: str) -> Case:
         if not agent:
             # The same call again must not move the case on to the next agent.
             taken = item.assignee is not None and setup.agents_of(connection, [item.assignee])[0].available
-            return item if taken else assign_by_queue(connection, item, now)
+            if taken:
+                return item
+            _check_etag(item, etag)
+            return assign_by_queue(connection, item, now)
         if setup.unknown_agents(connection, [agent]):
             raise NotFound.resource(f"agents/{agent}")
         if item.assignee == agent:
             return item
+        _check_etag(item, etag)
         return assign_to(connection, item, agent, "chosen by hand", now)
 
 
-def resolve_case(runtime: Runtime, key: UUID) -> Case:
-    """Declare a case solved; raises NotFound, FailedPrecondition (CASE_STATE)."""
+def resolve_case(runtime: Runtime, key: UUID, etag: str = "") -> Case:
+    """Declare a case solved; raises NotFound, Aborted (ETAG_MISMATCH), FailedPrecondition (CASE_STATE)."""
     now = runtime.clock.now()
     with runtime.db.transaction() as connection:
         item = require(connection, key)
         if item.state is CaseState.RESOLVED:
             return item
+        _check_etag(item, etag)
         _check(check_resolve, item)
         # A case that was opened again kept or broke its promise with the first solution. What the timer has not come
         # to mark yet is marked here, as it leaves solved cases alone.
@@ -180,13 +192,14 @@ def resolve_case(runtime: Runtime, key: UUID) -> Case:
         return changed
 
 
-def reopen_case(runtime: Runtime, key: UUID) -> Case:
-    """Open a solved case again; raises NotFound, FailedPrecondition (CASE_STATE)."""
+def reopen_case(runtime: Runtime, key: UUID, etag: str = "") -> Case:
+    """Open a solved case again; raises NotFound, Aborted (ETAG_MISMATCH), FailedPrecondition (CASE_STATE)."""
     now = runtime.clock.now()
     with runtime.db.transaction() as connection:
         item = require(connection, key)
         if item.state in ACTIVE:
             return item
+        _check_etag(item, etag)
         _check(check_reopen, item)
         changed = cases.update(connection, key, now, state=CaseState.OPEN)
         outbox.append(connection, kit.outbox, [case_event("case.reopened", changed, now)], record_time=now)
@@ -199,6 +212,16 @@ def require(connection: Connection, key: UUID) -> Case:
     if found is None:
         raise NotFound.resource(format_name("cases", key))
     return found
+
+
+def _check_etag(item: Case, etag: str) -> None:
+    """Raise Aborted (ETAG_MISMATCH) when the case has changed since it was read; an empty etag asks for nothing."""
+    if etag and etag != item.etag:
+        name = format_name("cases", item.id)
+        raise Aborted(
+            f"{name} was changed meanwhile (etag {etag!r}, now {item.etag!r}): read it again",
+            metadata={"resource": name, "etag": item.etag},
+        )
 
 
 def _check(rule: Any, item: Case) -> None:

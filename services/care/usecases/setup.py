@@ -18,12 +18,13 @@ from services.kit.errors import AlreadyExists, InvalidArgument, NotFound
 from services.kit.runtime import Runtime
 
 
-def create_agent(runtime: Runtime, key: str, display_name: str, available: bool, capacity: int) -> Row[Any]:
-    """Create an agent; raises AlreadyExists."""
-    with runtime.db.transaction() as connection:
-        if not setup.insert_agent(connection, key, display_name, available, capacity, runtime.clock.now()):
-            raise AlreadyExists(f"agents/{key} exists already")
-        return setup.agents_of(connection, [key])[0]
+def create_agent(
+    runtime: Runtime, connection: Connection, key: str, display_name: str, available: bool, capacity: int
+) -> Row[Any]:
+    """Create an agent in the caller's transaction; raises AlreadyExists."""
+    if not setup.insert_agent(connection, key, display_name, available, capacity, runtime.clock.now()):
+        raise AlreadyExists(f"agents/{key} exists already")
+    return setup.agents_of(connection, [key])[0]
 
 
 def set_availability(runtime: Runtime, key: str, available: bool, hand_over: bool) -> tuple[Row[Any], int]:
@@ -63,17 +64,16 @@ def list_agents(runtime: Runtime, *, after: str, count: int) -> list[Row[Any]]:
         return setup.agents(connection, after=after, count=count)
 
 
-def create_calendar(runtime: Runtime, key: str, new: Labelled) -> Labelled:
-    """Create a calendar; raises AlreadyExists, InvalidArgument for one that never opens."""
+def create_calendar(runtime: Runtime, connection: Connection, key: str, new: Labelled) -> Labelled:
+    """Create a calendar in the caller's transaction; raises AlreadyExists, InvalidArgument for one that never opens."""
     if not new.calendar.opens_after(runtime.clock.now()):
         raise InvalidArgument.field(
             "calendar.weekly_intervals",
             "the calendar does not open within 20 years; give an interval that its special days leave open",
             reason="INVALID_CALENDAR",
         )
-    with runtime.db.transaction() as connection:
-        if not setup.insert_calendar(connection, key, new, runtime.clock.now()):
-            raise AlreadyExists(f"calendars/{key} exists already")
+    if not setup.insert_calendar(connection, key, new, runtime.clock.now()):
+        raise AlreadyExists(f"calendars/{key} exists already")
     return new
 
 
@@ -86,13 +86,15 @@ def get_calendar(runtime: Runtime, key: str) -> Labelled:
     return found
 
 
-def create_queue(runtime: Runtime, new: Queue) -> Queue:
-    """Create a queue; raises AlreadyExists, NotFound for an unknown calendar or agent, InvalidArgument."""
-    with runtime.db.transaction() as connection:
-        setup.lock_setup(connection)
-        _check(connection, new, runtime.clock.now())
-        if not setup.insert_queue(connection, new, runtime.clock.now()):
-            raise AlreadyExists(f"queues/{new.id} exists already")
+def create_queue(runtime: Runtime, connection: Connection, new: Queue) -> Queue:
+    """Create a queue in the caller's transaction.
+
+    Raises AlreadyExists, NotFound for an unknown calendar or agent, InvalidArgument.
+    """
+    setup.lock_setup(connection)
+    _check(connection, new, runtime.clock.now())
+    if not setup.insert_queue(connection, new, runtime.clock.now()):
+        raise AlreadyExists(f"queues/{new.id} exists already")
     return new
 
 

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
 from rapport.segmentation.v1 import segmentation_pb2 as pb
+from rapport_client.errors import RapportError as ClientError
 from rich.table import Table
 from rich.text import Text
 
 from services.cli.connection import connect_here
-from services.cli.console import console
+from services.cli.console import console, errors, print_client_error
 from services.cli.operations import follow
 from services.cli.segments.names import segment_name
-from services.kit.errors import InvalidArgument
+from services.cli.segments.times import instant
+from services.cli.words import counted
 
 app = typer.Typer()
+_PAGE = 10_000
 
 
 def _state(segment: Any) -> str:
@@ -25,16 +27,19 @@ def _state(segment: Any) -> str:
 
 @app.command("list")
 def list_segments() -> None:
-    """List all segments with their members and rules."""
+    """List all segments with their members and rules, and why one fails."""
     table = Table("segment", "members", "state", "version", "rule")
     with connect_here() as rapport:
         for segment in rapport.segmentation.list_segments.iterate():
+            rule = Text("(a list)" if segment.kind == pb.Segment.KIND_LIST else segment.rule)
+            if segment.state_message:
+                rule.append(f"\n{segment.state_message}", style="red")
             table.add_row(
                 segment.name,
                 str(segment.member_count),
                 _state(segment),
                 str(segment.version),
-                Text(segment.rule),
+                rule,
             )
     console.print(table)
 
@@ -42,39 +47,82 @@ def list_segments() -> None:
 @app.command("create")
 def create(
     segment: Annotated[str, typer.Argument(help="id, such as loyal")],
-    rule: Annotated[str, typer.Argument(help="""CEL, such as 'contact.region_code == "VN"'""")],
+    rule: Annotated[str | None, typer.Argument(help="""CEL, such as 'contact.region_code == "VN"'""")] = None,
+    as_list: Annotated[bool, typer.Option("--list", help="make an empty list, without a rule")] = False,
     display_name: Annotated[str, typer.Option("--name", help="what people see")] = "",
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="check the rule and count, store nothing")
     ] = False,
 ) -> None:
-    """Create a segment and wait until its members are known."""
+    """Create a segment and wait until its members are known, or a list."""
+    if as_list == (rule is not None):
+        raise typer.BadParameter("give a rule, or --list for a segment without one, and not both")
     with connect_here() as rapport:
         answer = rapport.segmentation.create_segment(
             segment_id=segment,
-            segment=pb.Segment(rule=rule, display_name=display_name or segment),
+            segment=pb.Segment(
+                rule=rule or "",
+                display_name=display_name or segment,
+                kind=pb.Segment.KIND_LIST if as_list else pb.Segment.KIND_RULE,
+            ),
             validate_only=dry_run,
         )
-        if dry_run:
-            console.print(f"the rule is sound; it has {answer.segment.member_count} members now")
+        if as_list:
+            done = "can be made" if dry_run else "is an empty list"
+            console.print(f"{segment} {done}", markup=False)
             return
-        follow(rapport.segmentation, answer.rebuild, f"building {segment}")
+        if dry_run:
+            console.print(f"the rule is sound; it has {counted(answer.segment.member_count, 'member')} now")
+            return
+        try:
+            follow(rapport.segmentation, answer.rebuild, f"building {segment}")
+        except ClientError as error:
+            print_client_error(error)
+            name = segment_name(segment)
+            errors.print(
+                f"{name} is stored all the same. When the cause is mended, `rapport segments rebuild {segment}` finds "
+                f"its members; `rapport segments delete {segment}` removes it.",
+                markup=False,
+                highlight=False,
+                soft_wrap=True,
+            )
+            raise typer.Exit(1) from error
         built = rapport.segmentation.get_segment(name=segment_name(segment)).segment
-        console.print(f"{segment}: {built.member_count} members", markup=False)
+        console.print(f"{segment}: {counted(built.member_count, 'member')}", markup=False)
 
 
 @app.command("members")
 def members(
     segment: Annotated[str, typer.Argument(help="id of the segment")],
-    limit: Annotated[int, typer.Option(min=1, help="at most this many")] = 100,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="stop after so many; default: all members are printed")
+    ] = None,
+    as_of: Annotated[
+        str, typer.Option("--as-of", help="ISO time at which they were members; default now")
+    ] = "",
 ) -> None:
-    """Print the names of a segment's members, one a line."""
+    """Print the names of a segment's members, one a line, as they arrive."""
+    size = _PAGE if limit is None else min(limit, _PAGE)
+    left = limit
+    request = pb.ListMembersRequest(
+        segment=segment_name(segment), page_size=size, as_of_time=instant(as_of, "--as-of")
+    )
     with connect_here() as rapport:
-        pages = rapport.segmentation.list_members.iterate(
-            segment=segment_name(segment), page_size=min(limit, 10_000)
-        )
-        for _, contact in zip(range(limit), pages, strict=False):
-            typer.echo(contact)
+        for page in rapport.segmentation.list_members.pages(request):
+            contacts = page.contacts if left is None else page.contacts[:left]
+            # A page at a time: one write a line would cost more than the members themselves.
+            typer.echo("".join(f"{contact}\n" for contact in contacts), nl=False)
+            if left is None:
+                continue
+            left -= len(contacts)
+            if left == 0:
+                if page.next_page_token or len(contacts) < len(page.contacts):
+                    errors.print(
+                        f"there are more members than --limit {limit}; without --limit all are printed",
+                        highlight=False,
+                        soft_wrap=True,
+                    )
+                return
 
 
 @app.command("evaluate")
@@ -86,21 +134,15 @@ def evaluate(
     sample: Annotated[int, typer.Option(min=0, max=1000, help="print so many of the contacts")] = 0,
 ) -> None:
     """Count for how many contacts a rule holds, storing nothing."""
-    request = pb.EvaluateRuleRequest(sample_size=sample)
+    request = pb.EvaluateRuleRequest(sample_size=sample, as_of_time=instant(as_of, "--as-of"))
     if rule.startswith("segments/"):
         request.segment = rule
     else:
         request.rule = rule
-    if as_of:
-        try:
-            instant = datetime.fromisoformat(as_of)
-        except ValueError as error:
-            raise InvalidArgument(f"--as-of: {error}") from error
-        request.as_of_time.FromDatetime(instant if instant.tzinfo else instant.replace(tzinfo=UTC))
     with connect_here() as rapport:
         answer = rapport.segmentation.evaluate_rule(request)
     console.print(
-        f"{answer.member_count} of {answer.contact_count} contacts as of {answer.as_of_time.ToJsonString()}"
+        f"{answer.member_count} of {counted(answer.contact_count, 'contact')} as of {answer.as_of_time.ToJsonString()}"
     )
     for contact in answer.sample_contacts:
         typer.echo(contact)

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from typing import Any
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, TypeVar
 
 from google.protobuf.message import Message
 from rapport.contacts.v1 import contacts_pb2 as pb
+from sqlalchemy import Connection
 
 from services.contacts.codec.contacts import DraftDecoder, attribute_names
 from services.contacts.codec.problems import Problems
 from services.contacts.domain.attributes import Attribute
+from services.contacts.models import kit
 from services.contacts.usecases import registry
 from services.kit import paging
+from services.kit.idempotency import remember, replay
 from services.kit.runtime import Runtime
 
 LARGEST_PAGE = 1_000
+R = TypeVar("R", bound=Message)
 
 
 class Methods:
@@ -34,6 +38,17 @@ class Methods:
             with runtime.db.read() as connection:
                 definitions = registry.of(runtime.db).attributes(connection, wanted)
         return DraftDecoder(problems, runtime.clock.now(), runtime.settings.default_region, definitions)
+
+    def _once(self, request: Any, response_type: type[R], work: Callable[[Connection], R]) -> R:
+        """Do something in a transaction, once for each request id."""
+        with self._runtime.db.transaction() as connection:
+            done = replay(connection, kit.request_log, request.request_id, request, response_type)
+            if done is not None:
+                return done
+            response = work(connection)
+            now = self._runtime.clock.now()
+            remember(connection, kit.request_log, request.request_id, request, response, now)
+            return response
 
     def _page(self, request: Any, default: int) -> tuple[dict[str, Any] | None, int]:
         """Return where the page that a request asks for begins (None: at the start), and its size."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import grpc
 from rapport.contacts.v1 import contacts_pb2 as pb
+from sqlalchemy import Connection
 
 from services.contacts.api.base import Methods
 from services.contacts.codec.problems import Problems
@@ -30,8 +31,12 @@ class SchemaMethods(Methods):
             problems.check("attribute", check_attribute, attribute)
         problems.raise_any()
         assert attribute is not None
-        schema.create_attribute(self._runtime, attribute)
-        return pb.CreateAttributeResponse(attribute=encode_attribute(attribute))
+
+        def define(connection: Connection) -> pb.CreateAttributeResponse:
+            schema.create_attribute(self._runtime, connection, attribute)
+            return pb.CreateAttributeResponse(attribute=encode_attribute(attribute))
+
+        return self._once(request, pb.CreateAttributeResponse, define)
 
     def ListAttributes(
         self, request: pb.ListAttributesRequest, context: grpc.ServicerContext
@@ -54,8 +59,12 @@ class SchemaMethods(Methods):
             problems.check("activity_type", check_activity_type, definition)
         problems.raise_any()
         assert definition is not None
-        schema.create_activity_type(self._runtime, definition)
-        return pb.CreateActivityTypeResponse(activity_type=encode_activity_type(definition))
+
+        def define(connection: Connection) -> pb.CreateActivityTypeResponse:
+            schema.create_activity_type(self._runtime, connection, definition)
+            return pb.CreateActivityTypeResponse(activity_type=encode_activity_type(definition))
+
+        return self._once(request, pb.CreateActivityTypeResponse, define)
 
     def ListActivityTypes(
         self, request: pb.ListActivityTypesRequest, context: grpc.ServicerContext

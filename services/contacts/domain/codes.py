@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from importlib.resources import files
 from zoneinfo import ZoneInfo
 
 from services.contacts.domain.errors import Refused
@@ -33,11 +34,25 @@ def _subtag(part: str) -> str:
 
 @lru_cache(maxsize=4096)
 def region(code: str) -> str:
-    """Return an ISO 3166-1 alpha-2 code in capitals; raises Refused."""
+    """Return an ISO 3166-1 alpha-2 code in capitals; raises Refused for one that no country has."""
     code = code.strip()
-    if code and not _REGION.fullmatch(code):
+    if not code:
+        return ""
+    if not _REGION.fullmatch(code):
         raise Refused(f"{code[:40]!r} is no ISO 3166-1 alpha-2 code; write it like 'VN'")
-    return code.upper()
+    upper = code.upper()
+    if upper not in _regions():
+        hint = "; the United Kingdom is 'GB'" if upper == "UK" else ""
+        raise Refused(f"{code!r} is the ISO 3166-1 alpha-2 code of no country{hint}")
+    return upper
+
+
+@lru_cache(maxsize=1)
+def _regions() -> frozenset[str]:
+    """Return the codes assigned by ISO 3166-1, as the time zone database has them, and XK, which it leaves to users."""
+    table = files("tzdata.zoneinfo").joinpath("iso3166.tab").read_text(encoding="utf-8")
+    codes = {line.split("\t")[0] for line in table.splitlines() if line and not line.startswith("#")}
+    return frozenset(codes | {"XK"})
 
 
 @lru_cache(maxsize=4096)

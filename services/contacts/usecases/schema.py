@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from sqlalchemy import Connection
+
 from services.contacts.domain.attributes import ActivityType, Attribute
 from services.contacts.models import kit
 from services.contacts.store import schema as store
@@ -11,30 +13,24 @@ from services.kit.errors import AlreadyExists
 from services.kit.runtime import Runtime
 
 
-def create_attribute(runtime: Runtime, attribute: Attribute) -> None:
-    """Define a custom attribute; raises AlreadyExists."""
+def create_attribute(runtime: Runtime, connection: Connection, attribute: Attribute) -> None:
+    """Define a custom attribute in the caller's transaction; raises AlreadyExists."""
     now = runtime.clock.now()
-    with runtime.db.transaction() as connection:
-        if not store.insert_attribute(connection, attribute, now):
-            raise AlreadyExists(
-                f"the attribute {attribute.id!r} is defined already", reason="ATTRIBUTE_EXISTS"
-            )
-        outbox.append(connection, kit.outbox, [events.attribute_defined(attribute, now)], record_time=now)
+    if not store.insert_attribute(connection, attribute, now):
+        raise AlreadyExists(f"the attribute {attribute.id!r} is defined already", reason="ATTRIBUTE_EXISTS")
+    outbox.append(connection, kit.outbox, [events.attribute_defined(attribute, now)], record_time=now)
 
 
-def create_activity_type(runtime: Runtime, definition: ActivityType) -> None:
-    """Define a type of activity; raises AlreadyExists."""
+def create_activity_type(runtime: Runtime, connection: Connection, definition: ActivityType) -> None:
+    """Define a type of activity in the caller's transaction; raises AlreadyExists."""
     now = runtime.clock.now()
-    with runtime.db.transaction() as connection:
-        if not store.insert_activity_type(connection, definition, now):
-            raise AlreadyExists(
-                f"the activity type {definition.id!r}, or another that rules read as "
-                f"events.{definition.rule_name}, is defined already",
-                reason="ACTIVITY_TYPE_EXISTS",
-            )
-        outbox.append(
-            connection, kit.outbox, [events.activity_type_defined(definition, now)], record_time=now
+    if not store.insert_activity_type(connection, definition, now):
+        raise AlreadyExists(
+            f"the activity type {definition.id!r}, or another that rules read as "
+            f"events.{definition.rule_name}, is defined already",
+            reason="ACTIVITY_TYPE_EXISTS",
         )
+    outbox.append(connection, kit.outbox, [events.activity_type_defined(definition, now)], record_time=now)
 
 
 def attribute_page(runtime: Runtime, after: str, limit: int) -> tuple[list[Attribute], bool]:

@@ -22,9 +22,9 @@ from sqlalchemy.exc import OperationalError
 from services.kit import log, migrations
 from services.kit.bus.host import CONFIG_KEY, Host
 from services.kit.bus.http import StatusPage
-from services.kit.bus.laptop import LaptopTransport
 from services.kit.bus.native import enable, native
 from services.kit.bus.operations import OperationRunner
+from services.kit.bus.transport import make_transport
 from services.kit.config import load_settings
 from services.kit.errors import InvalidArgument, RapportError
 from services.kit.events.relay import Relay
@@ -40,7 +40,11 @@ SPARE_THREADS = 20
 
 
 def run(service: str, package: str) -> int:
-    """Run the worker of a service and return the exit status: 0 after a signal, 1 when it cannot run."""
+    """Run the worker of a service and return the exit status: 0 after a signal, 1 when it cannot run.
+
+    A `Worker` may have a static method `prepare(runtime)`, called before its first entrypoint; a RapportError
+    from it ends the process.
+    """
     try:
         settings = load_settings()
         log.configure(settings.log_level, settings.log_format, service=service, role="worker")
@@ -85,12 +89,15 @@ def _serve(runtime: Runtime, worker: type, models: ModuleType, signals: _Signals
     slots = sum(entry.concurrency if isinstance(entry, OperationRunner) else 1 for entry in entrypoints)
     # A subscription waits for events in one thread; each running operation takes one; plus whatever is short.
     enable(len(entrypoints) + slots + SPARE_THREADS)
+    if prepare := getattr(worker, "prepare", None):
+        # Before anything runs: a worker that is not fit must not be seen ready, nor take events.
+        native(prepare, runtime)
     locks = Locks(runtime.db.engine)
     relay = Relay(runtime.db.engine, models.kit, runtime.clock, retention_days=settings.event_retention_days)
     upkeep = Upkeep(
         runtime.db, models.kit, runtime.clock, locks, retention_days=settings.event_retention_days
     )
-    transport = LaptopTransport(settings)
+    transport = make_transport(settings)
     host = Host(runtime, models.kit, locks, transport)
     # Every entrypoint must find a free worker at once, or one that waits would hold up the others.
     container = ServiceContainer(worker, config={CONFIG_KEY: host, "max_workers": max(slots, 1)})

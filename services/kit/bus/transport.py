@@ -1,6 +1,7 @@
 """What carries events to handlers: the seam between handlers and the ways to deliver.
 
-Configuration picks the implementation; handlers never see it.
+Handlers, entrypoints and the worker process know `Transport` alone; `make_transport` is the one place that names an
+implementation. There is one so far, the event streams of the services; a second comes with the setting that picks it.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from rapport.events.v1 import events_pb2
+
+from services.kit.config import Settings
 
 
 @dataclass(frozen=True)
@@ -60,3 +63,10 @@ class Transport(Protocol):
     def close(self) -> None:
         """Close all connections."""
         ...
+
+
+def make_transport(settings: Settings) -> Transport:
+    """Return the transport of a worker process; nothing is connected yet."""
+    from services.kit.bus.laptop import LaptopTransport  # which is made of the parts above
+
+    return LaptopTransport(settings)

@@ -250,7 +250,8 @@ class Guard:
             "reason": failure.reason,
             "ms": ms,
         }
-        if failure.code in _CLIENT_FAULTS and failure.expected:
+        # A stream that ends because the process does is in order; one line for each would only alarm.
+        if failure.expected and (failure.code in _CLIENT_FAULTS or failure.reason == "STOPPING"):
             self._log.info("rpc", **fields)
         elif failure.expected:
             self._log.warning("rpc", **fields)

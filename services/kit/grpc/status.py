@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -22,6 +22,8 @@ DOMAIN = "rapport"
 _MESSAGE_BYTES = 1800
 _VIOLATION_BYTES = 1700
 _METADATA_BYTES = 900
+_DESCRIPTION_BYTES = 300
+_LONGEST_WORD = 60
 
 _CODES: dict[type[errors.RapportError], grpc.StatusCode] = {
     errors.InvalidArgument: grpc.StatusCode.INVALID_ARGUMENT,
@@ -181,19 +183,39 @@ def _clean(text: str) -> str:
 
 def _cut_message(text: str) -> str:
     text = _clean(text)
+    whole = text
     # Headers carry the text percent-encoded, which triples or more what is not ASCII.
     if len(quote(text)) <= _MESSAGE_BYTES:
         return text
     while len(quote(text)) > _MESSAGE_BYTES - 10:
         text = text[: len(text) * 9 // 10]
-    return text + "…"
+    return _end_at_word(whole, len(text))
 
 
-def _fitting(violations: Iterable[errors.FieldViolation]) -> Iterable[BadRequest.FieldViolation]:
+def _end_at_word(text: str, most: int) -> str:
+    """Cut a text at so many characters, or a little before, between two words."""
+    head, tail = text[:most], text[most : most + 1]
+    start, space, word = head.rpartition(" ")
+    # Some languages write without spaces, and a long word may be all there is.
+    if space and start and not tail.isspace() and len(word) <= _LONGEST_WORD:
+        head = start
+    return head.rstrip() + "…"
+
+
+def _cut_description(text: str, most_bytes: int) -> str:
+    text = _clean(text)
+    if len(text.encode()) <= most_bytes:
+        return text
+    return _end_at_word(text, len(text.encode()[: most_bytes - 3].decode(errors="ignore")))
+
+
+def _fitting(violations: Sequence[errors.FieldViolation]) -> Iterable[BadRequest.FieldViolation]:
     room = _VIOLATION_BYTES
+    # A few may say more than many.
+    share = max(_DESCRIPTION_BYTES, (room - 200) // max(1, len(violations)) - 100)
     for violation in violations:
         item = BadRequest.FieldViolation(
-            field=_clean(violation.field)[:200], description=_clean(violation.description)[:300]
+            field=_clean(violation.field)[:200], description=_cut_description(violation.description, share)
         )
         room -= item.ByteSize() + 2
         if room < 0:

@@ -80,7 +80,10 @@ _KINDS: Mapping[str, type[RuleRecord] | type[TraitRecord] | type[ChannelRecord]]
 
 @dataclass(frozen=True)
 class SettingRecord:
-    """Describe a setting of a plugin: its environment variable and the value in force, *** for a secret."""
+    """Describe a setting of a plugin: its environment variable and the value in force.
+
+    value: as the variable takes it; empty when there is none, *** for a secret.
+    """
 
     variable: str
     type: str

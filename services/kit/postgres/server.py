@@ -64,6 +64,7 @@ class EmbeddedPostgres:
         user: str | None = None,
         root: Path = SYSTEM_ROOT,
         throwaway: bool = False,
+        reattach: bool = False,
         on_progress: Callable[[str], None] | None = None,
     ) -> None:
         """Describe the server; nothing happens before `start`.
@@ -72,7 +73,7 @@ class EmbeddedPostgres:
         port: loopback TCP port, None for the Unix socket alone.
         settings: of postgresql.conf, over our defaults. bin_dir: programs to use instead of searching.
         user: as root, whom the server runs as. throwaway: for tests; not durable to create, pruned when
-        abandoned.
+        abandoned. reattach: the folder had a database before; as root, one whose link is gone is found again.
         """
         self.data_dir = Path(os.path.abspath(data_dir))
         self._port = port
@@ -81,6 +82,7 @@ class EmbeddedPostgres:
         self._user = user
         self._root = root
         self._throwaway = throwaway
+        self._reattach = reattach
         self._on_progress = on_progress or (lambda text: None)
         self._home: Home | None = None
         self._lock: FileLock | None = None
@@ -125,7 +127,9 @@ class EmbeddedPostgres:
         account = choose_account(self._user)
         if account.drops and self._throwaway and self._root.is_dir():
             prune(self._root)
-        home = settle(self.data_dir, account, root=self._root, throwaway=self._throwaway)
+        home = settle(
+            self.data_dir, account, root=self._root, throwaway=self._throwaway, reattach=self._reattach
+        )
         self._take_lock(home, cancel)
         try:
             self._home = home

@@ -27,6 +27,7 @@ class State(enum.Enum):
     STARTING = "starting"
     READY = "ready"
     PAUSING = "pausing"
+    HELD = "held"
     FAILED = "failed"
     STOPPED = "stopped"
 
@@ -66,6 +67,8 @@ class Child:
         self._back_off = back_off
         self._stall_seconds = stall_seconds
         self._stop = threading.Event()
+        self._held = False
+        self._given_up = ""
         self._condition = threading.Condition()
         self._state = State.NEW
         self._ready_once = False
@@ -105,12 +108,34 @@ class Child:
                 # Not collected yet while we hold the lock, so the number is still its own.
                 os.kill(self._process.pid, number)
 
+    def hold(self) -> None:
+        """Kill the process with its group, and do not start it again before `release`; returns at once."""
+        with self._condition:
+            self._held = True
+            if self._process is not None:
+                _kill_group(self._process.pid)
+            self._condition.notify_all()
+
+    def release(self) -> None:
+        """Start the process again at once, without a pause; harmless when it is not held."""
+        with self._condition:
+            self._held = False
+            self._condition.notify_all()
+
+    def give_up(self, pid: int, reason: str) -> None:
+        """Kill the process with its group, if it still is the one of that number; it is then started again."""
+        with self._condition:
+            if self._process is not None and self._process.pid == pid:
+                self._given_up = reason
+                _kill_group(pid)
+
     def ask_to_stop(self) -> None:
         """Send SIGTERM and never start it again; returns at once."""
         with self._condition:
             if self._stop.is_set():
                 return
             self._stop.set()
+            self._condition.notify_all()
         if self.pid is not None:
             self._emit(Event(EventKind.STOPPING, self.spec.name, pid=self.pid))
             self.signal(signal.SIGTERM)
@@ -132,6 +157,9 @@ class Child:
                 return
         pause = self._back_off.first
         while not self._stop.is_set():
+            if self._stay_down():
+                pause = self._back_off.first  # it did not fall by itself
+                continue
             began = time.monotonic()
             self._emit(Event(EventKind.STARTING, self.spec.name))
             reader = self._spawn()
@@ -141,9 +169,12 @@ class Child:
                 if not problem:
                     began = time.monotonic()
                 code = self._collect(reader)
-                self.error = problem or f"ended with {describe(code)}"
+                self.error = problem or self._given_up or f"ended with {describe(code)}"
+                self._given_up = ""
             if self._stop.is_set():
                 break
+            if self._held:
+                continue
             self._emit(Event(EventKind.EXITED, self.spec.name, self.error))
             if not self._ready_once:
                 self._emit(Event(EventKind.FAILED, self.spec.name, self.error))
@@ -154,16 +185,32 @@ class Child:
             self._enter(State.PAUSING)
             detail = f"starting it again in {pause:g} s"
             self._emit(Event(EventKind.RESTARTING, self.spec.name, detail, seconds=pause))
-            self._stop.wait(pause)
+            with self._condition:
+                self._condition.wait_for(self._interrupted, pause)
             pause = min(pause * 2, self._back_off.longest)
         self._emit(Event(EventKind.STOPPED, self.spec.name))
         self._enter(State.STOPPED)
+
+    def _stay_down(self) -> bool:
+        """Wait while it is held; False when it is not."""
+        with self._condition:
+            if not self._held:
+                return False
+        self._emit(Event(EventKind.HELD, self.spec.name))
+        with self._condition:
+            self._state = State.HELD
+            self._condition.notify_all()
+            self._condition.wait_for(lambda: self._stop.is_set() or not self._held)
+            return True
+
+    def _interrupted(self) -> bool:
+        return self._stop.is_set() or self._held
 
     def _spawn(self) -> threading.Thread | None:
         environment = {**os.environ, "PYTHONUNBUFFERED": "1", **self.spec.env}
         environment[PARENT_FD_VARIABLE] = str(self._parent_fd)
         with self._condition:
-            if self._stop.is_set():
+            if self._interrupted():
                 return None
             try:
                 # A session of its own: Ctrl-C on the terminal reaches the supervisor alone, which stops all
@@ -192,13 +239,13 @@ class Child:
         return reader
 
     def _await_ready(self, began: float) -> str:
-        """Wait until the process is ready, and return ""; or what went wrong. A stop, too, ends the wait."""
+        """Wait until the process is ready, and return ""; or what went wrong. A stop or a hold, too, ends it."""
         process = self._process
         if process is None:
             return ""
         progress = Progress(process.pid, lambda: [self._log.path], stall_seconds=self._stall_seconds)
         delay = 0.02
-        while not self._stop.is_set():
+        while not self._interrupted():
             if self.spec.ready is not None and _has_ended(process.pid):
                 return f"ended with {describe(self._code())} before it was ready"
             if self._is_ready():
@@ -211,7 +258,8 @@ class Child:
             if progress.stalled():
                 self._kill_group()
                 return f"runs but did nothing for {self._stall_seconds:g} s and is not ready"
-            self._stop.wait(delay)
+            with self._condition:
+                self._condition.wait_for(self._interrupted, delay)
             delay = min(delay * 1.5, 0.25)
         return ""
 

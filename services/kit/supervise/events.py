@@ -17,6 +17,8 @@ class EventKind(enum.StrEnum):
     """It ended though nobody asked it to."""
     RESTARTING = "restarting"
     """It will be started again after a pause."""
+    HELD = "held"
+    """It was killed on request and stays down until it is released."""
     FAILED = "failed"
     """It could not be started at all."""
     STOPPING = "stopping"

@@ -38,24 +38,29 @@ class Progress:
         return now - self._changed >= self._stall_seconds
 
     def _measure(self) -> tuple[float, ...]:
-        cpu = 0.0
-        moved = 0.0
-        for process in _tree(self._pid):
-            try:
-                times = process.cpu_times()
-                cpu += times.user + times.system
-                counters = process.io_counters() if hasattr(process, "io_counters") else None
-                if counters is not None:
-                    moved += counters.read_bytes + counters.write_bytes
-            except psutil.Error:
-                continue
         sizes = 0.0
         for path in self._files():
             try:
                 sizes += path.stat().st_size
             except OSError:
                 continue
-        return (cpu, moved, sizes)
+        return (*activity(self._pid), sizes)
+
+
+def activity(pid: int) -> tuple[float, float]:
+    """Return the seconds of CPU time that a process and its children have used, and the bytes moved."""
+    cpu = 0.0
+    moved = 0.0
+    for process in _tree(pid):
+        try:
+            times = process.cpu_times()
+            cpu += times.user + times.system
+            counters = process.io_counters() if hasattr(process, "io_counters") else None
+            if counters is not None:
+                moved += counters.read_bytes + counters.write_bytes
+        except psutil.Error:
+            continue
+    return cpu, moved
 
 
 def _tree(pid: int) -> list[psutil.Process]:

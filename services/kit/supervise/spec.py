@@ -24,15 +24,17 @@ class ProcessSpec:
 
     name: unique; also the name of its log. argv: command and arguments. env: added to the supervisor's
     environment. ready: asked repeatedly until it returns True, may raise meanwhile; None means ready once
-    started. See `probes`. stop_grace: seconds between SIGTERM and SIGKILL. after: names that must be ready
-    before this one starts. ports: checked before the first start. cwd: working folder, the supervisor's if
-    None.
+    started. alive: asked now and then while it is ready; one that keeps saying False, or raises, is killed
+    and started again (see `watch`); None means that it is not asked. See `probes` for both. stop_grace:
+    seconds between SIGTERM and SIGKILL. after: names that must be ready before this one starts. ports:
+    checked before the first start. cwd: working folder, the supervisor's if None.
     """
 
     name: str
     argv: Sequence[str]
     env: Mapping[str, str] = field(default_factory=dict)
     ready: Callable[[], bool] | None = None
+    alive: Callable[[], bool] | None = None
     stop_grace: float = 10.0
     after: Sequence[str] = ()
     ports: Sequence[PortUse] = ()

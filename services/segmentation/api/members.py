@@ -7,11 +7,11 @@ from rapport.segmentation.v1 import segmentation_pb2 as pb
 
 from services.kit import paging
 from services.kit.names import format_name, parse_name
-from services.kit.wire import set_timestamp
+from services.kit.wire import get_timestamp, set_timestamp
 from services.segmentation.api.base import Methods
 from services.segmentation.domain import SEGMENTS, parse_segment
 from services.segmentation.store import membership
-from services.segmentation.usecases import defining, reading
+from services.segmentation.usecases import defining, history, reading
 
 
 class MemberMethods(Methods):
@@ -25,12 +25,21 @@ class MemberMethods(Methods):
         id_ = parse_segment(request.segment, "segment")
         size = paging.page_size(request.page_size, 1000, 10_000)
         position = paging.decode(request.page_token, request, signer)
-        with self._service.db.read() as connection:
-            number = defining.load(connection, id_).number
-            after = position["contact"] if position else None
-            found = membership.list_members(connection, number, after=after, limit=size + 1)
+        after = position["contact"] if position else None
+        at = get_timestamp(request, "as_of_time")
+        # The segment and its members as of one moment, while others change or remove them.
+        with self._service.db.snapshot() as connection:
+            if at is not None:
+                past = history.members_at(self._service, connection, id_, at, after=after, limit=size + 1)
+                found, version = past.contacts, past.version
+            else:
+                segment = defining.load(connection, id_)
+                found = membership.list_members(connection, segment.number, after=after, limit=size + 1)
+                version = segment.active_version or 0
         page = found[:size]
-        response = pb.ListMembersResponse(contacts=[format_name("contacts", item) for item in page])
+        response = pb.ListMembersResponse(
+            contacts=[format_name("contacts", item) for item in page], version=version
+        )
         if len(found) > size:
             response.next_page_token = paging.encode({"contact": page[-1]}, request, signer)
         return response

@@ -63,6 +63,17 @@ class RuleMethods(Methods):
                 )
                 for item in schema.functions
             ],
+            built_ins=[
+                pb.RuleBuiltIn(
+                    name=item.name,
+                    returns=item.returns,
+                    parameters=item.parameters,
+                    method=item.method,
+                    description=item.description,
+                    example=item.example,
+                )
+                for item in schema.built_ins
+            ],
         )
 
     def RefreshTraits(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import grpc
 from rapport.segmentation.v1 import segmentation_pb2 as pb
 
@@ -11,7 +13,7 @@ from services.kit.idempotency import remember, replay
 from services.kit.names import format_name
 from services.kit.wire import set_timestamp
 from services.segmentation.api.base import Methods
-from services.segmentation.domain import SEGMENTS, Segment, check_id, parse_segment
+from services.segmentation.domain import SEGMENTS, Kind, Segment, check_id, parse_segment
 from services.segmentation.models import kit
 from services.segmentation.store import segments
 from services.segmentation.usecases import defining, previewing, rebuilding
@@ -22,6 +24,7 @@ _STATES = {
     "ready": pb.Segment.STATE_READY,
     "failed": pb.Segment.STATE_FAILED,
 }
+KINDS: dict[Kind, Any] = {"rule": pb.Segment.KIND_RULE, "list": pb.Segment.KIND_LIST}
 
 
 class SegmentMethods(Methods):
@@ -37,10 +40,12 @@ class SegmentMethods(Methods):
         given = request.segment
         if given.name and given.name != name:
             raise InvalidArgument.field("segment.name", f"must be empty or {name!r}, as the id says")
+        if kind_of(given, "segment") == "list":
+            return self._create_list(request, id_)
         if request.validate_only:
             with previewing.snapshot(service) as connection:
                 compiled = defining.check_new(service, connection, id_, given.rule)
-                found = previewing.count(service, connection, compiled, service.clock.now(), 0)
+                found = previewing.count(service, connection, compiled, None, 0)
             checked = pb.Segment(
                 name=name,
                 display_name=given.display_name,
@@ -48,6 +53,7 @@ class SegmentMethods(Methods):
                 version=1,
                 state=pb.Segment.STATE_BUILDING,
                 member_count=found.members,
+                kind=pb.Segment.KIND_RULE,
             )
             return pb.CreateSegmentResponse(segment=checked)
         with service.db.transaction() as connection:
@@ -55,7 +61,29 @@ class SegmentMethods(Methods):
             if done is not None:
                 return done
             made = defining.create_segment(service, connection, id_, given.display_name, given.rule)
-            response = pb.CreateSegmentResponse(segment=_segment(made.segment), rebuild=made.rebuild)
+            response = pb.CreateSegmentResponse(segment=encode_segment(made.segment), rebuild=made.rebuild)
+            remember(connection, kit.request_log, request.request_id, request, response, service.clock.now())
+        return response
+
+    def _create_list(self, request: pb.CreateSegmentRequest, id_: str) -> pb.CreateSegmentResponse:
+        service = self._service
+        with service.db.transaction() as connection:
+            if request.validate_only:
+                if segments.find(connection, id_) is not None:
+                    raise defining.taken(id_)
+                checked = pb.Segment(
+                    name=format_name(SEGMENTS, id_),
+                    display_name=request.segment.display_name,
+                    version=1,
+                    state=pb.Segment.STATE_READY,
+                    kind=pb.Segment.KIND_LIST,
+                )
+                return pb.CreateSegmentResponse(segment=checked)
+            done = replay(connection, kit.request_log, request.request_id, request, pb.CreateSegmentResponse)
+            if done is not None:
+                return done
+            made = defining.create_list(service, connection, id_, request.segment.display_name)
+            response = pb.CreateSegmentResponse(segment=encode_segment(made))
             remember(connection, kit.request_log, request.request_id, request, response, service.clock.now())
         return response
 
@@ -65,7 +93,7 @@ class SegmentMethods(Methods):
         """Return a segment."""
         id_ = parse_segment(request.name)
         with self._service.db.read() as connection:
-            return pb.GetSegmentResponse(segment=_segment(defining.load(connection, id_)))
+            return pb.GetSegmentResponse(segment=encode_segment(defining.load(connection, id_)))
 
     def ListSegments(
         self, request: pb.ListSegmentsRequest, context: grpc.ServicerContext
@@ -77,7 +105,7 @@ class SegmentMethods(Methods):
         with self._service.db.read() as connection:
             found = segments.list_page(connection, after=position["id"] if position else "", limit=size + 1)
         page = found[:size]
-        response = pb.ListSegmentsResponse(segments=[_segment(item) for item in page])
+        response = pb.ListSegmentsResponse(segments=[encode_segment(item) for item in page])
         if len(found) > size:
             response.next_page_token = paging.encode({"id": page[-1].id}, request, signer)
         return response
@@ -92,13 +120,13 @@ class SegmentMethods(Methods):
         if request.validate_only:
             with previewing.snapshot(service) as connection:
                 found = defining.check_change(service, connection, id_, change, request.etag)
-            return pb.UpdateSegmentResponse(segment=_segment(found, change))
+            return pb.UpdateSegmentResponse(segment=encode_segment(found, change))
         with service.db.transaction() as connection:
             done = replay(connection, kit.request_log, request.request_id, request, pb.UpdateSegmentResponse)
             if done is not None:
                 return done
             made = defining.update_segment(service, connection, id_, change, request.etag)
-            response = pb.UpdateSegmentResponse(segment=_segment(made.segment), rebuild=made.rebuild)
+            response = pb.UpdateSegmentResponse(segment=encode_segment(made.segment), rebuild=made.rebuild)
             remember(connection, kit.request_log, request.request_id, request, response, service.clock.now())
         return response
 
@@ -129,7 +157,21 @@ def _change(request: pb.UpdateSegmentRequest) -> Change:
     return Change(**values)
 
 
-def _segment(found: Segment, change: Change | None = None) -> pb.Segment:
+def kind_of(given: pb.Segment, field: str) -> Kind:
+    """Return the kind of a segment that a caller gives; raises InvalidArgument when its rule does not fit that."""
+    if given.kind == pb.Segment.KIND_LIST:
+        if given.rule:
+            raise InvalidArgument.field(
+                f"{field}.rule", "must be empty for a list: calls say who is in it, no rule does"
+            )
+        return "list"
+    if not given.rule:
+        raise InvalidArgument.field(f"{field}.rule", "is required, unless the kind is LIST")
+    return "rule"
+
+
+def encode_segment(found: Segment, change: Change | None = None) -> pb.Segment:
+    """Return the message of a segment, as it would be after a change."""
     change = change or Change()
     stalled = found.stalled and found.state != "building"
     message = pb.Segment(
@@ -138,11 +180,25 @@ def _segment(found: Segment, change: Change | None = None) -> pb.Segment:
         rule=found.rule if change.rule is None else change.rule,
         version=found.version,
         state=pb.Segment.STATE_FAILED if stalled else _STATES[found.state],
-        state_message="; ".join(filter(None, (found.state_message, found.stalled))),
+        state_message=_said_once(found.state_message, found.stalled),
         member_count=found.member_count,
         etag=found.etag,
+        kind=KINDS[found.kind],
     )
+    if found.origin is not None:
+        origin = found.origin
+        message.origin.segment = format_name(SEGMENTS, origin.source) if origin.source else ""
+        message.origin.version = origin.version
+        message.origin.rule = origin.rule
+        set_timestamp(message.origin.as_of_time, origin.as_of)
     set_timestamp(message.create_time, found.create_time)
     set_timestamp(message.update_time, found.update_time)
     set_timestamp(message.rebuild_time, found.rebuild_time)
     return message
+
+
+def _said_once(failed: str, stalled: str) -> str:
+    """Join why the last rebuild failed and why changes do not arrive; often the one says the other as well."""
+    if stalled in failed:
+        return failed
+    return stalled if failed in stalled else f"{failed}; {stalled}"

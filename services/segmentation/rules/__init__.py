@@ -27,6 +27,7 @@ from services.segmentation.rules.rule import (
     PluginCall,
     batch_statement,
     compile_rule,
+    pass_statement,
 )
 
 __all__ = [
@@ -52,5 +53,6 @@ __all__ = [
     "encode_attributes",
     "encode_event",
     "encode_traits",
+    "pass_statement",
     "profile_row",
 ]

@@ -26,6 +26,7 @@ from google.protobuf.message import DecodeError
 from services.segmentation.rules import natives
 from services.segmentation.rules.core import CORE_ATTRIBUTES, CORE_BY_NAME, CoreAttribute
 from services.segmentation.rules.errors import RuleError, RuleTooLargeError
+from services.segmentation.rules.meant import explain
 from services.segmentation.rules.registry import Attribute, Registry
 
 MAX_CHARACTERS = 20_000
@@ -206,6 +207,11 @@ def _functions(registry: Registry) -> list[Any]:
             for name in ("min", "max")
         ),
         declare("fold", ("fold_string", types.STRING, [types.STRING], natives.fold)),
+        declare(
+            "bucket",
+            ("bucket_string", types.INT, [types.STRING], natives.bucket),
+            ("bucket_string_int", types.INT, [types.STRING, types.INT], natives.bucket),
+        ),
         declare("in_segment", ("in_segment_string", types.BOOL, [types.STRING], natives.in_segment)),
         declare(
             "distance_km",
@@ -217,6 +223,15 @@ def _functions(registry: Registry) -> list[Any]:
             ),
         ),
         # The next ones cannot be written in a rule ("@"); the evaluator's rewrite puts them in.
+        declare(
+            "@calendar",
+            (
+                "calendar_timestamp",
+                types.INT,
+                [types.TIMESTAMP, types.STRING, types.STRING],
+                natives.calendar,
+            ),
+        ),
         declare("@finite", ("finite_double", types.DOUBLE, [types.DOUBLE], natives.finite)),
         declare("@missing_time", ("missing_time", types.TIMESTAMP, [types.STRING], natives.missing_time)),
         declare("@sum_exact", ("sum_exact_list", types.DOUBLE, [anything], natives.sum_exact)),
@@ -330,7 +345,8 @@ def _readable(raw: str, text: str, registry: Registry) -> RuleError:
         return RuleTooLargeError(_TOO_DEEP, text=text)
     if match is None:
         return RuleError(_clean(raw), text=text)
-    line, column, message = int(match[1]), int(match[2]), _suggest(_clean(match[3]), registry)
+    line, column, said = int(match[1]), int(match[2]), _clean(match[3])
+    message = explain(said, text, line, column, registry) or _suggest(said, registry)
     if line < 1:
         return RuleError(message, text=text)
     return RuleError(message, text=text, line=line, column=max(1, column))

@@ -2,8 +2,8 @@
 
 The checked AST is rewritten where CEL's built-in meaning differs from ours: a missing time is an error (CEL
 would read 1970), double arithmetic that overflows or divides by zero is one (CEL would give infinity),
-differences of times reach over the whole calendar (CEL's overflow after 292 years), texts are NFC, and sums
-of payload numbers add exact decimals.
+differences of times reach over the whole calendar (CEL's overflow after 292 years), calendar functions count
+in the business's zone and not in UTC, texts are NFC, and sums of payload numbers add exact decimals.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 
 from cel.expr import checked_pb2
 
+from services.segmentation.rules.calendars import PARTS
 from services.segmentation.rules.core import CORE_ATTRIBUTES
 from services.segmentation.rules.environment import PACKAGE, Environment, children, exact_field
 from services.segmentation.rules.lowering_lists import recognise
@@ -48,7 +49,7 @@ class Evaluator:
     ) -> None:
         self._environment = environment
         self._event_types = event_types
-        self._expression = environment.load(rewrite(checked))
+        self._expression = environment.load(rewrite(checked, environment.registry.time_zone))
 
     def evaluate(self, profile: Profile, now: datetime) -> Outcome:
         """Return the outcome for a profile at ``now``; events later than that are not seen."""
@@ -59,6 +60,7 @@ class Evaluator:
             "events": self._events_message(profile, now),
             "now": now,
         }
+        FACTS.contact_id = profile.contact_id
         FACTS.segments = profile.segments
         FACTS.plugin_values = profile.plugin_values
         try:
@@ -70,6 +72,7 @@ class Evaluator:
                 f"CEL cannot evaluate a rule of registry {registry.fingerprint}: {error}"
             ) from error
         finally:
+            FACTS.contact_id = None
             FACTS.segments = frozenset()
             FACTS.plugin_values = {}
         if value is True:
@@ -150,17 +153,18 @@ _TIMESTAMP = checked_pb2.Type.WellKnownType.TIMESTAMP
 _DOUBLE = checked_pb2.Type.PrimitiveType.DOUBLE
 
 
-def rewrite(checked: checked_pb2.CheckedExpr) -> checked_pb2.CheckedExpr:
-    """Return a copy of a checked AST that means what this package means."""
+def rewrite(checked: checked_pb2.CheckedExpr, time_zone: str) -> checked_pb2.CheckedExpr:
+    """Return a copy of a checked AST that means what this package means; ``time_zone`` is the business's."""
     copy = checked_pb2.CheckedExpr()
     copy.CopyFrom(checked)
-    _Rewrite(copy).visit(copy.expr)
+    _Rewrite(copy, time_zone).visit(copy.expr)
     return copy
 
 
 class _Rewrite:
-    def __init__(self, checked: checked_pb2.CheckedExpr) -> None:
+    def __init__(self, checked: checked_pb2.CheckedExpr, time_zone: str) -> None:
         self.checked = checked
+        self.time_zone = time_zone
         self._last_id = max((*checked.type_map, *checked.reference_map, *checked.source_info.positions, 0))
 
     def visit(self, expr: Any) -> None:
@@ -182,6 +186,8 @@ class _Rewrite:
                 and self._type(expr.call_expr.args[1]).well_known == _TIMESTAMP
             ):
                 self._rename(expr, "@between", "between_timestamps")
+            elif expr.call_expr.function in PARTS:
+                self._calendar(expr)
             elif expr.call_expr.function in ("sum", "min", "max"):
                 self._reduce(expr)
 
@@ -230,6 +236,20 @@ class _Rewrite:
         expr.Clear()
         self._new(expr, time)
         self._call(expr, "_?_:_", "conditional").extend((present, value, otherwise))
+
+    def _calendar(self, expr: Any) -> None:
+        """``t.getMonth(zone)`` becomes ``@calendar(t, "getMonth", zone)``, with the business's zone where none is."""
+        call = expr.call_expr
+        name, zones = call.function, [a.const_expr.string_value for a in call.args]
+        time = type(expr)()
+        time.CopyFrom(call.target)
+        call.Clear()
+        self._rename(expr, "@calendar", "calendar_timestamp")
+        call.args.append(time)
+        for text in (name, zones[0] if zones else self.time_zone):
+            literal = call.args.add()
+            literal.const_expr.string_value = text
+            self._new(literal, checked_pb2.Type(primitive=checked_pb2.Type.PrimitiveType.STRING))
 
     def _reduce(self, expr: Any) -> None:
         """Call the hidden function of sum, min or max for the type at hand."""

@@ -6,16 +6,19 @@ It is written apart from the SQL compiler and from CEL, so that three engines ca
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 from services.segmentation.rules import ir, natives
+from services.segmentation.rules.buckets import bucket_of
+from services.segmentation.rules.calendars import calendar_value
 from services.segmentation.rules.core import CORE_BY_NAME
 from services.segmentation.rules.evaluator import Outcome
-from services.segmentation.rules.moments import age_at, check_now, day_start
+from services.segmentation.rules.moments import LAST_CHANGE, age_at, check_now, day_start
 from services.segmentation.rules.profile import (
     Profile,
     check_names,
@@ -45,6 +48,7 @@ class SeenEvent:
 
     time: datetime
     payload: dict[str, Any]
+    id: UUID | None = None
 
 
 @dataclass
@@ -69,8 +73,10 @@ class _Scope:
 class Interpreter:
     """Interpret trees lowered with one registry."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, tick: Callable[[], None] | None = None) -> None:
+        """Prepare. tick: called at each step, and may raise to give up, as nothing else bounds the work."""
         self.registry = registry
+        self._tick = tick
 
     def outcome(self, root: ir.Node, profile: Profile, now: datetime) -> Outcome:
         """Return the outcome of a rule for a profile at ``now``."""
@@ -109,14 +115,21 @@ class Interpreter:
         for event in profile.events:
             event_type = self.registry.events_by_name.get(event.type)
             if event_type is not None:
-                seen = SeenEvent(event.time.astimezone(UTC), checked_payload(event_type, event.payload))
+                payload = checked_payload(event_type, event.payload)
+                seen = SeenEvent(event.time.astimezone(UTC), payload, event.id)
                 events.setdefault(event.type, []).append(seen)
         born = checked_date(profile.attributes.get("birth_date"))
         return View(profile, values, born, checked_location(profile.location), events, texts)
 
     def value(self, node: ir.Node, view: View, now: datetime, items: tuple[Any, ...] = ()) -> Any:
         """Return the value of a node: None when it is missing, ERR when it is unknown."""
+        if self._tick is not None:
+            self._tick()
         return self._value(node, _Scope(view, now, items))
+
+    def items(self, used: ir.ListExpr, view: View, now: datetime) -> list[Any]:
+        """Return the items of a list's source that are seen at ``now``: events, or texts."""
+        return self._source(used, _Scope(view, now))
 
     def combinations(self, used: list[ir.ListExpr], view: View, now: datetime) -> Iterator[tuple[Any, ...]]:
         """Yield every choice of visible items for the lists, placed at their levels."""
@@ -163,6 +176,11 @@ class Interpreter:
             if condition is ERR or condition is None:
                 return ERR
             return self._value(node.then if condition else node.otherwise, scope)
+        if isinstance(node, ir.NowCalendar):
+            return now_value(node, scope.now)
+        if isinstance(node, ir.Bucket):
+            contact_id = scope.view.profile.contact_id
+            return ERR if contact_id is None else bucket_of(node.salt, node.count, contact_id)
         if isinstance(node, ir.InSegment):
             return node.segment in scope.view.profile.segments
         if isinstance(node, ir.PluginValue):
@@ -242,6 +260,8 @@ class Interpreter:
         """Return a scope for each item kept; None when the list is unknown."""
         kept = []
         for item in self._source(items, scope):
+            if self._tick is not None:
+                self._tick()
             outer = scope.items[: items.var]
             # A part evaluated by itself leaves the levels around it empty.
             inner = _Scope(scope.view, scope.now, (*outer, *(None,) * (items.var - len(outer)), item))
@@ -265,6 +285,13 @@ class Interpreter:
             return len(kept)
         if isinstance(node, ir.Quantified):
             return _quantify(node.role, [self._value(node.predicate, inner) for inner in kept])
+        return self._aggregated(node, kept)
+
+    def aggregated(self, node: ir.Aggregate, view: View, kept: Sequence[tuple[Any, ...]]) -> Any:
+        """Return a sum, min or max over items that are kept, each placed at its level; no element may read now."""
+        return self._aggregated(node, [_Scope(view, LAST_CHANGE, items) for items in kept])
+
+    def _aggregated(self, node: ir.Aggregate, kept: list[_Scope]) -> Any:
         element = node.items.element
         assert element is not None
         try:
@@ -280,6 +307,16 @@ class Interpreter:
             return natives.smallest(values) if node.role == "min" else natives.largest(values)
         except ValueError:
             return ERR
+
+
+def now_value(node: ir.NowCalendar, now: datetime) -> Any:
+    """Return a calendar value of ``now``; ERR beyond the calendar, which only instants that changes are looked for at
+    reach.
+    """
+    try:
+        return calendar_value(now + node.shift, node.part, node.zone)
+    except OverflowError:
+        return ERR
 
 
 def _quantify(role: str, verdicts: list[Any]) -> Any:
@@ -299,6 +336,8 @@ def _apply(node: ir.Node, values: list[Any], now: datetime) -> Any:
         return _whole(-values[0]) if node.kind == "int" else -values[0]
     if isinstance(node, ir.TimeShift):
         return _shifted(values[0], node.by)
+    if isinstance(node, ir.Calendar):
+        return calendar_value(values[0], node.part, node.zone)
     if isinstance(node, ir.TimeDiff):
         return values[0] - values[1]
     if isinstance(node, ir.NowCompare):

@@ -153,6 +153,24 @@ class NowCompare(Node):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Calendar(Node):
+    """A calendar value of a time in a zone: ``part`` is the name of CEL's function, a key of ``calendars.PARTS``."""
+
+    operand: Node
+    part: str
+    zone: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class NowCalendar(Node):
+    """A calendar value of ``now + shift`` in a zone; never unknown."""
+
+    part: str
+    zone: str
+    shift: timedelta
+
+
+@dataclass(frozen=True, kw_only=True)
 class Equal(Node):
     """``==``, or ``!=`` when ``negated``; null equals null, an error makes it unknown."""
 
@@ -246,6 +264,14 @@ class Distance(Node):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Bucket(Node):
+    """The bucket, of ``count`` equal ones, that a salt puts the contact in."""
+
+    salt: str
+    count: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class InSegment(Node):
     """Membership in another segment, by its resource name."""
 
@@ -314,7 +340,8 @@ class Aggregate(Node):
 def mentions_now(node: Node) -> bool:
     """Tell whether the value can change with time alone, future events apart."""
     return any(
-        isinstance(n, NowCompare) or (isinstance(n, Attr) and n.group == "core" and n.name == "age")
+        isinstance(n, NowCompare | NowCalendar)
+        or (isinstance(n, Attr) and n.group == "core" and n.name == "age")
         for n in node.walk()
     )
 

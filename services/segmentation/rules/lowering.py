@@ -9,9 +9,11 @@ import unicodedata
 from typing import Any, cast
 
 from services.segmentation.rules import ir
+from services.segmentation.rules.calendars import PARTS
 from services.segmentation.rules.core import CORE_BY_NAME
+from services.segmentation.rules.lowering_bucket import BucketLowering
+from services.segmentation.rules.lowering_calendar import CalendarLowering
 from services.segmentation.rules.lowering_lists import ListLowering
-from services.segmentation.rules.lowering_time import TimeLowering
 from services.segmentation.rules.registry import Registry
 from services.segmentation.rules.scope import Item, Mapped, Scope, unsure
 
@@ -29,7 +31,8 @@ _ALLOWED = (
     "comparisons, && || ! ?:, in, arithmetic, has(), size(), startsWith(), endsWith(), contains(), fold(), "
     "filter(), exists(), all(), exists_one(), map(), sum(), min(), max(), days(), hours(), minutes(), "
     "duration(), "
-    "timestamp(), double(), int(), distance_km(), in_segment() and rules of plugins"
+    "timestamp(), getMonth() and its like, double(), int(), distance_km(), bucket(), in_segment() and rules "
+    "of plugins"
 )
 
 
@@ -50,7 +53,7 @@ def _name(kind: ir.Kind) -> str:
     return {"time": "timestamp"}.get(kind, kind)
 
 
-class Lowering(ListLowering, TimeLowering):
+class Lowering(ListLowering, CalendarLowering, BucketLowering):
     """Lower one rule."""
 
     def value(self, expr: Any, scope: Scope, depth: int) -> ir.Node:
@@ -104,7 +107,9 @@ class Lowering(ListLowering, TimeLowering):
             raise self.refuse(expr, f"{name} is a whole event: name one of its fields, such as {name}.time")
         if name == "now":
             raise self.refuse(
-                expr, "`now` can only be compared: now - x <= days(30), x > now - days(30) or now > x"
+                expr,
+                "`now` can only be compared: now - x <= days(30), x > now - days(30) or now > x, or asked for "
+                "its calendar: now.getMonth() == 3",
             )
         if name == "contact":
             raise self.refuse(
@@ -267,6 +272,10 @@ class Lowering(ListLowering, TimeLowering):
             return self._convert(expr, name, arguments[0], scope, depth)
         if name in ("timestamp", "duration", "days", "hours", "minutes"):
             return self.time_literal(expr, name, arguments)
+        if name in PARTS:
+            return self.calendar(expr, name, arguments, scope, depth)
+        if name == "bucket":
+            return self.bucket(expr, arguments)
         if name == "distance_km":
             return self._distance(expr, arguments, scope, depth)
         if name == "in_segment":

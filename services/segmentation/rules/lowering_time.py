@@ -19,7 +19,7 @@ _TIMESTAMP = re.compile(
 _DURATION = re.compile(r"(-?)((?:\d+(?:\.\d+)?(?:h|m|s|ms|us))+)\Z", re.ASCII)
 _DURATION_PART = re.compile(r"(\d+)(?:\.(\d+))?(h|ms|us|m|s)", re.ASCII)
 _MICROSECONDS = {"h": 3_600_000_000, "m": 60_000_000, "s": 1_000_000, "ms": 1_000, "us": 1}
-_FORMS = "now - x <= days(30), x > now - days(30) or now > x"
+_FORMS = "now - x <= days(30), x > now - days(30), now > x or now.getMonth() == 3"
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ class TimeLowering(LoweringBase):
         self, expr: Any, op: str, arguments: list[Any], scope: Scope, depth: int
     ) -> ir.Node | None:
         """Lower a comparison one side of which reads ``now``; None when neither does."""
-        if not any(_reads_now(a, scope) for a in arguments):
+        if not any(reads_now(a, scope) for a in arguments):
             return None
         left, right = (self._linear(a, scope, depth) for a in arguments)
         if left.now_sign and right.now_sign:
@@ -140,7 +140,7 @@ class TimeLowering(LoweringBase):
     def refuse_now(self, arguments: list[Any], scope: Scope) -> None:
         """Refuse ``now`` in arithmetic that is not part of a comparison."""
         for argument in arguments:
-            if _reads_now(argument, scope):
+            if reads_now(argument, scope):
                 raise self.refuse(argument, f"`now` can only be compared: {_FORMS}")
 
     def time_arithmetic(self, expr: Any, op: str, left: ir.Node, right: ir.Node) -> ir.Node:
@@ -160,7 +160,7 @@ class TimeLowering(LoweringBase):
         )
 
     def _linear(self, expr: Any, scope: Scope, depth: int) -> _Linear:
-        if not _reads_now(expr, scope):
+        if not reads_now(expr, scope):
             node = self.value(expr, scope, depth)
             if isinstance(node, ir.Const) and node.kind == "duration":
                 return _Linear(shift=cast(timedelta, node.value))
@@ -184,11 +184,11 @@ class TimeLowering(LoweringBase):
         raise self.refuse(expr, f"`now` can only be compared: {_FORMS}")
 
 
-def _reads_now(expr: Any, scope: Scope) -> bool:
+def reads_now(expr: Any, scope: Scope) -> bool:
     """Tell whether an operand is ``now`` or a sum or difference that has it (mapped variables never do)."""
     kind = expr.WhichOneof("expr_kind")
     if kind == "ident_expr":
         return bool(expr.ident_expr.name == "now" and "now" not in scope)
     if kind == "call_expr" and expr.call_expr.function in ("_+_", "_-_"):
-        return any(_reads_now(a, scope) for a in expr.call_expr.args)
+        return any(reads_now(a, scope) for a in expr.call_expr.args)
     return False

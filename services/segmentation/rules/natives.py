@@ -11,7 +11,10 @@ from datetime import datetime, timedelta
 from decimal import Decimal, localcontext
 from types import MappingProxyType
 from typing import Any
+from uuid import UUID
 
+from services.segmentation.rules.buckets import DEFAULT_BUCKETS, bucket_of
+from services.segmentation.rules.calendars import calendar_value
 from services.segmentation.rules.folding import fold_text
 
 INT_MIN, INT_MAX = -(2**63), 2**63 - 1
@@ -30,6 +33,7 @@ class UnknownValueError(ValueError):
 class Facts(threading.local):
     """Hold, while one profile is evaluated, what functions need beside their arguments."""
 
+    contact_id: UUID | None = None
     segments: frozenset[str] = frozenset()
     plugin_values: Mapping[tuple[str, tuple[Any, ...]], Any] = MappingProxyType({})
 
@@ -124,6 +128,21 @@ def largest(values: Sequence[Any]) -> Any:
 def fold(text: str) -> str:
     """Return the form of a text that ignores accents and case."""
     return fold_text(text)
+
+
+def calendar(time: datetime, part: str, zone: str) -> int:
+    """Return a calendar value; unknown beyond the years 1 to 9999 of the zone."""
+    try:
+        return calendar_value(time, part, zone)
+    except OverflowError as error:
+        raise UnknownValueError("the time is beyond the calendar") from error
+
+
+def bucket(salt: str, count: int = DEFAULT_BUCKETS) -> int:
+    """Return the bucket of the profile at hand; unknown when it has no id."""
+    if FACTS.contact_id is None:
+        raise UnknownValueError("the profile has no id")
+    return bucket_of(salt, count, FACTS.contact_id)
 
 
 def in_segment(name: str) -> bool:

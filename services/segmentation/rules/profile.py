@@ -24,12 +24,13 @@ MAX_SCALE = 18
 @dataclass(frozen=True)
 class Event:
     """One event of a contact: ``type`` is the dotted name, ``time`` an aware instant, ``payload`` values by
-    field name.
+    field name, ``id`` what tells it from others (no rule reads it).
     """
 
     type: str
     time: datetime
     payload: Mapping[str, Any] = field(default_factory=dict)
+    id: UUID | None = None
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Profile:
     ``attributes`` holds core and custom attributes by name, values missing from it are missing; ``age`` given
     there is the stated age, ``birth_date`` (a date) wins over it. ``location`` is (latitude, longitude).
     ``segments`` are resource names of the segments the contact is a member of. ``plugin_values`` maps
-    (function, params) to a plugin's answer.
+    (function, params) to a plugin's answer. ``contact_id`` is what buckets hash: without it they are unknown.
     """
 
     attributes: Mapping[str, Any] = field(default_factory=dict)
@@ -50,6 +51,7 @@ class Profile:
     events: tuple[Event, ...] = ()
     segments: frozenset[str] = frozenset()
     plugin_values: Mapping[tuple[str, tuple[Any, ...]], Any] = field(default_factory=dict)
+    contact_id: UUID | None = None
 
 
 def check_names(registry: Registry, profile: Profile) -> None:

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
 from typing import Literal, TypeVar, get_args
-from zoneinfo import ZoneInfo
 
 from services.segmentation.rules.core import CORE_ATTRIBUTES, DEFAULT_CONSENTS
 from services.segmentation.rules.errors import RegistryError
+from services.segmentation.rules.zones import zone_problem
 
 AttributeType = Literal["int", "double", "string", "bool", "timestamp", "strings"]
 ScalarType = Literal["int", "double", "string", "bool", "timestamp"]
@@ -217,12 +217,9 @@ class Registry:
                 custom.append(attribute)
         for consent in self.consents:
             _check_name(consent, "consent")
-        try:
-            ZoneInfo(self.time_zone)
-        except (KeyError, ValueError, OSError) as error:
-            raise RegistryError(
-                f"unknown time zone {self.time_zone!r}: use an IANA name like Asia/Ho_Chi_Minh"
-            ) from error
+        problem = zone_problem(self.time_zone)
+        if problem is not None:
+            raise RegistryError(f"the business's time zone: {problem}")
         put = object.__setattr__
         put(self, "attributes", tuple(custom))
         put(self, "event_types", tuple(sorted(self.event_types, key=lambda e: e.name)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property, lru_cache
@@ -21,7 +21,7 @@ from services.segmentation.rules.profile import Profile
 from services.segmentation.rules.registry import EventType, Registry
 from services.segmentation.rules.sql import statements
 from services.segmentation.rules.sql.frames import Lookups
-from services.segmentation.rules.tables import plugin_leaf, profile
+from services.segmentation.rules.tables import membership, plugin_leaf, profile
 from services.segmentation.rules.timing import first_change, leaves_of
 from services.segmentation.rules.weight import check_weight
 
@@ -59,6 +59,11 @@ class CompiledRule:
         self.segments = frozenset(n.segment for n in nodes if isinstance(n, ir.InSegment))
         calls = sorted({(n.function, n.params) for n in nodes if isinstance(n, ir.PluginValue)}, key=repr)
         self.plugin_calls = tuple(PluginCall(i, f, p) for i, (f, p) in enumerate(calls))
+        # The time zones that it asks, each with the place of its first use.
+        self.zones: dict[str, int] = {}
+        for node in nodes:
+            if isinstance(node, ir.Calendar | ir.NowCalendar):
+                self.zones.setdefault(node.zone, node.offset)
         self.leaves = leaves_of(self.ir)
         self.uses_now = ir.mentions_now(self.ir)
 
@@ -72,22 +77,58 @@ class CompiledRule:
         """
         return bool(self.leaves)
 
-    def _lookups(self, relation: FromClause = plugin_leaf) -> Lookups:
+    def _lookups(self, answers: FromClause = plugin_leaf, members: FromClause = membership) -> Lookups:
         leaves = {(c.function, c.params): c.number for c in self.plugin_calls}
-        return Lookups(self.registry.segments, leaves, relation)
+        return Lookups(self.registry.segments, leaves, answers, members)
 
-    def where(self, relation: FromClause = profile, answers: FromClause = plugin_leaf) -> ColumnElement[bool]:
+    def where(
+        self,
+        relation: FromClause = profile,
+        answers: FromClause = plugin_leaf,
+        members: FromClause = membership,
+    ) -> ColumnElement[bool]:
         """Return a condition, TRUE for members, on a relation with the columns of the profile table.
 
         The statement it is put in takes the parameter ``now``. ``answers`` has the columns of
-        ``tables.plugin_leaf``.
+        ``tables.plugin_leaf``, ``members`` those of ``tables.membership``.
         """
-        return statements.condition(self.ir, self.registry.time_zone, self._lookups(answers), relation)
+        lookups = self._lookups(answers, members)
+        return statements.condition(self.ir, self.registry.time_zone, lookups, relation)
+
+    def select_from(self, relation: FromClause, members: FromClause = membership) -> Select[Any]:
+        """Return ``SELECT contact_id`` of all members among the contacts of a relation with the columns of the
+        profile table; parameter ``now``. ``members`` has the columns of ``tables.membership``.
+        """
+        lookups = self._lookups(members=members)
+        return statements.rebuild(self.ir, self.registry.time_zone, lookups, relation)
+
+    def values_select(
+        self, nodes: Sequence[ir.Node], relation: FromClause = profile, members: FromClause = membership
+    ) -> Select[Any]:
+        """Return ``SELECT contact_id`` and the values of parts of the rule, in order, for the contacts of a
+        relation; parameter ``now``. What is missing or unknown is NULL. Arguments as for ``where``.
+        """
+        lookups = self._lookups(members=members)
+        return statements.values(nodes, self.registry.time_zone, lookups, relation)
 
     @cached_property
     def rebuild_select(self) -> Select[Any]:
         """Return ``SELECT contact_id`` of all members; parameter ``now``."""
         return statements.rebuild(self.ir, self.registry.time_zone, self._lookups())
+
+    @cached_property
+    def undecided_select(self) -> Select[Any]:
+        """Return ``SELECT contact_id`` of all for whom the rule is unknown; parameter ``now``.
+
+        With some plugin calls unanswered these are the contacts that need the answers: Kleene's logic is monotone, so
+        what is known without them stays as it is whatever they say.
+        """
+        return statements.undecided(self.ir, self.registry.time_zone, self._lookups())
+
+    @cached_property
+    def outcome_select(self) -> Select[Any]:
+        """Return ``SELECT contact_id, value`` of everybody: TRUE, FALSE, or NULL for unknown; parameter ``now``."""
+        return statements.outcomes(self.ir, self.registry.time_zone, self._lookups())
 
     @cached_property
     def next_change_select(self) -> Select[Any]:
@@ -143,10 +184,10 @@ def compile_rule(text: str, registry: Registry) -> CompiledRule:
 
 @dataclass(frozen=True)
 class BatchStatement:
-    """Verdicts of many rules on a batch of contacts.
+    """Verdicts of many rules on a batch of contacts, or on all of them.
 
-    ``select`` takes ``contact_ids`` (list of UUID) and ``now``; it returns ``contact_id, segments`` (array of
-    the numbers of the rules that are TRUE, ascending) and ``next_change``. A contact without a profile has no
+    ``select`` takes ``now``, and for a batch ``contact_ids`` (list of UUID); it returns ``contact_id, segments`` (array
+    of the numbers of the rules that are TRUE, ascending) and ``next_change``. A contact without a profile has no
     row. ``plugin_calls`` lists the answers expected in ``plugin_leaf`` before it runs.
     """
 
@@ -160,6 +201,19 @@ def batch_statement(
     """Build the batch statement of numbered rules, all of one registry vocabulary; keep it as long as the
     rules stay.
     """
+    return _statement(statements.batch, rules, answers)
+
+
+def pass_statement(rules: Sequence[tuple[int, CompiledRule]]) -> BatchStatement:
+    """Build the statement that judges all contacts by numbered rules in one pass."""
+    return _statement(statements.everybody, rules, plugin_leaf)
+
+
+def _statement(
+    build: Callable[[statements.Rules, str, Lookups], Select[Any]],
+    rules: Sequence[tuple[int, CompiledRule]],
+    answers: FromClause,
+) -> BatchStatement:
     if len({r.fingerprint for _, r in rules}) > 1:
         raise ValueError(
             "the rules of a batch were compiled with different registries: compile them again with the "
@@ -175,7 +229,7 @@ def batch_statement(
     time_zone = rules[0][1].registry.time_zone if rules else "UTC"
     lookups = Lookups(segments, _numbered(calls), answers)
     ordered = sorted(rules, key=lambda item: item[0])
-    select = statements.batch([(n, r.ir, r.leaves) for n, r in ordered], time_zone, lookups)
+    select = build([(n, r.ir, r.leaves) for n, r in ordered], time_zone, lookups)
     return BatchStatement(select, tuple(PluginCall(i, f, p) for i, (f, p) in enumerate(calls)))
 
 

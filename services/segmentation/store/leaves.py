@@ -1,12 +1,17 @@
-"""The relation that carries plugins' answers to the SQL of rules; it lives as long as its transaction."""
+"""Relations of one transaction: what plugins answered, for the SQL of rules to read, and whom to ask yet."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection
+import sqlalchemy as sa
+from sqlalchemy import Connection, Select
+from sqlalchemy.dialects import postgresql as pg
+
+_UNDECIDED = sa.table("undecided", sa.column("contact_id", pg.UUID(as_uuid=True)))
 
 
 def clear(connection: Connection) -> None:
@@ -24,6 +29,25 @@ def put(connection: Connection, number: int, rows: Iterable[tuple[UUID, str, dat
     with cursor, cursor.copy("COPY plugin_leaf (leaf_no, contact_id, value, next_change) FROM STDIN") as copy:
         for contact_id, value, next_change in rows:
             copy.write_row((number, contact_id, None if value == "null" else value, next_change))
+
+
+def find_undecided(connection: Connection, undecided: Select[Any], now: datetime) -> None:
+    """Note the rows of a SELECT of contact_id, as contacts that are still to be asked about."""
+    connection.exec_driver_sql(
+        "CREATE TEMPORARY TABLE IF NOT EXISTS undecided (contact_id uuid PRIMARY KEY) ON COMMIT DROP"
+    )
+    connection.exec_driver_sql("TRUNCATE undecided")
+    connection.execute(sa.insert(_UNDECIDED).from_select(["contact_id"], undecided), {"now": now})
+
+
+def take_undecided(connection: Connection, limit: int) -> list[UUID]:
+    """Return the next contacts to be asked about, in the order of their ids, and strike them out."""
+    rows = connection.exec_driver_sql(
+        "DELETE FROM undecided WHERE contact_id IN "
+        "(SELECT contact_id FROM undecided ORDER BY contact_id LIMIT %(limit)s) RETURNING contact_id",
+        {"limit": limit},
+    )
+    return sorted(rows.scalars())
 
 
 def bring_forward(connection: Connection) -> None:

@@ -15,8 +15,8 @@ from sqlalchemy import Connection
 from sqlalchemy.dialects.postgresql.base import PGDialect
 
 from services.segmentation.models import event, profile
-
-ORDER_PLACED = "order.placed"
+from services.segmentation.store.past import ORDER_PLACED as ORDER_PLACED
+from services.segmentation.store.past import archive_sql
 
 SNAPSHOT_COLUMNS = (
     "has_email",
@@ -66,19 +66,35 @@ def _upsert_sql() -> str:
         f"{name} {types[name].split(' COLLATE')[0]}" for name in ("contact_id", *SNAPSHOT_COLUMNS)
     )
     assigned = ", ".join(f"{name} = excluded.{name}" for name in SNAPSHOT_COLUMNS)
+    seen = [name for name in SNAPSHOT_COLUMNS if name != "revision"]
+
+    def differs(old: str, new: str) -> str:
+        # A mere revision is nothing that a rule sees.
+        sides = (", ".join(f"{side}.{name}" for name in seen) for side in (old, new))
+        return " IS DISTINCT FROM ".join(f"({side})" for side in sides)
+
     # A contact may be told of after its first orders: then their sums are taken from the events that waited.
     return f"""
+        WITH given AS MATERIALIZED (SELECT * FROM jsonb_to_recordset(%(rows)s::jsonb) AS r({record})),
+        changed AS (
+            SELECT r.contact_id FROM given AS r JOIN profile AS p ON p.contact_id = r.contact_id
+            WHERE p.revision < r.revision AND {differs("p", "r")}
+        ),
+        kept AS ({archive_sql("changed")})
         INSERT INTO profile (contact_id, {listed}, first_order_time, last_order_time, order_count, total_spent)
         SELECT r.contact_id, {", ".join(f"r.{name}" for name in SNAPSHOT_COLUMNS)},
                o.first_time, o.last_time, o.orders, o.spent
-        FROM jsonb_to_recordset(%(rows)s::jsonb) AS r({record})
+        FROM given AS r
         CROSS JOIN LATERAL (
             SELECT min(e.occurred_at) AS first_time, max(e.occurred_at) AS last_time, count(*) AS orders,
                    coalesce(sum(e.amount), 0) AS spent
             FROM event AS e WHERE e.contact_id = r.contact_id AND e.type = '{ORDER_PLACED}'
         ) AS o
         ORDER BY r.contact_id
-        ON CONFLICT (contact_id) DO UPDATE SET {assigned} WHERE profile.revision < excluded.revision
+        ON CONFLICT (contact_id) DO UPDATE SET {assigned},
+            valid_from = CASE WHEN {differs("profile", "excluded")}
+                              THEN GREATEST(profile.valid_from, %(now)s::timestamptz) ELSE profile.valid_from END
+        WHERE profile.revision < excluded.revision
         RETURNING contact_id
     """
 
@@ -113,14 +129,14 @@ SELECT DISTINCT contact_id FROM fresh
 """
 
 
-def put_snapshots(connection: Connection, rows: Sequence[dict[str, Any]]) -> list[UUID]:
+def put_snapshots(connection: Connection, rows: Sequence[dict[str, Any]], now: datetime) -> list[UUID]:
     """Store snapshots of contacts that are locked, each given once; returns those that were newer than what was known.
 
-    A row has contact_id and SNAPSHOT_COLUMNS.
+    A row has contact_id and SNAPSHOT_COLUMNS. now: since when profiles say so; what they said before is kept.
     """
     if not rows:
         return []
-    parameters = {"rows": json.dumps(rows, default=_json)}
+    parameters = {"rows": json.dumps(rows, default=_json), "now": now}
     return list(connection.exec_driver_sql(_UPSERT, parameters).scalars())
 
 
@@ -148,30 +164,49 @@ def add_events(connection: Connection, rows: Sequence[EventRow]) -> list[UUID]:
     return list(connection.exec_driver_sql(_ADD_EVENTS, parameters).scalars())
 
 
+_PUT_TRAITS = f"""
+WITH changed AS MATERIALIZED (
+    SELECT p.contact_id, (p.traits - %(columns)s::text[]) || n.traits AS traits
+    FROM profile AS p JOIN (
+        SELECT contact_id, traits::jsonb AS traits
+        FROM unnest(%(ids)s::uuid[], %(values)s::text[]) AS given(contact_id, traits)
+    ) AS n ON n.contact_id = p.contact_id
+    WHERE p.traits <> (p.traits - %(columns)s::text[]) || n.traits
+),
+kept AS ({archive_sql("changed")})
+UPDATE profile AS p SET traits = c.traits, valid_from = GREATEST(p.valid_from, %(now)s::timestamptz)
+FROM changed AS c WHERE p.contact_id = c.contact_id
+RETURNING p.contact_id
+"""
+
+
 def put_traits(
-    connection: Connection, contact_ids: Sequence[UUID], values: Sequence[str], columns: Sequence[str]
+    connection: Connection,
+    contact_ids: Sequence[UUID],
+    values: Sequence[str],
+    columns: Sequence[str],
+    now: datetime,
 ) -> list[UUID]:
     """Replace some traits of contacts that are locked; returns those whose traits changed.
 
-    values: JSON object per contact, without what is unknown; columns: the traits that are replaced.
+    values: JSON object per contact, without what is unknown; columns: the traits that are replaced; now: since when
+    profiles say so; what they said before is kept.
     """
-    statement = """
-        UPDATE profile AS p SET traits = (p.traits - %(columns)s::text[]) || n.traits
-        FROM (SELECT contact_id, traits::jsonb AS traits
-              FROM unnest(%(ids)s::uuid[], %(values)s::text[]) AS given(contact_id, traits)) AS n
-        WHERE p.contact_id = n.contact_id AND p.traits <> (p.traits - %(columns)s::text[]) || n.traits
-        RETURNING p.contact_id
-    """
-    parameters = {"ids": list(contact_ids), "values": list(values), "columns": list(columns)}
-    return list(connection.exec_driver_sql(statement, parameters).scalars())
+    parameters = {"ids": list(contact_ids), "values": list(values), "columns": list(columns), "now": now}
+    return list(connection.exec_driver_sql(_PUT_TRAITS, parameters).scalars())
 
 
-def page_of_ids(connection: Connection, *, after: UUID | None, limit: int) -> list[UUID]:
-    """Return contacts with a profile, in order, those after an id."""
-    query = sa.select(profile.c.contact_id).order_by(profile.c.contact_id).limit(limit)
-    if after is not None:
-        query = query.where(profile.c.contact_id > after)
-    return list(connection.execute(query).scalars())
+def unknown(connection: Connection, contact_ids: Sequence[UUID]) -> list[UUID]:
+    """Return those of some contacts that have no profile, in order."""
+    query = (
+        "SELECT g.contact_id FROM unnest(%(ids)s::uuid[]) AS g(contact_id) "
+        "WHERE NOT EXISTS (SELECT FROM profile AS p WHERE p.contact_id = g.contact_id) ORDER BY g.contact_id"
+    )
+    return list(connection.exec_driver_sql(query, {"ids": list(contact_ids)}).scalars())
+
+
+ALL = sa.select(profile.c.contact_id)
+"""SELECT of the contact_id of everybody with a profile."""
 
 
 def count(connection: Connection) -> int:

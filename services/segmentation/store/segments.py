@@ -12,8 +12,9 @@ from sqlalchemy import Connection
 from sqlalchemy.dialects import postgresql as pg
 
 from services.kit.names import new_id
-from services.segmentation.domain import ActiveRule, Segment, State
-from services.segmentation.models import segment, segment_size, segment_version, vocabulary
+from services.segmentation.domain import ActiveRule, Kind, Origin, Segment, State
+from services.segmentation.models import segment, segment_size, segment_version, snapshot_origin, vocabulary
+from services.segmentation.store import past_segments
 
 _SIZE = (
     sa.select(sa.func.coalesce(sa.func.sum(segment_size.c.delta), 0))
@@ -21,13 +22,24 @@ _SIZE = (
     .correlate(segment)
     .scalar_subquery()
 )
-_SEGMENTS = sa.select(
-    segment, segment_version.c.rule, sa.cast(_SIZE, sa.BigInteger).label("member_count")
-).join(
-    segment_version,
-    sa.and_(
-        segment_version.c.segment_number == segment.c.number, segment_version.c.version == segment.c.version
-    ),
+_SEGMENTS = (
+    sa.select(
+        segment,
+        segment_version.c.rule,
+        sa.cast(_SIZE, sa.BigInteger).label("member_count"),
+        snapshot_origin.c.source.label("origin_source"),
+        snapshot_origin.c.version.label("origin_version"),
+        snapshot_origin.c.rule.label("origin_rule"),
+        snapshot_origin.c.as_of.label("origin_as_of"),
+    )
+    .join(
+        segment_version,
+        sa.and_(
+            segment_version.c.segment_number == segment.c.number,
+            segment_version.c.version == segment.c.version,
+        ),
+    )
+    .outerjoin(snapshot_origin, snapshot_origin.c.segment_number == segment.c.number)
 )
 
 
@@ -48,6 +60,10 @@ def _segment(row: Any) -> Segment:
         create_time=row.create_time,
         update_time=row.update_time,
         rebuild_time=row.rebuild_time,
+        kind=row.kind,
+        origin=None
+        if row.origin_source is None
+        else Origin(row.origin_source, row.origin_version, row.origin_rule, row.origin_as_of),
     )
 
 
@@ -60,6 +76,14 @@ def find(connection: Connection, id_: str, *, lock: bool = False) -> Segment | N
     return _segment(row) if row is not None else None
 
 
+def find_all(connection: Connection, ids: Iterable[str], *, lock: bool = False) -> dict[str, Segment]:
+    """Return those of some segments that exist, by id; lock: until the end of the transaction."""
+    query = _SEGMENTS.where(segment.c.id.in_(list(ids))).order_by(segment.c.number)
+    if lock:
+        query = query.with_for_update(of=segment)
+    return {row.id: _segment(row) for row in connection.execute(query)}
+
+
 def list_page(connection: Connection, *, after: str, limit: int) -> list[Segment]:
     """Return segments in the order of their ids, those after an id ("" for the first)."""
     query = _SEGMENTS.where(segment.c.id > after).order_by(segment.c.id).limit(limit)
@@ -69,6 +93,39 @@ def list_page(connection: Connection, *, after: str, limit: int) -> list[Segment
 def numbers(connection: Connection) -> dict[str, int]:
     """Return the numbers of all segments by id."""
     return {row.id: row.number for row in connection.execute(sa.select(segment.c.id, segment.c.number))}
+
+
+def undisturbed(connection: Connection, ids: Iterable[str]) -> dict[str, int]:
+    """Return the numbers of those segments that follow their newest rule and have no trouble, by id."""
+    query = sa.select(segment.c.id, segment.c.number).where(
+        segment.c.id.in_(list(ids)),
+        segment.c.version == segment.c.active_version,
+        segment.c.state != "failed",
+        segment.c.stalled == "",
+        sa.not_(segment.c.gone),
+    )
+    return {row.id: row.number for row in connection.execute(query)}
+
+
+def settled(connection: Connection, numbers: Iterable[int], now: datetime) -> None:
+    """Record that segments were rebuilt by the rules in force; one whose rule changed meanwhile stays as it is."""
+    connection.execute(
+        sa.update(segment)
+        .where(segment.c.number.in_(list(numbers)), segment.c.version == segment.c.active_version)
+        .values(state="ready", state_message="", rebuild_time=now)
+    )
+
+
+def newest_edges(connection: Connection) -> dict[str, set[str]]:
+    """Return, by segment, the ids that its newest rule names."""
+    query = sa.select(segment.c.id, segment_version.c.depends).join(
+        segment_version,
+        sa.and_(
+            segment_version.c.segment_number == segment.c.number,
+            segment_version.c.version == segment.c.version,
+        ),
+    )
+    return {row.id: set(row.depends) for row in connection.execute(query)}
 
 
 def edges(connection: Connection) -> dict[str, set[str]]:
@@ -89,13 +146,20 @@ def edges(connection: Connection) -> dict[str, set[str]]:
     return found
 
 
-def insert(connection: Connection, id_: str, display_name: str, now: datetime) -> int:
+def lists(connection: Connection) -> dict[str, int]:
+    """Return the numbers of the segments that are lists, by id."""
+    query = sa.select(segment.c.id, segment.c.number).where(segment.c.kind == "list")
+    return {row.id: row.number for row in connection.execute(query)}
+
+
+def insert(connection: Connection, id_: str, display_name: str, now: datetime, kind: Kind = "rule") -> int:
     """Insert a segment without a rule yet and return its number; 0 when the id is taken."""
     statement = (
         pg.insert(segment)
         .values(
             id=id_,
             display_name=display_name,
+            kind=kind,
             version=0,
             state="building",
             revision=1,
@@ -161,8 +225,22 @@ def set_functions(
     )
 
 
-def delete(connection: Connection, number: int) -> None:
-    """Delete a segment with its versions and size; its membership must be gone."""
+def put_in_force(connection: Connection, number: int, version: int, now: datetime) -> None:
+    """Record since when membership follows a version."""
+    connection.execute(
+        sa.update(segment_version)
+        .where(
+            segment_version.c.segment_number == number,
+            segment_version.c.version == version,
+            segment_version.c.active_from.is_(None),
+        )
+        .values(active_from=now)
+    )
+
+
+def delete(connection: Connection, number: int, now: datetime) -> None:
+    """Delete a segment with its versions and size; its membership must be gone. What history needs of it is kept."""
+    past_segments.retire(connection, number, now)
     connection.execute(sa.delete(segment_size).where(segment_size.c.segment_number == number))
     connection.execute(sa.delete(segment).where(segment.c.number == number))
 
@@ -175,7 +253,11 @@ def rule_of(connection: Connection, number: int, version: int) -> ActiveRule:
 
 def active_rules(connection: Connection) -> list[ActiveRule]:
     """Return the rules that membership follows, by id of the segment."""
-    query = _rules().where(segment_version.c.version == segment.c.active_version).order_by(segment.c.id)
+    query = (
+        _rules()
+        .where(segment_version.c.version == segment.c.active_version, segment.c.kind == "rule")
+        .order_by(segment.c.id)
+    )
     return [_active(row) for row in connection.execute(query)]
 
 
@@ -192,6 +274,13 @@ def _rules() -> sa.Select[Any]:
 
 def _active(row: Any) -> ActiveRule:
     return ActiveRule(row.number, row.id, row.version, row.rule, tuple(row.depends), row.functions)
+
+
+def put_origin(connection: Connection, number: int, origin: Origin) -> None:
+    """Store what a snapshot was made from, in place of what was stored."""
+    row = {"source": origin.source, "version": origin.version, "rule": origin.rule, "as_of": origin.as_of}
+    statement = pg.insert(snapshot_origin).values(segment_number=number, **row)
+    connection.execute(statement.on_conflict_do_update(index_elements=["segment_number"], set_=row))
 
 
 def states(connection: Connection) -> dict[int, tuple[State, str, bool]]:

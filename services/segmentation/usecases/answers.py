@@ -16,15 +16,16 @@ from services.kit.plugins import (
     PluginError,
     PluginTimeout,
     PluginUnavailable,
+    RuleRecord,
     read_profiles,
     run_plugin_select,
 )
 from services.segmentation.context import Service
 from services.segmentation.domain import chunks
 from services.segmentation.rulebook import Call
-from services.segmentation.rules import PluginCall
+from services.segmentation.rules import CompiledRule, PluginCall
 from services.segmentation.store import leaves
-from services.segmentation.store.profiles import page_of_ids
+from services.segmentation.store.profiles import ALL
 
 PYTHON_BATCH = 500
 SQL_SECONDS = 30.0
@@ -105,70 +106,73 @@ def fill(connection: Connection, calls: Sequence[PluginCall], answers: Answers) 
     leaves.clear(connection)
     for item in calls:
         given = answers.given.get((item.function, item.params), ())
-        leaves.put(
-            connection,
-            item.number,
-            ((one.contact_id, json.dumps(one.value), one.next_change) for one in given),
-        )
+        leaves.put(connection, item.number, _rows(given))
 
 
 def fill_for_all(
     service: Service,
     connection: Connection,
-    calls: Sequence[PluginCall],
+    rule: CompiledRule,
     now: datetime,
     *,
+    past: bool = False,
     timeout: float = SQL_SECONDS_FOR_ALL,
 ) -> bool:
-    """Put the answers about all contacts where a statement reads them; returns whether all are there.
+    """Put the answers that a rule needs where a statement reads them; returns whether all are there.
 
-    timeout: seconds for each rule. Raises PluginError, unless the rule is then unknown; the answers of an installed
-    plugin that are not there must be asked for again.
+    SQL answers for all contacts at once. What only Python can answer is asked after it, and of those contacts alone for
+    whom the rest of the rule leaves the rule unknown; past: of all, as the present does not tell who it was then.
+    timeout: seconds for each call. Raises PluginError, unless the
+    call is then unknown; the answers of an installed plugin that are not there must be asked for again.
     """
     complete = True
+    rules = service.catalog().rules
     leaves.clear(connection)
-    for item in calls:
-        wanted = (item.function, item.params)
+    for item in sorted(rule.plugin_calls, key=lambda call: _is_python(rules.get(call.function))):
+        record = rules.get(item.function)
         try:
             # A failure in the midst takes back the answers before it.
             with connection.begin_nested():
-                found = _ask_all(service, connection, wanted, now, timeout)
-                leaves.put(
-                    connection,
-                    item.number,
-                    ((one.contact_id, json.dumps(one.value), one.next_change) for one in found),
-                )
+                if record is not None and _is_python(record):
+                    leaves.find_undecided(connection, ALL if past else rule.undecided_select, now)
+                    _ask_undecided(service, connection, record, item, now, timeout)
+                else:
+                    leaves.put(connection, item.number, _rows(_ask_all(service, item, now, timeout)))
         except PluginError as error:
-            if not _unknown_when_gone(service, wanted, error):
+            if not _unknown_when_gone(service, (item.function, item.params), error):
                 raise
-            complete &= wanted[0] not in service.catalog().rules
+            complete &= item.function not in rules
     return complete
 
 
-def _ask_all(
-    service: Service, connection: Connection, wanted: Call, now: datetime, timeout: float
-) -> Iterator[Answer]:
-    name, params = wanted
-    record = service.catalog().rules.get(name)
-    # Through connections of their own, as the caller's is busy taking in the answers.
-    if record is None or record.has_sql:
-        compiled = service.plugins.compile_sql(name, params)
-        yield from run_plugin_select(service.db.engine, compiled, now=now, timeout=timeout)
-        return
+def _is_python(record: RuleRecord | None) -> bool:
+    return record is not None and not record.has_sql
+
+
+def _rows(answers: Iterable[Answer]) -> Iterator[tuple[UUID, str, datetime | None]]:
+    return ((one.contact_id, json.dumps(one.value), one.next_change) for one in answers)
+
+
+def _ask_all(service: Service, item: PluginCall, now: datetime, timeout: float) -> Iterator[Answer]:
+    compiled = service.plugins.compile_sql(item.function, item.params)
+    # Through a connection of its own, as the caller's is busy taking in the answers.
+    yield from run_plugin_select(service.db.engine, compiled, now=now, timeout=timeout)
+
+
+def _ask_undecided(
+    service: Service,
+    connection: Connection,
+    record: RuleRecord,
+    item: PluginCall,
+    now: datetime,
+    timeout: float,
+) -> None:
     until = time.monotonic() + timeout
-    for some in _all_ids(service):
+    while some := leaves.take_undecided(connection, PYTHON_BATCH):
         if time.monotonic() >= until:
-            raise PluginTimeout(record.plugin, name, f"took longer than {timeout:g} s for all contacts")
-        profiles = read_profiles(service.db.engine, some, record.events, now=now)
-        yield from service.plugins.matches(name, params, profiles, now)
-
-
-def _all_ids(service: Service) -> Iterator[Sequence[UUID]]:
-    after: UUID | None = None
-    while True:
-        with service.db.read() as connection:
-            ids = page_of_ids(connection, after=after, limit=PYTHON_BATCH)
-        if not ids:
-            return
-        yield ids
-        after = ids[-1]
+            raise PluginTimeout(
+                record.plugin, item.function, f"took longer than {timeout:g} s for all contacts"
+            )
+        profiles = read_profiles(connection, some, record.events, now=now)
+        answers = service.plugins.matches(item.function, item.params, profiles, now)
+        leaves.put(connection, item.number, _rows(answers))

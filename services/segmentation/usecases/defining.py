@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from rapport.operations.v1 import operations_pb2
@@ -11,11 +12,12 @@ from services.kit.errors import Aborted, AlreadyExists, FailedPrecondition, Inva
 from services.kit.names import format_name
 from services.kit.plugins import PluginError
 from services.segmentation.context import Service
-from services.segmentation.domain import SEGMENTS, ActiveRule, Segment, refuse_cycle
+from services.segmentation.domain import SEGMENTS, ActiveRule, Origin, Segment, State, refuse_cycle
 from services.segmentation.rulebook import depends_of, functions_of, notice_of
-from services.segmentation.rules import CompiledRule, RegistryError, RuleError, compile_rule
+from services.segmentation.rules import CompiledRule, Registry, RegistryError, RuleError, compile_rule
 from services.segmentation.store import locks, membership, segments
 from services.segmentation.usecases.rebuilding import start_rebuild
+from services.segmentation.usecases.zones import check_zones
 from services.segmentation.vocabulary import load_names, make_registry
 
 
@@ -32,9 +34,17 @@ def compile_new(
 ) -> CompiledRule:
     """Compile a rule that a caller gives; raises InvalidArgument (INVALID_RULE) with its place."""
     registry = make_registry(load_names(connection), service.catalog(), service.time_zone)
+    return compile_with(service, connection, registry, text, field)
+
+
+def compile_with(
+    service: Service, connection: Connection, registry: Registry, text: str, field: str
+) -> CompiledRule:
+    """Compile a rule that a caller gives with what it may name; raises as compile_new."""
     try:
         compiled = compile_rule(text, registry)
-        _check_calls(service, compiled)
+        check_zones(connection, compiled, service.clock.now())
+        check_calls(service, compiled)
     except RuleError as error:
         raise _invalid_rule(field, str(error), error.line, error.column) from error
     except InvalidArgument as error:
@@ -50,10 +60,15 @@ def _invalid_rule(field: str, message: str, line: int, column: int) -> InvalidAr
     return error
 
 
-def _check_calls(service: Service, compiled: CompiledRule) -> None:
-    """Let each plugin look at the literal arguments of its rules; a plugin that fails is no mistake of the rule."""
+def check_calls(service: Service, compiled: CompiledRule) -> None:
+    """Let each plugin look at the literal arguments of its rules; a plugin that fails is no mistake of the rule.
+
+    Raises InvalidArgument that says what is wrong with them.
+    """
     for item in compiled.plugin_calls:
-        record = service.catalog().rules[item.function]
+        record = service.catalog().rules.get(item.function)
+        if record is None:
+            continue
         try:
             if record.has_sql:
                 service.plugins.compile_sql(item.function, item.params)
@@ -73,9 +88,43 @@ def create_segment(
     number = segments.insert(connection, id_, display_name, now)
     if not number:
         raise taken(id_)
-    _add_version(service, connection, number, 1, rule, compiled)
+    add_version(service, connection, number, 1, rule, compiled)
     operation = start_rebuild(service, connection, [id_])
     return Defined(load(connection, id_), operation)
+
+
+def create_list(
+    service: Service,
+    connection: Connection,
+    id_: str,
+    display_name: str,
+    state: State = "ready",
+    origin: Origin | None = None,
+) -> Segment:
+    """Store a list without members; raises AlreadyExists."""
+    segments.lock_definitions(connection)
+    number = segments.insert(connection, id_, display_name, service.clock.now(), "list")
+    if not number:
+        raise taken(id_)
+    put_list(service, connection, number, state, origin)
+    return load(connection, id_)
+
+
+def put_list(
+    service: Service,
+    connection: Connection,
+    number: int,
+    state: State = "ready",
+    origin: Origin | None = None,
+) -> None:
+    """Store what a list has in place of a rule: the only version that it will ever have."""
+    now = service.clock.now()
+    segments.add_version(connection, number, version=1, rule="", depends=(), functions={}, now=now)
+    segments.change(connection, number, active_version=1, state=state)
+    if origin is not None:
+        segments.put_origin(connection, number, origin)
+    # Whoever evaluates rules must know of it before it has members, or would take them out again.
+    segments.bump(connection, rules=True)
 
 
 def check_new(service: Service, connection: Connection, id_: str, rule: str) -> CompiledRule:
@@ -122,9 +171,20 @@ def check_change(service: Service, connection: Connection, id_: str, change: Cha
     """Check a change without storing it; returns the segment as it is."""
     found = load(connection, id_, lock=False)
     check_etag(found, etag)
-    if change.rule is not None:
+    refuse_rule_of_list(found, change)
+    if change.rule is not None and found.kind == "rule":
         _compile_change(service, connection, found, change.rule)
     return found
+
+
+def refuse_rule_of_list(found: Segment, change: Change) -> None:
+    """Raise FailedPrecondition (SEGMENT_IS_LIST) for a change that gives a list a rule."""
+    if found.kind == "list" and change.rule:
+        raise FailedPrecondition(
+            f"{found.name} is a list and can have no rule: make a segment with the rule, under another id",
+            reason="SEGMENT_IS_LIST",
+            metadata={"resource": found.name},
+        )
 
 
 def _compile_change(service: Service, connection: Connection, found: Segment, rule: str) -> CompiledRule:
@@ -135,9 +195,12 @@ def _compile_change(service: Service, connection: Connection, found: Segment, ru
 
 def update_segment(service: Service, connection: Connection, id_: str, change: Change, etag: str) -> Defined:
     """Store a change; a new rule makes a new version and starts a rebuild. A change to what is there writes nothing."""
+    # A rebuild locks the segment first and then definitions: the two would wait in a circle.
+    locks.share_membership(connection)
     segments.lock_definitions(connection)
     found = load(connection, id_, lock=True)
     check_etag(found, etag)
+    refuse_rule_of_list(found, change)
     name = change.display_name if change.display_name is not None else found.display_name
     new_rule = change.rule if change.rule is not None and change.rule != found.rule else None
     if name == found.display_name and new_rule is None:
@@ -145,7 +208,7 @@ def update_segment(service: Service, connection: Connection, id_: str, change: C
     operation = None
     if new_rule is not None:
         compiled = _compile_change(service, connection, found, new_rule)
-        _add_version(service, connection, found.number, found.version + 1, new_rule, compiled)
+        add_version(service, connection, found.number, found.version + 1, new_rule, compiled)
         operation = start_rebuild(service, connection, [id_])
     segments.change(
         connection,
@@ -157,9 +220,10 @@ def update_segment(service: Service, connection: Connection, id_: str, change: C
     return Defined(load(connection, id_), operation)
 
 
-def _add_version(
+def add_version(
     service: Service, connection: Connection, number: int, version: int, rule: str, compiled: CompiledRule
 ) -> None:
+    """Store a rule that was compiled as a segment's newest version."""
     segments.add_version(
         connection,
         number,
@@ -179,14 +243,25 @@ def delete_segment(service: Service, connection: Connection, id_: str, etag: str
     check_etag(found, etag)
     users = sorted(name for name, below in segments.edges(connection).items() if id_ in below)
     if users:
-        listed = ", ".join(format_name(SEGMENTS, name) for name in users)
-        raise FailedPrecondition(
-            f"{found.name} is named by the rule of {listed}: change that first",
-            reason="SEGMENT_IN_USE",
-            metadata={"segments": listed},
-        )
+        raise in_use(found.name, users)
+    drop(service, connection, found)
+    segments.bump(connection, rules=True)
+
+
+def in_use(name: str, users: Iterable[str]) -> FailedPrecondition:
+    """Return the error for a segment that the rules of others name."""
+    listed = ", ".join(format_name(SEGMENTS, item) for item in users)
+    return FailedPrecondition(
+        f"{name} is named by the rule of {listed}: change that first",
+        reason="SEGMENT_IN_USE",
+        metadata={"segments": listed},
+    )
+
+
+def drop(service: Service, connection: Connection, found: Segment) -> None:
+    """Let the members of a segment leave, and delete it; the membership lock must be owned."""
     version = found.active_version or found.version
     rule = ActiveRule(found.number, found.id, version, found.rule, ())
-    membership.remove_members(connection, notice_of(rule), service.clock.now())
-    segments.delete(connection, found.number)
-    segments.bump(connection, rules=True)
+    now = service.clock.now()
+    membership.remove_members(connection, notice_of(rule), now)
+    segments.delete(connection, found.number, now)

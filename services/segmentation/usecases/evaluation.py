@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
@@ -17,6 +19,14 @@ from services.segmentation.usecases.answers import Answers, ask, fill
 _log = get_logger("segmentation.evaluation")
 
 
+@dataclass
+class Tally:
+    """Count who entered and left, by segment number."""
+
+    entered: Counter[int] = field(default_factory=Counter)
+    left: Counter[int] = field(default_factory=Counter)
+
+
 def evaluate(
     service: Service,
     connection: Connection,
@@ -25,12 +35,13 @@ def evaluate(
     now: datetime,
     historical: bool,
     retry: bool = False,
+    tally: Tally | None = None,
 ) -> bool:
     """Bring the memberships of contacts in line with the rules at a time; returns whether every rule was evaluated.
 
     The membership lock must be shared and the contacts locked. historical: what entered and left events say of their
     cause. Rules whose plugin fails keep the contacts' memberships, and the contacts are remembered for later. retry:
-    they are remembered already, so do nothing at all when a plugin fails again.
+    they are remembered already, so do nothing at all when a plugin fails again. tally: what is counted into it.
     """
     if not contact_ids:
         return True
@@ -45,7 +56,7 @@ def evaluate(
     for step in steps:
         if step.calls:
             fill(connection, step.calls, answers)
-        membership.apply_step(
+        counts = membership.apply_step(
             connection,
             step.sql,
             contact_ids,
@@ -55,6 +66,10 @@ def evaluate(
             historical=historical,
             parameters=dict(step.parameters),
         )
+        if tally is not None:
+            for number, entered, left in counts:
+                tally.entered[number] += entered
+                tally.left[number] += left
     if not steps:
         membership.clear_schedule(connection, contact_ids)
     membership.schedule_earlier(connection, answers.next_changes())

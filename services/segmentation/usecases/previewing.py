@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from services.segmentation.rules import CompiledRule
 from services.segmentation.store import evaluation, segments
 from services.segmentation.usecases.answers import fill_for_all
 from services.segmentation.usecases.defining import compile_new, load
+from services.segmentation.usecases.history import members_select
 from services.segmentation.usecases.rebuilding import compile_stored
 
 LONGEST_SECONDS = 20.0
@@ -41,12 +43,13 @@ def evaluate_rule(
     with snapshot(service) as connection:
         if segment:
             found = load(connection, segment)
-            compiled = compile_stored(
-                service, connection, segments.rule_of(connection, found.number, found.version)
-            )
+            stored = segments.rule_of(connection, found.number, found.version)
+            if found.kind == "list":
+                stored = dataclasses.replace(stored, rule=f'in_segment("{found.name}")', depends=(found.id,))
+            compiled = compile_stored(service, connection, stored)
         else:
             compiled = compile_new(service, connection, rule, "rule")
-        return count(service, connection, compiled, as_of or service.clock.now(), sample)
+        return count(service, connection, compiled, as_of, sample)
 
 
 @contextmanager
@@ -61,29 +64,37 @@ def snapshot(service: Service) -> Iterator[Connection]:
             yield connection
         except DBAPIError as error:
             if getattr(error.orig, "sqlstate", None) == "57014":
-                raise _too_costly(seconds) from error
+                raise too_costly(_LONGER.format(seconds)) from error
             raise
         except PluginTimeout as error:
-            raise _too_costly(seconds) from error
+            raise too_costly(_LONGER.format(seconds)) from error
         finally:
             connection.rollback()
 
 
-def _too_costly(seconds: float) -> ResourceExhausted:
-    return ResourceExhausted(
-        f"the rule takes longer than {seconds:g} s over all contacts: give it a narrower time window, or save it as a "
-        "segment, which has no such limit",
-        reason="RULE_TOO_COSTLY",
-    )
+_LONGER = (
+    "the rule takes longer than {:g} s over all contacts: give it a narrower time window, or save it as a segment, "
+    "which has no such limit"
+)
+
+
+def too_costly(message: str) -> ResourceExhausted:
+    """Return the error for work that takes longer than the server allows."""
+    return ResourceExhausted(message, reason="RULE_TOO_COSTLY")
 
 
 def count(
-    service: Service, connection: Connection, compiled: CompiledRule, as_of: datetime, sample: int
+    service: Service, connection: Connection, compiled: CompiledRule, as_of: datetime | None, sample: int
 ) -> Found:
-    """Count the contacts for which a rule is TRUE."""
-    if not 1001 <= as_of.year <= 8998:
-        raise InvalidArgument.field("as_of_time", f"must lie between the years 1001 and 8998, got {as_of}")
+    """Count the contacts for which a rule is TRUE at a time, or now; raises FailedPrecondition (BEFORE_RETENTION)."""
+    now = as_of or service.clock.now()
+    if not 1001 <= now.year <= 8998:
+        raise InvalidArgument.field("as_of_time", f"must lie between the years 1001 and 8998, got {now}")
+    select = (
+        members_select(service, connection, compiled, as_of) if as_of is not None else compiled.rebuild_select
+    )
     if compiled.plugin_calls:
-        fill_for_all(service, connection, compiled.plugin_calls, as_of, timeout=LONGEST_SECONDS)
-    members, contacts, ids = evaluation.count(connection, compiled.rebuild_select, as_of, sample)
-    return Found(members, contacts, ids, as_of)
+        past = as_of is not None and as_of < service.clock.now()
+        fill_for_all(service, connection, compiled, now, past=past, timeout=LONGEST_SECONDS)
+    members, contacts, ids = evaluation.count(connection, select, now, sample)
+    return Found(members, contacts, ids, now)

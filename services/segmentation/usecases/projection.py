@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from uuid import UUID
 
 from rapport.events.v1 import events_pb2
@@ -37,7 +38,7 @@ def apply_events(service: Service, connection: Connection, events: Sequence[even
     locks.lock_contacts(connection, {contact for _, facts in parts for contact in facts.contacts})
     now = service.clock.now()
     for past, facts in parts:
-        changed = _project(service, connection, facts)
+        changed = _project(service, connection, facts, now)
         evaluate(service, connection, changed, now=now, historical=past)
 
 
@@ -64,9 +65,9 @@ def _define(connection: Connection, facts: Facts) -> None:
         segments.bump(connection, names=True)
 
 
-def _project(service: Service, connection: Connection, facts: Facts) -> list[UUID]:
+def _project(service: Service, connection: Connection, facts: Facts, now: datetime) -> list[UUID]:
     """Store facts; returns the contacts for which a rule in force may now say something else."""
-    changed = set(profiles.put_snapshots(connection, list(facts.snapshots.values())))
+    changed = set(profiles.put_snapshots(connection, list(facts.snapshots.values()), now))
     if facts.events:
         fresh = profiles.add_events(connection, facts.events)
         read = service.plan(connection).event_types

@@ -13,6 +13,7 @@ from services.kit.names import format_name
 from services.kit.plugins import RuleRecord, object_from_json
 from services.segmentation.context import Service
 from services.segmentation.rules import Registry
+from services.segmentation.rules.builtins import BUILT_INS, BuiltIn
 from services.segmentation.rules.core import CORE_ATTRIBUTES
 from services.segmentation.rules.moments import age_at
 from services.segmentation.store import profiles, segments
@@ -123,6 +124,7 @@ class Schema:
     event_types: list[EventTypeView] = field(default_factory=list)
     traits: list[FieldView] = field(default_factory=list)
     functions: list[FunctionView] = field(default_factory=list)
+    built_ins: tuple[BuiltIn, ...] = BUILT_INS
 
 
 def get_schema(service: Service) -> Schema:

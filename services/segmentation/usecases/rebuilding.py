@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Protocol
+from typing import Any
 
 from rapport.operations.v1 import operations_pb2
 from rapport.segmentation.v1 import segmentation_pb2 as pb
@@ -30,31 +30,12 @@ from services.segmentation.rulebook import functions_of, lost_functions, notice_
 from services.segmentation.rules import CompiledRule, RegistryError, RuleError, compile_rule
 from services.segmentation.store import leaves, locks, membership, segments, waiting
 from services.segmentation.usecases.answers import fill_for_all
+from services.segmentation.usecases.progress import Progress
+from services.segmentation.usecases.settling import settle
 from services.segmentation.vocabulary import load_names, make_registry, narrowed
 
 KIND = "rebuild_segments"
 _log = get_logger("segmentation.rebuild")
-
-
-class Progress(Protocol):
-    """Be the operation that a rebuild belongs to; services.kit.bus.OperationContext is one."""
-
-    state: dict[str, Any]
-
-    def checkpoint(
-        self,
-        connection: Connection,
-        state: dict[str, Any] | None = None,
-        completed: int | None = None,
-        total: int | None = None,
-        stage: str | None = None,
-    ) -> None:
-        """Store how far the work is."""
-        ...
-
-    def raise_if_cancelled(self) -> None:
-        """Raise when a stop was asked for."""
-        ...
 
 
 def start_rebuild(
@@ -89,21 +70,28 @@ def request_rebuild(service: Service, request: pb.RebuildSegmentsRequest) -> ope
 def rebuild(
     service: Service, request: pb.RebuildSegmentsRequest, operation: Progress
 ) -> pb.RebuildSegmentsResult:
-    """Rebuild segments, and after them those whose rules name one that changed; each in a transaction of its own.
+    """Rebuild segments, and after them those whose rules name one that changed.
 
+    Those whose newest rule is in force are settled in one pass, the others each in a transaction of its own.
     A segment that fails keeps its last members and says why; the others go on, and the operation ends with
     FailedPrecondition (REBUILD_FAILED) that names those that failed.
     """
     with service.db.read() as connection:
         edges = _edges(connection)
+        lists = segments.lists(connection)
     ids = [parse_segment(name) for name in request.names]
     # Each segment comes after those that its rule names, so it sees their new members.
-    order = with_dependents(ids if ids else edges, edges)
-    asked = set(ids if ids else edges)
+    asked = set(ids) if ids else edges.keys() - lists.keys()
+    order = with_dependents(sorted(asked), edges)
     state = operation.state
     done: dict[str, list[int]] = dict(state.get("done", {}))
     failed: dict[str, str] = dict(state.get("failed", {}))
     owed: set[str] = set(state.get("owed", ()))
+    if not state:
+        settled = settle(service, asked, edges, operation)
+        done |= {parse_segment(item.segment): list(item.counts) for item in settled}
+        with service.db.transaction() as connection:
+            _checkpoint(operation, connection, done, failed, owed, len(order))
     for id_ in order:
         if id_ in done or id_ in failed or not (id_ in asked or id_ in owed):
             continue
@@ -117,7 +105,7 @@ def rebuild(
                 if result is not None and (result.entered or result.left):
                     owed |= {name for name, below in edges.items() if id_ in below}
                 if result is not None:
-                    done[id_] = [result.version, result.entered, result.left, result.members]
+                    done[id_] = list(result.counts)
                 _checkpoint(operation, connection, done, failed, owed, len(order))
         except (PluginError, RuleError, RegistryError) as error:
             problem = str(error)
@@ -186,12 +174,14 @@ def rebuild_one(service: Service, connection: Connection, id_: str) -> Rebuilt |
     found = segments.find(connection, id_, lock=True)
     if found is None:
         return None
+    if found.kind == "list":
+        return Rebuilt(found.name, found.version, 0, 0, found.member_count)
     now = service.clock.now()
     rule = segments.rule_of(connection, found.number, found.version)
     compiled = compile_stored(service, connection, rule)
     complete = True
     if compiled.plugin_calls:
-        complete = fill_for_all(service, connection, compiled.plugin_calls, now)
+        complete = fill_for_all(service, connection, compiled, now)
     parameters = {"now": now}
     entered, left = membership.replace_members(
         connection,
@@ -208,6 +198,7 @@ def rebuild_one(service: Service, connection: Connection, id_: str) -> Rebuilt |
         leaves.bring_forward(connection)
     if not complete:
         waiting.add_all(connection, now)
+    segments.put_in_force(connection, found.number, rule.version, now)
     _put_in_force(service, connection, found, rule, compiled)
     segments.change(
         connection,

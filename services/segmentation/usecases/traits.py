@@ -20,7 +20,7 @@ from services.segmentation.context import Service
 from services.segmentation.models import kit
 from services.segmentation.store import fresh_traits, locks, profiles, vocabulary
 from services.segmentation.usecases.evaluation import evaluate
-from services.segmentation.usecases.rebuilding import Progress
+from services.segmentation.usecases.progress import Progress
 
 KIND = "refresh_traits"
 BATCH = 500
@@ -168,6 +168,7 @@ def _apply_batch(
     locks.share_membership(connection)
     locks.lock_contacts(connection, (contact for contact, _ in batch))
     contacts, values = zip(*batch, strict=True)
-    changed = profiles.put_traits(connection, contacts, values, columns)
-    evaluate(service, connection, sorted(changed), now=service.clock.now(), historical=False)
+    now = service.clock.now()
+    changed = profiles.put_traits(connection, contacts, values, columns, now)
+    evaluate(service, connection, sorted(changed), now=now, historical=False)
     return len(changed)

@@ -9,7 +9,9 @@ from uuid import uuid4
 import pytest
 from rapport.campaign.v1 import campaign_pb2 as pb
 from rapport_client import errors
+from rapport_client.retry import NO_RETRY
 
+from services.campaign.usecases import campaigns
 from services.kit.wire import from_timestamp
 from tests.support.campaign_desk import Desk, draft
 from tests.support.campaign_fakes import DENIED, EVERYBODY, UNDECIDED, Directory
@@ -241,6 +243,78 @@ def test_launch_campaign_happens_once(desk: Desk, api: Any, directory: Directory
     assert caught.value.reason == "REQUEST_ID_REUSED"
     assert state(api, other) == State.STATE_DRAFT
     assert len(api.list_messages(origin=name).messages) == 1
+
+
+def test_launch_campaign_that_is_only_tried_changes_nothing(
+    desk: Desk, api: Any, directory: Directory
+) -> None:
+    name = desk.campaign()
+    assert api.launch_campaign(name=name, validate_only=True) == pb.LaunchCampaignResponse()
+    # Consent is asked at the moment of sending: the audience are the members.
+    for consent in (DENIED, UNDECIDED, DENIED):
+        directory.add(consent=consent)
+    tried = api.launch_campaign(name=name, validate_only=True, request_id="r")
+    assert (tried.audience_size, tried.HasField("operation")) == (3, False)
+    assert state(api, name) == State.STATE_DRAFT
+    assert not api.get_campaign(name=name).campaign.HasField("launch_time")
+    assert not api.list_messages(origin=name).messages
+    assert not api.list_operations().operations
+    # Its request id is free for the launch itself.
+    started = api.launch_campaign(name=name, request_id="r")
+    assert (started.operation.done, started.audience_size) == (False, 0)
+    with pytest.raises(errors.FailedPrecondition) as caught:
+        api.launch_campaign(name=name, validate_only=True)
+    assert caught.value.reason == "CAMPAIGN_STATE"
+
+
+def test_launch_campaign_that_is_tried_tells_what_is_in_the_way(
+    desk: Desk, api: Any, directory: Directory
+) -> None:
+    def refusal(name: str) -> errors.RapportError:
+        with pytest.raises(errors.RapportError) as caught:
+            api.launch_campaign(name=name, validate_only=True, _retry=NO_RETRY)
+        return caught.value
+
+    assert isinstance(refusal("campaigns/none"), errors.NotFound)
+    nowhere = refusal(desk.campaign("nowhere", segment="segments/gone"))
+    assert isinstance(nowhere, errors.NotFound)
+    assert nowhere.metadata["resource"] == "segments/gone"
+
+    person = directory.add()
+    desk.template("odd", text="{{ 1 // (contact.given_name | length) }}")
+    odd = refusal(desk.campaign("odd", template="templates/odd"))
+    assert isinstance(odd, errors.InvalidArgument)
+    assert odd.reason == "RENDER_FAILED"
+    assert person in odd.message
+    directory.forget(person)  # erased, but not out of the segment yet: the launch passes it over
+    assert api.launch_campaign(name="campaigns/odd", validate_only=True).audience_size == 1
+
+    directory.down = True
+    assert isinstance(refusal("campaigns/odd"), errors.Unavailable)
+
+
+def test_launch_campaign_refuses_coupons_that_nobody_could_redeem(desk: Desk, api: Any) -> None:
+    pool = desk.pool(expire_time=NOW + timedelta(hours=1))
+    name = desk.campaign(coupon_pool=pool)
+    assert api.launch_campaign(name=name, validate_only=True).audience_size == 0
+    desk.served.clock.instant = NOW + timedelta(hours=1)
+    for validate_only in (True, False):
+        with pytest.raises(errors.FailedPrecondition) as caught:
+            api.launch_campaign(name=name, validate_only=validate_only)
+        assert caught.value.reason == "COUPON_POOL_EXPIRED"
+    assert state(api, name) == State.STATE_DRAFT
+
+
+def test_launch_campaign_refuses_a_channel_whose_plugin_is_gone(
+    desk: Desk, api: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = desk.campaign()
+    monkeypatch.setattr(campaigns, "known_channels", lambda runtime: {})
+    for validate_only in (True, False):
+        with pytest.raises(errors.FailedPrecondition) as caught:
+            api.launch_campaign(name=name, validate_only=validate_only)
+        assert caught.value.reason == "UNKNOWN_CHANNEL"
+    assert state(api, name) == State.STATE_DRAFT
 
 
 def test_launch_campaign_takes_a_draft_only(desk: Desk, api: Any, directory: Directory) -> None:

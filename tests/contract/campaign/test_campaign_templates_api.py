@@ -205,6 +205,23 @@ def test_update_template_refuses_what_somebody_changed_meanwhile(api: Any) -> No
     assert api.get_template(name=made.name).template == done
 
 
+def test_update_template_with_a_request_id_happens_once(api: Any) -> None:
+    made = create(api)
+    change = {
+        "template": {"name": made.name, "display_name": "Mine"},
+        "update_mask": ["display_name"],
+        "etag": made.etag,
+        "request_id": "update-once",
+    }
+    done = api.update_template(**change).template
+    # The same call again, whose answer was lost: neither a second change nor a stale etag.
+    assert api.update_template(**change).template == done
+    assert api.get_template(name=made.name).template == done
+    with pytest.raises(errors.InvalidArgument) as caught:
+        api.update_template(**{**change, "etag": done.etag})
+    assert caught.value.reason == "REQUEST_ID_REUSED"
+
+
 def test_update_template_refuses_bad_requests(api: Any) -> None:
     made = create(api)
     with pytest.raises(errors.NotFound):

@@ -327,6 +327,35 @@ def test_reopen_case(served: Served, care: Any) -> None:
     assert caught.value.reason == "CASE_STATE"
 
 
+@pytest.mark.parametrize("method", ["assign_case", "resolve_case", "reopen_case", "add_case_message"])
+def test_a_case_that_somebody_changed_meanwhile_is_left_alone(care: Any, method: str) -> None:
+    case = care.create_case(case={"subject": "s", "contact": f"contacts/{uuid4()}"}).case
+    if method == "reopen_case":
+        case = care.resolve_case(name=case.name, etag=case.etag).case
+    other = f"a{uuid4().hex}"
+    care.create_agent(agent_id=other, agent={"available": False})
+    arguments: dict[str, Any] = {
+        "assign_case": {"name": case.name, "agent": f"agents/{other}"},
+        "resolve_case": {"name": case.name},
+        "reopen_case": {"name": case.name},
+        "add_case_message": {"case": case.name, "message": {"kind": "KIND_REPLY", "text": "Yes."}},
+    }[method]
+    said = len(care.list_case_messages(case=case.name).messages)
+    now = care.add_case_message(case=case.name, message=NOTE).case
+    assert now.etag != case.etag
+    with pytest.raises(errors.Aborted) as caught:
+        getattr(care, method)(**arguments, etag=case.etag)
+    assert caught.value.reason == "ETAG_MISMATCH"
+    assert caught.value.metadata == {"resource": case.name, "etag": now.etag}
+    assert care.get_case(name=case.name).case == now
+    assert len(care.list_case_messages(case=case.name).messages) == said + 1
+    changed = getattr(care, method)(**arguments, etag=now.etag).case
+    assert changed.etag != now.etag
+    if method != "add_case_message":
+        # The same call again, whose answer was lost, finds what it wanted.
+        assert getattr(care, method)(**arguments, etag=now.etag).case == changed
+
+
 def test_receive_mail(served: Served, care: Any) -> None:
     outcome = pb.ReceiveMailResponse
     raw = mail("Chào bạn")

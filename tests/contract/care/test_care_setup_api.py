@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import date, timedelta
 from typing import Any
 from uuid import uuid4
@@ -9,6 +10,7 @@ from uuid import uuid4
 import pytest
 from rapport.care.v1 import care_pb2 as pb
 from rapport_client import errors
+from rapport_client.retry import NO_RETRY
 
 BAD_IDS = ("Ana", "1a", "a b", "", "x" * 64, "ăn")
 
@@ -190,7 +192,7 @@ def test_create_queue(care: Any) -> None:
         "reply_channel": "zalo.oa",
     }
     made = care.create_queue(queue_id=key, queue=wanted).queue
-    assert made == pb.Queue(name=f"queues/{key}", **wanted)
+    assert made == pb.Queue(name=f"queues/{key}", etag=made.etag, **wanted)
     assert made in list(care.list_queues.iterate())
     for change, error in (
         ({}, errors.AlreadyExists),
@@ -252,6 +254,67 @@ def test_update_queue(care: Any) -> None:
     assert not later.HasField("first_response_due_time")
     assert later.assignee == ""
     assert later.assignment_reason == "the queue has no agents"
+
+
+def test_update_queue_refuses_what_somebody_changed_meanwhile(care: Any) -> None:
+    key = ident()
+    made = care.create_queue(queue_id=key, queue={"display_name": "A", "agents": ["agents/ana"]}).queue
+    assert made.etag
+    mine = {"queue": {"name": made.name, "display_name": "Mine"}, "update_mask": ["display_name"]}
+    theirs = {"queue": {"name": made.name, "agents": []}, "update_mask": ["agents"], "etag": made.etag}
+    changed = care.update_queue(**theirs).queue
+    assert changed.etag != made.etag
+    with pytest.raises(errors.Aborted) as caught:
+        care.update_queue(**mine, etag=made.etag)
+    assert caught.value.reason == "ETAG_MISMATCH"
+    assert caught.value.metadata == {"resource": made.name, "etag": changed.etag}
+    # The same call again, whose answer was lost, finds what it wanted.
+    assert care.update_queue(**theirs).queue == changed
+    # Cases that come and go are no change of what is set up.
+    care.create_case(case={"subject": "s", "queue": made.name})
+    done = care.update_queue(**mine, etag=changed.etag).queue
+    assert done.display_name == "Mine"
+    assert care.update_queue(**{**mine, "update_mask": ["reply_channel"]}).queue == done
+    # A queue that stops being the default one has changed too.
+    first = care.update_queue(queue={"name": made.name, "default_queue": True}, update_mask=["default_queue"])
+    [main] = [queue for queue in care.list_queues.iterate() if queue.name == "queues/main"]
+    try:
+        care.update_queue(queue={"name": main.name, "default_queue": True}, update_mask=["default_queue"])
+        with pytest.raises(errors.Aborted):
+            care.update_queue(**{**theirs, "update_mask": ["agents", "display_name"]}, _retry=NO_RETRY)
+        [after] = [queue for queue in care.list_queues.iterate() if queue.name == made.name]
+        assert (after.etag, after.default_queue) == (done.etag, False)
+        assert first.queue.etag != done.etag
+    finally:
+        care.update_queue(queue={"name": main.name, "default_queue": True}, update_mask=["default_queue"])
+
+
+@pytest.mark.parametrize(
+    ("method", "request_"),
+    [
+        ("create_agent", lambda key: {"agent_id": key, "agent": {"display_name": "Ann"}}),
+        (
+            "create_calendar",
+            lambda key: {
+                "calendar_id": key,
+                "calendar": {"time_zone": "UTC", "weekly_intervals": [hours(1, 480, 495)]},
+            },
+        ),
+        ("create_queue", lambda key: {"queue_id": key, "queue": {"display_name": "Chat"}}),
+    ],
+)
+def test_what_is_set_up_with_a_request_id_is_made_once(
+    care: Any, method: str, request_: Callable[[str], dict[str, Any]]
+) -> None:
+    wanted, create = request_(ident()), getattr(care, method)
+    wanted_id = uuid4().hex
+    first = create(**wanted, request_id=wanted_id)
+    assert create(**wanted, request_id=wanted_id) == first
+    with pytest.raises(errors.AlreadyExists):
+        create(**wanted, request_id=uuid4().hex)
+    with pytest.raises(errors.InvalidArgument) as caught:
+        create(**request_(ident()), request_id=wanted_id)
+    assert caught.value.reason == "REQUEST_ID_REUSED"
 
 
 def test_update_queue_moves_the_default(care: Any) -> None:

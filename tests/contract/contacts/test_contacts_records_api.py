@@ -9,6 +9,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+import sqlalchemy as sa
 from rapport.contacts.v1 import contacts_pb2 as pb
 from rapport_client import errors
 
@@ -171,6 +172,37 @@ def test_create_attribute(served: Served, client: Any) -> None:
         with pytest.raises(errors.InvalidArgument) as caught:
             client.create_attribute(attribute=attribute)
         assert fields(caught) == {field}
+
+
+@pytest.mark.parametrize(
+    ("method", "field", "first", "other"),
+    [
+        (
+            "create_attribute",
+            "attribute",
+            {"id": "once", "type": "VALUE_TYPE_INT"},
+            {"id": "twice", "type": "VALUE_TYPE_INT"},
+        ),
+        ("create_activity_type", "activity_type", {"id": "once.done"}, {"id": "twice.done"}),
+    ],
+)
+def test_a_definition_with_a_request_id_is_made_once(
+    served: Served, client: Any, method: str, field: str, first: dict[str, Any], other: dict[str, Any]
+) -> None:
+    def told() -> int:
+        with served.runtime.db.read() as connection:
+            return int(connection.scalar(sa.select(sa.func.count()).select_from(kit.outbox)) or 0)
+
+    create = getattr(client, method)
+    before = told()
+    made = create(**{field: first}, request_id="once")
+    assert create(**{field: first}, request_id="once") == made
+    assert told() == before + 1
+    with pytest.raises(errors.AlreadyExists):
+        create(**{field: first}, request_id="another")
+    with pytest.raises(errors.InvalidArgument) as caught:
+        create(**{field: other}, request_id="once")
+    assert caught.value.reason == "REQUEST_ID_REUSED"
 
 
 def test_list_attributes(client: Any) -> None:

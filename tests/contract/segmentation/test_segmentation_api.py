@@ -46,6 +46,10 @@ CALLS: dict[str, tuple[str, dict[str, Any]]] = {
     "get_profile": ("read", {"contact": NAME}),
     "get_rule_schema": ("read", {}),
     "refresh_traits": ("write", {}),
+    "add_members": ("write", {"segment": "segments/none", "contacts": [NAME]}),
+    "remove_members": ("write", {"segment": "segments/none", "contacts": [NAME]}),
+    "snapshot_segment": ("write", {"segment_id": "y", "segment": "segments/none"}),
+    "apply_segments": ("write", {}),
 }
 
 
@@ -460,7 +464,16 @@ def test_get_rule_schema(seg: World, api: Any) -> None:
     assert ("rfm_recency", "int", "rfm") in {(item.name, item.type, item.plugin) for item in schema.traits}
     (tier,) = schema.functions
     assert (tier.name, tier.returns, tier.available) == ("loyalty.tier", "string", True)
+    month = next(item for item in schema.built_ins if item.name == "getMonth")
+    assert (month.returns, list(month.parameters), month.method) == (
+        "int",
+        ["timestamp", "literal string?"],
+        True,
+    )
     # Whatever the schema names can be used.
+    seg.define("churned", "false")
+    for built_in in schema.built_ins:
+        api.evaluate_rule(rule=built_in.example)
     names = [item for item in schema.attributes if item.name not in ("tags", "location", "birth_date")]
     for item in names:
         api.evaluate_rule(rule=f"has(contact.{item.name})")

@@ -18,6 +18,7 @@ from services.campaign.usecases import launching, messages, upkeep
 from services.campaign.usecases.sending import HAND_OVER
 from services.kit.clock import write_clock
 from services.kit.runtime import Runtime
+from services.kit.supervise import probes
 from tests.support.campaign import (
     NOW,
     SenderProcess,
@@ -43,9 +44,10 @@ def start(
     write_clock(tmp_path / "clock", NOW)
     started: list[SenderProcess] = []
 
-    def begin(*options: str, port: int = smtp.port) -> SenderProcess:
+    def begin(*options: str, port: int = smtp.port, **variables: str) -> SenderProcess:
+        clock = f"file:{tmp_path / 'clock'}"
         made = start_sender(
-            tmp_path, database_url, "k" * 32, neighbours_at, port, f"file:{tmp_path / 'clock'}", *options
+            tmp_path, database_url, "k" * 32, neighbours_at, port, clock, *options, **variables
         )
         started.append(made)
         return made
@@ -167,3 +169,19 @@ def test_the_watchdog_ends_a_sender_whose_adapter_hangs(
     found = counts(runtime)
     assert (found.of("unknown"), found.of("planned", "claimed", "sending")) == (3, 0)
     assert smtp.received() == []
+
+
+def test_a_sender_is_ready_once_its_plugins_are_loaded_and_refuses_to_run_without_a_required_one(
+    runtime: Runtime, world: World, start: Start, tmp_path: Path
+) -> None:
+    file = tmp_path / "sender.ready"
+    ready = probes.pid_file(file)
+    refused = start("--ready-file", str(file), RAPPORT_PLUGINS_REQUIRED="zalo,email")
+    assert refused.process.wait(60) == 1
+    assert "required plugins are not usable: zalo: required, but" in refused.log.read_text()
+    assert not file.exists()
+    running = start("--ready-file", str(file), RAPPORT_PLUGINS_REQUIRED="email")
+    until(ready, "the sender is ready")
+    assert file.read_text().strip() == str(running.process.pid)
+    assert running.stop() == 0
+    assert not file.exists()

@@ -47,7 +47,8 @@ def breaches(runtime: Runtime) -> list[str]:
 
 def test_due_times_follow_the_calendar_of_the_queue(runtime: Runtime):
     office = Calendar(ZoneInfo("Asia/Ho_Chi_Minh"), dict.fromkeys(range(1, 6), ((480, 720), (780, 1020))))
-    setup.create_calendar(runtime, "hcm", Labelled(office, {}))
+    with runtime.db.transaction() as connection:
+        setup.create_calendar(runtime, connection, "hcm", Labelled(office, {}))
     make_queue(runtime, calendar_id="hcm", targets={"": Target(60, 480)})
     # NOW is a Sunday evening in Ho Chi Minh City.
     case = opened(runtime)

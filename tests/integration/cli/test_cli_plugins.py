@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
+from services.segmentation.context import service_of
+from tests.integration.cli.conftest import Office
 from tests.support.cli import Ran
 from tests.support.programs import REPOSITORY
+from tests.support.segmentation import World, page_visited_defined
 
 GOOD = """
 from rapport_sdk import hookimpl, SegmentRule
@@ -16,7 +20,7 @@ from sqlalchemy import literal
 
 @hookimpl
 def rapport_segment_rules():
-    return [SegmentRule(name="good.always", returns="bool", doc="always", sql=lambda context: literal(True))]
+    return [SegmentRule(name="good.always", returns="bool", doc="always", value=lambda context, params: literal(True))]
 """
 
 
@@ -50,7 +54,7 @@ def test_those_that_come_along_are_sound(tmp_path: Path) -> None:
     for word in ("rfm.scores", "email.smtp", "RAPPORT_PLUGIN_EMAIL_SMTP_HOST", "rapport_send_veto"):
         assert word in listed.out
     assert "quarantined" not in listed.out
-    checked = rapport("plugins", "check")
+    checked = rapport("plugins", "check", RAPPORT_DATA_DIR=str(tmp_path))
     assert (checked.code, checked.err) == (0, "")
     assert {"email", "loyalty", "recipients", "rfm"} <= {line.split()[0] for line in checked.out.splitlines()}
 
@@ -98,3 +102,73 @@ def test_a_bad_setting_of_a_plugin_is_named() -> None:
     checked = rapport("plugins", "check", RAPPORT_PLUGIN_RFM_WINDOW_DAYS="many")
     assert checked.code == 1
     assert "RAPPORT_PLUGIN_RFM_WINDOW_DAYS" in checked.err
+
+
+def test_a_name_in_the_allowlist_that_means_no_plugin_is_told() -> None:
+    settings = {"RAPPORT_PLUGINS_ALLOW": "rfn,loyalty"}
+    checked = rapport("plugins", "check", **settings)
+    assert checked.code == 1
+    assert "rfn: in RAPPORT_PLUGINS_ALLOW, but no such plugin is installed: did you mean rfm?" in checked.err
+    listed = rapport("plugins", "list", **settings)
+    assert "not installed, but in RAPPORT_PLUGINS_ALLOW: did you mean rfm?" in listed.out
+    # By distribution is as good as by plugin, in any spelling.
+    assert rapport("plugins", "check", RAPPORT_PLUGINS_ALLOW="Rapport_Loyalty,rfm").code == 0
+
+
+def test_settings_are_printed_as_their_variables_take_them() -> None:
+    given = {
+        "RAPPORT_PLUGIN_RECIPIENTS_REFUSED_DOMAINS": "a.test, b.test",
+        "RAPPORT_PLUGIN_EMAIL_SMTP_PASSWORD": "hush hush",
+    }
+    values = printed(rapport("plugins", "list", **given).out)
+    assert values["RAPPORT_PLUGIN_RECIPIENTS_REFUSED_DOMAINS"] == "a.test,b.test"
+    assert values["RAPPORT_PLUGIN_EMAIL_SMTP_PASSWORD"] == "***"
+    bare = rapport("plugins", "list").out
+    assert "RAPPORT_PLUGIN_EMAIL_SMTP_PASSWORD=  # (unset) " in bare
+    values = printed(bare)
+    assert values["RAPPORT_PLUGIN_EMAIL_SMTP_PASSWORD"] == ""
+    again = rapport("plugins", "list", **{name: value for name, value in values.items() if value})
+    assert printed(again.out) == values
+
+
+def printed(text: str) -> dict[str, str]:
+    """Return the printed settings as a shell reads them."""
+    lines = [line for line in text.splitlines() if line.startswith("  RAPPORT_PLUGIN_")]
+    return dict(shlex.split(line, comments=True)[0].split("=", 1) for line in lines)
+
+
+def test_an_unknown_event_type_is_a_warning(tmp_path: Path) -> None:
+    source = GOOD.replace("good", "spy").replace(
+        'doc="always"', 'doc="x", events=("order.plced", "shoe.worn")'
+    )
+    install(tmp_path, "spy", source)
+    checked = rapport("plugins", "check", packages=tmp_path, RAPPORT_DATA_DIR=str(tmp_path))
+    assert checked.code == 0
+    assert checked.err.splitlines() == [
+        "spy.always: warning: reads events 'order.plced', and no such type is known without a running stack to ask: "
+        "did you mean order.placed?",
+        "spy.always: warning: reads events 'shoe.worn', and no such type is known without a running stack to ask",
+    ]
+
+
+def test_event_types_of_the_business_are_asked_of_the_running_stack(
+    segmentation: Office, tmp_path: Path
+) -> None:
+    world = World(service_of(segmentation.served.runtime), segmentation.served.clock)
+    world.empty()
+    world.deliver(page_visited_defined())
+    source = GOOD.replace("good", "spy").replace(
+        'doc="always"', 'doc="x", events=("page.visited", "shoe.worn")'
+    )
+    install(tmp_path, "spy", source)
+    checked = rapport(
+        "plugins",
+        "check",
+        packages=tmp_path,
+        RAPPORT_ADDRESS=f"127.0.0.1:{segmentation.served.ports.api}",
+        RAPPORT_TOKEN=segmentation.token,
+    )
+    assert checked.code == 0
+    assert checked.err.splitlines() == [
+        "spy.always: warning: reads events 'shoe.worn', and no such type is known on the running stack"
+    ]

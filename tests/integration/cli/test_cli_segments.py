@@ -6,8 +6,13 @@ import re
 from datetime import timedelta
 
 import pytest
+import sqlalchemy as sa
+from rapport_client.errors import Details, FailedPrecondition
 
+from services.cli.segments import definitions
 from services.segmentation.context import service_of
+from services.segmentation.models import segment
+from services.segmentation.store import segments as store
 from tests.integration.cli.conftest import Office
 from tests.support.segmentation import NOW, World, contact, contact_id, order
 
@@ -37,9 +42,26 @@ def test_create_list_members_and_delete(buyers: Office) -> None:
     assert re.search(r"segments/buyers\W+2\W+ready\W+1\W+events.order_placed.size\(\) > 0", listed.out)
     members = buyers.rapport("segments", "members", "buyers")
     assert set(members.out.split()) == {f"contacts/{contact_id(number)}" for number in range(2)}
-    assert len(buyers.rapport("segments", "members", "segments/buyers", "--limit", "1").out.split()) == 1
+    assert members.err == ""
+    some = buyers.rapport("segments", "members", "segments/buyers", "--limit", "1")
+    assert len(some.out.split()) == 1
+    assert "more members than --limit 1" in some.err
+    for limit in ("2", "3"):
+        assert buyers.rapport("segments", "members", "buyers", "--limit", limit).err == ""
     assert buyers.rapport("segments", "delete", "buyers").code == 0
     assert "buyers" not in buyers.rapport("segments", "list").out
+
+
+def test_members_beyond_a_page_are_printed(
+    segmentation: Office, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(definitions, "_PAGE", 2)
+    assert segmentation.rapport("segments", "create", "all", "true").code == 0
+    assert len(set(segmentation.rapport("segments", "members", "all").out.split())) == 5
+    for limit, more in (("3", True), ("4", True), ("5", False), ("6", False)):
+        ran = segmentation.rapport("segments", "members", "all", "--limit", limit)
+        assert len(ran.out.split()) == min(int(limit), 5)
+        assert ("more members" in ran.err) is more
 
 
 def test_a_typo_is_pointed_at(segmentation: Office, world: World) -> None:
@@ -55,6 +77,44 @@ def test_a_typo_is_pointed_at(segmentation: Office, world: World) -> None:
         pointed = lines[shown][lines[shown + 1].index("^") :]
         assert pointed.startswith((".agee", "agee"))
     assert segmentation.served.client.list_segments().segments == []
+
+
+def test_the_list_shows_why_a_segment_fails_and_says_it_once(buyers: Office) -> None:
+    db = buyers.served.runtime.db
+    for failed, stalled, shown in [
+        ("tier: no luck", "", "tier: no luck"),
+        ("", "tier: no luck", "tier: no luck"),
+        ("tier: no luck", "tier: no luck", "tier: no luck"),
+        ("tier: no luck; again in 3 s", "tier: no luck", "tier: no luck; again in 3 s"),
+        ("its SQL failed", "tier: no luck", "its SQL failed; tier: no luck"),
+    ]:
+        with db.transaction() as connection:
+            store.fail(connection, "buyers", failed)
+            connection.execute(sa.update(segment).values(stalled=stalled))
+        assert buyers.served.client.get_segment(name="segments/buyers").segment.state_message == shown
+        listed = buyers.rapport("segments", "list").out
+        assert "failed" in listed
+        assert shown in listed
+        assert listed.count("no luck") == shown.count("no luck")
+
+
+def test_a_segment_whose_first_build_fails_is_told_to_remain(
+    segmentation: Office, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise FailedPrecondition("tier: no luck", Details("REBUILD_FAILED"))
+
+    monkeypatch.setattr(definitions, "follow", fail)
+    ran = segmentation.rapport("segments", "create", "unlucky", "true")
+    assert ran.code == 1
+    assert ran.err.startswith("rapport: tier: no luck (REBUILD_FAILED)")
+    for words in (
+        "segments/unlucky is stored all the same",
+        "`rapport segments rebuild unlucky`",
+        "`rapport segments delete unlucky`",
+    ):
+        assert words in ran.err
+    assert [one.name for one in segmentation.served.client.list_segments().segments] == ["segments/unlucky"]
 
 
 @pytest.mark.parametrize(
@@ -127,3 +187,26 @@ def test_a_wrong_token_is_said(segmentation: Office) -> None:
     ran = segmentation.rapport("segments", "list", token="wrong")
     assert ran.code == 1
     assert "token" in ran.err
+
+
+def test_members_and_history_of_an_earlier_time(buyers: Office, world: World) -> None:
+    first, second, third = (f"contacts/{contact_id(number)}" for number in range(3))
+    world.clock.instant = NOW + timedelta(days=2)
+    world.deliver(order(contact_id(2), NOW + timedelta(days=1)))
+    assert buyers.rapport("segments", "delete", "buyers").code == 0
+
+    then = buyers.rapport("segments", "members", "buyers", "--as-of", (NOW + timedelta(days=1)).isoformat())
+    assert (set(then.out.split()), then.err) == ({first, second}, "")
+    unknown = buyers.rapport("segments", "members", "buyers", "--as-of", "yesterday")
+    assert (unknown.code, "--as-of" in unknown.err) == (1, True)
+    before = buyers.rapport("segments", "members", "buyers", "--as-of", "2020-01-01")
+    assert (before.code, "BEFORE_RETENTION" in before.err) == (1, True)
+
+    for subject in (third, str(contact_id(2))):
+        ran = buyers.rapport("segments", "history", subject)
+        changes = re.findall(r"(entered|left)\W+segments/buyers\W+1", ran.out)
+        assert (changes, ran.err) == (["left", "entered"], "")
+    ran = buyers.rapport("segments", "history", "buyers", "--until", (NOW + timedelta(days=1)).isoformat())
+    assert re.findall(r"entered|left", ran.out) == ["entered", "entered"]
+    assert len(re.findall("left", buyers.rapport("segments", "history", "buyers", "--limit", "2").out)) == 2
+    assert buyers.rapport("segments", "history", "segments/nobody").code == 1

@@ -29,8 +29,9 @@ def make(url: str) -> Runtime:
     create_schema("contacts", url)
     settings = Settings(contacts_database_url=url, secret_key="k" * 32, default_region="VN")
     runtime = make_runtime("contacts", "api", settings, clock=FixedClock(NOW))
-    for attribute in ATTRIBUTES:
-        schema.create_attribute(runtime, attribute)
+    with runtime.db.transaction() as connection:
+        for attribute in ATTRIBUTES:
+            schema.create_attribute(runtime, connection, attribute)
     return runtime
 
 

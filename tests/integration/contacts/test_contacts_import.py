@@ -311,5 +311,7 @@ def test_an_attribute_defined_elsewhere_is_known_at_once(runtime: Runtime) -> No
     data = b"email,attributes.colour\na@example.test,red\n"
     with pytest.raises(InvalidArgument):
         start_import(runtime, data)
-    schema.create_attribute(runtime, Attribute("colour", ValueType.STRING, allowed_values=("red",)))
+    with runtime.db.transaction() as connection:
+        colour = Attribute("colour", ValueType.STRING, allowed_values=("red",))
+        schema.create_attribute(runtime, connection, colour)
     assert counts(do_import(runtime, data)[0])[1] == 1

@@ -57,7 +57,7 @@ def test_methods_tell_of_themselves(served):
     assert {"echo", "save", "list_words", "upload", "watch", "chat", "get_version"} <= set(dir(client))
     assert "text" in client.echo.__doc__
     assert "EchoService/Echo(text)" in repr(client.echo)
-    with pytest.raises(AttributeError, match="EchoService has no RPC 'eecho'"):
+    with pytest.raises(AttributeError, match=r"EchoService has no RPC 'eecho': did you mean echo\?"):
         client.eecho(text="x")
 
 

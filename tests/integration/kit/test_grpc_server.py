@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 
 from services.kit import context as call_context
 from services.kit.auth import TokenStore, add_tokens
-from services.kit.errors import FailedPrecondition, FieldViolation, InvalidArgument, NotFound
+from services.kit.errors import FailedPrecondition, FieldViolation, InvalidArgument, NotFound, Unavailable
 from services.kit.grpc.server import ApiServer
 from tests.support.echo import OWNER, READER, pb, serve, stubs
 from tests.support.waiting import until
@@ -171,6 +171,16 @@ def test_an_unknown_error_is_logged_and_tells_nothing(served):
         "code": "INTERNAL",
         "reason": "INTERNAL",
     }
+
+
+def test_a_stream_that_ends_with_its_process_is_no_warning(served):
+    def behave(request, context):
+        raise Unavailable("the event stream is stopping", reason="STOPPING")
+
+    served.echo.behave = behave
+    with capture_logs() as lines:
+        failure(served.stub().Echo, pb.EchoRequest(text="x"), metadata=AUTH)
+    assert [(line["log_level"], line["reason"]) for line in lines] == [("info", "STOPPING")]
 
 
 def test_the_log_tells_of_each_call_but_not_what_it_holds(served):

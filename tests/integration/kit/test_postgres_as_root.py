@@ -80,6 +80,42 @@ def test_a_removed_link_begins_anew_and_deletes_nothing(make_server: MakeServer,
     assert run(server, "SELECT x FROM kept") == [(1,)]
 
 
+def test_a_removed_link_is_made_again_where_a_database_is_expected(
+    make_server: MakeServer, server_folder: Path
+) -> None:
+    server = make_server(throwaway=False, reattach=True)
+    server.start()  # nothing is there to be found: an empty database begins
+    run(server, "CREATE TABLE kept AS SELECT 1 AS x")
+    server.stop()
+    old = home_of(server)
+    server_folder.unlink()
+    again = make_server(throwaway=False, reattach=True)
+    again.start()
+    assert home_of(again) == old
+    assert run(again, "SELECT x FROM kept") == [(1,)]
+
+
+def test_of_several_databases_of_a_removed_link_none_is_guessed(
+    make_server: MakeServer, server_folder: Path
+) -> None:
+    homes = []
+    for _ in range(2):
+        server = make_server(throwaway=False)
+        server.start()
+        server.stop()
+        homes.append(home_of(server))
+        server_folder.unlink()
+    with pytest.raises(PostgresError, match="were made for it") as refused:
+        make_server(throwaway=False, reattach=True).start()
+    assert all(str(home) in str(refused.value) for home in homes)
+    assert f"ln -s {min(homes)} {server_folder}" in str(refused.value)
+    assert not server_folder.is_symlink()
+    for home in homes:
+        # What the test has made is found by its link alone, and so removed.
+        server_folder.symlink_to(home)
+        make_server(throwaway=False).destroy()
+
+
 def test_a_killed_test_run_is_cleaned_up_after(make_server: MakeServer, server_folder: Path) -> None:
     server = make_server()
     server.start()

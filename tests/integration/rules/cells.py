@@ -62,6 +62,8 @@ def operators_of(node: ir.Node) -> tuple[str, ...]:
         return role, f"{name} of {_source(node)}", f"{name} of {node.kind}"
     if isinstance(node, ir.Arith):
         return f"{name} {node.op}", f"{name} of {node.kind}"
+    if isinstance(node, ir.Calendar | ir.NowCalendar):
+        return name, f"{name} of {node.part}"
     if isinstance(node, ir.TextTest):
         return name, f"{name} of {node.op}"
     if isinstance(node, ir.Negate | ir.Const | ir.Ternary | ir.PluginValue):

@@ -13,6 +13,7 @@ from services.segmentation.rules import Event, Profile
 from tests.integration.rules.vocabulary import (
     AMOUNTS,
     BIRTH_DATES,
+    CALENDAR_PARTS,
     DOUBLES,
     INTS,
     LOCATIONS,
@@ -22,6 +23,7 @@ from tests.integration.rules.vocabulary import (
     TAGS,
     TEXTS,
     TIMES,
+    ZONES,
     rfc3339,
 )
 
@@ -67,7 +69,7 @@ class RuleMaker:
         form = self.pick(
             (self.logic, self.logic, self.negation, self.choice, self.leaf, self.equality, self.now_leaf,
              self.quantifier, self.quantifier, self.counted, self.counted, self.window,
-             self.window, self.total, self.among, self.truth)
+             self.window, self.total, self.among, self.truth, self.today)
         )  # fmt: skip
         return str(form(depth - 1, scope))
 
@@ -108,6 +110,18 @@ class RuleMaker:
             f"{shift} {op} now - {time}",
         )
         return f"({self.pick(forms)})"
+
+    def today(self, depth: int, scope: Scope) -> str:
+        """Write a question to the calendar of now, as birthdays ask."""
+        part, zone = self.pick(CALENDAR_PARTS[:-2]), self.pick(ZONES)
+        now = f"{self.pick(('now', 'now', '(now + days(7))', '(now - hours(3))'))}.{part}({zone})"
+        if self.pick((False, False, False, True)):
+            return f"({now} in [{self.pick(range(13))}, {self.pick(range(32))}])"
+        other = self.pick((f"{self.value('time', 0, scope)}.{part}({zone})", str(self.pick(range(32))), None))
+        left, right = now, other or self.value("int", depth, scope)
+        if self.pick((False, True)):
+            left, right = right, left
+        return f"({left} {self.pick(('==', '==', '!=', '<', '<=', '>', '>='))} {right})"
 
     def among(self, depth: int, scope: Scope) -> str:
         form = self.pick(("ints", "texts", "tags", "colors", "mapped"))
@@ -223,7 +237,15 @@ class RuleMaker:
         return str(getattr(self, f"_{kind}")(depth - 1, scope))
 
     def _int(self, depth: int, scope: Scope) -> str:
-        form = self.pick(("arith", "arith", "size", "choice", "negate", "convert", "count"))
+        form = self.pick(
+            ("arith", "arith", "size", "choice", "negate", "convert", "count", "calendar", "now", "bucket")
+        )
+        if form == "calendar":
+            return f"{self.value('time', depth, scope)}.{self.pick(CALENDAR_PARTS)}({self.pick(ZONES)})"
+        if form == "now":
+            return f"now.{self.pick(CALENDAR_PARTS[:-2])}({self.pick(ZONES)})"
+        if form == "bucket":
+            return str(self.pick(('bucket("a")', 'bucket("é", 3)', 'bucket("a", 10000)')))
         if form == "arith":
             return (
                 f"({self.value('int', depth, scope)} {self.pick('+-*/%')} {self.value('int', depth, scope)})"

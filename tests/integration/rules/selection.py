@@ -26,7 +26,7 @@ def chosen() -> list[str]:
 
 def cells_of(texts: list[str]) -> dict[str, frozenset[Cell]]:
     """Return the cells that occur when each rule is asked about each profile; rules that are refused are left out."""
-    people = sides.profiles()
+    people = sides.people()
     found = {}
     for text in texts:
         try:

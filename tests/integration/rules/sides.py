@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from services.segmentation.rules import Attribute, Event, EventType, Profile, Registry, RuleFunction, Trait
+from tests.integration.rules import store
 
 NOW = datetime(2026, 3, 1, 9, 30, 0, 123456, tzinfo=UTC)
 DAY, US = timedelta(days=1), timedelta(microseconds=1)
@@ -157,3 +158,8 @@ def profiles() -> list[Profile]:
         person({"string": "é", "int": -7}, None, more={"create_time": NOW},
                events=(_order(DAY, str(2**53 + 1)), _order(DAY, str(-(2**53))), pair(3 * DAY, _LEFT, None))),
     ]  # fmt: skip
+
+
+def people() -> list[Profile]:
+    """Return the profiles with the ids under which they are stored."""
+    return store.with_ids(profiles())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid5
@@ -31,6 +32,14 @@ _EVENT = text(
 )
 
 
+def with_ids(profiles: Sequence[Profile]) -> list[Profile]:
+    """Return profiles with ids, those that have none with the ids under which ``put`` stores them."""
+    return [
+        profile if profile.contact_id else replace(profile, contact_id=contact_id)
+        for profile, contact_id in zip(profiles, contact_ids(len(profiles)), strict=True)
+    ]
+
+
 def contact_ids(count: int) -> list[UUID]:
     """Return ids for that many profiles."""
     return [uuid5(SPACE, f"contact-{i}") for i in range(count)]
@@ -40,7 +49,7 @@ def put(connection: Connection, registry: Registry, profiles: Sequence[Profile])
     """Make these profiles the whole content of the tables; return their ids in order."""
     for table in (tables.profile, tables.event_table, tables.membership):
         connection.execute(delete(table))
-    ids = contact_ids(len(profiles))
+    ids = [p.contact_id or i for p, i in zip(profiles, contact_ids(len(profiles)), strict=True)]
     for contact_id, profile in zip(ids, profiles, strict=True):
         row = profile_row(registry, contact_id, profile)
         columns = ", ".join(row)

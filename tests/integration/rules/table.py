@@ -12,6 +12,7 @@ from functools import cache
 from itertools import product
 
 from services.segmentation.rules import ir
+from services.segmentation.rules.calendars import PARTS
 from tests.integration.rules.cells import Cell, nesting_of
 
 STATES = ("present", "missing", "unknown")
@@ -80,6 +81,8 @@ OPERATORS: Mapping[type[ir.Node], Mapping[str, tuple[str, ...]]] = {
     ir.TimeDiff: _node("TimeDiff", _TWO),
     ir.Compare: _node("Compare", _TWO, *ORDERED, ops=("<", "<=", ">", ">=")),
     ir.NowCompare: _node("NowCompare", _named("time"), ops=("<", "<=", ">", ">=", "==", "!=")),
+    ir.Calendar: _node("Calendar", _ONE, *PARTS),
+    ir.NowCalendar: _node("NowCalendar", STATES, *(name for name, part in PARTS.items() if part.follows_now)),
     ir.Equal: _node("Equal", _TWO, *ORDERED, "null", ops=("==", "!=")),
     ir.InValues: _node("InValues", _ONE, *LITERAL),
     ir.InTexts: _node("InTexts", _ONE, "core", "custom"),
@@ -92,6 +95,7 @@ OPERATORS: Mapping[type[ir.Node], Mapping[str, tuple[str, ...]]] = {
     ir.Fold: _node("Fold", _ONE),
     ir.Convert: _node("Convert", _ONE, *(f"{a} to {b}" for a in NUMBERS for b in NUMBERS)),
     ir.Distance: _node("Distance", _named("latitude", "longitude")),
+    ir.Bucket: _node("Bucket", STATES),
     ir.InSegment: _node("InSegment", ("true", "false")),
     ir.PluginValue: _node("PluginValue", STATES, *LITERAL),
     ir.Count: _node("Count", _KEPT, *SOURCES),
@@ -112,10 +116,11 @@ FUNCTIONS: Mapping[str, tuple[type[ir.Node], ...]] = {
     "min": (ir.Aggregate,),
     "max": (ir.Aggregate,),
     "fold": (ir.Fold,),
+    "bucket": (ir.Bucket,),
     "in_segment": (ir.InSegment,),
     "distance_km": (ir.Distance,),
 }
-"""Functions of the language by name, and the nodes they become; those of plugins apart."""
+"""Functions that we add to CEL by name, and the nodes they become; those of plugins apart."""
 
 
 def _starts(*prefixes: str) -> Callable[[Cell], bool]:
@@ -184,7 +189,10 @@ IMPOSSIBLE: tuple[tuple[str, Callable[[Cell], bool]], ...] = (
     ("a missing time is unknown, so no operand that is a time or a duration is missing",
      lambda c: c.operator.startswith(("Compare", "Equal", "Ternary")) and c.operator.endswith(("time", "duration"))
      and any(f"{name} missing" in c.position for name in ("left", "right", "then", "otherwise"))),
-    ("a missing time is unknown", _both(_starts("NowCompare", "TimeShift", "TimeDiff"), _lacks("missing"))),
+    ("a missing time is unknown",
+     _both(_starts("NowCompare", "TimeShift", "TimeDiff", "Calendar"), _lacks("missing"))),
+    ("now has a calendar, and a contact a bucket",
+     _both(_starts("NowCalendar", "Bucket"), _lacks("missing", "unknown"))),
     ("what could be missing and unknown is refused", _unsafe_choice),
     ("`== null` has null on one side", _null_side),
     ("the branches of a choice between nulls are missing",

@@ -232,15 +232,25 @@ FOUND: list[tuple[str, Profile]] = [
     # a time that depends on a text of the list around it
     ("contact.tags.exists(t, now - max(events.order_placed.filter(e, e.category == t).map(e, e.time)) > days(3))",
      replace(BUYER, tags=("shoes", "a"))),
+    # what lacks a value is compared with no calendar, ever
+    ("contact.visits + contact.visits < now.getMonth()", NOBODY),
+    ("contact.visits == now.getDate()", NOBODY),
+    ("(now.getDate() == 1 ? contact.visits : 3) == contact.visits", NOBODY),
+    # an event so late that a moved now leaves the calendar
+    ("events.order_placed.exists(o, o.amount > 0.0) == ((now + days(36600)).getMonth() == 13)",
+     with_orders(Event("order.placed", datetime(9998, 12, 1, tzinfo=UTC), {"category": "a", "amount": 1.0}))),
     ("events.page_visited.map(e, e).exists(e, e.amount == null)",
      Profile(events=(Event("page.visited", NOW),))),
 ]  # fmt: skip
 
 
-def outcomes(connection: Connection, text: str, person: Profile, now: datetime = NOW) -> set[Outcome]:
+def outcomes(
+    connection: Connection, text: str, person: Profile, now: datetime = NOW, registry: Registry = REGISTRY
+) -> set[Outcome]:
     """Return what the engines say, each way SQL can be asked."""
-    rule = compile_rule(text, REGISTRY)
-    ids = store.put(connection, REGISTRY, [person])
+    rule = compile_rule(text, registry)
+    (person,) = store.with_ids([person])
+    ids = store.put(connection, registry, [person])
     store.answer(connection, rule.plugin_calls, ids, [person])
     found = {rule.evaluate(person, now), rule.interpret(person, now)}
     for grouped in (False, True):

@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 from services.segmentation.rules import Attribute, EventType, Registry, RuleFunction, Trait
+from services.segmentation.rules.calendars import PARTS
 
 NOW = datetime(2026, 3, 1, 9, 30, 0, 123456, tzinfo=UTC)
 TIME_ZONE = "Asia/Ho_Chi_Minh"
@@ -109,6 +110,10 @@ SHIFTS = (
     'duration("24h")',
     'duration("2592000.000001s")',
 )
+CALENDAR_PARTS = tuple(PARTS)
+"""The last two may not be asked of now."""
+ZONES = ("", "", '"UTC"', '"America/New_York"', '"Australia/Lord_Howe"', '"Atlantic/Azores"')
+"""Of which the releases of the zone data that Python and PostgreSQL bring agree."""
 STRING_ATTRIBUTES = ("kind", "region_code", "locality", "gender")
 
 

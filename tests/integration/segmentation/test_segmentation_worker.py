@@ -212,3 +212,22 @@ def test_events_become_memberships_that_time_and_a_killed_worker_do_not_upset(st
             break
     assert told.count(("segment.entered", NAME, "segments/buyers")) == 1
     assert told.count(("segment.left", NAME, "segments/buyers")) == 1
+
+
+def test_the_worker_refuses_to_run_without_a_required_plugin(stack: Stack) -> None:
+    stack.environment["RAPPORT_PLUGINS_REQUIRED"] = "zalo,loyalty"
+    ran = subprocess.run(
+        [sys.executable, "-m", "services.kit.bus.launcher", "segmentation"],
+        cwd=ROOT,
+        env=stack.environment,
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+    assert ran.returncode == 1
+    last = ran.stderr.splitlines()[-1]
+    assert last.startswith("segmentation worker: required plugins are not usable: zalo: required, but")
+    stack.environment["RAPPORT_PLUGINS_REQUIRED"] = "loyalty"
+    stack.start_worker()
+    stack.define("gold", 'loyalty.tier(contact) == "gold"')

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,7 +35,10 @@ ALL = list(commands())
 
 def test_all_commands_are_there():
     groups = {path[0] for path, _ in ALL if path}
-    assert groups == {"up", "run", "migrate", "demo", "import", "segments", "plugins"}
+    assert groups == {
+        *("up", "run", "migrate", "demo", "import", "segments", "plugins"),
+        *("operations", "tokens"),
+    }
 
 
 @pytest.mark.parametrize(("path", "command"), ALL, ids=[" ".join(path) or "rapport" for path, _ in ALL])
@@ -61,6 +65,10 @@ def test_every_command_explains_itself_and_its_parameters(path: tuple[str, ...],
         ("import",),
         ("import", "contacts"),
         ("segments", "create", "only-an-id"),
+        ("segments", "create", "both", "true", "--list"),
+        ("segments", "add", "friends"),
+        ("segments", "apply"),
+        ("segments", "apply", "-f", "x.yaml", "--json"),
         ("segments", "members", "loyal", "--limit", "0"),
         ("segments", "evaluate", "true", "--sample", "many"),
         ("demo", "--customers", "3"),
@@ -224,3 +232,19 @@ def test_a_bad_time_is_named(monkeypatch: pytest.MonkeyPatch):
     assert ran.code == 1
     assert "--as-of" in ran.err
     assert "yesterday" in ran.err
+
+
+def test_a_process_without_a_database_says_what_its_own_variable_is():
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("RAPPORT_")}
+    for more, told in (({}, False), ({"RAPPORT_DATABASE_URL": "postgresql://x/y"}, True)):
+        done = subprocess.run(
+            run.command("contacts", "api"),
+            env=environment | {"RAPPORT_SECRET_KEY": "k" * 32} | more,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 1
+        assert "set RAPPORT_CONTACTS_DATABASE_URL" in done.stderr
+        assert ("a process on its own does not use it" in done.stderr) is told

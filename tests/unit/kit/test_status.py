@@ -145,3 +145,21 @@ def test_details_hold_one_error_info_and_the_fields():
     assert (status.code, info.reason) == (3, "ODD")
     assert [(item.field, item.description) for item in bad.field_violations] == [("things[0].name", "is odd")]
     assert status_message(classify(errors.NotFound("x"), "r")).details[0].Is(ErrorInfo.DESCRIPTOR)
+
+
+def test_long_texts_end_between_words_and_one_field_may_say_more_than_many():
+    words = " ".join(f"word{number}" for number in range(400))
+    alone = status_message(classify(errors.InvalidArgument.field("f", words), "r"))
+    (item,) = unpack(alone)[1].field_violations
+    many = [errors.FieldViolation(f"f{number}", words) for number in range(9)]
+    some = unpack(status_message(classify(errors.InvalidArgument("m", violations=many), "r")))[1]
+    assert len(item.description) > 1200 > 300 >= len(some.field_violations[0].description) > 200
+    for text in (alone.message, item.description, some.field_violations[0].description):
+        assert text.endswith("…")
+        assert words.startswith(text.removesuffix("…").removeprefix("f: ") + " ")
+    chinese = "订" * 2000
+    (item,) = unpack(status_message(classify(errors.InvalidArgument.field("f", chinese), "r")))[
+        1
+    ].field_violations
+    assert len(item.description) > 400
+    assert item.description.strip("订") == "…"

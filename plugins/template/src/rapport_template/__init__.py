@@ -36,9 +36,20 @@ def rapport_segment_rules() -> list[SegmentRule]:
     ]
 
 
+LONGEST = 36_500
+"""Days, a hundred years: beyond, dates would leave what PostgreSQL and Python can hold."""
+
+
+def period_of(days: int) -> timedelta:
+    """Return the period; raises ValueError, which is shown to whoever saves the segment."""
+    if not 1 <= days <= LONGEST:
+        raise ValueError(f"days must be from 1 to {LONGEST}, not {days}")
+    return timedelta(days=days)
+
+
 def bought_lately_in_sql(ctx: SqlContext, params: Mapping[str, Any]) -> SqlAnswer:
     """Express the rule; this is what runs."""
-    period = timedelta(days=params["days"])
+    period = period_of(params["days"])
     orders = ctx.events("order.placed")
     recent = orders.where(orders.c.occurred_at > ctx.now - period)
     found = recent.per_contact(newest=func.max(orders.c.occurred_at))
@@ -50,7 +61,7 @@ def bought_lately_in_python(
     ctx: EvalContext, params: Mapping[str, Any], profiles: Sequence[Profile]
 ) -> list[PythonAnswer]:
     """Compute the same; optional, and worth it: the test kit proves that both agree."""
-    period = timedelta(days=params["days"])
+    period = period_of(params["days"])
     answers: list[PythonAnswer] = []
     for profile in profiles:
         recent = [e.occurred_at for e in profile.events("order.placed") if e.occurred_at > ctx.now - period]

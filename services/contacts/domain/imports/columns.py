@@ -6,6 +6,7 @@ a file repeats are read once.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from itertools import repeat
@@ -15,9 +16,16 @@ from services.contacts.domain.attributes import Attribute
 from services.contacts.domain.contact import MOST_ATTRIBUTES, MOST_IDENTITIES, Draft
 from services.contacts.domain.errors import Refused
 from services.contacts.domain.imports.errors import LONGEST_REASON, HeaderRefused
-from services.contacts.domain.imports.fields import FieldReader, Target, describe_fields, is_identity
+from services.contacts.domain.imports.fields import (
+    FieldReader,
+    Target,
+    describe_fields,
+    is_identity,
+    nearest_field,
+)
 
 _Cells = Sequence[str]
+_SHOWN = 20
 
 
 class RowRefused(ValueError):
@@ -32,7 +40,7 @@ class Columns:
     """Turn the rows of one file into drafts.
 
     header: the cells of its first row; mapping: header cell -> field, an empty field passes the column over;
-    columns that it does not name must be called like a field. Raises HeaderRefused naming every column that is
+    columns that it does not name must be called like a field. Raises HeaderRefused naming the columns that are
     missing, unknown or given twice.
     """
 
@@ -47,7 +55,8 @@ class Columns:
         reader = FieldReader(default_region, definitions, now)
         self.header = [cell.strip() for cell in header]
         problems: list[str] = []
-        fields = _fields(self.header, mapping, reader, problems)
+        unknown: list[str] = []
+        fields = _fields(self.header, mapping, reader, problems, unknown)
         self._targets: list[tuple[int, Target]] = []
         for index, name in enumerate(self.header):
             field = fields.get(name, "")
@@ -55,7 +64,8 @@ class Columns:
                 continue
             target = reader.target(field)
             if target is None:
-                problems.append(f"{_shown(name, field)} is unknown; fields are {describe_fields()}")
+                problems.append(f"{_shown(name, field)} is unknown{_hint(field, definitions)}")
+                unknown.append(name)
             else:
                 self._targets.append((index, target))
         self._check_number("identity", MOST_IDENTITIES, problems)
@@ -66,7 +76,15 @@ class Columns:
                 "or external:<source>"
             )
         if problems:
-            raise HeaderRefused("; ".join(problems[:20]))
+            if len(self.header) == 1 and (parted := next((c for c in ";\t|" if c in self.header[0]), "")):
+                raise HeaderRefused(
+                    f"the first line {self.header[0][:60]!r} is a single column: are the columns separated by "
+                    f"{parted!r}? Save the file with commas"
+                )
+            shown = problems[:_SHOWN]
+            if len(problems) > _SHOWN:
+                shown.append(f"and {len(problems) - _SHOWN} more")
+            raise HeaderRefused("; ".join([*_remedy(unknown), *shown, *_known(unknown)]))
 
     def _check_number(self, part: str, most: int, problems: list[str]) -> None:
         number = sum(1 for _, target in self._targets if target.part == part)
@@ -168,10 +186,31 @@ def _refusal(problems: Sequence[tuple[str, str]]) -> RowRefused:
     return RowRefused(first[0], text[:LONGEST_REASON])
 
 
+def _remedy(unknown: Sequence[str]) -> list[str]:
+    """Say first what helps: the end of a long text may be cut off."""
+    if not unknown:
+        return []
+    name = unknown[0][:60]
+    leave, to = shlex.quote(f"{name}="), shlex.quote(f"{name}=display_name")
+    return [f"map a column to nothing to leave it out (-c {leave}), or to a field (-c {to})"]
+
+
+def _known(unknown: Sequence[str]) -> list[str]:
+    return [f"fields are {describe_fields()}"] if unknown else []
+
+
+def _hint(name: str, definitions: Mapping[str, Attribute]) -> str:
+    near = nearest_field(name, definitions)
+    return f": did you mean {near}?" if near else ""
+
+
 def _fields(
-    header: _Cells, mapping: Mapping[str, str], reader: FieldReader, problems: list[str]
+    header: _Cells, mapping: Mapping[str, str], reader: FieldReader, problems: list[str], unknown: list[str]
 ) -> dict[str, str]:
-    """Return the field of each column, noting columns and fields that are missing, unknown or given twice."""
+    """Return the field of each column, noting columns and fields that are missing, unknown or given twice.
+
+    unknown: takes the columns that are called like no field.
+    """
     twice = sorted({name for name in header if header.count(name) > 1})
     problems.extend(f"the column {name[:60]!r} is given twice" for name in twice)
     problems.extend(
@@ -181,9 +220,10 @@ def _fields(
         {name for name in header if mapping and name not in mapping and reader.target(name) is None}
     )
     problems.extend(
-        f"the column {name[:60]!r} is called like no field: map it to one, or to nothing to pass it over"
+        f"the column {name[:60]!r} is called like no field{_hint(name, reader.definitions)}"
         for name in strangers
     )
+    unknown.extend(strangers)
     fields = {name: mapping.get(name, name).strip() for name in header if name not in strangers}
     given = [field for field in fields.values() if field]
     repeated = sorted({field for field in given if given.count(field) > 1} - set(twice))

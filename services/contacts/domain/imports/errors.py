@@ -19,7 +19,8 @@ class RowError:
 
 
 class HeaderRefused(ValueError):
-    """Report columns that are missing, unknown or given twice; the text names all of them."""
+    """Report columns that are missing, unknown or given twice; the text names the first of them, and begins with
+    what helps."""
 
 
 class FileRefused(ValueError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
+from difflib import get_close_matches
 from functools import partial
 from typing import Any, Literal
 
@@ -44,8 +45,8 @@ _KINDS = {
     "organization": int(Kind.ORGANIZATION),
     "organisation": int(Kind.ORGANIZATION),
 }
-_GRANTED = {"granted", "yes", "true", "1"}
-_DENIED = {"denied", "no", "false", "0"}
+# No others: a consent must be provable, and what "yes" in some file meant is a guess.
+_DECISIONS = {"granted": True, "denied": False}
 SOURCE = "import"
 
 Part = Literal["field", "identity", "attribute", "tags", "consent", "create_time", "place"]
@@ -153,6 +154,18 @@ class FieldReader:
         return _text(field)
 
 
+def nearest_field(name: str, attributes: Iterable[str]) -> str:
+    """Return the field that a header most likely means, or the empty text."""
+    known = (*IDENTITIES, *PLAIN, *ADDRESS, *(f"attributes.{id_}" for id_ in attributes))
+    # People leave out the prefix: "locality" is address.locality.
+    by_name = {field.rpartition(".")[2]: field for field in reversed(known)} | {
+        field: field for field in known
+    }
+    text = "_".join(name.strip().lower().replace("-", "_").split())
+    close = get_close_matches(text, list(by_name), 1, cutoff=0.7)
+    return by_name[close[0]] if close else ""
+
+
 def describe_fields() -> str:
     """Return all fields that a column may go to, in one line."""
     others = ("attributes.<id>", "consent:<channel>:<topic>")
@@ -196,10 +209,10 @@ def _consent(channel: str, topic: str) -> Target | None:
         return None
 
     def read(cell: str) -> Wish:
-        word = cell.strip().lower()
-        if word not in _GRANTED and word not in _DENIED:
+        granted = _DECISIONS.get(cell.strip().lower())
+        if granted is None:
             raise Refused(f"{cell[:50]!r} is no decision; write granted or denied")
-        return Wish(channel, topic, word in _GRANTED, None, SOURCE)
+        return Wish(channel, topic, granted, None, SOURCE)
 
     return Target("consent", f"{channel}_{topic}", read)
 

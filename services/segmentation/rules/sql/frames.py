@@ -1,8 +1,8 @@
-"""Root frames: three ways to answer the lists of a rule about many contacts.
+"""Root frames: the ways to answer the lists of a rule about many contacts.
 
 ``CorrelatedFrame`` asks per contact by sub-selects (filters on a list call), ``LateralFrame`` reads the
 events of a contact once per type (increments), ``GroupedFrame`` groups the events of everybody and joins
-(rebuilds).
+(rebuilds), and ``PassFrame`` does so for many rules at once.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from services.segmentation.rules.sql.lists import (
     visible,
     window_of,
 )
-from services.segmentation.rules.sql.values import TIME, interval, text_literal
+from services.segmentation.rules.sql.values import TIME, computed_once, interval, text_literal
 from services.segmentation.rules.tables import event_table, membership, plugin_leaf, profile
 
 Column = ColumnElement[Any]
@@ -43,6 +43,7 @@ class Lookups:
     segments: Mapping[str, int]
     leaves: Mapping[tuple[str, tuple[Any, ...]], int]
     plugin_leaf: FromClause = plugin_leaf
+    members: FromClause = membership
 
 
 @dataclass
@@ -66,6 +67,10 @@ class CorrelatedFrame:
         """Return the column itself: a single rule gains nothing by computing it apart."""
         return column
 
+    def once(self, column: Column) -> Column:
+        """Return the expression itself: the planner estimates better by what it sees."""
+        return column
+
     def item(self, var: int) -> FromClause:
         """Raise: nothing is bound at the root."""
         raise LookupError(f"nothing is bound at level {var}")
@@ -80,7 +85,7 @@ class CorrelatedFrame:
 
     def in_segment_of(self, segment: str, contact_id: Column) -> Column:
         """Return whether that contact is a member of a segment."""
-        member = membership.alias()
+        member = self.lookups.members.alias()
         number: Column = literal_column(str(int(self.lookups.segments[segment])))
         return (
             select(literal_column("1"))
@@ -160,7 +165,7 @@ class _GroupingFrame(CorrelatedFrame):
             group = self._group(event_type, window, part)
         if key not in group.columns:
             group.columns[key] = (f"f{len(group.columns)}", build(group.frame))
-            group.windows.append(window)
+        group.windows.append(window)
         return self._read(group, *group.columns[key], empty)
 
     def _group(self, event_type: EventType, window: timedelta | None, part: int) -> _Group:
@@ -176,6 +181,10 @@ def _to_come(event: FromClause, types: Sequence[str], now: Column) -> list[Colum
 
 class LateralFrame(_GroupingFrame):
     """Read the events of each contact once per type, in a LATERAL sub-select."""
+
+    def once(self, column: Column) -> Column:
+        """Return a sub-select, which is computed once: hundreds of windows are compared with each event."""
+        return computed_once(column)
 
     def __init__(self, time_zone: str, lookups: Lookups, relation: FromClause = profile) -> None:
         super().__init__(time_zone, lookups, relation)
@@ -242,7 +251,7 @@ class GroupedFrame(_GroupingFrame):
         if key not in self.groups:
             number = len(self.groups)
             event = event_table.alias(f"e{number}")
-            frame = ItemFrame(self, 0, event, profile_relation=profile.alias(f"p{number}"))
+            frame = ItemFrame(self, 0, event, profile_relation=self.relation.alias(f"p{number}"))
             self.groups[key] = _Group(event_type, frame, event, f"g{number}")
         return self.groups[key]
 
@@ -283,3 +292,14 @@ class GroupedFrame(_GroupingFrame):
             )
             source = source.outerjoin(inner, inner.c.contact_id == self.contact_id())
         return source
+
+
+class PassFrame(GroupedFrame):
+    """Group the events of everybody once per type, however many windows ask for them: for many rules in one pass."""
+
+    def once(self, column: Column) -> Column:
+        """Return a sub-select, which is computed once."""
+        return computed_once(column)
+
+    def _group(self, event_type: EventType, window: timedelta | None, part: int) -> _Group:
+        return super()._group(event_type, None, part)

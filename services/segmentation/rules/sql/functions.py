@@ -1,5 +1,5 @@
 """SQL functions that rules call: arithmetic that is NULL where PostgreSQL would raise, JSON values that
-cannot fail to convert, folding and distance. Part of the schema: a migration executes ``FUNCTIONS``.
+cannot fail to convert, folding, distance and the calendar. Part of the schema: a migration executes ``FUNCTIONS``.
 
 A function keeps each operand evaluated once; written inline, guards would double the text at every level of
 nesting.
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from services.segmentation.rules.folding import FOLDED_LETTERS
 from services.segmentation.rules.natives import EARTH_RADIUS_KM, NO_ANGLE
+from services.segmentation.rules.sql.calendar_functions import CALENDAR_FUNCTIONS
 
 _MAX = "1.7976931348623157e308::float8"
 _HALF_BITS = 512
@@ -222,5 +223,6 @@ FUNCTIONS: tuple[str, ...] = (
     ),
     _fold(),
     _distance(),
+    *CALENDAR_FUNCTIONS,
 )
 """Statements that create the functions; each may be executed again."""

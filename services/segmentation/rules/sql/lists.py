@@ -59,6 +59,10 @@ class ItemFrame:
         """Return a column of the profile, or a reference to where it is computed once."""
         return self.outer.shared(node, column) if self.profile_relation is None else column
 
+    def once(self, column: Column) -> Column:
+        """Return an expression of now and constants, computed once where that is worth it."""
+        return self.outer.once(column)
+
     def contact_id(self) -> Column:
         """Return the id of the contact the item belongs to."""
         if "contact_id" in self.relation.c:

@@ -28,6 +28,7 @@ from sqlalchemy.sql.elements import ColumnElement, Grouping
 from sqlalchemy.sql.selectable import FromClause
 
 from services.segmentation.rules import ir
+from services.segmentation.rules.sql import calendar
 from services.segmentation.rules.sql.values import TEXT_C, TIME, interval, literal, quoted, text_literal
 
 Column = ColumnElement[Any]
@@ -60,6 +61,9 @@ class Frame(Protocol):
 
     def shared(self, node: ir.Attr, column: Column) -> Column:
         """Return a column computed from the profile, or a reference to where it is computed once."""
+
+    def once(self, column: Column) -> Column:
+        """Return an expression of now and constants, computed once a statement where that is worth it."""
 
     def item(self, var: int) -> FromClause:
         """Return the relation of the item bound at a nesting level."""
@@ -106,7 +110,7 @@ def today_of(frame: Frame) -> Column:
 
 def birth_instant(profile: FromClause, time_zone: str) -> Column:
     """Return the first instant of the birth date in the business's zone."""
-    return func.timezone(text_literal(time_zone), cast(profile.c.birth_date, TIMESTAMP()), type_=TIME)
+    return func.rule_day_start(profile.c.birth_date, text_literal(time_zone), type_=TIME)
 
 
 def json_value(column: Column, name: str, kind: str) -> Column:
@@ -207,7 +211,7 @@ def _compare(node: ir.Compare, frame: Frame, truth: bool) -> Column:
 def _now_compare(node: ir.NowCompare, frame: Frame, truth: bool) -> Column:
     # now op t + d, written with the column alone on the left so that an index on it serves.
     time = compile_value(node.time, frame)
-    edge = frame.now - interval(node.shift) if node.shift != timedelta(0) else frame.now
+    edge = frame.once(frame.now - interval(node.shift)) if node.shift != timedelta(0) else frame.now
     return {
         "<": time > edge,
         "<=": time >= edge,
@@ -330,6 +334,21 @@ def _convert(node: ir.Convert, frame: Frame, truth: bool) -> Column:
     return cast(operand, Float(53)) if node.kind == "double" else _call("rule_to_int", "int", operand)
 
 
+def _calendar(node: ir.Calendar, frame: Frame, truth: bool) -> Column:
+    if calendar.of_birth_date(node, frame.time_zone):
+        return calendar.part_of(cast(frame.profile().c.birth_date, TIMESTAMP()), node.part)
+    time = compile_value(node.operand, frame)
+    return calendar.part_of(calendar.local_time(time, node.zone), node.part)
+
+
+def _now_calendar(node: ir.NowCalendar, frame: Frame, truth: bool) -> Column:
+    return calendar.calendar_of_now(node, frame.now)
+
+
+def _bucket(node: ir.Bucket, frame: Frame, truth: bool) -> Column:
+    return calendar.bucket(node, frame.contact_id())
+
+
 def _distance(node: ir.Distance, frame: Frame, truth: bool) -> Column:
     profile = frame.profile()
     to = (compile_value(node.latitude, frame), compile_value(node.longitude, frame))
@@ -375,6 +394,9 @@ _COMPILERS: dict[type, Callable[[Any, Frame, bool], Column]] = {
     ir.TextSize: _text_size,
     ir.Fold: _fold,
     ir.Convert: _convert,
+    ir.Calendar: _calendar,
+    ir.NowCalendar: _now_calendar,
+    ir.Bucket: _bucket,
     ir.Distance: _distance,
     ir.InSegment: _in_segment,
     ir.PluginValue: _plugin,

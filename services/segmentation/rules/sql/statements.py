@@ -23,11 +23,18 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import array
 from sqlalchemy.sql.elements import ColumnElement
+from sqlalchemy.sql.selectable import FromClause
 
 from services.segmentation.rules import ir
 from services.segmentation.rules.registry import EventType
 from services.segmentation.rules.scope import unsure
-from services.segmentation.rules.sql.frames import CorrelatedFrame, GroupedFrame, LateralFrame, Lookups
+from services.segmentation.rules.sql.frames import (
+    CorrelatedFrame,
+    GroupedFrame,
+    LateralFrame,
+    Lookups,
+    PassFrame,
+)
 from services.segmentation.rules.sql.lists import ItemFrame, kept, visible
 from services.segmentation.rules.sql.scalars import compile_value
 from services.segmentation.rules.sql.timing import next_change
@@ -37,19 +44,42 @@ from services.segmentation.rules.tables import event_table, profile
 Column = ColumnElement[Any]
 
 
-def condition(root: ir.Node, time_zone: str, lookups: Lookups, relation: Any = profile) -> Column:
+def condition(root: ir.Node, time_zone: str, lookups: Lookups, relation: FromClause = profile) -> Column:
     """Return a condition on ``relation`` (a profile table or alias) that is TRUE for the members."""
     return compile_value(root, CorrelatedFrame(time_zone, lookups, relation), truth=True)
 
 
-def rebuild(root: ir.Node, time_zone: str, lookups: Lookups) -> Select[Any]:
-    """Return ``SELECT contact_id`` of every contact for which the rule is TRUE; parameter ``now``."""
-    frame = GroupedFrame(time_zone, lookups)
+def values(nodes: Sequence[ir.Node], time_zone: str, lookups: Lookups, relation: FromClause) -> Select[Any]:
+    """Return ``SELECT contact_id`` and the values of parts of a rule for the contacts of ``relation``."""
+    frame = CorrelatedFrame(time_zone, lookups, relation)
+    columns = (compile_value(node, frame).label(f"v{number}") for number, node in enumerate(nodes))
+    return select(relation.c.contact_id, *columns)
+
+
+def rebuild(root: ir.Node, time_zone: str, lookups: Lookups, relation: FromClause = profile) -> Select[Any]:
+    """Return ``SELECT contact_id`` of every contact of ``relation`` for which the rule is TRUE; parameter
+    ``now``.
+    """
+    frame = GroupedFrame(time_zone, lookups, relation)
     conditions = []
     for part in root.parts if isinstance(root, ir.And) else (root,):
         semi = _semi_join(part, frame)
         conditions.append(compile_value(part, frame, truth=True) if semi is None else semi)
-    return select(profile.c.contact_id).select_from(frame.joined(profile)).where(*conditions)
+    return select(relation.c.contact_id).select_from(frame.joined(relation)).where(*conditions)
+
+
+def undecided(root: ir.Node, time_zone: str, lookups: Lookups) -> Select[Any]:
+    """Return ``SELECT contact_id`` of every contact for which the rule is unknown; parameter ``now``."""
+    frame = GroupedFrame(time_zone, lookups)
+    unknown = compile_value(root, frame).is_(None)
+    return select(profile.c.contact_id).select_from(frame.joined(profile)).where(unknown)
+
+
+def outcomes(root: ir.Node, time_zone: str, lookups: Lookups) -> Select[Any]:
+    """Return ``contact_id, value`` of everybody, ``value`` NULL where the rule is unknown; parameter ``now``."""
+    frame = GroupedFrame(time_zone, lookups)
+    value = compile_value(root, frame)
+    return select(profile.c.contact_id, value.label("value")).select_from(frame.joined(profile))
 
 
 def _semi_join(part: ir.Node, frame: GroupedFrame) -> Column | None:
@@ -68,8 +98,9 @@ def _semi_join(part: ir.Node, frame: GroupedFrame) -> Column | None:
         negated, predicate = negated != below, None
     if items.spoils or at_least < 1 or not isinstance(items.source, EventType):
         return None
+    people = frame.relation
     event = event_table.alias()
-    inner = ItemFrame(frame, items.var, event, profile_relation=profile.alias())
+    inner = ItemFrame(frame, items.var, event, profile_relation=people.alias())
     where = [*visible(event, items.source, frame.now), *kept(items, inner)]
     if predicate is not None:
         where.append(compile_value(predicate, inner, truth=True))
@@ -83,12 +114,12 @@ def _semi_join(part: ir.Node, frame: GroupedFrame) -> Column | None:
             func.count(literal_column("*")) >= literal_column(str(at_least))
         )
     if not negated:
-        return profile.c.contact_id.in_(who)
+        return people.c.contact_id.in_(who)
     if at_least == 1:
-        return not_(exists(who.where(event.c.contact_id == profile.c.contact_id).correlate(profile)))
+        return not_(exists(who.where(event.c.contact_id == people.c.contact_id).correlate(people)))
     many = who.subquery()
     found: Select[Any] = (
-        select(literal_column("1")).select_from(many).where(many.c.contact_id == profile.c.contact_id)
+        select(literal_column("1")).select_from(many).where(many.c.contact_id == people.c.contact_id)
     )
     return not_(found.correlate_except(many).exists())
 
@@ -113,34 +144,44 @@ def _threshold(node: ir.Node) -> tuple[int, ir.ListExpr, bool] | None:
     return at_least, left.items, op in ("<", "<=")
 
 
-def batch(
-    rules: Sequence[tuple[int, ir.Node, Sequence[ir.Node]]], time_zone: str, lookups: Lookups
-) -> Select[Any]:
-    """Return ``contact_id, segments int[], next_change`` for the contacts of parameter ``contact_ids``;
-    parameter ``now``.
+Rules = Sequence[tuple[int, ir.Node, Sequence[ir.Node]]]
+"""Segment number, tree and time-dependent leaves of each rule."""
 
-    ``rules`` are (segment number, tree, time-dependent leaves). A contact without a profile has no row.
+
+def batch(rules: Rules, time_zone: str, lookups: Lookups) -> Select[Any]:
+    """Return ``contact_id, segments int[], next_change`` for the contacts of parameter ``contact_ids``;
+    parameter ``now``. A contact without a profile has no row.
     """
     frame = LateralFrame(time_zone, lookups)
-    verdicts = [
-        case((compile_value(root, frame, truth=True), literal_column(str(int(number)))))
-        for number, root, _ in rules
-    ]
-    changes = next_change([leaf for _, _, leaves in rules for leaf in leaves], frame)
+    columns = _verdicts(rules, frame)
     wanted = (
         func.unnest(bindparam("contact_ids", type_=ARRAY(Uuid())))
         .table_valued("contact_id")
         .render_derived(name="wanted")
     )
     source = frame.joined(profile.join(wanted, profile.c.contact_id == wanted.c.contact_id))
+    return select(profile.c.contact_id, *columns).select_from(source)
+
+
+def everybody(rules: Rules, time_zone: str, lookups: Lookups) -> Select[Any]:
+    """Return what ``batch`` does, for all contacts in one pass over profiles and events; parameter ``now``."""
+    frame = PassFrame(time_zone, lookups)
+    columns = _verdicts(rules, frame)
+    return select(profile.c.contact_id, *columns).select_from(frame.joined(profile))
+
+
+def _verdicts(rules: Rules, frame: LateralFrame | PassFrame) -> list[Column]:
+    verdicts = [
+        case((compile_value(root, frame, truth=True), literal_column(str(int(number)))))
+        for number, root, _ in rules
+    ]
+    changes = next_change([leaf for _, _, leaves in rules for leaf in leaves], frame)
     listed: Column = literal_column("ARRAY[]::integer[]", ARRAY(Integer))
     if verdicts:
         chosen: Column = array(verdicts, type_=Integer())
         listed = func.array_remove(chosen, literal_column("NULL"), type_=ARRAY(Integer))
     change = literal_column("NULL::timestamptz", TIME) if changes is None else changes
-    return select(profile.c.contact_id, listed.label("segments"), change.label("next_change")).select_from(
-        source
-    )
+    return [listed.label("segments"), change.label("next_change")]
 
 
 def changes(leaves: Sequence[ir.Node], time_zone: str, lookups: Lookups) -> Select[Any]:

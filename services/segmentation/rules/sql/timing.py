@@ -10,18 +10,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import TIMESTAMP, Date, and_, case, cast, func, literal_column, select, true
+from sqlalchemy import BigInteger, and_, case, func, literal_column, select, true
 from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.sql.selectable import FromClause
 
 from services.segmentation.rules import ir
+from services.segmentation.rules.calendars import PARTS
 from services.segmentation.rules.registry import EventType
 from services.segmentation.rules.scope import unsure
-from services.segmentation.rules.sql.frames import CorrelatedFrame, GroupedFrame, LateralFrame
-from services.segmentation.rules.sql.lists import ItemFrame, kept, texts_relation, visible, window_of
-from services.segmentation.rules.sql.scalars import Frame, compile_value, today_of
+from services.segmentation.rules.sql.calendar import next_flip, next_flip_of_any, next_tick
+from services.segmentation.rules.sql.frames import Build, CorrelatedFrame, GroupedFrame, LateralFrame
+from services.segmentation.rules.sql.lists import ItemFrame, texts_relation, visible, window_of
+from services.segmentation.rules.sql.scalars import Frame, compile_value
 from services.segmentation.rules.sql.values import TIME, interval, text_literal
 from services.segmentation.rules.tables import event_table
 
@@ -48,21 +50,22 @@ def next_change(leaves: Sequence[ir.Node], frame: LateralFrame | GroupedFrame) -
             instants[leaf] = exact
             continue
         for atom, path in _atoms(leaf, ()):
-            key = (atom, path)
+            key = (atom, () if isinstance(atom, ir.NowCalendar) else path)
             if key not in instants:
                 instants[key] = _instant(atom, path, frame)
     if types:
         instants["arrival"] = frame.arrival(sorted(types))
     if not instants:
         return None
-    return func.least(*instants.values(), type_=TIME) if len(instants) > 1 else next(iter(instants.values()))
+    # What lies beyond the end counts as never.
+    return func.nullif(func.least(*instants.values(), _END, type_=TIME), _END, type_=TIME)
 
 
 def _atoms(node: ir.Node, path: _Path) -> Iterator[tuple[ir.Node, _Path]]:
     """Yield each use of now (or of the age) with the lists it is inside of and their conditions that do not
     use now.
     """
-    if isinstance(node, ir.NowCompare) or (
+    if isinstance(node, ir.NowCompare | ir.NowCalendar) or (
         isinstance(node, ir.Attr) and node.group == "core" and node.name == "age"
     ):
         yield node, path
@@ -81,8 +84,8 @@ def _atoms(node: ir.Node, path: _Path) -> Iterator[tuple[ir.Node, _Path]]:
         yield from _atoms(child, path)
 
 
-def _flips(atom: ir.NowCompare, time: Column) -> list[Column]:
-    """Return the instants at which ``now op time + shift`` changes."""
+def _flips(atom: ir.NowCompare) -> list[timedelta]:
+    """Return how long after its time ``now op time + shift`` changes."""
     at = (
         [timedelta(0)]
         if atom.op in ("<", ">=")
@@ -90,30 +93,39 @@ def _flips(atom: ir.NowCompare, time: Column) -> list[Column]:
         if atom.op in ("<=", ">")
         else [timedelta(0), _STEP]
     )
-    return [time + interval(atom.shift + extra) for extra in at]
+    return [atom.shift + extra for extra in at]
 
 
-def _later(instants: list[Column], now: Column) -> Column:
-    """Return the earliest of the instants that is later than now."""
-    checked = [case((and_(i > now, i < _END), i)) for i in instants]
+def _later(time: Column, after: list[timedelta], frame: Frame) -> Column:
+    """Return the earliest instant later than now that lies so long after a time."""
+    checked = [
+        case(
+            # The time is compared, not the instant: what stands beside it is computed once a statement.
+            (time > frame.once(frame.now - interval(by)), time + interval(by))
+        )
+        for by in after
+    ]
     return func.least(*checked, type_=TIME) if len(checked) > 1 else checked[0]
 
 
 def _instant(atom: ir.Node, path: _Path, frame: LateralFrame | GroupedFrame) -> Column:
+    if isinstance(atom, ir.NowCalendar):
+        return next_tick(atom, frame.now)
     plain = CorrelatedFrame(frame.time_zone, frame.lookups, frame.relation)
     if not isinstance(atom, ir.NowCompare):
         return _birthday(plain)
     used = [(items, still) for items, still in path if ir.uses_var(atom.time, items.var)]
     if not used:
         # Lists below the time are bound deeper than at the root when the atom stands inside a list.
-        return _later(_flips(atom, compile_value(atom.time, plain if path else frame)), frame.now)
+        time = compile_value(atom.time, plain if path else frame)
+        return _later(time, _flips(atom), frame)
     items, still = used[0]
     if isinstance(items.source, EventType) and items.var == 0 and len(path) == 1:
 
         def build(inner: ItemFrame) -> Column:
             # A condition that is unknown may still count: only what is false drops an event.
             conditions = [compile_value(c, inner).is_not(False) for c in still]
-            earliest = func.min(_later(_flips(atom, compile_value(atom.time, inner)), frame.now))
+            earliest = func.min(_later(compile_value(atom.time, inner), _flips(atom), inner))
             return earliest.filter(and_(*conditions)) if conditions else earliest
 
         window = _window(atom)
@@ -143,7 +155,7 @@ def _correlated(atom: ir.NowCompare, lists: list[ir.ListExpr], plain: Correlated
     source = relations[0]
     for relation in relations[1:]:
         source = source.join(relation, true())
-    instant = _later(_flips(atom, compile_value(atom.time, frame)), plain.now)
+    instant = _later(compile_value(atom.time, frame), _flips(atom), frame)
     return (
         select(func.min(instant))
         .select_from(source)
@@ -155,10 +167,10 @@ def _correlated(atom: ir.NowCompare, lists: list[ir.ListExpr], plain: Correlated
 
 def _birthday(plain: CorrelatedFrame) -> Column:
     """Return the next instant at which ``contact.age`` changes."""
-    born = plain.profile().c.birth_date
-    day = func.rule_next_birthday(born, today_of(plain), type_=Date())
-    instant = func.timezone(text_literal(plain.time_zone), cast(day, TIMESTAMP()), type_=TIME)
-    return _later([instant], plain.now)
+    instant: Column = func.rule_birthday_instant(
+        plain.profile().c.birth_date, plain.now, text_literal(plain.time_zone), type_=TIME
+    )
+    return instant
 
 
 # -- exact instants of the common shapes
@@ -166,11 +178,14 @@ def _birthday(plain: CorrelatedFrame) -> Column:
 
 
 def _exact(leaf: ir.Node, frame: LateralFrame | GroupedFrame) -> Column | None:
-    """Return the exact instant of ``exists`` or ``size() op n`` over one window that events only leave; else
-    None.
+    """Return the exact instant of ``exists`` or ``size() op n`` over one window that events only leave, or of a
+    calendar value of now compared with something; else None.
     """
     if isinstance(leaf, ir.Quantified) and leaf.role == "exists" and not unsure(leaf.predicate):
         return _nth_leaving(leaf, leaf.predicate, [1], frame)
+    flip = _calendar_flip(leaf, frame)
+    if flip is not None:
+        return flip
     if not isinstance(leaf, ir.Compare | ir.Equal):
         return None
     count, constant = (leaf.left, leaf.right) if isinstance(leaf.left, ir.Count) else (leaf.right, leaf.left)
@@ -188,12 +203,45 @@ def _exact(leaf: ir.Node, frame: LateralFrame | GroupedFrame) -> Column | None:
     return _nth_leaving(count, None, [n if at_least_n else n + 1], frame)
 
 
+def _calendar_flip(leaf: ir.Node, frame: LateralFrame | GroupedFrame) -> Column | None:
+    """Return when ``now.getDate() == x`` and its like change: twice a month, not every day."""
+    if isinstance(leaf, ir.InValues):
+        values = [v for v in leaf.values if isinstance(v, int)]
+        if not _is_listed(leaf.operand) or not values:
+            return None
+        return next_flip_of_any(cast(ir.NowCalendar, leaf.operand), frame.now, values)
+    if not isinstance(leaf, ir.Compare | ir.Equal):
+        return None
+    asked, other = leaf.left, leaf.right
+    op: str = leaf.op if isinstance(leaf, ir.Compare) else "=="
+    if isinstance(other, ir.NowCalendar):
+        asked, other, op = other, asked, {"<": ">", "<=": ">=", ">": "<", ">=": "<="}.get(op, op)
+    if not _is_listed(asked) or other.kind != "int" or ir.mentions_now(other):
+        return None
+    value = compile_value(other, frame)
+    if op in (">", "<="):
+        # More than x is x + 1 at least; beyond the largest x there is nothing, whatever is added.
+        more = func.least(value, literal_column("1000000000"), type_=BigInteger()) + literal_column("1")
+        value = case((value.is_not(None), more))
+    return next_flip(cast(ir.NowCalendar, asked), frame.now, value, ordered=op != "==")
+
+
+def _is_listed(node: ir.Node) -> bool:
+    """Tell whether a node is a calendar value of now of which there are few."""
+    return isinstance(node, ir.NowCalendar) and PARTS[node.part].size is not None
+
+
 def _nth_leaving(
     node: ir.Count | ir.Quantified,
     predicate: ir.Node | None,
     ranks: list[int],
     frame: LateralFrame | GroupedFrame,
 ) -> Column | None:
+    """Return when the latest but n-1 leaves the window, for the first of the ranks that has one in it.
+
+    A window is the end of a contact's history, so the n-th latest event in it is the n-th latest of all: one list of
+    times serves every window that asks the same of its events, however many rules there are.
+    """
     items = node.items
     atom = _only_window(items, predicate)
     if atom is None or not isinstance(items.source, EventType):
@@ -201,22 +249,39 @@ def _nth_leaving(
     ranks = [r for r in ranks if 0 < r <= 1_000_000]
     if not ranks:
         return _NEVER
+    asked = tuple(
+        part
+        for part in _parts(items, predicate)
+        if part is not atom and part != ir.Const(kind="bool", value=True)
+    )
 
-    def build(inner: ItemFrame) -> Column:
-        keep = kept(items, inner)
-        if predicate is not None:
-            keep.append(compile_value(predicate, inner, truth=True))
-        leaving = _flips(atom, inner.relation.c.occurred_at)[0]
-        if ranks == [1]:
-            return func.max(leaving).filter(and_(*keep))
-        # Sorting is left to the few who have enough events: an ordered aggregate would sort for everybody.
-        number, all_leaving = (f.filter(and_(*keep)) for f in (func.count(STAR), func.array_agg(leaving)))
-        ranked: list[Column] = [literal_column(str(r)) for r in ranks]
-        picked = [case((number >= rank, func.rule_nth(all_leaving, rank, type_=TIME))) for rank in ranked]
-        return func.coalesce(*picked, type_=TIME) if len(picked) > 1 else picked[0]
+    def build(rank: int) -> Build:
+        def nth(inner: ItemFrame) -> Column:
+            keep = [compile_value(part, inner, truth=True) for part in asked]
+            time = inner.relation.c.occurred_at
 
-    instant = frame.feature(items.source, (node, tuple(ranks), "leaving"), window_of(node), build, _NEVER)
-    return case((instant < _END, instant))
+            def of_those(call: Any) -> Column:
+                return call.filter(and_(*keep)) if keep else call  # type: ignore[no-any-return]
+
+            if rank == 1:
+                return of_those(func.max(time))
+            # Sorting is left to the few who have enough events: an ordered aggregate would sort for everybody.
+            times = func.rule_nth(of_those(func.array_agg(time)), literal_column(str(rank)), type_=TIME)
+            return case((of_those(func.count(STAR)) >= literal_column(str(rank)), times))
+
+        return nth
+
+    picked = []
+    for rank in ranks:
+        time = frame.feature(items.source, (asked, rank, "latest"), window_of(node), build(rank), _NEVER)
+        # One that has left the window already has left before now.
+        picked.append(_later(time, _flips(atom)[:1], frame))
+    return func.coalesce(*picked, type_=TIME) if len(picked) > 1 else picked[0]
+
+
+def _parts(items: ir.ListExpr, predicate: ir.Node | None) -> list[ir.Node]:
+    conditions = [*(s.expr for s in items.steps), *([predicate] if predicate is not None else [])]
+    return [p for c in conditions for p in (c.parts if isinstance(c, ir.And) else (c,))]
 
 
 def _only_window(items: ir.ListExpr, predicate: ir.Node | None) -> ir.NowCompare | None:
@@ -225,9 +290,7 @@ def _only_window(items: ir.ListExpr, predicate: ir.Node | None) -> ir.NowCompare
     """
     if items.spoils or items.var != 0:
         return None
-    conditions = [*(s.expr for s in items.steps), *([predicate] if predicate is not None else [])]
-    parts = [p for c in conditions for p in (c.parts if isinstance(c, ir.And) else (c,))]
-    timed = [p for p in parts if ir.mentions_now(p) or any(ir.lists_in(p))]
+    timed = [p for p in _parts(items, predicate) if ir.mentions_now(p) or any(ir.lists_in(p))]
     if len(timed) != 1 or not isinstance(timed[0], ir.NowCompare):
         return None
     atom = timed[0]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import BigInteger, Boolean, DateTime, Float, Interval, Text, literal_column
+from sqlalchemy import BigInteger, Boolean, DateTime, Float, Interval, Text, literal_column, select
 from sqlalchemy.sql.elements import ColumnElement
 
 TEXT_C = Text(collation="C")
@@ -48,6 +48,11 @@ def literal(value: object) -> ColumnElement[Any]:
     if isinstance(value, timedelta):
         return interval(value)
     raise TypeError(f"no SQL literal for {type(value).__name__}")
+
+
+def computed_once(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Return a sub-select of an expression without columns, which PostgreSQL computes once a statement."""
+    return select(column).scalar_subquery()
 
 
 def interval(value: timedelta) -> ColumnElement[timedelta]:

@@ -274,7 +274,10 @@ class CampaignServiceServicer:
         """Launches a campaign as a long-running operation: reads the members of the segment page by page right after the launch, writes a
         planned message for each, and lets the senders send them. Who joins or leaves the segment while it is read may be in or out; from
         then on the audience is fixed. Done when no message is planned or on the wire; the result is a LaunchCampaignResult.
-        Errors: NOT_FOUND; FAILED_PRECONDITION (CAMPAIGN_STATE) unless it is a draft.
+        Errors: NOT_FOUND; FAILED_PRECONDITION (CAMPAIGN_STATE) unless it is a draft, (UNKNOWN_CHANNEL) when the plugin of its channel is
+        gone, (COUPON_POOL_EXPIRED). With `validate_only` also what the operation would end with or its messages fail for: NOT_FOUND for
+        the segment, INVALID_ARGUMENT (RENDER_FAILED) when the template cannot be rendered for a member; UNAVAILABLE when a service that is
+        asked does not answer.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -172,7 +172,7 @@ class DayInterval(_message.Message):
     def __init__(self, start_time: _Optional[_Union[_timeofday_pb2.TimeOfDay, _Mapping]] = ..., end_time: _Optional[_Union[_timeofday_pb2.TimeOfDay, _Mapping]] = ...) -> None: ...
 
 class Queue(_message.Message):
-    __slots__ = ("name", "display_name", "agents", "calendar", "sla_targets", "default_queue", "reply_channel")
+    __slots__ = ("name", "display_name", "agents", "calendar", "sla_targets", "default_queue", "reply_channel", "etag")
     NAME_FIELD_NUMBER: _ClassVar[int]
     DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
     AGENTS_FIELD_NUMBER: _ClassVar[int]
@@ -180,6 +180,7 @@ class Queue(_message.Message):
     SLA_TARGETS_FIELD_NUMBER: _ClassVar[int]
     DEFAULT_QUEUE_FIELD_NUMBER: _ClassVar[int]
     REPLY_CHANNEL_FIELD_NUMBER: _ClassVar[int]
+    ETAG_FIELD_NUMBER: _ClassVar[int]
     name: str
     display_name: str
     agents: _containers.RepeatedScalarFieldContainer[str]
@@ -187,7 +188,8 @@ class Queue(_message.Message):
     sla_targets: _containers.RepeatedCompositeFieldContainer[SlaTarget]
     default_queue: bool
     reply_channel: str
-    def __init__(self, name: _Optional[str] = ..., display_name: _Optional[str] = ..., agents: _Optional[_Iterable[str]] = ..., calendar: _Optional[str] = ..., sla_targets: _Optional[_Iterable[_Union[SlaTarget, _Mapping]]] = ..., default_queue: _Optional[bool] = ..., reply_channel: _Optional[str] = ...) -> None: ...
+    etag: str
+    def __init__(self, name: _Optional[str] = ..., display_name: _Optional[str] = ..., agents: _Optional[_Iterable[str]] = ..., calendar: _Optional[str] = ..., sla_targets: _Optional[_Iterable[_Union[SlaTarget, _Mapping]]] = ..., default_queue: _Optional[bool] = ..., reply_channel: _Optional[str] = ..., etag: _Optional[str] = ...) -> None: ...
 
 class SlaTarget(_message.Message):
     __slots__ = ("priority", "first_response_minutes", "resolution_minutes")
@@ -268,14 +270,16 @@ class ListCaseMessagesResponse(_message.Message):
     def __init__(self, messages: _Optional[_Iterable[_Union[CaseMessage, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class AddCaseMessageRequest(_message.Message):
-    __slots__ = ("case", "message", "request_id")
+    __slots__ = ("case", "message", "request_id", "etag")
     CASE_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    ETAG_FIELD_NUMBER: _ClassVar[int]
     case: str
     message: CaseMessage
     request_id: str
-    def __init__(self, case: _Optional[str] = ..., message: _Optional[_Union[CaseMessage, _Mapping]] = ..., request_id: _Optional[str] = ...) -> None: ...
+    etag: str
+    def __init__(self, case: _Optional[str] = ..., message: _Optional[_Union[CaseMessage, _Mapping]] = ..., request_id: _Optional[str] = ..., etag: _Optional[str] = ...) -> None: ...
 
 class AddCaseMessageResponse(_message.Message):
     __slots__ = ("message", "case")
@@ -286,12 +290,14 @@ class AddCaseMessageResponse(_message.Message):
     def __init__(self, message: _Optional[_Union[CaseMessage, _Mapping]] = ..., case: _Optional[_Union[Case, _Mapping]] = ...) -> None: ...
 
 class AssignCaseRequest(_message.Message):
-    __slots__ = ("name", "agent")
+    __slots__ = ("name", "agent", "etag")
     NAME_FIELD_NUMBER: _ClassVar[int]
     AGENT_FIELD_NUMBER: _ClassVar[int]
+    ETAG_FIELD_NUMBER: _ClassVar[int]
     name: str
     agent: str
-    def __init__(self, name: _Optional[str] = ..., agent: _Optional[str] = ...) -> None: ...
+    etag: str
+    def __init__(self, name: _Optional[str] = ..., agent: _Optional[str] = ..., etag: _Optional[str] = ...) -> None: ...
 
 class AssignCaseResponse(_message.Message):
     __slots__ = ("case",)
@@ -300,10 +306,12 @@ class AssignCaseResponse(_message.Message):
     def __init__(self, case: _Optional[_Union[Case, _Mapping]] = ...) -> None: ...
 
 class ResolveCaseRequest(_message.Message):
-    __slots__ = ("name",)
+    __slots__ = ("name", "etag")
     NAME_FIELD_NUMBER: _ClassVar[int]
+    ETAG_FIELD_NUMBER: _ClassVar[int]
     name: str
-    def __init__(self, name: _Optional[str] = ...) -> None: ...
+    etag: str
+    def __init__(self, name: _Optional[str] = ..., etag: _Optional[str] = ...) -> None: ...
 
 class ResolveCaseResponse(_message.Message):
     __slots__ = ("case",)
@@ -312,10 +320,12 @@ class ResolveCaseResponse(_message.Message):
     def __init__(self, case: _Optional[_Union[Case, _Mapping]] = ...) -> None: ...
 
 class ReopenCaseRequest(_message.Message):
-    __slots__ = ("name",)
+    __slots__ = ("name", "etag")
     NAME_FIELD_NUMBER: _ClassVar[int]
+    ETAG_FIELD_NUMBER: _ClassVar[int]
     name: str
-    def __init__(self, name: _Optional[str] = ...) -> None: ...
+    etag: str
+    def __init__(self, name: _Optional[str] = ..., etag: _Optional[str] = ...) -> None: ...
 
 class ReopenCaseResponse(_message.Message):
     __slots__ = ("case",)
@@ -356,12 +366,14 @@ class ReceiveMailResponse(_message.Message):
     def __init__(self, outcome: _Optional[_Union[ReceiveMailResponse.Outcome, str]] = ..., case: _Optional[_Union[Case, _Mapping]] = ...) -> None: ...
 
 class CreateAgentRequest(_message.Message):
-    __slots__ = ("agent_id", "agent")
+    __slots__ = ("agent_id", "agent", "request_id")
     AGENT_ID_FIELD_NUMBER: _ClassVar[int]
     AGENT_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     agent_id: str
     agent: Agent
-    def __init__(self, agent_id: _Optional[str] = ..., agent: _Optional[_Union[Agent, _Mapping]] = ...) -> None: ...
+    request_id: str
+    def __init__(self, agent_id: _Optional[str] = ..., agent: _Optional[_Union[Agent, _Mapping]] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class CreateAgentResponse(_message.Message):
     __slots__ = ("agent",)
@@ -404,12 +416,14 @@ class ListAgentsResponse(_message.Message):
     def __init__(self, agents: _Optional[_Iterable[_Union[Agent, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class CreateCalendarRequest(_message.Message):
-    __slots__ = ("calendar_id", "calendar")
+    __slots__ = ("calendar_id", "calendar", "request_id")
     CALENDAR_ID_FIELD_NUMBER: _ClassVar[int]
     CALENDAR_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     calendar_id: str
     calendar: Calendar
-    def __init__(self, calendar_id: _Optional[str] = ..., calendar: _Optional[_Union[Calendar, _Mapping]] = ...) -> None: ...
+    request_id: str
+    def __init__(self, calendar_id: _Optional[str] = ..., calendar: _Optional[_Union[Calendar, _Mapping]] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class CreateCalendarResponse(_message.Message):
     __slots__ = ("calendar",)
@@ -430,12 +444,14 @@ class GetCalendarResponse(_message.Message):
     def __init__(self, calendar: _Optional[_Union[Calendar, _Mapping]] = ...) -> None: ...
 
 class CreateQueueRequest(_message.Message):
-    __slots__ = ("queue_id", "queue")
+    __slots__ = ("queue_id", "queue", "request_id")
     QUEUE_ID_FIELD_NUMBER: _ClassVar[int]
     QUEUE_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     queue_id: str
     queue: Queue
-    def __init__(self, queue_id: _Optional[str] = ..., queue: _Optional[_Union[Queue, _Mapping]] = ...) -> None: ...
+    request_id: str
+    def __init__(self, queue_id: _Optional[str] = ..., queue: _Optional[_Union[Queue, _Mapping]] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class CreateQueueResponse(_message.Message):
     __slots__ = ("queue",)
@@ -444,12 +460,14 @@ class CreateQueueResponse(_message.Message):
     def __init__(self, queue: _Optional[_Union[Queue, _Mapping]] = ...) -> None: ...
 
 class UpdateQueueRequest(_message.Message):
-    __slots__ = ("queue", "update_mask")
+    __slots__ = ("queue", "update_mask", "etag")
     QUEUE_FIELD_NUMBER: _ClassVar[int]
     UPDATE_MASK_FIELD_NUMBER: _ClassVar[int]
+    ETAG_FIELD_NUMBER: _ClassVar[int]
     queue: Queue
     update_mask: _field_mask_pb2.FieldMask
-    def __init__(self, queue: _Optional[_Union[Queue, _Mapping]] = ..., update_mask: _Optional[_Union[_field_mask_pb2.FieldMask, _Mapping]] = ...) -> None: ...
+    etag: str
+    def __init__(self, queue: _Optional[_Union[Queue, _Mapping]] = ..., update_mask: _Optional[_Union[_field_mask_pb2.FieldMask, _Mapping]] = ..., etag: _Optional[str] = ...) -> None: ...
 
 class UpdateQueueResponse(_message.Message):
     __slots__ = ("queue",)

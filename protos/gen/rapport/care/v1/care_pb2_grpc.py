@@ -171,15 +171,15 @@ class CareServiceServicer:
 
     def AddCaseMessage(self, request, context):
         """Answers the customer (the answer goes out through campaign's ledger, once), notes something for colleagues, or records what the
-        customer said elsewhere. An answer that campaign refuses for good becomes a note, and the case is open again. The first answer stops the clock of the first response. Errors: NOT_FOUND;
-        FAILED_PRECONDITION (CASE_CLOSED; NO_ADDRESS for an answer in a case that has neither contact nor address).
+        customer said elsewhere. An answer that campaign refuses for good becomes a note, and the case is open again. The first answer stops
+        the clock of the first response. Errors: NOT_FOUND; ABORTED (ETAG_MISMATCH); FAILED_PRECONDITION (CASE_CLOSED; NO_ADDRESS for an answer in a case that has neither contact nor address).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def AssignCase(self, request, context):
-        """Gives a case to an agent. Errors: NOT_FOUND; FAILED_PRECONDITION (CASE_CLOSED).
+        """Gives a case to an agent. Errors: NOT_FOUND; ABORTED (ETAG_MISMATCH); FAILED_PRECONDITION (CASE_CLOSED).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -187,7 +187,7 @@ class CareServiceServicer:
 
     def ResolveCase(self, request, context):
         """Declares a case solved and asks the customer how it was, once per case. 30 days later the case is closed.
-        Errors: NOT_FOUND; FAILED_PRECONDITION (CASE_STATE).
+        Errors: NOT_FOUND; ABORTED (ETAG_MISMATCH); FAILED_PRECONDITION (CASE_STATE).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -195,7 +195,7 @@ class CareServiceServicer:
 
     def ReopenCase(self, request, context):
         """Opens a solved case again; a message of the customer does so too. The promises keep their due times.
-        Errors: NOT_FOUND; FAILED_PRECONDITION (CASE_STATE).
+        Errors: NOT_FOUND; ABORTED (ETAG_MISMATCH); FAILED_PRECONDITION (CASE_STATE).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -259,7 +259,7 @@ class CareServiceServicer:
 
     def UpdateQueue(self, request, context):
         """Changes the fields of a queue that the mask names; open cases keep their due times. Errors: NOT_FOUND;
-        INVALID_ARGUMENT as in CreateQueue.
+        ABORTED (ETAG_MISMATCH); INVALID_ARGUMENT as in CreateQueue.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

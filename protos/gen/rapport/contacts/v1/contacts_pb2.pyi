@@ -501,10 +501,12 @@ class Recipient(_message.Message):
     def __init__(self, contact: _Optional[str] = ..., address: _Optional[str] = ..., consent: _Optional[_Union[Consent.State, str]] = ..., display_name: _Optional[str] = ..., given_name: _Optional[str] = ..., family_name: _Optional[str] = ..., language_code: _Optional[str] = ..., time_zone: _Optional[str] = ..., region_code: _Optional[str] = ..., locality: _Optional[str] = ..., attributes: _Optional[_Mapping[str, AttributeValue]] = ..., tags: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class CreateAttributeRequest(_message.Message):
-    __slots__ = ("attribute",)
+    __slots__ = ("attribute", "request_id")
     ATTRIBUTE_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     attribute: Attribute
-    def __init__(self, attribute: _Optional[_Union[Attribute, _Mapping]] = ...) -> None: ...
+    request_id: str
+    def __init__(self, attribute: _Optional[_Union[Attribute, _Mapping]] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class CreateAttributeResponse(_message.Message):
     __slots__ = ("attribute",)
@@ -529,10 +531,12 @@ class ListAttributesResponse(_message.Message):
     def __init__(self, attributes: _Optional[_Iterable[_Union[Attribute, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class CreateActivityTypeRequest(_message.Message):
-    __slots__ = ("activity_type",)
+    __slots__ = ("activity_type", "request_id")
     ACTIVITY_TYPE_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     activity_type: ActivityType
-    def __init__(self, activity_type: _Optional[_Union[ActivityType, _Mapping]] = ...) -> None: ...
+    request_id: str
+    def __init__(self, activity_type: _Optional[_Union[ActivityType, _Mapping]] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class CreateActivityTypeResponse(_message.Message):
     __slots__ = ("activity_type",)

@@ -178,7 +178,7 @@ class ContactServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CountContacts(self, request, context):
-        """Counts contacts.
+        """Returns how many contacts there are, exact at this moment, and how many of them are organisations.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -27,7 +27,7 @@ if _version_not_supported:
 
 class SegmentationServiceStub:
     """Which customers are alike. A segment is a rule in CEL; its members are the contacts for which the rule is TRUE.
-    Membership follows every event and every passing of time.
+    Membership follows every event and every passing of time. A segment of kind LIST has no rule: calls say who is in it.
     """
 
     def __init__(self, channel):
@@ -71,10 +71,20 @@ class SegmentationServiceStub:
                 request_serializer=rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.EvaluateRuleRequest.SerializeToString,
                 response_deserializer=rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.EvaluateRuleResponse.FromString,
                 _registered_method=True)
+        self.ExplainMembership = channel.unary_unary(
+                '/rapport.segmentation.v1.SegmentationService/ExplainMembership',
+                request_serializer=rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.ExplainMembershipRequest.SerializeToString,
+                response_deserializer=rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.ExplainMembershipResponse.FromString,
+                _registered_method=True)
         self.ListMembers = channel.unary_unary(
                 '/rapport.segmentation.v1.SegmentationService/ListMembers',
                 request_serializer=rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.ListMembersRequest.SerializeToString,
                 response_deserializer=rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.ListMembersResponse.FromString,
+                _registered_method=True)
+        self.ListMembershipChanges = channel.unary_unary(
+                '/rapport.segmentation.v1.SegmentationService/ListMembershipChanges',
+                request_serializer=rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.ListMembershipChangesRequest.SerializeToString,
+                response_deserializer=rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.ListMembershipChangesResponse.FromString,
                 _registered_method=True)
         self.ListContactSegments = channel.unary_unary(
                 '/rapport.segmentation.v1.SegmentationService/ListContactSegments',
@@ -96,15 +106,40 @@ class SegmentationServiceStub:
                 request_serializer=rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.RefreshTraitsRequest.SerializeToString,
                 response_deserializer=rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.RefreshTraitsResponse.FromString,
                 _registered_method=True)
+        self.AddMembers = channel.unary_unary(
+                '/rapport.segmentation.v1.SegmentationService/AddMembers',
+                request_serializer=rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.AddMembersRequest.SerializeToString,
+                response_deserializer=rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.AddMembersResponse.FromString,
+                _registered_method=True)
+        self.RemoveMembers = channel.unary_unary(
+                '/rapport.segmentation.v1.SegmentationService/RemoveMembers',
+                request_serializer=rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.RemoveMembersRequest.SerializeToString,
+                response_deserializer=rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.RemoveMembersResponse.FromString,
+                _registered_method=True)
+        self.SnapshotSegment = channel.unary_unary(
+                '/rapport.segmentation.v1.SegmentationService/SnapshotSegment',
+                request_serializer=rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.SnapshotSegmentRequest.SerializeToString,
+                response_deserializer=rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.SnapshotSegmentResponse.FromString,
+                _registered_method=True)
+        self.ApplySegments = channel.unary_unary(
+                '/rapport.segmentation.v1.SegmentationService/ApplySegments',
+                request_serializer=rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.ApplySegmentsRequest.SerializeToString,
+                response_deserializer=rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.ApplySegmentsResponse.FromString,
+                _registered_method=True)
+        self.TestRules = channel.unary_unary(
+                '/rapport.segmentation.v1.SegmentationService/TestRules',
+                request_serializer=rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.TestRulesRequest.SerializeToString,
+                response_deserializer=rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.TestRulesResponse.FromString,
+                _registered_method=True)
 
 
 class SegmentationServiceServicer:
     """Which customers are alike. A segment is a rule in CEL; its members are the contacts for which the rule is TRUE.
-    Membership follows every event and every passing of time.
+    Membership follows every event and every passing of time. A segment of kind LIST has no rule: calls say who is in it.
     """
 
     def CreateSegment(self, request, context):
-        """Creates a segment and starts its first rebuild. Errors: ALREADY_EXISTS; INVALID_ARGUMENT (INVALID_RULE) with line, column and
+        """Creates a segment and starts its first rebuild; one of kind LIST is empty and ready at once. Errors: ALREADY_EXISTS; INVALID_ARGUMENT (INVALID_RULE) with line, column and
         what would be right, for a rule that does not compile, is too long or too deep; FAILED_PRECONDITION (SEGMENT_CYCLE).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -127,7 +162,7 @@ class SegmentationServiceServicer:
 
     def UpdateSegment(self, request, context):
         """Changes the fields of a segment that the mask names; a new rule makes a new version and starts a rebuild.
-        Errors: NOT_FOUND; ABORTED (ETAG_MISMATCH); those of CreateSegment.
+        Errors: NOT_FOUND; ABORTED (ETAG_MISMATCH); FAILED_PRECONDITION (SEGMENT_IS_LIST) for the rule of a list; those of CreateSegment.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -141,24 +176,51 @@ class SegmentationServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RebuildSegments(self, request, context):
-        """Computes the members of segments anew as a long-running operation and applies the difference.
-        The result is a RebuildSegmentsResult. Errors: NOT_FOUND.
+        """Computes the members of segments anew as a long-running operation and applies the difference. Lists have nothing to compute:
+        without names they are left out, and one that is named stays as it is. The result is a RebuildSegmentsResult. Errors: NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def EvaluateRule(self, request, context):
-        """Evaluates a rule or a segment's rule over all contacts as of a time, storing nothing. Facts with a later time are not seen;
-        attributes, tags, consents and traits are those of today.
-        Errors: INVALID_ARGUMENT (INVALID_RULE); NOT_FOUND; RESOURCE_EXHAUSTED (RULE_TOO_COSTLY) when it takes longer than the server allows.
+        """Evaluates a rule or a segment's rule over all contacts as of a time, storing nothing. Events with a later time are not seen;
+        attributes, tags, consents, traits and the memberships that in_segment() asks for are those that were known then, sums of
+        orders those of the orders up to then. Before anything was recorded of a contact its first known facts are used. A plugin's
+        rule is shown the profile of today, with the events up to then.
+        Errors: INVALID_ARGUMENT (INVALID_RULE); NOT_FOUND; FAILED_PRECONDITION (BEFORE_RETENTION) with the earliest time in the
+        metadata, when what the rule asks is not kept that long; RESOURCE_EXHAUSTED (RULE_TOO_COSTLY) when it takes longer than the server allows.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExplainMembership(self, request, context):
+        """Explains what a rule, or a segment's rule, says about one contact: the value of each of its leaves with the facts behind it, the
+        nearest change that would turn the outcome, and when time alone turns it. Of a past time everything is as it was then: profile,
+        events, memberships, and the version of the segment's rule that was in force (the present one where none was yet). The outcome is
+        always the one that membership is made of. Errors: NOT_FOUND for the segment, and for a contact without a profile;
+        INVALID_ARGUMENT (INVALID_RULE); FAILED_PRECONDITION: BEFORE_RETENTION with the earliest time in the metadata, PLUGIN_FAILED,
+        PLUGIN_UNAVAILABLE, BROKEN_RULE for a rule whose names are gone, NO_PAST_ANSWER for a past time and a plugin's rule that has
+        only an SQL form; RESOURCE_EXHAUSTED (RULE_TOO_COSTLY).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListMembers(self, request, context):
-        """Lists the members of a segment in the order of their names. Errors: NOT_FOUND.
+        """Lists the members of a segment in the order of their names, now or as of an earlier time. Errors: NOT_FOUND;
+        FAILED_PRECONDITION (BEFORE_RETENTION) with the earliest time in the metadata; INVALID_ARGUMENT for a time in the future.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListMembershipChanges(self, request, context):
+        """Lists entries and exits of one contact, of one segment, or of one contact in one segment, newest first; those of one instant by
+        segment and contact. Every entry and exit is listed, those that a definition caused as well. Errors: NOT_FOUND for a
+        segment that neither is nor was; an unknown contact has no changes; FAILED_PRECONDITION (BEFORE_RETENTION) with the earliest
+        time in the metadata; INVALID_ARGUMENT when neither is given, or the range is empty.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -188,6 +250,55 @@ class SegmentationServiceServicer:
     def RefreshTraits(self, request, context):
         """Computes traits anew as a long-running operation, and then the segments that use them. The result is a RefreshTraitsResult.
         Errors: NOT_FOUND (TRAIT_NOT_FOUND) for a trait that no loaded plugin offers.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AddMembers(self, request, context):
+        """Puts contacts into a list, all or none, with their entry into segments whose rules name the list. Contacts that are in it stay.
+        Errors: NOT_FOUND; FAILED_PRECONDITION (SEGMENT_HAS_RULE) for a segment with a rule, (UNKNOWN_CONTACTS) naming the first
+        contacts that the service does not know (yet), (SEGMENT_BUILDING) while a snapshot is being taken into the list.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RemoveMembers(self, request, context):
+        """Takes contacts out of a list, all or none; contacts that are not in it, known or not, make no difference.
+        Errors: NOT_FOUND; FAILED_PRECONDITION (SEGMENT_HAS_RULE) or (SEGMENT_BUILDING), as for AddMembers.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SnapshotSegment(self, request, context):
+        """Makes a new list of those who are in a segment, or for whom a rule is TRUE, as a long-running operation; the list then stays as
+        it is until a call changes it. It is empty and BUILDING until all of them are in it at once, and FAILED, still empty, if that
+        cannot be. The result is a SnapshotSegmentResult. Errors: ALREADY_EXISTS; NOT_FOUND; INVALID_ARGUMENT (INVALID_RULE);
+        FAILED_PRECONDITION (SEGMENT_BUILDING) for a segment that has no members yet because its first rebuild has not ended.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ApplySegments(self, request, context):
+        """Makes, changes and deletes segments as a set, all or none, and starts one rebuild. Rules may name segments of the same set in
+        any order. Errors: INVALID_ARGUMENT (INVALID_RULE) with a violation for each wrong rule, whose line and column are in the
+        metadata as "changes[i].line" and "changes[i].column"; INVALID_ARGUMENT for a segment that comes twice; NOT_FOUND for one to
+        delete; ALREADY_EXISTS with `create_only`; ABORTED (ETAG_MISMATCH); FAILED_PRECONDITION (SEGMENT_CYCLE), (SEGMENT_KIND) when
+        the kind differs from the stored one, (SEGMENT_IN_USE) when a rule that stays names one to delete: the newest rule, or the one
+        in force until its rebuild ends (which does not count with `validate_only`).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TestRules(self, request, context):
+        """Runs the rule tests of a file: each case through the SQL that membership comes from and through CEL's own evaluator. The cases
+        bring their own contacts and events; nothing of the business is seen but what rules may name, and nothing is stored.
+        Errors: INVALID_ARGUMENT (INVALID_CASES) with file, line and case for each mistake in the file, none of whose cases is run then;
+        RESOURCE_EXHAUSTED (RULE_TOO_COSTLY) when the cases take longer than the server allows.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -231,10 +342,20 @@ def add_SegmentationServiceServicer_to_server(servicer, server):
                     request_deserializer=rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.EvaluateRuleRequest.FromString,
                     response_serializer=rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.EvaluateRuleResponse.SerializeToString,
             ),
+            'ExplainMembership': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExplainMembership,
+                    request_deserializer=rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.ExplainMembershipRequest.FromString,
+                    response_serializer=rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.ExplainMembershipResponse.SerializeToString,
+            ),
             'ListMembers': grpc.unary_unary_rpc_method_handler(
                     servicer.ListMembers,
                     request_deserializer=rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.ListMembersRequest.FromString,
                     response_serializer=rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.ListMembersResponse.SerializeToString,
+            ),
+            'ListMembershipChanges': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListMembershipChanges,
+                    request_deserializer=rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.ListMembershipChangesRequest.FromString,
+                    response_serializer=rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.ListMembershipChangesResponse.SerializeToString,
             ),
             'ListContactSegments': grpc.unary_unary_rpc_method_handler(
                     servicer.ListContactSegments,
@@ -256,6 +377,31 @@ def add_SegmentationServiceServicer_to_server(servicer, server):
                     request_deserializer=rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.RefreshTraitsRequest.FromString,
                     response_serializer=rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.RefreshTraitsResponse.SerializeToString,
             ),
+            'AddMembers': grpc.unary_unary_rpc_method_handler(
+                    servicer.AddMembers,
+                    request_deserializer=rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.AddMembersRequest.FromString,
+                    response_serializer=rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.AddMembersResponse.SerializeToString,
+            ),
+            'RemoveMembers': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveMembers,
+                    request_deserializer=rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.RemoveMembersRequest.FromString,
+                    response_serializer=rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.RemoveMembersResponse.SerializeToString,
+            ),
+            'SnapshotSegment': grpc.unary_unary_rpc_method_handler(
+                    servicer.SnapshotSegment,
+                    request_deserializer=rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.SnapshotSegmentRequest.FromString,
+                    response_serializer=rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.SnapshotSegmentResponse.SerializeToString,
+            ),
+            'ApplySegments': grpc.unary_unary_rpc_method_handler(
+                    servicer.ApplySegments,
+                    request_deserializer=rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.ApplySegmentsRequest.FromString,
+                    response_serializer=rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.ApplySegmentsResponse.SerializeToString,
+            ),
+            'TestRules': grpc.unary_unary_rpc_method_handler(
+                    servicer.TestRules,
+                    request_deserializer=rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.TestRulesRequest.FromString,
+                    response_serializer=rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.TestRulesResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'rapport.segmentation.v1.SegmentationService', rpc_method_handlers)
@@ -266,7 +412,7 @@ def add_SegmentationServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class SegmentationService:
     """Which customers are alike. A segment is a rule in CEL; its members are the contacts for which the rule is TRUE.
-    Membership follows every event and every passing of time.
+    Membership follows every event and every passing of time. A segment of kind LIST has no rule: calls say who is in it.
     """
 
     @staticmethod
@@ -459,6 +605,33 @@ class SegmentationService:
             _registered_method=True)
 
     @staticmethod
+    def ExplainMembership(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rapport.segmentation.v1.SegmentationService/ExplainMembership',
+            rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.ExplainMembershipRequest.SerializeToString,
+            rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.ExplainMembershipResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def ListMembers(request,
             target,
             options=(),
@@ -475,6 +648,33 @@ class SegmentationService:
             '/rapport.segmentation.v1.SegmentationService/ListMembers',
             rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.ListMembersRequest.SerializeToString,
             rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.ListMembersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListMembershipChanges(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rapport.segmentation.v1.SegmentationService/ListMembershipChanges',
+            rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.ListMembershipChangesRequest.SerializeToString,
+            rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.ListMembershipChangesResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -583,6 +783,141 @@ class SegmentationService:
             '/rapport.segmentation.v1.SegmentationService/RefreshTraits',
             rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.RefreshTraitsRequest.SerializeToString,
             rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.RefreshTraitsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AddMembers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rapport.segmentation.v1.SegmentationService/AddMembers',
+            rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.AddMembersRequest.SerializeToString,
+            rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.AddMembersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemoveMembers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rapport.segmentation.v1.SegmentationService/RemoveMembers',
+            rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.RemoveMembersRequest.SerializeToString,
+            rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.RemoveMembersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SnapshotSegment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rapport.segmentation.v1.SegmentationService/SnapshotSegment',
+            rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.SnapshotSegmentRequest.SerializeToString,
+            rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.SnapshotSegmentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ApplySegments(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rapport.segmentation.v1.SegmentationService/ApplySegments',
+            rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.ApplySegmentsRequest.SerializeToString,
+            rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.ApplySegmentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TestRules(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rapport.segmentation.v1.SegmentationService/TestRules',
+            rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.TestRulesRequest.SerializeToString,
+            rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.TestRulesResponse.FromString,
             options,
             channel_credentials,
             insecure,

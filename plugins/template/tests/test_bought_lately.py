@@ -33,3 +33,9 @@ def test_bought_lately(rule_runner: RuleRunner, fake_clock: FakeClock) -> None:
     answers = rule_runner.answers("template.bought_lately", contacts, params=[30])
     assert [answer.value for answer in answers] == [False, True, False]
     assert [answer.next_change for answer in answers] == [None, now + DAY, None]
+
+
+@pytest.mark.parametrize("days", [0, -1, 36_501, 2**62])
+def test_a_period_that_dates_cannot_hold_is_refused(days: int) -> None:
+    with pytest.raises(ValueError, match=f"days must be from 1 to 36500, not {days}"):
+        rapport_template.period_of(days)

@@ -1,0 +1,54 @@
+"""What a launch would do: everything that it needs is checked, and nothing changed."""
+
+from __future__ import annotations
+
+import grpc
+from rapport_client.errors import RapportError as ClientError
+
+from services.campaign.store import campaigns as store
+from services.campaign.usecases import campaigns, templates
+from services.kit.errors import InvalidArgument, NotFound, Unavailable
+from services.kit.names import format_name, parse_name
+from services.kit.runtime import Runtime
+from services.kit.transient import is_transient
+
+
+def try_launch(runtime: Runtime, key: str) -> int:
+    """Return how many contacts a launch would find in the segment now.
+
+    Raises what the launch raises, NotFound for a segment that is gone, InvalidArgument (RENDER_FAILED) when a member's
+    message cannot be rendered, Unavailable when segmentation or contacts does not answer.
+    """
+    with runtime.db.read() as connection:
+        campaign = store.get(connection, key)
+        if campaign is None:
+            raise NotFound.resource(format_name("campaigns", key))
+        campaigns.check_launch(runtime, connection, campaign)
+    try:
+        segment = runtime.clients.segmentation.get_segment(name=campaign.segment).segment
+        first = runtime.clients.segmentation.list_members(segment=campaign.segment, page_size=1).contacts
+        if first:
+            _render(runtime, campaign.template_id, first[0])
+    except ClientError as error:
+        if is_transient(error):
+            raise Unavailable(
+                f"the audience of campaigns/{key} cannot be asked for: {error.message}; try again later"
+            ) from error
+        if error.code is grpc.StatusCode.NOT_FOUND:
+            raise NotFound.resource(campaign.segment) from error
+        raise
+    return int(segment.member_count)
+
+
+def _render(runtime: Runtime, template: str, contact: str) -> None:
+    try:
+        templates.preview_template(runtime, template, parse_name(contact, "contacts"))
+    except InvalidArgument as error:
+        if error.reason != "RENDER_FAILED":
+            raise
+        raise InvalidArgument(
+            f"templates/{template} cannot be rendered for {contact}: {error.message}", reason="RENDER_FAILED"
+        ) from error
+    except NotFound:
+        # The member was erased a moment ago; the launch passes it over too.
+        return

@@ -1,0 +1,103 @@
+"""Queries on the facts of one contact, and on what a rule says about it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+from sqlalchemy.sql.selectable import FromClause
+
+from services.segmentation.models import event, membership, membership_past, segment, segment_past
+from services.segmentation.rules import CompiledRule, ir
+from services.segmentation.rules.stored import EventRow
+
+MOST_COLUMNS = 500
+
+
+def row_of(connection: Connection, relation: FromClause, contact_id: UUID) -> Any:
+    """Return the row of a contact in a relation with the columns of the profile table, or None."""
+    query = sa.select(relation).where(relation.c.contact_id == contact_id)
+    return connection.execute(query).one_or_none()
+
+
+def values(
+    connection: Connection,
+    rule: CompiledRule,
+    nodes: Sequence[ir.Node],
+    contact_id: UUID,
+    now: datetime,
+    relation: FromClause,
+    members: FromClause,
+) -> dict[ir.Node, Any]:
+    """Return the values of parts of a rule for a contact that is in the relation; NULL is None."""
+    found: dict[ir.Node, Any] = {}
+    wanted = list(dict.fromkeys(nodes))
+    for start in range(0, len(wanted), MOST_COLUMNS):
+        some = wanted[start : start + MOST_COLUMNS]
+        select = rule.values_select(some, relation, members).where(relation.c.contact_id == contact_id)
+        row = connection.execute(select, {"now": now}).one()
+        found.update(zip(some, row[1:], strict=True))
+    return found
+
+
+def next_change(connection: Connection, select: sa.Select[Any], contact_id: UUID, now: datetime) -> Any:
+    """Return the instant before which no leaf of a batch statement's rules changes by itself; None for never."""
+    row = connection.execute(select, {"contact_ids": [contact_id], "now": now}).one_or_none()
+    return None if row is None else row.next_change
+
+
+def events(
+    connection: Connection,
+    contact_id: UUID,
+    types: Collection[str],
+    until: datetime | None,
+    limit: int | None = None,
+) -> list[EventRow]:
+    """Return the newest events of some types, newest first; until: only up to this time."""
+    payload = sa.cast(event.c.payload, sa.Text)
+    query = (
+        sa.select(
+            event.c.event_id, event.c.type, event.c.category, event.c.amount, event.c.occurred_at, payload
+        )
+        .where(*_of(contact_id, types, until))
+        .order_by(event.c.occurred_at.desc(), event.c.event_id.desc())
+        .limit(limit)
+    )
+    return [EventRow(*row) for row in connection.execute(query)]
+
+
+def event_count(
+    connection: Connection, contact_id: UUID, types: Collection[str], until: datetime | None
+) -> int:
+    """Return how many events of some types a contact has; until: only up to this time."""
+    query = sa.select(sa.func.count()).select_from(event).where(*_of(contact_id, types, until))
+    return connection.execute(query).scalar_one()
+
+
+def _of(contact_id: UUID, types: Collection[str], until: datetime | None) -> list[sa.ColumnElement[bool]]:
+    conditions = [event.c.contact_id == contact_id, event.c.type.in_(sorted(types))]
+    return conditions if until is None else [*conditions, event.c.occurred_at <= until]
+
+
+def entered(connection: Connection, contact_id: UUID, at: datetime | None) -> dict[str, datetime]:
+    """Return since when a contact is in which segments, by id; at: as of this time, None for now."""
+    queries = [_memberships(membership, segment, contact_id, at)]
+    if at is not None:
+        queries += [
+            _memberships(membership_past, table, contact_id, at).where(membership_past.c.leave_time > at)
+            for table in (segment, segment_past)
+        ]
+    return {row.id: row.enter_time for row in connection.execute(sa.union_all(*queries))}
+
+
+def _memberships(table: sa.Table, named: sa.Table, contact_id: UUID, at: datetime | None) -> sa.Select[Any]:
+    query = (
+        sa.select(named.c.id, table.c.enter_time)
+        .join_from(table, named, named.c.number == table.c.segment_number)
+        .where(table.c.contact_id == contact_id)
+    )
+    return query if at is None else query.where(table.c.enter_time <= at)

@@ -1,0 +1,123 @@
+"""The same work in SQL written by hand: the ceilings of rebuilds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection
+
+from tests.bench.segmentation.rules import Measured
+from tests.support.segmentation import NOW
+
+
+def hand_rebuild(connection: Connection, item: Measured, number: int) -> None:
+    """Bring a segment's members in line: find the difference, apply it, tell it, note when time changes anything."""
+    values = {"now": NOW, "number": number}
+
+    def run(statement: str) -> None:
+        connection.exec_driver_sql(statement, values)
+
+    run(f"""
+        CREATE TEMPORARY TABLE difference ON COMMIT DROP AS
+        SELECT coalesce(r.contact_id, m.contact_id) AS contact_id, m.contact_id IS NULL AS entered
+        FROM ({item.members}) AS r
+        FULL JOIN (SELECT contact_id FROM membership WHERE segment_number = %(number)s) AS m USING (contact_id)
+        WHERE r.contact_id IS NULL OR m.contact_id IS NULL
+    """)
+    run("""
+        DELETE FROM membership AS m USING difference AS d
+        WHERE NOT d.entered AND m.segment_number = %(number)s AND m.contact_id = d.contact_id
+    """)
+    run("""
+        INSERT INTO membership (segment_number, contact_id, enter_time)
+        SELECT %(number)s, contact_id, %(now)s FROM difference WHERE entered
+    """)
+    run("""
+        INSERT INTO outbox
+            (id, type, subject, contact_id, revision, occur_time, record_time, historical, data_type, data)
+        SELECT gen_random_uuid(), CASE WHEN entered THEN 'segment.entered' ELSE 'segment.left' END, 'segments/x',
+               contact_id, 1, %(now)s, %(now)s, false, 'type', ''::bytea
+        FROM difference
+    """)
+    if item.changes:
+        run(f"""
+            UPDATE contact_state AS s SET next_change = c.at FROM ({item.changes}) AS c
+            WHERE s.contact_id = c.contact_id AND (s.next_change IS NULL OR s.next_change > c.at)
+        """)
+
+
+def hand_pass(connection: Connection, numbers: Sequence[int]) -> int:
+    """Judge everybody by the rules of `many` in one pass, and note who differs; returns how many."""
+    features: dict[str, dict[str, str]] = {"order.placed": {}, "page.visited": {}}
+    verdicts, changes = [], []
+    o, p = "'order.placed'", "'page.visited'"
+    orders, pages = features["order.placed"], features["page.visited"]
+    orders["last"] = "max(occurred_at)"
+
+    def since(days: int) -> str:
+        return f"occurred_at >= %(now)s::timestamptz - interval '{days * 86400} seconds'"
+
+    def leaves(instant: str, days: int) -> str:
+        # A window keeps what is just so old: it is gone a microsecond later.
+        at = f"{instant} + interval '{days * 86400}.000001 seconds'"
+        return f"CASE WHEN {at} > %(now)s THEN {at} END"
+
+    for at, number in enumerate(numbers):
+        form, n = at % 6, at + 1
+        if form in (0, 3):
+            changes.append(leaves("o.last", n))
+        if form == 0:
+            verdict = f"o.last >= %(now)s::timestamptz - interval '{n * 86400} seconds'"
+        elif form == 1:
+            orders[f"c{n}"] = f"count(*) FILTER (WHERE {since(n)})"
+            orders[f"t{n}"] = (
+                f"CASE WHEN count(*) FILTER (WHERE {since(n)}) >= 3 "
+                f"THEN (array_agg(occurred_at ORDER BY occurred_at DESC))[3] END"
+            )
+            changes.append(leaves(f"o.t{n}", n))
+            verdict = f"o.c{n} >= 3"
+        elif form == 2:
+            verdict = f"p.region_code = 'VN' AND p.order_count >= {n}"
+        elif form == 3:
+            pages[f"c{n}"] = f"count(*) FILTER (WHERE {since(n)})"
+            pages[f"t{n}"] = (
+                f"CASE WHEN count(*) FILTER (WHERE {since(n)}) >= 2 "
+                f"THEN (array_agg(occurred_at ORDER BY occurred_at DESC))[2] END"
+            )
+            changes.append(leaves(f"v.t{n}", n))
+            verdict = f"v.c{n} >= 2 AND (o.last >= %(now)s::timestamptz - interval '{n * 86400} seconds') IS NOT TRUE"
+        elif form == 4:
+            orders[f"s{n}"] = f"sum(amount) FILTER (WHERE {since(n)})"
+            orders[f"m{n}"] = f"min(occurred_at) FILTER (WHERE {since(n)})"
+            changes.append(leaves(f"o.m{n}", n))
+            verdict = f"o.s{n} > 100"
+        else:
+            verdict = f"p.total_spent > {n} OR p.has_email"
+        verdicts.append(f"CASE WHEN {verdict} THEN {number} END")
+
+    def grouped(kind: str) -> str:
+        columns = ", ".join(f"{text} AS {name}" for name, text in features[kind.strip("'")].items())
+        return f"""
+            (SELECT contact_id, {columns} FROM event WHERE type = {kind} AND occurred_at <= %(now)s GROUP BY contact_id)
+        """
+
+    return connection.exec_driver_sql(
+        f"""
+        CREATE TEMPORARY TABLE differing_by_hand ON COMMIT DROP AS
+        SELECT r.contact_id FROM (
+            SELECT p.contact_id, array_remove(ARRAY[{", ".join(verdicts)}], NULL) AS segments,
+                   LEAST({", ".join(changes)}, f.at) AS at
+            FROM profile AS p LEFT JOIN {grouped(o)} AS o USING (contact_id)
+            LEFT JOIN {grouped(p)} AS v USING (contact_id)
+            LEFT JOIN (SELECT contact_id, min(occurred_at) AS at FROM event
+                       WHERE type IN ({o}, {p}) AND occurred_at > %(now)s GROUP BY 1) AS f USING (contact_id)
+        ) AS r
+        LEFT JOIN (
+            SELECT contact_id, array_agg(segment_number ORDER BY segment_number) AS segments FROM membership
+            WHERE segment_number = ANY(%(numbers)s::int[]) GROUP BY contact_id
+        ) AS m USING (contact_id)
+        LEFT JOIN contact_state AS s USING (contact_id)
+        WHERE r.segments <> coalesce(m.segments, ARRAY[]::int[]) OR r.at < coalesce(s.next_change, 'infinity')
+        """,
+        {"now": NOW, "numbers": list(numbers)},
+    ).rowcount

@@ -1,0 +1,64 @@
+"""Growth: what a contact costs, and what memory is needed, when there are ever more of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from services.segmentation.rules import CompiledRule, pass_statement
+from services.segmentation.store import differing
+from services.segmentation.usecases.rebuilding import rebuild_one
+from tests.bench.machine import cpu_seconds, peaks
+from tests.bench.report import Figure
+from tests.bench.segmentation.database import filled
+from tests.bench.segmentation.many import rules
+from tests.bench.segmentation.rebuild import put_in_force
+from tests.bench.segmentation.rules import SINGLE
+from tests.support.segmentation import NOW, World
+
+SEGMENTS = 20
+WIDE = next(item for item in SINGLE if item.name == "wide window")
+
+
+def measure(sizes: Sequence[int], say: Callable[[str], None]) -> list[Figure]:
+    """Rebuild one segment, and twenty in one pass, at each size; compare each size with the one before."""
+    figures: list[Figure] = []
+    before: dict[str, float] = {}
+    for size in sizes:
+        with filled(size, 10 * size, say) as (seg, postmaster):
+            seg.define("wide", WIDE.rule)
+            many = put_in_force(seg, rules(SEGMENTS))
+            with peaks(postmaster) as memory:
+                cost = {
+                    "rebuild": _cost(seg, postmaster, _rebuild),
+                    f"{SEGMENTS} in one pass": _cost(seg, postmaster, lambda s, m=many: _pass(s, m)),
+                }
+        now = {f"{name}, us a contact": seconds / size * 1e6 for name, seconds in cost.items()}
+        now |= {
+            "memory of the service, MB": memory.own / 1e6,
+            "memory of a session, MB": memory.session / 1e6,
+        }
+        say(f"{size:,} contacts: " + "; ".join(f"{name} {value:.2f}" for name, value in now.items()))
+        for name, value in now.items():
+            if name in before:
+                what, _, unit = name.rpartition(", ")
+                figures.append(Figure(f"growth to {size:,}: {what}", value, before[name], unit, 1.3))
+        before = now
+    return figures
+
+
+def _cost(seg: World, postmaster: int, work: Callable[[World], None]) -> float:
+    start = cpu_seconds(postmaster)
+    work(seg)
+    return cpu_seconds(postmaster) - start
+
+
+def _rebuild(seg: World) -> None:
+    with seg.db.engine.connect() as connection:
+        rebuild_one(seg.service, connection, "wide")
+        connection.rollback()
+
+
+def _pass(seg: World, many: Sequence[tuple[int, CompiledRule]]) -> None:
+    with seg.db.engine.connect() as connection:
+        differing.find(connection, pass_statement(many).select, [number for number, _ in many], NOW)
+        connection.rollback()

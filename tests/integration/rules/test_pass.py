@@ -1,0 +1,29 @@
+"""One pass over everybody gives each contact what a batch gives it."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import Connection
+
+from services.segmentation.rules import Profile, pass_statement
+from tests.integration.rules import store
+from tests.integration.rules.generator import profiles, rules
+from tests.integration.rules.test_equivalence import compiled
+from tests.integration.rules.vocabulary import NOW, REGISTRY
+
+EXAMPLES = max(1, int(os.environ.get("RAPPORT_RULE_EXAMPLES", "200")) // 4)
+
+
+@pytest.mark.timeout(300 + 3 * EXAMPLES)
+@settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
+@given(texts=st.lists(rules(), min_size=1, max_size=6), people=st.lists(profiles(), min_size=1, max_size=6))
+def test_a_pass_and_a_batch_agree(rule_tables: Connection, texts: list[str], people: list[Profile]) -> None:
+    accepted = [rule for text in texts if (rule := compiled(text)) is not None]
+    ids = store.put(rule_tables, REGISTRY, people)
+    wanted = store.batch(rule_tables, accepted, ids, people, NOW)
+    rows = rule_tables.execute(pass_statement(list(enumerate(accepted))).select, {"now": NOW})
+    assert {row.contact_id: (set(row.segments), row.next_change) for row in rows} == wanted
