@@ -29,6 +29,10 @@ from services.segmentation.vocabulary import load_names, make_registry
 RFM_TRAITS = ("rfm_recency", "rfm_frequency")
 SCORES = (5, 4, 3, 2, 1)
 Period = Literal["week", "month", "year"]
+_LONGER = (
+    "the figures take longer than {:g} s: ask for a stored segment in place of a rule, or for one with fewer members "
+    "in place of all contacts"
+)
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,7 @@ def _looking(
     service: Service, target: Target, now: datetime
 ) -> Iterator[tuple[Connection, Select[Any], Registry]]:
     """Lend a bounded connection with the SELECT of those who are looked at, and the registry."""
-    with snapshot(service) as connection:
+    with snapshot(service, _LONGER) as connection:
         registry = make_registry(
             load_names(connection), service.catalog(), service.time_zone, known_traits=True
         )

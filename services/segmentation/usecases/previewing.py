@@ -24,6 +24,10 @@ from services.segmentation.usecases.history import members_select
 from services.segmentation.usecases.rebuilding import compile_stored
 
 LONGEST_SECONDS = 20.0
+_LONGER = (
+    "the rule takes longer than {:g} s over all contacts: give it a narrower time window, or save it as a segment, "
+    "which has no such limit"
+)
 
 
 @dataclass(frozen=True)
@@ -53,8 +57,11 @@ def evaluate_rule(
 
 
 @contextmanager
-def snapshot(service: Service) -> Iterator[Connection]:
-    """Lend a connection that sees the database at one moment, for a bounded time; what it writes is rolled back."""
+def snapshot(service: Service, longer: str = _LONGER) -> Iterator[Connection]:
+    """Lend a connection that sees the database at one moment, for a bounded time; what it writes is rolled back.
+
+    longer: what is said when the time is over, with its seconds to be filled in.
+    """
     options = service.db.engine.execution_options(isolation_level="REPEATABLE READ")
     left = context.remaining()
     seconds = LONGEST_SECONDS if left is None else min(LONGEST_SECONDS, left * 0.9)
@@ -64,18 +71,12 @@ def snapshot(service: Service) -> Iterator[Connection]:
             yield connection
         except DBAPIError as error:
             if getattr(error.orig, "sqlstate", None) == "57014":
-                raise too_costly(_LONGER.format(seconds)) from error
+                raise too_costly(longer.format(seconds)) from error
             raise
         except PluginTimeout as error:
-            raise too_costly(_LONGER.format(seconds)) from error
+            raise too_costly(longer.format(seconds)) from error
         finally:
             connection.rollback()
-
-
-_LONGER = (
-    "the rule takes longer than {:g} s over all contacts: give it a narrower time window, or save it as a segment, "
-    "which has no such limit"
-)
 
 
 def too_costly(message: str) -> ResourceExhausted:
