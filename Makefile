@@ -4,8 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DATA ?=
-ARGS ?=
 fuzz: SECONDS ?= 60
+ARGS ?=
 LOCAL := -e ./protos -e ./plugins/sdk -e ./plugins/builtin -e ./plugins/testing -e ./plugins/loyalty -e .
 
 .DEFAULT_GOAL := help
@@ -34,13 +34,13 @@ test: venv ## run all tests on an embedded PostgreSQL
 	@$(BIN)/python -m pytest -n 2 --dist loadfile -q -m "not e2e"
 	@$(BIN)/python -m pytest -q -m e2e
 
-bench-segmentation: venv ## measure segmentation beside hand-written SQL; ARGS="--contacts 100000 --events 1000000" for less
-	@$(BIN)/python -m tests.bench.segmentation $(ARGS)
-
 fuzz: venv ## fuzz the compiler of rules, guided by coverage, for SECONDS (60); what it finds is kept in .rapport/fuzz
 	@mkdir -p .rapport/fuzz/corpus
 	@PYTHONPATH=. $(BIN)/python tests/fuzz/fuzz_rules.py -max_total_time=$(SECONDS) -timeout=120 -rss_limit_mb=3072 \
 	  -max_len=20100 -dict=tests/fuzz/rules.dict -artifact_prefix=.rapport/fuzz/ .rapport/fuzz/corpus tests/fuzz/corpus
+
+bench-segmentation: venv ## measure segmentation beside hand-written SQL; ARGS="--contacts 100000 --events 1000000" for less
+	@$(BIN)/python -m tests.bench.segmentation $(ARGS)
 
 check: lint types imports protos-check migrations-check ## run all static checks
 

@@ -53,6 +53,8 @@ def weight(node: ir.Node) -> int:
         if node.left.can_null or node.right.can_null:
             left, right = left * (1 + node.left.can_err), right * (1 + node.right.can_err)
         return 1 + left + right
+    if isinstance(node, ir.InSegment | ir.PluginValue):
+        return 2
     below = sum(weight(child) for child in node.children())
     return 1 + below * (2 if isinstance(node, ir.InTexts) and node.can_err else 1)
 

@@ -65,7 +65,7 @@ def prepare(connection: Connection) -> list[UUID]:
             "PRIMARY KEY (leaf_no, contact_id))"
         )
     )
-    return store.put(connection, REGISTRY, sides.profiles())
+    return store.put(connection, REGISTRY, sides.people())
 
 
 def wanted(people: Sequence[Profile]) -> list[Wanted]:

@@ -63,4 +63,7 @@ def kept() -> list[str]:
         'contact.left_string > "Z"',
         "contact.left_int % 3 == -1",
         "contact.left_int / 2 == -3",
+        'contact.birth_date.getDate("America/New_York") == 27',
+        "bucket('a', 3) == 1",
+        "(now - days(1)).getDate() == 28",
     ]

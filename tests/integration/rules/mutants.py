@@ -23,6 +23,7 @@ class Mutant:
 _SCALARS, _LISTS, _FRAMES = "rules.sql.scalars", "rules.sql.lists", "rules.sql.frames"
 _STATEMENTS, _TIMING, _STORE = "rules.sql.statements", "rules.sql.timing", "store.membership"
 _LOWERING, _LOWER_LISTS, _LOWER_TIME = "rules.lowering", "rules.lowering_lists", "rules.lowering_time"
+_CALENDAR, _LOWER_CALENDAR = "rules.sql.calendar", "rules.lowering_calendar"
 _EVALUATOR, _INTERPRETER, _CHANGES = "rules.evaluator", "rules.interpreter", "rules.timing"
 
 MUTANTS: tuple[Mutant, ...] = (
@@ -49,7 +50,8 @@ MUTANTS: tuple[Mutant, ...] = (
            'left.collate("C") if node.left.kind == "string" else left', "left", ("Compare of string",)),
     Mutant("a window ends too early", _SCALARS, '"<=": time >= edge', '"<=": time > edge', ("NowCompare <=",)),
     Mutant("a window reaches into the future", _SCALARS,
-           "frame.once(frame.now - interval(node.shift))", "frame.once(frame.now + interval(node.shift))", ("NowCompare <",)),
+           "frame.once(frame.now - interval(node.shift))",
+           "frame.once(frame.now + interval(node.shift))", ("NowCompare <",)),
     Mutant("has() of a time is always true", _SCALARS,
            "if operand.can_null or operand.can_err else TRUE", "if operand.can_null else TRUE", ("Has",)),
     Mutant("contains() overlooks the beginning", _SCALARS,
@@ -144,6 +146,15 @@ MUTANTS: tuple[Mutant, ...] = (
            "spoils=items.spoils or unsure(predicate),", "spoils=items.spoils or predicate.can_err,", ("Count",)),
     Mutant("a comparison is turned round and loses its edge", _LOWER_TIME, '"<=": ">="', '"<=": ">"',
            ("NowCompare >",)),
+    # -- calendars and buckets
+    Mutant("a birth date has the same day in every zone", _CALENDAR, "        and node.zone == time_zone\n", "",
+           ("Calendar of getDate",)),
+    Mutant("now is asked unmoved for its calendar", _CALENDAR,
+           "return now + interval(node.shift) if node.shift else now", "return now", ("NowCalendar",)),
+    Mutant("what a missing time says on a calendar is known", _LOWER_CALENDAR,
+           "can_err=not inside or unsure(operand)", "can_err=False", ("Calendar",)),
+    Mutant("there are a hundred buckets, however many were asked for", _CALENDAR, "literal_column(str(node.count))",
+           'literal_column("100")', ("Bucket",)),
     # -- the other engines
     Mutant("CEL reads a missing time as 1970", _EVALUATOR, "            self._missing_time(expr)\n",
            "            pass\n", ("Compare of time",)),

@@ -93,7 +93,7 @@ def try_rules(connection: sa.Connection, task: dict[str, Any], order: list[int])
         agreement.Wanted(w["text"], tuple(w["outcomes"]), tuple(w["changes"]), w["whole"], w["exact"])
         for w in task["wanted"]
     ]
-    people = sides.profiles()
+    people = sides.people()
     ids = agreement.store.contact_ids(len(people))
     for fault in agreement.faults(connection, [everything[n] for n in order], people, ids):
         return f"{fault.engine}: {fault.text}"

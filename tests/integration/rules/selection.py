@@ -13,7 +13,7 @@ from pathlib import Path
 from random import Random
 
 from services.segmentation.rules import RuleError, compile_rule
-from tests.integration.rules import edges, generator, sides, systematic, table, vocabulary
+from tests.integration.rules import edges, generator, sides, store, systematic, table, vocabulary
 from tests.integration.rules.cells import Cell, Observer
 
 CHOSEN = Path(__file__).parent / "systematic_rules.txt"
@@ -26,7 +26,7 @@ def chosen() -> list[str]:
 
 def cells_of(texts: list[str]) -> dict[str, frozenset[Cell]]:
     """Return the cells that occur when each rule is asked about each profile; rules that are refused are left out."""
-    people = sides.profiles()
+    people = sides.people()
     found = {}
     for text in texts:
         try:
@@ -78,8 +78,8 @@ def drawn(count: int) -> set[Cell]:
             rule = compile_rule(generator.make_rule(random.choice), vocabulary.REGISTRY)
         except RuleError:
             continue
-        for _ in range(4):
-            observer.observe(rule, generator.make_profile(random.choice), vocabulary.NOW)
+        for person in store.with_ids([generator.make_profile(random.choice) for _ in range(4)]):
+            observer.observe(rule, person, vocabulary.NOW)
     return set(observer.cells)
 
 

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from services.segmentation.rules import Attribute, Event, EventType, Profile, Registry, RuleFunction, Trait
-from tests.integration.rules.store import contact_ids
+from tests.integration.rules import store
 
 NOW = datetime(2026, 3, 1, 9, 30, 0, 123456, tzinfo=UTC)
 DAY, US = timedelta(days=1), timedelta(microseconds=1)
@@ -166,3 +166,8 @@ def _profiles() -> list[Profile]:
         person({"string": "é", "int": -7}, None, more={"create_time": NOW},
                events=(_order(DAY, str(2**53 + 1)), _order(DAY, str(-(2**53))), pair(3 * DAY, _LEFT, None))),
     ]  # fmt: skip
+
+
+def people() -> list[Profile]:
+    """Return the profiles with the ids under which they are stored."""
+    return store.with_ids(profiles())

@@ -87,6 +87,7 @@ def _truth(kind: str, value: str, place: Place) -> str:
 # -- operators
 # ----------------------------------------------------------------------------------------------------------
 
+_TYPICAL = {part: {"getFullYear": 2026, "getMonth": 1}.get(part, 17) for part in PARTS}
 Template = Callable[[Place], Iterator[str]]
 _ORDERED = ("int", "double", "string", "bool", "time", "duration")
 _LITERALS = {"int": "[3, 5]", "double": "[3.5, 5.0]", "string": '["b", ""]', "bool": "[true]"}
@@ -258,6 +259,14 @@ def times(place: Place) -> Iterator[str]:
     for left, right in _pairs("time"):
         yield f"({place.operand('left', 'time', left)} - {place.operand('right', 'time', right)} < days(2))"
     yield "(contact.left_time + days(366000) > contact.left_time)"
+    for part, zone in ((part, zone) for part in PARTS for zone in ("", '"America/New_York"')):
+        for way in ("sure", "err"):
+            yield f"({place.operand('left', 'time', way)}.{part}({zone}) >= {_TYPICAL[part]})"
+        if PARTS[part].follows_now:
+            yield f"(now.{part}({zone}) == {place.field('left', 'time')}.{part}({zone}))"
+            yield f"((now - days(1)).{part}({zone}) <= {_TYPICAL[part]})"
+    yield '(bucket("a") < 50)'
+    yield f'(bucket("é", 10) <= {place.field("left", "int")})'
 
 
 # -- lists

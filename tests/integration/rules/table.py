@@ -120,7 +120,7 @@ FUNCTIONS: Mapping[str, tuple[type[ir.Node], ...]] = {
     "in_segment": (ir.InSegment,),
     "distance_km": (ir.Distance,),
 }
-"""Functions of the language by name, and the nodes they become; those of plugins apart."""
+"""Functions that we add to CEL by name, and the nodes they become; those of plugins apart."""
 
 
 def _starts(*prefixes: str) -> Callable[[Cell], bool]:
@@ -189,8 +189,9 @@ IMPOSSIBLE: tuple[tuple[str, Callable[[Cell], bool]], ...] = (
     ("a missing time is unknown, so no operand that is a time or a duration is missing",
      lambda c: c.operator.startswith(("Compare", "Equal", "Ternary")) and c.operator.endswith(("time", "duration"))
      and any(f"{name} missing" in c.position for name in ("left", "right", "then", "otherwise"))),
-    ("a missing time is unknown", _both(_starts("NowCompare", "TimeShift", "TimeDiff", "Calendar"), _lacks("missing"))),
-    ("the calendar of now is known, and so is the contact's id",
+    ("a missing time is unknown",
+     _both(_starts("NowCompare", "TimeShift", "TimeDiff", "Calendar"), _lacks("missing"))),
+    ("now has a calendar, and a contact a bucket",
      _both(_starts("NowCalendar", "Bucket"), _lacks("missing", "unknown"))),
     ("what could be missing and unknown is refused", _unsafe_choice),
     ("`== null` has null on one side", _null_side),

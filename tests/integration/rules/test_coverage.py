@@ -59,7 +59,7 @@ def test_every_reason_is_needed() -> None:
 @pytest.fixture(scope="module")
 def observed() -> Counter[Any]:
     observer = Observer(sides.REGISTRY)
-    people = sides.profiles()
+    people = sides.people()
     for text in (*selection.chosen(), *edges.windows(), *edges.instants(), *edges.kept()):
         rule = compile_rule(text, sides.REGISTRY)
         for person in people:
@@ -89,12 +89,12 @@ def test_nothing_occurs_that_the_table_does_not_know(observed: Counter[Any]) -> 
 
 def test_all_engines_agree_on_the_rules_that_fill_the_table(rule_tables: Connection) -> None:
     ids = agreement.prepare(rule_tables)
-    people = sides.profiles()
+    people = sides.people()
     assert list(agreement.faults(rule_tables, agreement.wanted(people), people, ids)) == []
 
 
 @pytest.mark.parametrize("text", [*edges.windows(), *edges.instants()])
 def test_instants_of_change_are_found_by_trying(text: str) -> None:
     rule = compile_rule(text, sides.REGISTRY)
-    for person in sides.profiles():
+    for person in sides.people():
         assert rule.next_change(person, sides.NOW) == agreement.brute_change(rule, person)

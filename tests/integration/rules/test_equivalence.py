@@ -95,7 +95,7 @@ def test_sql_and_cel_agree(rule_tables: Connection, texts: list[str], people: li
     # The draws reach nothing that the table of ``table`` does not know or takes for impossible.
     observer = Observer(REGISTRY)
     for rule in filter(None, map(compiled, texts)):
-        for person in people:
+        for person in store.with_ids(people):
             observer.observe(rule, person, NOW)
     assert not set(observer.cells) - table.declared()
     assert not [cell for cell in observer.cells if table.impossible(cell)]

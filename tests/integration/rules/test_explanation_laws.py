@@ -46,6 +46,7 @@ def test_the_explained_outcome_is_that_of_every_engine(
     rule = compiled(text)
     if rule is None:
         return
+    people = store.with_ids(people)
     ids = store.put(rule_tables, REGISTRY, people)
     store.answer(rule_tables, rule.plugin_calls, ids, people)
     by_sql = store.outcomes(rule_tables, rule, NOW, grouped=False)

@@ -12,7 +12,7 @@ from tests.integration.rules import agreement, sides
 def test_a_batch_of_many_long_rules_is_answered(rule_tables: Connection) -> None:
     """PostgreSQL has 1,664 columns in a sub-select; a batch may ask for more numbers of a contact's events."""
     ids = agreement.prepare(rule_tables)
-    people = sides.profiles()
+    people = sides.people()
     rules = [
         compile_rule(
             " || ".join(
