@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -107,13 +106,6 @@ def person(
 
 def profiles() -> list[Profile]:
     """Return the profiles: every choice of what is missing, of the contact and of events."""
-    people = _profiles()
-    return [
-        replace(person, contact_id=key) for person, key in zip(people, contact_ids(len(people)), strict=True)
-    ]
-
-
-def _profiles() -> list[Profile]:
     full = pair(2 * DAY, _LEFT, _RIGHT, test=True, category="b", amount=Decimal("0.1"))
     other = pair(DAY, _OTHER, _RIGHT, test=False, sure=_OTHER, category="a", amount=Decimal("0.2"))
     no_left = pair(2 * DAY + US, None, _RIGHT, test=True)

@@ -225,16 +225,6 @@ def texts(place: Place) -> Iterator[str]:
                 yield f"({operand} in [])"
 
 
-def calendars(place: Place) -> Iterator[str]:
-    """Write what calendars say of a time and of now, and buckets."""
-    for name, part in PARTS.items():
-        for way in _ways("time"):
-            yield f"({place.operand('left', 'time', way)}.{name}() <= 3)"
-        if part.follows_now:
-            yield f"(now.{name}() <= 3)"
-    yield '(bucket("x") < 50)'
-
-
 def presence(place: Place) -> Iterator[str]:
     """Write has(), other segments and places."""
     for kind in KINDS:
@@ -363,7 +353,6 @@ FAMILIES: tuple[Template, ...] = (
     arithmetic,
     logic,
     texts,
-    calendars,
     presence,
     times,
     lists,

@@ -50,8 +50,7 @@ def test_the_explained_outcome_is_that_of_every_engine(
     ids = store.put(rule_tables, REGISTRY, people)
     store.answer(rule_tables, rule.plugin_calls, ids, people)
     by_sql = store.outcomes(rule_tables, rule, NOW, grouped=False)
-    for contact_id, person in zip(ids, people, strict=True):
-        profile = replace(person, contact_id=contact_id)
+    for contact_id, profile in zip(ids, people, strict=True):
         explained = explain(rule, profile, NOW)
         assert _OUTCOMES[explained.outcome] is by_sql[contact_id] is rule.interpret(profile, NOW), text
         check_places(explained.tree, text)
