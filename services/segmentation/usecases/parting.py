@@ -1,0 +1,94 @@
+"""Contacts that are no more: merged into another one, or erased."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from services.kit.errors import InvalidArgument
+from services.kit.names import format_name
+from services.segmentation.context import Service
+from services.segmentation.domain import ActiveRule
+from services.segmentation.rulebook import notice_of
+from services.segmentation.store import gone, membership, segments
+
+Parting = tuple[UUID, UUID | None]
+"""A contact, and the one it was merged into, or None when it was erased."""
+
+
+@dataclass
+class Parted:
+    """Hold the contacts that others were merged into, by whether that was live or of the past."""
+
+    live: set[UUID] = field(default_factory=set)
+    past: set[UUID] = field(default_factory=set)
+
+
+def part(
+    service: Service, connection: Connection, live: Sequence[Parting], past: Sequence[Parting], now: datetime
+) -> Parted:
+    """Let contacts be gone: merged ones leave what they have to those that remain, of erased ones nothing is kept.
+
+    The membership lock must be owned. The contacts that remain must be evaluated after it. Nothing happens to a contact
+    that is gone already. Raises InvalidArgument (MERGE_CIRCLE) when a contact would be merged into itself.
+    """
+    told = [*past, *live]
+    known = gone.targets(connection, {key for pair in told for key in pair if key is not None})
+    heirs = heirs_of(told, known)
+    if not heirs:
+        return Parted()
+    # Of somebody erased nothing stays, under whatever name it came.
+    erased = [key for key, heir in heirs.items() if heir is None]
+    before = gone.absorbed_by(connection, erased) if erased else []
+    gone.put(connection, heirs, now)
+    plan = service.plan(connection)
+    lists = segments.list_notices(connection)
+    notices = [
+        *(notice_of(rule) for rule in plan.rules.values()),
+        *(notice_of(ActiveRule(number, id_, version, "", ())) for number, id_, version in lists),
+    ]
+    parted = Parted()
+    of_past = {key for key, _ in past}
+    for historical, remaining in ((True, parted.past), (False, parted.live)):
+        some = {key: heir for key, heir in heirs.items() if (key in of_past) == historical}
+        if some:
+            numbers = [number for number, _, _ in lists]
+            membership.leave(connection, some, numbers, notices, now=now, historical=historical)
+            remaining.update(heir for heir in some.values() if heir is not None)
+    gone.hand_over(connection, heirs)
+    gone.remove(connection, list(heirs))
+    gone.forget(connection, [*erased, *before])
+    return parted
+
+
+def heirs_of(told: Sequence[Parting], known: Mapping[UUID, UUID | None]) -> dict[UUID, UUID | None]:
+    """Return who remains of each contact that is newly gone, at the end of all merges, or None.
+
+    known: the same of those contacts that were gone before. The first that is told of a contact counts.
+    """
+    fresh: dict[UUID, UUID | None] = {}
+    for key, into in told:
+        if key not in known:
+            fresh.setdefault(key, into)
+    after = {**known, **fresh}
+
+    def end(start: UUID) -> UUID | None:
+        key: UUID | None = start
+        passed = set()
+        while key is not None and key in after:
+            if key in passed:
+                name = format_name("contacts", start)
+                raise InvalidArgument(
+                    f"{name} would be merged into itself: its merges lead around a circle",
+                    reason="MERGE_CIRCLE",
+                    metadata={"contact": name},
+                )
+            passed.add(key)
+            key = after[key]
+        return key
+
+    return {key: end(key) for key in fresh}
