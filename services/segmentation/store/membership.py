@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -32,7 +32,7 @@ class Notice:
 
 DATA_TYPE = "type.googleapis.com/rapport.segmentation.v1.MembershipChanged"
 
-_TOLD = """
+TOLD = """
     INSERT INTO outbox (id, type, subject, contact_id, revision, occur_time, record_time, historical,
                         data_type, data, traceparent)
     SELECT (%(id_prefix)s::text || lpad(to_hex(row_number() OVER (ORDER BY c.contact_id)), 8, '0'))::uuid,
@@ -45,7 +45,7 @@ _TOLD = """
 """
 
 # A clock that was set back makes nobody leave before they entered.
-_KEPT = """
+KEPT = """
     INSERT INTO membership_past (segment_number, contact_id, enter_time, leave_time)
     SELECT segment_number, contact_id, enter_time, GREATEST(enter_time, %(now)s::timestamptz) FROM gone
 """
@@ -112,7 +112,7 @@ def step_sql(batch: str, *, first: bool) -> StepSql:
     first: whether its next_change replaces what is stored, or may only make it earlier.
     """
     change = "r.next_change" if first else "LEAST(s.next_change, r.next_change)"
-    text = _STEP.format(batch=batch, next_change=change, kept=_KEPT, told=_TOLD.format(changed="changed"))
+    text = _STEP.format(batch=batch, next_change=change, kept=KEPT, told=TOLD.format(changed="changed"))
     # 200 rules make a text of 100 kB, which the driver would search for parameters each time: done here, once.
     names: dict[str, int] = {}
 
@@ -143,7 +143,7 @@ def apply_step(
         **parameters,
         "contact_ids": list(contact_ids),
         "others": list(others),
-        **_telling(notices, now, historical),
+        **telling(notices, now, historical),
     }
     try:
         driver: psycopg.Connection[Any] = connection.connection.driver_connection  # type: ignore[assignment]
@@ -155,7 +155,8 @@ def apply_step(
         raise sa.exc.DBAPIError.instance(sql.text[:200], None, error, psycopg.Error) from error
 
 
-def _telling(notices: Sequence[Notice], now: datetime, historical: bool) -> dict[str, Any]:
+def telling(notices: Sequence[Notice], now: datetime, historical: bool) -> dict[str, Any]:
+    """Return the parameters of TOLD and KEPT."""
     return {
         "now": now,
         "historical": historical,
@@ -277,60 +278,9 @@ def change_list(
     historical: bool,
 ) -> list[UUID]:
     """Put contacts, each given once and locked, into a list, or take them out; returns those for whom that is new."""
-    sql = _LIST_CHANGE.format(change=_PUT_IN if entered else _TAKE_OUT, told=_TOLD.format(changed="changed"))
-    values = {"number": notice.number, "ids": list(contact_ids), **_telling([notice], now, historical)}
+    sql = _LIST_CHANGE.format(change=_PUT_IN if entered else _TAKE_OUT, told=TOLD.format(changed="changed"))
+    values = {"number": notice.number, "ids": list(contact_ids), **telling([notice], now, historical)}
     return list(connection.exec_driver_sql(sql, values).scalars())
-
-
-_LEAVING = """
-WITH gone AS (
-    DELETE FROM membership WHERE contact_id = ANY(%(ids)s::uuid[]) RETURNING segment_number, contact_id, enter_time
-),
-kept AS ({kept}),
-entered AS (
-    INSERT INTO membership (segment_number, contact_id, enter_time)
-    SELECT DISTINCT g.segment_number, n.heir, %(now)s::timestamptz
-    FROM gone AS g JOIN unnest(%(ids)s::uuid[], %(heirs)s::uuid[]) AS n(contact_id, heir) USING (contact_id)
-    WHERE n.heir IS NOT NULL AND g.segment_number = ANY(%(lists)s::int[])
-    ON CONFLICT DO NOTHING RETURNING segment_number, contact_id
-),
-changed AS (
-    SELECT segment_number, contact_id, true AS entered FROM entered
-    UNION ALL SELECT segment_number, contact_id, false FROM gone
-),
-sized AS (
-    INSERT INTO segment_size (segment_number, delta)
-    SELECT segment_number, sum(CASE WHEN entered THEN 1 ELSE -1 END) FROM changed
-    GROUP BY segment_number HAVING sum(CASE WHEN entered THEN 1 ELSE -1 END) <> 0
-)
-{told}
-"""
-
-
-def leave(
-    connection: Connection,
-    heirs: Mapping[UUID, UUID | None],
-    lists: Sequence[int],
-    notices: Sequence[Notice],
-    *,
-    now: datetime,
-    historical: bool,
-) -> None:
-    """Let contacts leave all segments; who comes after one takes its place in lists.
-
-    The membership lock must be owned. heirs: who comes after each, itself not among them, or None; notices: of every
-    segment that has members.
-    """
-    sql = _LEAVING.format(kept=_KEPT, told=_TOLD.format(changed="changed"))
-    connection.exec_driver_sql(
-        sql,
-        {
-            "ids": list(heirs),
-            "heirs": list(heirs.values()),
-            "lists": list(lists),
-            **_telling(notices, now, historical),
-        },
-    )
 
 
 def select_members(number: int) -> Select[Any]:
@@ -386,7 +336,7 @@ def _apply_changes(
     left = connection.exec_driver_sql(
         "WITH gone AS (DELETE FROM membership AS m USING membership_change AS c WHERE NOT c.entered "
         "AND m.segment_number = %(number)s AND m.contact_id = c.contact_id "
-        f"RETURNING m.segment_number, m.contact_id, m.enter_time) {_KEPT}",
+        f"RETURNING m.segment_number, m.contact_id, m.enter_time) {KEPT}",
         {"number": notice.number, "now": now},
     ).rowcount
     entered = connection.exec_driver_sql(
@@ -395,8 +345,8 @@ def _apply_changes(
         {"now": now},
     ).rowcount
     if entered or left:
-        told = _telling([notice], now, historical)
-        connection.exec_driver_sql(_TOLD.format(changed="membership_change"), told)
+        told = telling([notice], now, historical)
+        connection.exec_driver_sql(TOLD.format(changed="membership_change"), told)
     if entered != left:
         connection.execute(sa.insert(segment_size).values(segment_number=notice.number, delta=entered - left))
     return entered, left

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import Connection
 
-from services.kit.errors import InvalidArgument
-from services.kit.names import format_name
+from services.kit.gone import Parting, heirs_of
 from services.segmentation.context import Service
 from services.segmentation.domain import ActiveRule
 from services.segmentation.rulebook import notice_of
-from services.segmentation.store import gone, membership, segments
-
-Parting = tuple[UUID, UUID | None]
-"""A contact, and the one it was merged into, or None when it was erased."""
+from services.segmentation.store import gone, leaving, segments
 
 
 @dataclass
@@ -57,38 +53,9 @@ def part(
         some = {key: heir for key, heir in heirs.items() if (key in of_past) == historical}
         if some:
             numbers = [number for number, _, _ in lists]
-            membership.leave(connection, some, numbers, notices, now=now, historical=historical)
+            leaving.leave(connection, some, numbers, notices, now=now, historical=historical)
             remaining.update(heir for heir in some.values() if heir is not None)
     gone.hand_over(connection, heirs)
     gone.remove(connection, list(heirs))
     gone.forget(connection, [*erased, *before])
     return parted
-
-
-def heirs_of(told: Sequence[Parting], known: Mapping[UUID, UUID | None]) -> dict[UUID, UUID | None]:
-    """Return who remains of each contact that is newly gone, at the end of all merges, or None.
-
-    known: the same of those contacts that were gone before. The first that is told of a contact counts.
-    """
-    fresh: dict[UUID, UUID | None] = {}
-    for key, into in told:
-        if key not in known:
-            fresh.setdefault(key, into)
-    after = {**known, **fresh}
-
-    def end(start: UUID) -> UUID | None:
-        key: UUID | None = start
-        passed = set()
-        while key is not None and key in after:
-            if key in passed:
-                name = format_name("contacts", start)
-                raise InvalidArgument(
-                    f"{name} would be merged into itself: its merges lead around a circle",
-                    reason="MERGE_CIRCLE",
-                    metadata={"contact": name},
-                )
-            passed.add(key)
-            key = after[key]
-        return key
-
-    return {key: end(key) for key in fresh}
