@@ -32,13 +32,26 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_contact_gone_into"), "contact_gone", ["into"], unique=False)
     for table in _TABLES:
-        op.alter_column(table, "contact_id", existing_type=postgresql.UUID(as_uuid=True), nullable=True)
+        op.alter_column(
+            table,
+            "contact_id",
+            existing_type=postgresql.UUID(as_uuid=True),
+            nullable=True,
+            comment="NULL: the contact was erased",
+        )
 
 
 def downgrade() -> None:
     """Take the change back; what erased contacts bought is then of a contact with the id zero."""
     for table in _TABLES:
         op.execute(f"UPDATE {table} SET contact_id = '{_NOBODY}' WHERE contact_id IS NULL")
-        op.alter_column(table, "contact_id", existing_type=postgresql.UUID(as_uuid=True), nullable=False)
+        op.alter_column(
+            table,
+            "contact_id",
+            existing_type=postgresql.UUID(as_uuid=True),
+            nullable=False,
+            comment=None,
+            existing_comment="NULL: the contact was erased",
+        )
     op.drop_index(op.f("ix_contact_gone_into"), table_name="contact_gone")
     op.drop_table("contact_gone")
