@@ -15,7 +15,7 @@ from services.segmentation.rules.moments import LAST_CHANGE, check_now
 from services.segmentation.rules.registry import EventType
 from services.segmentation.rules.structure import structure_of
 from services.segmentation.rules.sweep import Sweep
-from services.segmentation.rules.timing import Atom, atoms_of, flips_of, next_candidate
+from services.segmentation.rules.timing import MOST_TICKS, Atom, atoms_of, flips_of, next_candidate
 
 MOST_STEPS = 20_000
 """Instants at which a rule is evaluated."""
@@ -84,6 +84,9 @@ def outlook(
     plain = set(_instants(sweep, fixed, types, view, now))
     instants = sorted(plain.union(sweep.instants))
     left = min(most_steps, WORK // _work(roots, sweep.followed, view))
+    if any(isinstance(atom, ir.NowCalendar) for atom, _ in moving):
+        # A rule that asks for the minute could be followed for ever.
+        left = min(left, MOST_TICKS)
     before, at = _truth(sweep, root, view, now), now
     while True:
         following = _following(sweep, instants, moving, view, at)
