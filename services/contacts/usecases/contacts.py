@@ -102,7 +102,8 @@ def find(runtime: Runtime, keys: Collection[UUID]) -> dict[UUID, Contact]:
 
 def lookup(runtime: Runtime, identity: Identity) -> Contact:
     """Return the contact to whom an identity belongs; raises NotFound."""
-    with runtime.db.read() as connection:
+    # One snapshot: between two statements a merge could give the identity to another contact.
+    with runtime.db.snapshot() as connection:
         key = store.find_owners(connection, [identity]).get(identity)
         contact = store.get(connection, key, registry.of(runtime.db).types(connection)) if key else None
     if contact is None:
