@@ -62,12 +62,9 @@ class Line:
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """Describe an order. `contact_id` is None once the contact was erased.
+    """Describe an order. `id` and `create_time` are set once it is stored; lists leave `lines` out."""
 
-    `id` and `create_time` are set once it is stored; lists leave `lines` out.
-    """
-
-    contact_id: UUID | None
+    contact_id: UUID
     source: str
     external_id: str
     order_time: datetime
@@ -96,7 +93,7 @@ class Order:
 class Return:
     """Describe goods that came back; amounts are positive."""
 
-    contact_id: UUID | None
+    contact_id: UUID
     order_id: UUID | None
     source: str
     external_id: str
@@ -124,7 +121,7 @@ class Return:
 class Payment:
     """Describe money received."""
 
-    contact_id: UUID | None
+    contact_id: UUID
     order_id: UUID | None
     source: str
     external_id: str

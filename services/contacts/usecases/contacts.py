@@ -16,7 +16,6 @@ from services.contacts.models import kit
 from services.contacts.store import contacts as store
 from services.contacts.store.writing import write
 from services.contacts.usecases import events, registry
-from services.contacts.usecases.absent import absent
 from services.kit import outbox
 from services.kit.errors import Aborted, AlreadyExists, InvalidArgument, NotFound
 from services.kit.names import format_name, new_id
@@ -79,8 +78,8 @@ def get(runtime: Runtime, key: UUID) -> Contact:
     """Return a contact; raises NotFound."""
     with runtime.db.read() as connection:
         contact = store.get(connection, key, registry.of(runtime.db).types(connection))
-        if contact is None:
-            raise absent(connection, key)
+    if contact is None:
+        raise NotFound.resource(format_name("contacts", key))
     return contact
 
 
@@ -89,8 +88,7 @@ def batch_get(runtime: Runtime, keys: Sequence[UUID]) -> list[Contact]:
     found = find(runtime, keys)
     for key in keys:
         if key not in found:
-            with runtime.db.read() as connection:
-                raise absent(connection, key)
+            raise NotFound.resource(format_name("contacts", key))
     return [found[key] for key in keys]
 
 
@@ -130,7 +128,7 @@ def count(runtime: Runtime) -> tuple[int, int]:
 def _lock(connection: Connection, runtime: Runtime, key: UUID) -> Contact:
     contact = store.lock_many(connection, [key], registry.of(runtime.db).types(connection)).get(key)
     if contact is None:
-        raise absent(connection, key)
+        raise NotFound.resource(format_name("contacts", key))
     return contact
 
 
