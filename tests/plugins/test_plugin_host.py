@@ -294,12 +294,15 @@ def test_compiled_statements_are_kept(make_host: MakeHost) -> None:
     assert host.compile_sql("good.rule") is first
 
 
-def test_several_requests_at_once(make_host: MakeHost) -> None:
-    host = make_host({"bad": misbehaving("time.sleep(1); return [1]"), "good": GOOD}, processes=2)
-    host.catalog()
+def test_several_requests_at_once(make_host: MakeHost, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    waits = misbehaving(f"open({str(gate)!r}).read(); return [1]")
+    host = make_host({"bad": waits, "good": GOOD}, processes=2, cpu_seconds=60)
     slow = threading.Thread(target=ask, args=(host,))
     slow.start()
-    assert ask(host, "good.rule") == [0]
+    with open(gate, "w"):  # opens once the rule has opened its end, which holds it until the end of this block
+        assert ask(host, "good.rule") == [0]
     slow.join()
     assert len(host.child_pids()) == 2
 
