@@ -31,8 +31,7 @@ run: venv ## keep the whole stack up until Ctrl-C; data stays in .rapport/
 	@$(BIN)/rapport up
 
 test: venv ## run all tests on an embedded PostgreSQL
-	@$(BIN)/python -m pytest -n 2 --dist loadfile -q -m "not e2e"
-	@$(BIN)/python -m pytest -q -m e2e
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -q
 
 fuzz: venv ## fuzz the compiler of rules, guided by coverage, for SECONDS (60); what it finds is kept in .rapport/fuzz
 	@mkdir -p .rapport/fuzz/corpus

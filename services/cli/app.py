@@ -4,33 +4,66 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
 
 import typer
 from rapport_client.errors import RapportError as ClientError
+from typer.core import TyperGroup
 
-from services.cli import demo, imports, migrate, operations, plugins, run, segments, tokens, up
 from services.cli.console import print_client_error, print_error
 from services.kit.errors import RapportError
 from services.kit.postgres import PostgresError
 from services.kit.supervise.errors import SupervisorError
 
-app = typer.Typer(
-    name="rapport",
-    help="Run and use Rapport, an open CRM framework.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
-app.command("up")(up.up)
-app.command("run")(run.run)
-app.command("migrate")(migrate.migrate)
-app.command("demo")(demo.demo)
-app.add_typer(imports.app, name="import")
-app.add_typer(segments.app, name="segments")
-app.add_typer(plugins.app, name="plugins")
-app.add_typer(operations.app, name="operations")
-app.add_typer(tokens.app, name="tokens")
+_COMMANDS = {
+    "up": "up",
+    "run": "run",
+    "migrate": "migrate",
+    "demo": "demo",
+    "import": "imports",
+    "segments": "segments",
+    "plugins": "plugins",
+    "operations": "operations",
+    "tokens": "tokens",
+}
+"""The module of each command, in the order of the help: it has a Typer `app`, or a function called as the command."""
+
+
+_LOOK: dict[str, Any] = {
+    "add_completion": False,
+    "pretty_exceptions_enable": False,
+    "rich_markup_mode": None,
+}
+
+
+class _Commands(TyperGroup):
+    """Load a command's module when it is asked for: all of them take a second to import."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the names of all commands."""
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Return a command, or None where there is none of that name."""
+        if cmd_name not in _COMMANDS:
+            return None
+        module = import_module(f"services.cli.{_COMMANDS[cmd_name]}")
+        loaded = typer.Typer(**_LOOK)
+        loaded.callback()(rapport)
+        if (commands := getattr(module, "app", None)) is not None:
+            loaded.add_typer(commands, name=cmd_name)
+        else:
+            loaded.command(cmd_name)(getattr(module, cmd_name))
+        return typer.main.get_group(loaded).get_command(ctx, cmd_name)
+
+
+def rapport() -> None:
+    """Run and use Rapport, an open CRM framework."""
+
+
+app = typer.Typer(name="rapport", cls=_Commands, no_args_is_help=True, **_LOOK)
+app.callback()(rapport)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,7 +18,8 @@ from services.kit.clock import write_clock
 from services.kit.config import SERVICES, Settings, load_settings
 from services.kit.postgres import drop
 
-PREFIX = "e2e_rapport"
+# Each process of the run that needs the stack has one of its own.
+PREFIX = f"e2e_{os.environ.get('PYTEST_XDIST_WORKER', 'main')}"
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 
 

@@ -234,7 +234,7 @@ def _supported() -> bool:
 
 @pytest.mark.skipif(not _supported(), reason="atheris has no wheel for this machine")
 def test_the_parser_survives_a_short_fuzz(tmp_path: Path) -> None:
-    seconds = int(os.environ.get("RAPPORT_FUZZ_SECONDS", "20"))
+    seconds = int(os.environ.get("RAPPORT_FUZZ_SECONDS", "6"))
     found = tmp_path / "found"
     found.mkdir()
     result = subprocess.run(

@@ -15,13 +15,9 @@ from rich.table import Table
 from rich.text import Text
 
 from services.cli.console import console, print_error
-from services.cli.segments.alone import segmentation_alone
 from services.kit.config import load_settings
 from services.kit.errors import FieldViolation, InvalidArgument
 from services.kit.supervise.probes import tcp
-from services.segmentation.api.testing import RuleTestMethods
-from services.segmentation.cases.problems import Problems
-from services.segmentation.cases.reading import read
 
 app = typer.Typer()
 
@@ -82,13 +78,10 @@ def _run(request: pb.TestRulesRequest) -> tuple[list[Any], str]:
     if _stack_is_up():
         with connect() as rapport:
             return list(rapport.segmentation.test_rules(request).results), "in the running stack"
-    # A mistake in the file is told before a server is started for it.
-    problems = Problems(request.file_name)
-    read(request.cases, problems)
-    problems.raise_if_any()
-    with segmentation_alone() as service:
-        results = RuleTestMethods(service).TestRules(request, None).results
-    return list(results), "on a database of their own, as no stack is up"
+    # Only now: it takes as long to import as the rest of the command line.
+    from services.cli.segments import alone
+
+    return alone.test_rules(request), "on a database of their own, as no stack is up"
 
 
 def _stack_is_up() -> bool:

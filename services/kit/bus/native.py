@@ -23,6 +23,8 @@ def enable(threads: int) -> None:
     """Declare the calling thread the hub's, and set how many native threads there are."""
     global _hub_thread
     tpool.set_num_threads(threads)
+    # Else its threads start with the first call, and stop the hub for as long as any thread is importing something.
+    tpool.setup()
     _hub_thread = threading.get_ident()
 
 

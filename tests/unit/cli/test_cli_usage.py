@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import typer
 from rapport_client.errors import Details, NotFound, Unavailable, Violation
+from typer.core import TyperGroup
 
 from services.cli import run, up
 from services.cli.app import app
@@ -26,8 +27,10 @@ def commands(command: Any = None, path: tuple[str, ...] = ()) -> Iterator[tuple[
     """Yield all commands and groups with their words."""
     command = command or typer.main.get_command(app)
     yield path, command
-    for name, sub in getattr(command, "commands", {}).items():
-        yield from commands(sub, (*path, name))
+    if isinstance(command, TyperGroup):
+        context = typer.Context(command)
+        for name in command.list_commands(context):
+            yield from commands(command.get_command(context, name), (*path, name))
 
 
 ALL = list(commands())
