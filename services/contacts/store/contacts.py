@@ -107,9 +107,13 @@ def lock_many(connection: Connection, keys: Collection[UUID], types: TypesLoader
     return {one.id: one for one in _contacts(rows, types)}
 
 
-def missing(connection: Connection, keys: Collection[UUID]) -> set[UUID]:
-    """Return those of the ids that no contact has."""
-    found = connection.execute(sa.select(contact.c.id).where(_any_id()), {"ids": list(keys)}).scalars()
+_PRESENT = sa.select(contact.c.id).where(_any_id())
+_KEPT = _PRESENT.order_by(contact.c.id).with_for_update(read=True, key_share=True)
+
+
+def missing(connection: Connection, keys: Collection[UUID], *, keep: bool = False) -> set[UUID]:
+    """Return those of the ids that no contact has. keep: nobody deletes the others until the end."""
+    found = connection.execute(_KEPT if keep else _PRESENT, {"ids": list(keys)}).scalars()
     return set(keys).difference(found)
 
 
