@@ -51,7 +51,7 @@ def merge(
     if survivor == absorbed:
         raise InvalidArgument.field("absorbed", "must be another contact than the survivor")
     now = runtime.clock.now()
-    found = store.lock_many(connection, [survivor, absorbed], registry.of(runtime.db).types(connection))
+    found = store.seize_many(connection, [survivor, absorbed], registry.of(runtime.db).types(connection))
     for key, etag in ((survivor, survivor_etag), (absorbed, absorbed_etag)):
         if key not in found:
             raise absent(connection, key)
@@ -83,7 +83,7 @@ def erase(connection: Connection, runtime: Runtime, key: UUID, etag: str = "") -
     Raises NotFound (also CONTACT_MERGED), Aborted (ETAG_MISMATCH) for an etag that is given and stale.
     """
     now = runtime.clock.now()
-    found = store.lock_many(connection, [key], registry.of(runtime.db).types(connection)).get(key)
+    found = store.seize_many(connection, [key], registry.of(runtime.db).types(connection)).get(key)
     if found is None:
         raise absent(connection, key)
     _check_etag(found, etag)
