@@ -301,7 +301,8 @@ def test_several_requests_at_once(make_host: MakeHost, tmp_path: Path) -> None:
     host = make_host({"bad": waits, "good": GOOD}, processes=2, cpu_seconds=60)
     slow = threading.Thread(target=ask, args=(host,))
     slow.start()
-    with open(gate, "w"):  # opens once the rule has opened its end, which holds it until the end of this block
+    # Opens once the rule has opened its end; that one then waits until the end of this block.
+    with open(gate, "w"):
         assert ask(host, "good.rule") == [0]
     slow.join()
     assert len(host.child_pids()) == 2

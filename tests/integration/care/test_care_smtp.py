@@ -69,6 +69,7 @@ def test_250_comes_after_the_commit(served: Served):
         with served.runtime.db.read() as other:
             waiting = sa.text(
                 "SELECT count(*) FROM pg_locks l JOIN pg_class c ON c.oid = l.relation "
+                "JOIN pg_database d ON d.oid = l.database AND d.datname = current_database() "
                 "WHERE c.relname = 'case' AND NOT l.granted"
             )
             while not other.scalar(waiting):

@@ -62,7 +62,10 @@ def test_a_lost_connection_loses_the_locks_and_a_new_one_is_made(
 ) -> None:
     one, other = pair
     assert one.acquire("tick")
-    kill = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'"
+    kill = """
+        SELECT pg_terminate_backend(l.pid) FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+        WHERE l.locktype = 'advisory' AND d.datname = current_database()
+    """
     with engine.connect() as connection:
         connection.execute(sa.text(kill))
     eventually(lambda: not one.held("tick"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection
 
@@ -20,6 +20,12 @@ EXAMPLES = max(1, int(os.environ.get("RAPPORT_RULE_EXAMPLES", "200")) // 4)
 
 @pytest.mark.timeout(300 + 3 * EXAMPLES)
 @settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
+@example(
+    texts=[
+        "events.cart_added.filter(e, now - e.time <= days(30) && contact.score == contact.score).size() > 1"
+    ],
+    people=[Profile(attributes={"score": 1.0}), Profile()],
+)
 @given(texts=st.lists(rules(), min_size=1, max_size=6), people=st.lists(profiles(), min_size=1, max_size=6))
 def test_a_pass_and_a_batch_agree(rule_tables: Connection, texts: list[str], people: list[Profile]) -> None:
     accepted = [rule for text in texts if (rule := compiled(text)) is not None]

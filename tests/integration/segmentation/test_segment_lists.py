@@ -193,7 +193,10 @@ def test_a_snapshot_waits_for_an_evaluation_that_does_not_know_of_the_list(seg: 
         worker = in_thread(lambda: snapshots.take_snapshot(seg.service, request, Progress()))
 
         def waits() -> bool:
-            sql = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+            sql = (
+                "SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database "
+                "WHERE d.datname = current_database() AND l.locktype = 'advisory' AND NOT l.granted"
+            )
             return seg.query(sql) == [1]
 
         until(waits, "the snapshot waits for the evaluation")

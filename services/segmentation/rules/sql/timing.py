@@ -30,7 +30,6 @@ from services.segmentation.rules.tables import event_table
 Column = ColumnElement[Any]
 _NEVER: Column = literal_column("NULL::timestamptz", TIME)
 _END: Column = literal_column("'9999-01-01Z'::timestamptz", TIME)
-STAR: Column = literal_column("*")
 _STEP = timedelta(microseconds=1)
 _Path = tuple[tuple[ir.ListExpr, tuple[ir.Node, ...]], ...]
 
@@ -267,7 +266,9 @@ def _nth_leaving(
                 return of_those(func.max(time))
             # Sorting is left to the few who have enough events: an ordered aggregate would sort for everybody.
             times = func.rule_nth(of_those(func.array_agg(time)), literal_column(str(rank)), type_=TIME)
-            return case((of_those(func.count(STAR)) >= literal_column(str(rank)), times))
+            # Of a column and not of *: conditions may all be about the contact, and SQL takes an aggregate that reads
+            # nothing of its own sub-select for one of the outer query.
+            return case((of_those(func.count(time)) >= literal_column(str(rank)), times))
 
         return nth
 
