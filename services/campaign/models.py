@@ -13,10 +13,12 @@ from sqlalchemy import Column, Table
 from sqlalchemy.dialects import postgresql as pg
 
 from services.kit.db import new_metadata
+from services.kit.gone import gone_table
 from services.kit.tables import kit_tables
 
 metadata = new_metadata()
 kit = kit_tables(metadata)
+contact_gone = gone_table(metadata)
 
 
 def _id(name: str, **options: Any) -> Column[Any]:

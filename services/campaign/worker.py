@@ -5,7 +5,7 @@ from __future__ import annotations
 from rapport.campaign.v1 import campaign_pb2
 
 from services.campaign.codec import encode_counts
-from services.campaign.usecases import campaigns, coupons, journeys, launching, upkeep
+from services.campaign.usecases import campaigns, coupons, journeys, launching, parting, upkeep
 from services.kit.bus import EventBatch, OperationContext, RuntimeProvider, operation, subscribe, timer
 
 # A launch waits for its messages, for days when it is paused; the thread that waits costs next to nothing.
@@ -27,6 +27,11 @@ class Worker:
     def start_from_contacts(self, batch: EventBatch) -> None:
         """Start journeys that contacts trigger."""
         journeys.start_journeys(self.runtime, batch)
+
+    @subscribe("contacts", "contact.merged", "contact.erased", batch_size=100)
+    def let_contacts_go(self, batch: EventBatch) -> None:
+        """Give messages, journeys and coupons to the contacts that remain, or take contacts out of them."""
+        parting.let_go(self.runtime, batch)
 
     @subscribe("sales", "order.placed", "order.returned", "payment.received", batch_size=500)
     def start_from_sales(self, batch: EventBatch) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from services.care.models import kit
-from services.care.usecases import outbound, upkeep
+from services.care.usecases import outbound, parting, upkeep
 from services.kit.bus import EventBatch, RuntimeProvider, subscribe, timer
 
 
@@ -25,6 +25,11 @@ class Worker:
         """Ask customers of solved cases how it was."""
         with self.runtime.db.transaction() as connection:
             outbound.ask_how_it_was(self.runtime, connection, batch.claim(connection, kit))
+
+    @subscribe("contacts", "contact.merged", "contact.erased", batch_size=100)
+    def let_contacts_go(self, batch: EventBatch) -> None:
+        """Give cases to the contacts that remain, or empty them."""
+        parting.let_go(self.runtime, batch)
 
     @timer(seconds=1.0)
     def mark_broken_promises(self) -> None:

@@ -82,6 +82,15 @@ contact = Table(
     sa.Index("ix_contact_organizations", "id", postgresql_where=sa.text("kind = 2")),
 )
 
+contact_gone = Table(
+    "contact_gone",
+    metadata,
+    _id("contact_id", primary_key=True),
+    _id("into", index=True, comment="the contact that remains, never itself gone; NULL when all was erased"),
+    _time("time"),
+    comment="contacts that were merged into another one or erased",
+)
+
 identity = Table(
     "identity",
     metadata,

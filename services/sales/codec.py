@@ -241,7 +241,7 @@ def encode_order(order: Order) -> sales_pb2.Order:
     """Encode a stored order; its lines as far as they are loaded."""
     return sales_pb2.Order(
         name=format_name("orders", order.id) if order.id else "",
-        contact=format_name("contacts", order.contact_id),
+        contact=format_name("contacts", order.contact_id) if order.contact_id else "",
         source=order.source,
         external_id=order.external_id,
         order_time=timestamp(order.order_time),
@@ -257,7 +257,7 @@ def encode_return(item: Return) -> sales_pb2.Return:
     """Encode a stored return with its lines."""
     return sales_pb2.Return(
         name=format_name("returns", item.id) if item.id else "",
-        contact=format_name("contacts", item.contact_id),
+        contact=format_name("contacts", item.contact_id) if item.contact_id else "",
         order=format_name("orders", item.order_id) if item.order_id else "",
         source=item.source,
         external_id=item.external_id,
@@ -272,7 +272,7 @@ def encode_payment(payment: Payment) -> sales_pb2.Payment:
     """Encode a stored payment."""
     return sales_pb2.Payment(
         name=format_name("payments", payment.id) if payment.id else "",
-        contact=format_name("contacts", payment.contact_id),
+        contact=format_name("contacts", payment.contact_id) if payment.contact_id else "",
         order=format_name("orders", payment.order_id) if payment.order_id else "",
         source=payment.source,
         external_id=payment.external_id,

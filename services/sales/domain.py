@@ -62,9 +62,12 @@ class Line:
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """Describe an order. `id` and `create_time` are set once it is stored; lists leave `lines` out."""
+    """Describe an order. `contact_id` is None once the contact was erased.
 
-    contact_id: UUID
+    `id` and `create_time` are set once it is stored; lists leave `lines` out.
+    """
+
+    contact_id: UUID | None
     source: str
     external_id: str
     order_time: datetime
@@ -93,7 +96,7 @@ class Order:
 class Return:
     """Describe goods that came back; amounts are positive."""
 
-    contact_id: UUID
+    contact_id: UUID | None
     order_id: UUID | None
     source: str
     external_id: str
@@ -121,7 +124,7 @@ class Return:
 class Payment:
     """Describe money received."""
 
-    contact_id: UUID
+    contact_id: UUID | None
     order_id: UUID | None
     source: str
     external_id: str

@@ -13,10 +13,12 @@ from sqlalchemy import Column, Table
 from sqlalchemy.dialects import postgresql as pg
 
 from services.kit.db import new_metadata
+from services.kit.gone import gone_table
 from services.kit.tables import kit_tables
 
 metadata = new_metadata()
 kit = kit_tables(metadata)
+contact_gone = gone_table(metadata)
 
 
 def _id(name: str, **options: Any) -> Column[Any]:
@@ -58,7 +60,7 @@ sales_order = Table(
     "sales_order",
     metadata,
     _id("id", primary_key=True),
-    _id("contact_id", nullable=False),
+    _id("contact_id", comment="NULL: the contact was erased"),
     _exact("source"),
     _exact("external_id"),
     Column("content_hash", sa.LargeBinary, nullable=False, comment="SHA-256 of what happened"),
@@ -90,7 +92,7 @@ sales_return = Table(
     "sales_return",
     metadata,
     _id("id", primary_key=True),
-    _id("contact_id", nullable=False),
+    _id("contact_id", comment="NULL: the contact was erased"),
     _id("order_id"),
     _exact("source"),
     _exact("external_id"),
@@ -124,7 +126,7 @@ payment = Table(
     "payment",
     metadata,
     _id("id", primary_key=True),
-    _id("contact_id", nullable=False),
+    _id("contact_id", comment="NULL: the contact was erased"),
     _id("order_id"),
     _exact("source"),
     _exact("external_id"),

@@ -111,6 +111,20 @@ contact_state = sa.Table(
     comment="one row for each contact heard of, known or not: what changes of a contact lock first",
 )
 
+contact_gone = sa.Table(
+    "contact_gone",
+    metadata,
+    sa.Column("contact_id", _UUID, primary_key=True),
+    sa.Column(
+        "into",
+        _UUID,
+        index=True,
+        comment="the contact that remains, never itself gone; NULL when all was erased",
+    ),
+    sa.Column("time", _TIME, nullable=False),
+    comment="contacts that were merged or erased: whatever is told of one later goes to another, or nowhere",
+)
+
 stale = sa.Table(
     "stale",
     metadata,

@@ -37,13 +37,15 @@ class Worker:
         "contacts",
         "contact.created",
         "contact.updated",
+        "contact.merged",
+        "contact.erased",
         "activity.recorded",
         "attribute.defined",
         "activity_type.defined",
         batch_size=500,
     )
     def on_contacts(self, batch: EventBatch) -> None:
-        """Take in contacts, what they did, and what rules may name."""
+        """Take in contacts, what they did, which are no more, and what rules may name."""
         projection.take_events(service_of(self.runtime), batch)
 
     @subscribe("sales", "order.placed", "order.returned", "payment.received", batch_size=500)

@@ -214,6 +214,17 @@ def activity_defined(name: str, fields: Mapping[str, tuple[int, bool]]) -> event
     return event("activity_type.defined", payload, None)
 
 
+def merged(key: UUID, into: UUID, *, historical: bool = False) -> events_pb2.Event:
+    """Build contact.merged."""
+    payload = contact_events.ContactMerged(into=f"contacts/{into}")
+    return event("contact.merged", payload, key, revision=100, historical=historical)
+
+
+def erased(key: UUID) -> events_pb2.Event:
+    """Build contact.erased."""
+    return event("contact.erased", contact_events.ContactErased(), key, revision=100)
+
+
 @dataclass
 class Progress:
     """Stand for the operation of a rebuild or refresh; stop_before: how often it may go on before it is cancelled."""

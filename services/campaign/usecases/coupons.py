@@ -12,11 +12,11 @@ from sqlalchemy import Connection
 
 from services.campaign.domain.coupons import Coupon, NotRedeemable, Pool, check_prefix, decide, key_of
 from services.campaign.domain.ids import RuleError, check_id
-from services.campaign.models import kit
+from services.campaign.models import contact_gone, kit
 from services.campaign.store import coupons as store
 from services.campaign.usecases.checks import exists_already, refuse
 from services.campaign.usecases.events import Batch
-from services.kit import log, outbox
+from services.kit import gone, log, outbox
 from services.kit.errors import FailedPrecondition, NotFound
 from services.kit.events import unpack
 from services.kit.names import format_name, parse_name
@@ -139,6 +139,9 @@ def _redeem(
     if key is None or coupon is None:
         raise NotRedeemable("COUPON_NOT_FOUND", "no coupon has this code")
     pool = store.pools(connection, [coupon.pool_id])[coupon.pool_id]
+    if contact_id is not None and contact_id != coupon.contact_id:
+        # Whoever shows it under a name from before a merge may have got it under that name.
+        contact_id = gone.current(connection, contact_gone, [contact_id])[contact_id]
     if not decide(coupon, pool, contact_id=contact_id, order_id=order_id, time=time):
         return coupon
     redeemed = store.redeem(connection, key, order_id, time)

@@ -23,11 +23,12 @@ from services.campaign.domain.journeys import (
     starts,
 )
 from services.campaign.domain.ledger import Counts, NewMessage
-from services.campaign.models import kit
+from services.campaign.models import contact_gone, kit
 from services.campaign.store import journeys as store
 from services.campaign.store import ledger
 from services.campaign.usecases.checks import exists_already, refuse, require_pools, require_templates
 from services.campaign.usecases.events import Batch, describe, event_types
+from services.kit import gone
 from services.kit.errors import InvalidArgument, NotFound
 from services.kit.events.payload import event_uuid, unpack
 from services.kit.names import format_name, new_id, parse_name
@@ -99,6 +100,10 @@ def start_journeys(runtime: Runtime, batch: Batch) -> int:
     """Start the journeys that events of contacts trigger; events of the past start none. Returns how many entries."""
     with runtime.db.transaction() as connection:
         triggers = [trigger for event in batch.claim(connection, kit) if (trigger := _trigger(event))]
+        now_of = gone.current(connection, contact_gone, {item.contact_id for item in triggers})
+        triggers = [
+            replace(item, contact_id=key) for item in triggers if (key := now_of[item.contact_id]) is not None
+        ]
         if not triggers:
             return 0
         started = 0

@@ -12,10 +12,10 @@ from services.care.domain.assignment import round_robin
 from services.care.domain.calendar import always_open
 from services.care.domain.cases import Case, CaseMessage, CaseState, MessageKind
 from services.care.domain.sla import due_times, target_for
-from services.care.models import kit
+from services.care.models import contact_gone, kit
 from services.care.store import cases, setup
 from services.care.usecases.events import case_event
-from services.kit import outbox
+from services.kit import gone, outbox
 from services.kit.errors import NotFound
 from services.kit.names import new_id
 
@@ -48,11 +48,14 @@ def open_case(connection: Connection, new: NewCase, now: datetime) -> Case:
     stored = setup.get_calendar(connection, queue.calendar_id) if queue.calendar_id else None
     hours = stored.calendar if stored else always_open()
     first_due, resolution_due = due_times(target_for(queue.targets, new.priority), hours, now)
+    contact = new.contact_id
+    if contact is not None:
+        contact = gone.current(connection, contact_gone, [contact])[contact]
     item = cases.insert(
         connection,
         {
             "id": new_id(),
-            "contact_id": new.contact_id,
+            "contact_id": contact,
             "address": new.address,
             "verified": new.verified,
             "subject": new.subject,

@@ -9,6 +9,7 @@ from services.contacts.api.activities import ActivityMethods
 from services.contacts.api.consents import ConsentMethods
 from services.contacts.api.contacts import ContactMethods
 from services.contacts.api.imports import ImportMethods
+from services.contacts.api.parting import PartingMethods
 from services.contacts.api.schema import SchemaMethods
 from services.kit.runtime import Runtime
 
@@ -19,6 +20,7 @@ class ContactServicer(
     SchemaMethods,
     ActivityMethods,
     ImportMethods,
+    PartingMethods,
     contacts_pb2_grpc.ContactServiceServicer,
 ):
     """Answer the RPCs of ContactService; see the proto for what each promises."""

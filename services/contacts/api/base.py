@@ -13,6 +13,7 @@ from services.contacts.codec.contacts import DraftDecoder, attribute_names
 from services.contacts.codec.problems import Problems
 from services.contacts.domain.attributes import Attribute
 from services.contacts.models import kit
+from services.contacts.store.writing import write
 from services.contacts.usecases import registry
 from services.kit import paging
 from services.kit.idempotency import remember, replay
@@ -38,6 +39,20 @@ class Methods:
             with runtime.db.read() as connection:
                 definitions = registry.of(runtime.db).attributes(connection, wanted)
         return DraftDecoder(problems, runtime.clock.now(), runtime.settings.default_region, definitions)
+
+    def _once_among_others(self, request: Any, response_type: type[R], work: Callable[[Connection], R]) -> R:
+        """Do something like `_once`, again from the start while others get in between."""
+
+        def whole(connection: Connection) -> R:
+            done = replay(connection, kit.request_log, request.request_id, request, response_type)
+            if done is not None:
+                return done
+            response = work(connection)
+            now = self._runtime.clock.now()
+            remember(connection, kit.request_log, request.request_id, request, response, now)
+            return response
+
+        return write(self._runtime.db, whole)
 
     def _once(self, request: Any, response_type: type[R], work: Callable[[Connection], R]) -> R:
         """Do something in a transaction, once for each request id."""

@@ -57,6 +57,7 @@ _GET = _SELECT.where(contact.c.id == sa.bindparam("id"))
 _GET_MANY = _SELECT.where(_any_id())
 # In the order of their ids, so that two batches that share contacts wait for each other and never deadlock.
 _LOCK_MANY = _GET_MANY.order_by(contact.c.id).with_for_update(key_share=True)
+_SEIZE_MANY = _GET_MANY.order_by(contact.c.id).with_for_update()
 # The values travel as one text, parted by a character that no normal form holds: an array of ten thousand texts
 # would take the driver longer than the server.
 _PARTED = "\x1f"
@@ -101,15 +102,33 @@ def get_many(connection: Connection, keys: Collection[UUID], types: TypesLoader)
 
 def lock_many(connection: Connection, keys: Collection[UUID], types: TypesLoader) -> dict[UUID, Contact]:
     """Return those of the contacts that exist, by id, and keep others from changing them until the end."""
+    return _locked(connection, _LOCK_MANY, keys, types)
+
+
+def seize_many(connection: Connection, keys: Collection[UUID], types: TypesLoader) -> dict[UUID, Contact]:
+    """Return as `lock_many` does, and also keep others from adding rows of the contacts (`missing` with `keep`).
+
+    For whoever moves or deletes these rows: one that was added meanwhile would be left behind.
+    """
+    return _locked(connection, _SEIZE_MANY, keys, types)
+
+
+def _locked(
+    connection: Connection, statement: sa.Select[Any], keys: Collection[UUID], types: TypesLoader
+) -> dict[UUID, Contact]:
     if not keys:
         return {}
-    rows = connection.execute(_LOCK_MANY, {"ids": list(keys)}).all()
+    rows = connection.execute(statement, {"ids": list(keys)}).all()
     return {one.id: one for one in _contacts(rows, types)}
 
 
-def missing(connection: Connection, keys: Collection[UUID]) -> set[UUID]:
-    """Return those of the ids that no contact has."""
-    found = connection.execute(sa.select(contact.c.id).where(_any_id()), {"ids": list(keys)}).scalars()
+_PRESENT = sa.select(contact.c.id).where(_any_id())
+_KEPT = _PRESENT.order_by(contact.c.id).with_for_update(read=True, key_share=True)
+
+
+def missing(connection: Connection, keys: Collection[UUID], *, keep: bool = False) -> set[UUID]:
+    """Return those of the ids that no contact has. keep: nobody deletes the others until the end."""
+    found = connection.execute(_KEPT if keep else _PRESENT, {"ids": list(keys)}).scalars()
     return set(keys).difference(found)
 
 

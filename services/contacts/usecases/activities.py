@@ -14,9 +14,8 @@ from services.contacts.store import activities as store
 from services.contacts.store import contacts
 from services.contacts.store.writing import write
 from services.contacts.usecases import events, registry
+from services.contacts.usecases.absent import absent
 from services.kit import outbox
-from services.kit.errors import NotFound
-from services.kit.names import format_name
 from services.kit.runtime import Runtime
 
 
@@ -27,10 +26,11 @@ def record(runtime: Runtime, activities: Sequence[Activity]) -> int:
     """
 
     def work(connection: Connection) -> int:
-        unknown = contacts.missing(connection, {one.contact_id for one in activities})
+        # Kept until the end, or one that is merged or erased at this moment would leave its activity behind.
+        unknown = contacts.missing(connection, {one.contact_id for one in activities}, keep=True)
         for one in activities:
             if one.contact_id in unknown:
-                raise NotFound.resource(format_name("contacts", one.contact_id))
+                raise absent(connection, one.contact_id)
         known = store.find_recorded(connection, {_key(one) for one in activities if one.external_id})
         fresh = []
         for one in activities:
@@ -59,5 +59,5 @@ def page(
         types = registry.of(runtime.db).activity_types_on(connection)
         found = store.page(connection, contact_id, types, after, limit + 1)
         if not found and contacts.missing(connection, [contact_id]):
-            raise NotFound.resource(format_name("contacts", contact_id))
+            raise absent(connection, contact_id)
     return found[:limit], len(found) > limit

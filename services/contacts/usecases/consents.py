@@ -14,19 +14,22 @@ from services.contacts.store import contacts
 from services.contacts.store.consents import Place
 from services.contacts.store.writing import write
 from services.contacts.usecases import registry
+from services.contacts.usecases.absent import absent
 from services.contacts.usecases.upsert import save
-from services.kit.errors import NotFound
-from services.kit.names import format_name, new_id
+from services.kit.names import new_id
 from services.kit.runtime import Runtime
 
 
 def record(runtime: Runtime, wishes: Sequence[tuple[UUID, Wish]]) -> None:
     """Record decisions, all or none; raises NotFound that names the contact."""
 
-    def missing(key: UUID) -> None:
-        raise NotFound.resource(format_name("contacts", key))
+    def work(connection: Connection) -> None:
+        def missing(key: UUID) -> None:
+            raise absent(connection, key)
 
-    write(runtime.db, lambda connection: record_on(connection, runtime, wishes, missing))
+        record_on(connection, runtime, wishes, missing)
+
+    write(runtime.db, work)
 
 
 def record_on(
@@ -60,5 +63,5 @@ def page(runtime: Runtime, contact_id: UUID, after: Place | None, limit: int) ->
     with runtime.db.read() as connection:
         found = store.page(connection, contact_id, after, limit + 1)
         if not found and contacts.missing(connection, [contact_id]):
-            raise NotFound.resource(format_name("contacts", contact_id))
+            raise absent(connection, contact_id)
     return found[:limit], len(found) > limit

@@ -16,6 +16,7 @@ from services.contacts.models import kit
 from services.contacts.store import contacts as store
 from services.contacts.store.writing import write
 from services.contacts.usecases import events, registry
+from services.contacts.usecases.absent import absent
 from services.kit import outbox
 from services.kit.errors import Aborted, AlreadyExists, InvalidArgument, NotFound
 from services.kit.names import format_name, new_id
@@ -78,8 +79,8 @@ def get(runtime: Runtime, key: UUID) -> Contact:
     """Return a contact; raises NotFound."""
     with runtime.db.read() as connection:
         contact = store.get(connection, key, registry.of(runtime.db).types(connection))
-    if contact is None:
-        raise NotFound.resource(format_name("contacts", key))
+        if contact is None:
+            raise absent(connection, key)
     return contact
 
 
@@ -88,7 +89,8 @@ def batch_get(runtime: Runtime, keys: Sequence[UUID]) -> list[Contact]:
     found = find(runtime, keys)
     for key in keys:
         if key not in found:
-            raise NotFound.resource(format_name("contacts", key))
+            with runtime.db.read() as connection:
+                raise absent(connection, key)
     return [found[key] for key in keys]
 
 
@@ -128,7 +130,7 @@ def count(runtime: Runtime) -> tuple[int, int]:
 def _lock(connection: Connection, runtime: Runtime, key: UUID) -> Contact:
     contact = store.lock_many(connection, [key], registry.of(runtime.db).types(connection)).get(key)
     if contact is None:
-        raise NotFound.resource(format_name("contacts", key))
+        raise absent(connection, key)
     return contact
 
 

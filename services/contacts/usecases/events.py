@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from operator import attrgetter
 from typing import Any
+from uuid import UUID
 
+from google.protobuf.message import Message
 from rapport.contacts.v1 import events_pb2 as pb
 
 from services.contacts.codec.contacts import encode_date, encode_place
@@ -86,6 +88,27 @@ class ContactEvents:
 def contact_changed(contact: Contact, *, created: bool, now: datetime) -> NewEvent:
     """Return the event of a single contact, as ContactEvents makes them."""
     return ContactEvents(now).changed(contact, created=created)
+
+
+def contact_merged(absorbed: Contact, into: UUID, now: datetime) -> NewEvent:
+    """Return `contact.merged` of a contact that was merged into another one."""
+    return _parted("contact.merged", absorbed, now, pb.ContactMerged(into=format_name("contacts", into)))
+
+
+def contact_erased(contact: Contact, now: datetime) -> NewEvent:
+    """Return `contact.erased`."""
+    return _parted("contact.erased", contact, now, pb.ContactErased())
+
+
+def _parted(type_: str, contact: Contact, now: datetime, data: Message) -> NewEvent:
+    return NewEvent(
+        type=type_,
+        subject=format_name("contacts", contact.id),
+        contact=contact.id,
+        revision=contact.revision + 1,
+        occur_time=now,
+        data=data,
+    )
 
 
 def snapshot(contact: Contact) -> pb.ContactChanged:

@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 
 from services.contacts.domain.consents import Wish, check_channel, check_topic
 from services.contacts.domain.errors import Refused
+from services.contacts.store import gone
 from services.contacts.usecases.consents import record_on
 from services.kit.errors import InvalidArgument
 from services.kit.events.payload import unpack
@@ -26,10 +27,20 @@ _log = get_logger("contacts")
 def record(connection: Connection, runtime: Runtime, wanted: Iterable[events_pb2.Event]) -> None:
     """Record a denied consent for each `unsubscribe.requested`, as of the time when it was asked for.
 
-    A contact that does not exist has nothing to deny, and is passed over. Raises InvalidArgument for a
+    The wish of a contact that was merged is that of the one that remains; one that does not exist has nothing to deny,
+    and is passed over. Raises InvalidArgument for a
     malformed event.
     """
-    record_on(connection, runtime, [_wish(event) for event in wanted], _unknown)
+    wishes = [_wish(event) for event in wanted]
+    while wishes:
+        missed: set[UUID] = set()
+        record_on(connection, runtime, wishes, missed.add)
+        # Only now: one that was being merged at this moment has been waited for.
+        into = gone.targets(connection, missed)
+        for key in missed:
+            if into.get(key) is None:
+                _log.warning("unsubscribe_of_unknown_contact", contact=format_name("contacts", key))
+        wishes = [(remaining, wish) for key, wish in wishes if (remaining := into.get(key)) is not None]
 
 
 def _wish(event: events_pb2.Event) -> tuple[UUID, Wish]:
@@ -45,7 +56,3 @@ def _wish(event: events_pb2.Event) -> tuple[UUID, Wish]:
     return parse_name(event.contact, "contacts", "contact"), Wish(
         channel, topic, False, from_timestamp(event.occur_time), SOURCE
     )
-
-
-def _unknown(key: UUID) -> None:
-    _log.warning("unsubscribe_of_unknown_contact", contact=format_name("contacts", key))

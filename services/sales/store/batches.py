@@ -15,6 +15,9 @@ from sqlalchemy.types import TypeEngine
 from services.sales.domain import Key
 from services.sales.store.arrays import unnest
 
+Owners = Mapping[UUID | None, UUID | None]
+"""The contact that the records of each contact are of: itself, one that it was merged into, or None."""
+
 
 @dataclass(frozen=True, slots=True)
 class Known:

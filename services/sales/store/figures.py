@@ -84,7 +84,12 @@ def _currencies(contact: ColumnElement[UUID] | None) -> sa.ScalarSelect[object]:
 _SUMS = ("revenue", "returned", "paid")
 _CONTACT = sa.bindparam("contact_id", type_=pg.UUID(as_uuid=True))
 # UNION, unlike UNION ALL, leaves each contact once.
-_CUSTOMERS = sa.union(sa.select(sales_order.c.contact_id), sa.select(sales_return.c.contact_id)).subquery()
+_CUSTOMERS = sa.union(
+    *(
+        sa.select(table.c.contact_id).where(table.c.contact_id.is_not(None))
+        for table in (sales_order, sales_return)
+    )
+).subquery()
 _ALL = sa.select(
     sa.select(sa.func.count()).select_from(_CUSTOMERS).scalar_subquery().label("customer_count"),
     _count(sales_order).label("order_count"),

@@ -14,7 +14,7 @@ from sqlalchemy.dialects import postgresql as pg
 
 from services.sales.domain import Key, Order
 from services.sales.models import sales_order, sales_order_line
-from services.sales.store.batches import BatchWriter, Known
+from services.sales.store.batches import BatchWriter, Known, Owners
 from services.sales.store.lines import copy_lines, lines_of
 from services.sales.store.pages import Position, newest
 
@@ -22,14 +22,16 @@ _WRITER = BatchWriter(sales_order)
 _COLUMNS = [column for column in sales_order.columns if column.name != "content_hash"]
 
 
-def insert_new(connection: Connection, orders: Mapping[UUID, Order], now: datetime) -> set[Key]:
+def insert_new(
+    connection: Connection, orders: Mapping[UUID, Order], now: datetime, owners: Owners
+) -> set[Key]:
     """Write the orders whose key is new, without their lines, and return the keys of these."""
     return _WRITER.insert(
         connection,
         [
             {
                 "id": key,
-                "contact_id": order.contact_id,
+                "contact_id": owners[order.contact_id],
                 "source": order.source,
                 "external_id": order.external_id,
                 "content_hash": order.content_hash,

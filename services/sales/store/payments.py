@@ -11,21 +11,23 @@ from sqlalchemy import Connection, Row
 
 from services.sales.domain import Amount, Key, Payment
 from services.sales.models import payment
-from services.sales.store.batches import BatchWriter, Known
+from services.sales.store.batches import BatchWriter, Known, Owners
 from services.sales.store.pages import Position, newest
 
 _WRITER = BatchWriter(payment)
 _COLUMNS = [column for column in payment.columns if column.name not in ("content_hash", "create_time")]
 
 
-def insert_new(connection: Connection, payments: Mapping[UUID, Payment], now: datetime) -> set[Key]:
+def insert_new(
+    connection: Connection, payments: Mapping[UUID, Payment], now: datetime, owners: Owners
+) -> set[Key]:
     """Write the payments whose key is new and return the keys of these."""
     return _WRITER.insert(
         connection,
         [
             {
                 "id": key,
-                "contact_id": item.contact_id,
+                "contact_id": owners[item.contact_id],
                 "order_id": item.order_id,
                 "source": item.source,
                 "external_id": item.external_id,

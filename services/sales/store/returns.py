@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from services.sales.domain import Key, Return
 from services.sales.models import sales_return, sales_return_line
-from services.sales.store.batches import BatchWriter, Known
+from services.sales.store.batches import BatchWriter, Known, Owners
 from services.sales.store.lines import copy_lines, lines_of
 from services.sales.store.pages import Position, newest
 
@@ -19,14 +19,16 @@ _WRITER = BatchWriter(sales_return)
 _COLUMNS = [column for column in sales_return.columns if column.name not in ("content_hash", "create_time")]
 
 
-def insert_new(connection: Connection, returns: Mapping[UUID, Return], now: datetime) -> set[Key]:
+def insert_new(
+    connection: Connection, returns: Mapping[UUID, Return], now: datetime, owners: Owners
+) -> set[Key]:
     """Write the returns whose key is new, without their lines, and return the keys of these."""
     return _WRITER.insert(
         connection,
         [
             {
                 "id": key,
-                "contact_id": item.contact_id,
+                "contact_id": owners[item.contact_id],
                 "order_id": item.order_id,
                 "source": item.source,
                 "external_id": item.external_id,

@@ -20,6 +20,7 @@ from services.sales.store import orders as store
 from services.sales.store.pages import Position
 from services.sales.usecases.batches import Ingested, Kind, fold, settle
 from services.sales.usecases.products import require_products
+from services.sales.usecases.references import owners_of
 
 _BATCH = Kind("orders", "orders", "ORDER_DIFFERS")
 _SINGLE = Kind("order", "orders", "ORDER_DIFFERS", repeated=False)
@@ -59,25 +60,28 @@ def _ingest(runtime: Runtime, connection: Connection, kind: Kind, orders: Sequen
         connection, (line for order in batch.records.values() for line in order.lines)
     )
     now = runtime.clock.now()
+    owners = owners_of(connection, batch.records.values())
     settled = settle(
         kind,
         orders,
         batch,
-        insert=lambda rows: store.insert_new(connection, rows, now),
+        insert=lambda rows: store.insert_new(connection, rows, now, owners),
         known=lambda keys: store.known(connection, keys),
     )
     if settled.fresh:
         store.insert_lines(connection, settled.fresh)
-        events = (_placed(key, order, categories) for key, order in settled.fresh.items())
+        events = (
+            _placed(key, order, owners[order.contact_id], categories) for key, order in settled.fresh.items()
+        )
         outbox.append(connection, kit.outbox, events, record_time=now)
     return settled.outcome
 
 
-def _placed(key: UUID, order: Order, categories: dict[str, str]) -> NewEvent:
+def _placed(key: UUID, order: Order, owner: UUID | None, categories: dict[str, str]) -> NewEvent:
     return NewEvent(
         type="order.placed",
         subject=format_name("orders", key),
-        contact=order.contact_id,
+        contact=owner,
         revision=1,
         occur_time=order.order_time,
         data=events_pb2.OrderPlaced(

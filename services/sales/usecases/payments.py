@@ -17,7 +17,7 @@ from services.sales.models import kit
 from services.sales.store import payments as store
 from services.sales.store.pages import Position
 from services.sales.usecases.batches import Ingested, Kind, fold, settle
-from services.sales.usecases.references import require_orders
+from services.sales.usecases.references import owners_of, require_orders
 
 _KIND = Kind("payments", "payments", "PAYMENT_DIFFERS")
 
@@ -28,14 +28,15 @@ def ingest_payments(runtime: Runtime, payments: Sequence[Payment]) -> Ingested:
     now = runtime.clock.now()
     with runtime.db.transaction() as connection:
         require_orders(connection, _KIND.field, payments)
+        owners = owners_of(connection, batch.records.values())
         settled = settle(
             _KIND,
             payments,
             batch,
-            insert=lambda rows: store.insert_new(connection, rows, now),
+            insert=lambda rows: store.insert_new(connection, rows, now, owners),
             known=lambda keys: store.known(connection, keys),
         )
-        events = (_received(key, item) for key, item in settled.fresh.items())
+        events = (_received(key, item, owners[item.contact_id]) for key, item in settled.fresh.items())
         outbox.append(connection, kit.outbox, events, record_time=now)
     return settled.outcome
 
@@ -48,11 +49,11 @@ def list_payments(
         return store.page(connection, contact_id=contact_id, after=after, count=count)
 
 
-def _received(key: UUID, item: Payment) -> NewEvent:
+def _received(key: UUID, item: Payment, owner: UUID | None) -> NewEvent:
     return NewEvent(
         type="payment.received",
         subject=format_name("payments", key),
-        contact=item.contact_id,
+        contact=owner,
         revision=1,
         occur_time=item.pay_time,
         data=events_pb2.PaymentReceived(

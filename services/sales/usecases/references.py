@@ -1,18 +1,30 @@
-"""Orders that returns and payments point to."""
+"""What records point to: contacts, and orders of returns and payments."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from uuid import UUID
 
 from sqlalchemy import Connection
 
+from services.kit import gone
 from services.kit.errors import FieldViolation, NotFound
 from services.kit.names import format_name
-from services.sales.domain import Payment, Return
+from services.sales.domain import Order, Payment, Return
+from services.sales.models import contact_gone
 from services.sales.store import orders as store
+from services.sales.store.batches import Owners
 
 _MOST_NAMED = 20
+
+
+def owners_of(connection: Connection, records: Iterable[Order | Return | Payment]) -> Owners:
+    """Return whose records are now: of one that was merged those of who remains, of an erased one nobody's."""
+    keys = {record.contact_id for record in records if record.contact_id is not None}
+    owners: dict[UUID | None, UUID | None] = {None: None}
+    for key, owner in gone.current(connection, contact_gone, keys).items():
+        owners[key] = owner
+    return owners
 
 
 def require_orders(connection: Connection, field: str, records: Sequence[Return | Payment]) -> None:

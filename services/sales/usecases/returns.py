@@ -18,7 +18,7 @@ from services.sales.store import returns as store
 from services.sales.store.pages import Position
 from services.sales.usecases.batches import Ingested, Kind, fold, settle
 from services.sales.usecases.products import require_products
-from services.sales.usecases.references import require_orders
+from services.sales.usecases.references import owners_of, require_orders
 
 _KIND = Kind("returns", "returns", "RETURN_DIFFERS")
 
@@ -30,16 +30,17 @@ def ingest_returns(runtime: Runtime, returns: Sequence[Return]) -> Ingested:
     with runtime.db.transaction() as connection:
         require_products(connection, (line for item in batch.records.values() for line in item.lines))
         require_orders(connection, _KIND.field, returns)
+        owners = owners_of(connection, batch.records.values())
         settled = settle(
             _KIND,
             returns,
             batch,
-            insert=lambda rows: store.insert_new(connection, rows, now),
+            insert=lambda rows: store.insert_new(connection, rows, now, owners),
             known=lambda keys: store.known(connection, keys),
         )
         if settled.fresh:
             store.insert_lines(connection, settled.fresh)
-            events = (_returned(key, item) for key, item in settled.fresh.items())
+            events = (_returned(key, item, owners[item.contact_id]) for key, item in settled.fresh.items())
             outbox.append(connection, kit.outbox, events, record_time=now)
     return settled.outcome
 
@@ -52,11 +53,11 @@ def list_returns(
         return store.page(connection, contact_id=contact_id, after=after, count=count)
 
 
-def _returned(key: UUID, item: Return) -> NewEvent:
+def _returned(key: UUID, item: Return, owner: UUID | None) -> NewEvent:
     return NewEvent(
         type="order.returned",
         subject=format_name("returns", key),
-        contact=item.contact_id,
+        contact=owner,
         revision=1,
         occur_time=item.return_time,
         data=events_pb2.OrderReturned(

@@ -1,9 +1,9 @@
 """Locks that keep projection, membership and rebuilds in step.
 
 Who changes contacts takes the membership lock shared, then the contacts' rows of `contact_state` in the order of
-their ids. Who changes a whole segment takes the membership lock alone, and so sees every contact at rest. Definitions
-are locked between the two. The order is always this one, and always after claiming events, so nobody can wait in a
-circle.
+their ids. Who changes a whole segment, or lets contacts be gone, takes the membership lock alone, and so sees every
+contact at rest. Definitions are locked between the two. The order is always this one, and always after claiming
+events, so nobody can wait in a circle.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ class Notice:
 
 DATA_TYPE = "type.googleapis.com/rapport.segmentation.v1.MembershipChanged"
 
-_TOLD = """
+TOLD = """
     INSERT INTO outbox (id, type, subject, contact_id, revision, occur_time, record_time, historical,
                         data_type, data, traceparent)
     SELECT (%(id_prefix)s::text || lpad(to_hex(row_number() OVER (ORDER BY c.contact_id)), 8, '0'))::uuid,
@@ -45,7 +45,7 @@ _TOLD = """
 """
 
 # A clock that was set back makes nobody leave before they entered.
-_KEPT = """
+KEPT = """
     INSERT INTO membership_past (segment_number, contact_id, enter_time, leave_time)
     SELECT segment_number, contact_id, enter_time, GREATEST(enter_time, %(now)s::timestamptz) FROM gone
 """
@@ -112,7 +112,7 @@ def step_sql(batch: str, *, first: bool) -> StepSql:
     first: whether its next_change replaces what is stored, or may only make it earlier.
     """
     change = "r.next_change" if first else "LEAST(s.next_change, r.next_change)"
-    text = _STEP.format(batch=batch, next_change=change, kept=_KEPT, told=_TOLD.format(changed="changed"))
+    text = _STEP.format(batch=batch, next_change=change, kept=KEPT, told=TOLD.format(changed="changed"))
     # 200 rules make a text of 100 kB, which the driver would search for parameters each time: done here, once.
     names: dict[str, int] = {}
 
@@ -143,7 +143,7 @@ def apply_step(
         **parameters,
         "contact_ids": list(contact_ids),
         "others": list(others),
-        **_telling(notices, now, historical),
+        **telling(notices, now, historical),
     }
     try:
         driver: psycopg.Connection[Any] = connection.connection.driver_connection  # type: ignore[assignment]
@@ -155,7 +155,8 @@ def apply_step(
         raise sa.exc.DBAPIError.instance(sql.text[:200], None, error, psycopg.Error) from error
 
 
-def _telling(notices: Sequence[Notice], now: datetime, historical: bool) -> dict[str, Any]:
+def telling(notices: Sequence[Notice], now: datetime, historical: bool) -> dict[str, Any]:
+    """Return the parameters of TOLD and KEPT."""
     return {
         "now": now,
         "historical": historical,
@@ -277,8 +278,8 @@ def change_list(
     historical: bool,
 ) -> list[UUID]:
     """Put contacts, each given once and locked, into a list, or take them out; returns those for whom that is new."""
-    sql = _LIST_CHANGE.format(change=_PUT_IN if entered else _TAKE_OUT, told=_TOLD.format(changed="changed"))
-    values = {"number": notice.number, "ids": list(contact_ids), **_telling([notice], now, historical)}
+    sql = _LIST_CHANGE.format(change=_PUT_IN if entered else _TAKE_OUT, told=TOLD.format(changed="changed"))
+    values = {"number": notice.number, "ids": list(contact_ids), **telling([notice], now, historical)}
     return list(connection.exec_driver_sql(sql, values).scalars())
 
 
@@ -335,7 +336,7 @@ def _apply_changes(
     left = connection.exec_driver_sql(
         "WITH gone AS (DELETE FROM membership AS m USING membership_change AS c WHERE NOT c.entered "
         "AND m.segment_number = %(number)s AND m.contact_id = c.contact_id "
-        f"RETURNING m.segment_number, m.contact_id, m.enter_time) {_KEPT}",
+        f"RETURNING m.segment_number, m.contact_id, m.enter_time) {KEPT}",
         {"number": notice.number, "now": now},
     ).rowcount
     entered = connection.exec_driver_sql(
@@ -344,8 +345,8 @@ def _apply_changes(
         {"now": now},
     ).rowcount
     if entered or left:
-        told = _telling([notice], now, historical)
-        connection.exec_driver_sql(_TOLD.format(changed="membership_change"), told)
+        told = telling([notice], now, historical)
+        connection.exec_driver_sql(TOLD.format(changed="membership_change"), told)
     if entered != left:
         connection.execute(sa.insert(segment_size).values(segment_number=notice.number, delta=entered - left))
     return entered, left

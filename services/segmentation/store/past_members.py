@@ -140,7 +140,7 @@ def _narrowed(
 
 
 def forget(connection: Connection, contact_ids: Sequence[UUID]) -> None:
-    """Delete the past memberships of contacts that are erased or merged; the contacts must be locked."""
+    """Delete the past memberships of contacts that are erased; the contacts must be locked."""
     connection.exec_driver_sql(
         "DELETE FROM membership_past WHERE contact_id = ANY(%(ids)s::uuid[])", {"ids": list(contact_ids)}
     )

@@ -152,6 +152,12 @@ def lists(connection: Connection) -> dict[str, int]:
     return {row.id: row.number for row in connection.execute(query)}
 
 
+def list_notices(connection: Connection) -> list[tuple[int, str, int]]:
+    """Return number, id and version of the segments that are lists."""
+    query = sa.select(segment.c.number, segment.c.id, segment.c.version).where(segment.c.kind == "list")
+    return [(row.number, row.id, row.version) for row in connection.execute(query)]
+
+
 def insert(connection: Connection, id_: str, display_name: str, now: datetime, kind: Kind = "rule") -> int:
     """Insert a segment without a rule yet and return its number; 0 when the id is taken."""
     statement = (

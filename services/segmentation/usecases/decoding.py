@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import unicodedata
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import lru_cache
@@ -55,11 +55,32 @@ class Facts:
     attributes: dict[str, str] = field(default_factory=dict)
     event_types: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     consents: set[str] = field(default_factory=set)
+    gone: list[tuple[UUID, UUID | None]] = field(default_factory=list)
+    """Contacts that were merged, with the one that remains, or erased, with None."""
 
     @property
     def contacts(self) -> set[UUID]:
-        """Return the contacts that the facts are about."""
+        """Return the contacts that snapshots and events are about."""
         return {*self.snapshots, *(row.contact_id for row in self.events)}
+
+
+def rerouted(facts: Facts, targets: Mapping[UUID, UUID | None]) -> Facts:
+    """Return facts with the events of contacts that are gone as those of the contacts that remain.
+
+    targets: the contact that remains, or None, of each that is gone. Snapshots of those are left out, as are events
+    that belong to nobody any more.
+    """
+    if not targets:
+        return facts
+    return replace(
+        facts,
+        snapshots={key: row for key, row in facts.snapshots.items() if key not in targets},
+        events=[
+            row if target == row.contact_id else replace(row, contact_id=target)
+            for row in facts.events
+            if (target := targets.get(row.contact_id, row.contact_id)) is not None
+        ],
+    )
 
 
 def decode(events: Iterable[events_pb2.Event]) -> Facts:
@@ -90,6 +111,11 @@ def _decode(item: events_pb2.Event, facts: Facts) -> None:
             facts.consents.update(payload.consents)
         case contact_events.ActivityRecorded():
             facts.events.append(_activity(item, payload))
+        case contact_events.ContactMerged():
+            absorbed = parse_name(item.contact, "contacts", "contact")
+            facts.gone.append((absorbed, parse_name(payload.into, "contacts", "into")))
+        case contact_events.ContactErased():
+            facts.gone.append((parse_name(item.contact, "contacts", "contact"), None))
         case contact_events.AttributeDefined(attribute=defined):
             kind = _type(defined.type, f"attribute {defined.id}")
             Registry(attributes=(Attribute(defined.id, kind),))

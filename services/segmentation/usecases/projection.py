@@ -12,9 +12,10 @@ from sqlalchemy import Connection
 from services.kit.bus.batch import EventBatch
 from services.segmentation.context import Service
 from services.segmentation.models import kit
-from services.segmentation.store import locks, profiles, segments, vocabulary
-from services.segmentation.usecases.decoding import Facts, decode
+from services.segmentation.store import gone, locks, profiles, segments, vocabulary
+from services.segmentation.usecases.decoding import Facts, decode, rerouted
 from services.segmentation.usecases.evaluation import evaluate
+from services.segmentation.usecases.parting import Parted, part
 
 
 def take_events(service: Service, batch: EventBatch) -> None:
@@ -31,28 +32,38 @@ def take_events(service: Service, batch: EventBatch) -> None:
 
 def apply_events(service: Service, connection: Connection, events: Sequence[events_pb2.Event]) -> None:
     """Apply events that had no effect yet, in the caller's transaction."""
-    parts = _parts(events)
-    locks.share_membership(connection)
-    for _, facts in parts:
-        _define(connection, facts)
-    locks.lock_contacts(connection, {contact for _, facts in parts for contact in facts.contacts})
+    live = decode(item for item in events if not item.historical)
+    past = decode(item for item in events if item.historical)
+    leaving = bool(live.gone or past.gone)
+    (locks.own_membership if leaving else locks.share_membership)(connection)
+    _define(connection, live)
+    _define(connection, past)
     now = service.clock.now()
-    for past, facts in parts:
-        changed = _project(service, connection, facts, now)
-        evaluate(service, connection, changed, now=now, historical=past)
+    parted = part(service, connection, live.gone, past.gone, now) if leaving else Parted()
+    targets = gone.targets(connection, live.contacts | past.contacts)
+    live, past = rerouted(live, targets), rerouted(past, targets)
+    heirs = parted.live | parted.past
+    locks.lock_contacts(connection, live.contacts | past.contacts | heirs)
+    if parted.past:
+        evaluate(service, connection, sorted(parted.past), now=now, historical=True)
+    for historical, facts, touched in _parts(live, past, parted.live):
+        changed = touched.union(_project(service, connection, facts, now))
+        evaluate(service, connection, sorted(changed), now=now, historical=historical)
 
 
-def _parts(events: Sequence[events_pb2.Event]) -> list[tuple[bool, Facts]]:
+def _parts(live: Facts, past: Facts, heirs: set[UUID]) -> list[tuple[bool, Facts, set[UUID]]]:
     """Cut a batch into parts that are historical or not, so that what each causes can be told as what it is.
 
     Live snapshots come before records of the past, which then find their contact, and those before live events.
+    heirs: contacts that others were merged into, to be evaluated with the first live part.
     """
-    live = decode(item for item in events if not item.historical)
-    past = decode(item for item in events if item.historical)
     if not past.contacts:
-        return [(False, live)]
-    snapshots = Facts(live.snapshots, [], live.attributes, live.event_types, live.consents)
-    return [(False, snapshots), (True, past), (False, Facts(events=live.events))]
+        return [(False, live, heirs)]
+    return [
+        (False, Facts(snapshots=live.snapshots), heirs),
+        (True, past, set()),
+        (False, Facts(events=live.events), set()),
+    ]
 
 
 def _define(connection: Connection, facts: Facts) -> None:
@@ -65,7 +76,7 @@ def _define(connection: Connection, facts: Facts) -> None:
         segments.bump(connection, names=True)
 
 
-def _project(service: Service, connection: Connection, facts: Facts, now: datetime) -> list[UUID]:
+def _project(service: Service, connection: Connection, facts: Facts, now: datetime) -> set[UUID]:
     """Store facts; returns the contacts for which a rule in force may now say something else."""
     changed = set(profiles.put_snapshots(connection, list(facts.snapshots.values()), now))
     if facts.events:
@@ -73,4 +84,4 @@ def _project(service: Service, connection: Connection, facts: Facts, now: dateti
         read = service.plan(connection).event_types
         touched = {row.contact_id for row in facts.events if row.type in read}
         changed |= touched.intersection(fresh)
-    return sorted(changed)
+    return changed

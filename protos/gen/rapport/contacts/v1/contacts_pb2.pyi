@@ -421,6 +421,62 @@ class ModifyTagsResponse(_message.Message):
     contact: Contact
     def __init__(self, contact: _Optional[_Union[Contact, _Mapping]] = ...) -> None: ...
 
+class MergeContactsRequest(_message.Message):
+    __slots__ = ("survivor", "absorbed", "survivor_etag", "absorbed_etag", "request_id", "validate_only")
+    SURVIVOR_FIELD_NUMBER: _ClassVar[int]
+    ABSORBED_FIELD_NUMBER: _ClassVar[int]
+    SURVIVOR_ETAG_FIELD_NUMBER: _ClassVar[int]
+    ABSORBED_ETAG_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    VALIDATE_ONLY_FIELD_NUMBER: _ClassVar[int]
+    survivor: str
+    absorbed: str
+    survivor_etag: str
+    absorbed_etag: str
+    request_id: str
+    validate_only: bool
+    def __init__(self, survivor: _Optional[str] = ..., absorbed: _Optional[str] = ..., survivor_etag: _Optional[str] = ..., absorbed_etag: _Optional[str] = ..., request_id: _Optional[str] = ..., validate_only: _Optional[bool] = ...) -> None: ...
+
+class MergeContactsResponse(_message.Message):
+    __slots__ = ("contact",)
+    CONTACT_FIELD_NUMBER: _ClassVar[int]
+    contact: Contact
+    def __init__(self, contact: _Optional[_Union[Contact, _Mapping]] = ...) -> None: ...
+
+class EraseContactRequest(_message.Message):
+    __slots__ = ("name", "etag", "request_id")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    ETAG_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    etag: str
+    request_id: str
+    def __init__(self, name: _Optional[str] = ..., etag: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class EraseContactResponse(_message.Message):
+    __slots__ = ("receipt",)
+    RECEIPT_FIELD_NUMBER: _ClassVar[int]
+    receipt: ErasureReceipt
+    def __init__(self, receipt: _Optional[_Union[ErasureReceipt, _Mapping]] = ...) -> None: ...
+
+class ErasureReceipt(_message.Message):
+    __slots__ = ("contact", "erase_time", "absorbed", "identity_count", "consent_count", "activity_count", "event_count")
+    CONTACT_FIELD_NUMBER: _ClassVar[int]
+    ERASE_TIME_FIELD_NUMBER: _ClassVar[int]
+    ABSORBED_FIELD_NUMBER: _ClassVar[int]
+    IDENTITY_COUNT_FIELD_NUMBER: _ClassVar[int]
+    CONSENT_COUNT_FIELD_NUMBER: _ClassVar[int]
+    ACTIVITY_COUNT_FIELD_NUMBER: _ClassVar[int]
+    EVENT_COUNT_FIELD_NUMBER: _ClassVar[int]
+    contact: str
+    erase_time: _timestamp_pb2.Timestamp
+    absorbed: _containers.RepeatedScalarFieldContainer[str]
+    identity_count: int
+    consent_count: int
+    activity_count: int
+    event_count: int
+    def __init__(self, contact: _Optional[str] = ..., erase_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., absorbed: _Optional[_Iterable[str]] = ..., identity_count: _Optional[int] = ..., consent_count: _Optional[int] = ..., activity_count: _Optional[int] = ..., event_count: _Optional[int] = ...) -> None: ...
+
 class RecordConsentsRequest(_message.Message):
     __slots__ = ("consents",)
     CONSENTS_FIELD_NUMBER: _ClassVar[int]

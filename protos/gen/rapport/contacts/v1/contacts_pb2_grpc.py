@@ -86,6 +86,16 @@ class ContactServiceStub:
                 request_serializer=rapport_dot_contacts_dot_v1_dot_contacts__pb2.ModifyTagsRequest.SerializeToString,
                 response_deserializer=rapport_dot_contacts_dot_v1_dot_contacts__pb2.ModifyTagsResponse.FromString,
                 _registered_method=True)
+        self.MergeContacts = channel.unary_unary(
+                '/rapport.contacts.v1.ContactService/MergeContacts',
+                request_serializer=rapport_dot_contacts_dot_v1_dot_contacts__pb2.MergeContactsRequest.SerializeToString,
+                response_deserializer=rapport_dot_contacts_dot_v1_dot_contacts__pb2.MergeContactsResponse.FromString,
+                _registered_method=True)
+        self.EraseContact = channel.unary_unary(
+                '/rapport.contacts.v1.ContactService/EraseContact',
+                request_serializer=rapport_dot_contacts_dot_v1_dot_contacts__pb2.EraseContactRequest.SerializeToString,
+                response_deserializer=rapport_dot_contacts_dot_v1_dot_contacts__pb2.EraseContactResponse.FromString,
+                _registered_method=True)
         self.RecordConsents = channel.unary_unary(
                 '/rapport.contacts.v1.ContactService/RecordConsents',
                 request_serializer=rapport_dot_contacts_dot_v1_dot_contacts__pb2.RecordConsentsRequest.SerializeToString,
@@ -217,6 +227,28 @@ class ContactServiceServicer:
 
     def ModifyTags(self, request, context):
         """Adds and removes tags of a contact. Errors: NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def MergeContacts(self, request, context):
+        """Makes one contact of two: identities, consents with their history and proofs, tags, activities and attributes of the absorbed one
+        become the survivor's, as do values that the survivor has not; where both have a value the survivor's stays, name and address as a
+        whole. Of two decisions on one thing the newer is in force, of two of one moment the denial. It cannot be undone. All services follow
+        within moments. The absorbed name then answers NOT_FOUND (CONTACT_MERGED) with the contact that remains as `into` in the metadata.
+        Errors: NOT_FOUND, also (CONTACT_MERGED); INVALID_ARGUMENT for a contact and itself; ABORTED (ETAG_MISMATCH); FAILED_PRECONDITION
+        (MERGED_TOO_LARGE) when one contact cannot hold the tags, attributes or identities of both; UNAVAILABLE (CONTENTION).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def EraseContact(self, request, context):
+        """Deletes a contact with its identities, consents and activities, and what was recorded and told of contacts that were merged into it.
+        It cannot be undone. All services follow within moments: orders stay without their contact, messages and cases as figures. Files that
+        were imported, and rows that imports refused, are not searched. Errors: NOT_FOUND, also (CONTACT_MERGED); ABORTED (ETAG_MISMATCH);
+        UNAVAILABLE (CONTENTION).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -357,6 +389,16 @@ def add_ContactServiceServicer_to_server(servicer, server):
                     servicer.ModifyTags,
                     request_deserializer=rapport_dot_contacts_dot_v1_dot_contacts__pb2.ModifyTagsRequest.FromString,
                     response_serializer=rapport_dot_contacts_dot_v1_dot_contacts__pb2.ModifyTagsResponse.SerializeToString,
+            ),
+            'MergeContacts': grpc.unary_unary_rpc_method_handler(
+                    servicer.MergeContacts,
+                    request_deserializer=rapport_dot_contacts_dot_v1_dot_contacts__pb2.MergeContactsRequest.FromString,
+                    response_serializer=rapport_dot_contacts_dot_v1_dot_contacts__pb2.MergeContactsResponse.SerializeToString,
+            ),
+            'EraseContact': grpc.unary_unary_rpc_method_handler(
+                    servicer.EraseContact,
+                    request_deserializer=rapport_dot_contacts_dot_v1_dot_contacts__pb2.EraseContactRequest.FromString,
+                    response_serializer=rapport_dot_contacts_dot_v1_dot_contacts__pb2.EraseContactResponse.SerializeToString,
             ),
             'RecordConsents': grpc.unary_unary_rpc_method_handler(
                     servicer.RecordConsents,
@@ -686,6 +728,60 @@ class ContactService:
             '/rapport.contacts.v1.ContactService/ModifyTags',
             rapport_dot_contacts_dot_v1_dot_contacts__pb2.ModifyTagsRequest.SerializeToString,
             rapport_dot_contacts_dot_v1_dot_contacts__pb2.ModifyTagsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def MergeContacts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rapport.contacts.v1.ContactService/MergeContacts',
+            rapport_dot_contacts_dot_v1_dot_contacts__pb2.MergeContactsRequest.SerializeToString,
+            rapport_dot_contacts_dot_v1_dot_contacts__pb2.MergeContactsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EraseContact(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rapport.contacts.v1.ContactService/EraseContact',
+            rapport_dot_contacts_dot_v1_dot_contacts__pb2.EraseContactRequest.SerializeToString,
+            rapport_dot_contacts_dot_v1_dot_contacts__pb2.EraseContactResponse.FromString,
             options,
             channel_credentials,
             insecure,
