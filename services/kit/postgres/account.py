@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import pwd
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from services.kit.postgres import become
 from services.kit.postgres.errors import PostgresError
 
 _PREFERRED = ("postgres", "nobody")
@@ -23,12 +25,15 @@ class Account:
     gid: int
     drops: bool
 
+    def command(self, *words: str) -> list[str]:
+        """Return the command that runs a program, given by its path, as this user."""
+        if not self.drops:
+            return [*words]
+        return [sys.executable, "-I", "-S", become.__file__, str(self.uid), str(self.gid), *words]
+
     def popen_options(self) -> dict[str, Any]:
-        """Return what makes `subprocess` start a child as this user, with a clean environment and umask."""
-        options: dict[str, Any] = {"env": clean_environment(), "umask": 0o077, "stdin": subprocess.DEVNULL}
-        if self.drops:
-            options |= {"user": self.uid, "group": self.gid, "extra_groups": []}
-        return options
+        """Return what gives a child of `subprocess` a clean environment and umask."""
+        return {"env": clean_environment(), "umask": 0o077, "stdin": subprocess.DEVNULL}
 
     def own(self, path: Path) -> None:
         """Give a file or folder, not what is in it, to the user."""

@@ -169,7 +169,12 @@ def _run(command: list[str], home: Home, account: Account, reaper: Reaper, text:
     """Run a program as the account and under the reaper; return its status and what it said on stderr."""
     options = account.popen_options() | {"stdin": subprocess.PIPE, "start_new_session": True}
     process = subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=home.path, **options
+        account.command(*command),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=home.path,
+        **options,
     )
     try:
         reaper.watch(process.pid, stop=signal.SIGKILL)

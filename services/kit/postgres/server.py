@@ -252,7 +252,7 @@ class EmbeddedPostgres:
             return copy_for_others(binaries, self._root)
         try:
             subprocess.run(
-                [binaries.program("postgres"), "--version"],
+                account.command(binaries.program("postgres"), "--version"),
                 check=True, capture_output=True, cwd=home.path, **account.popen_options(),
             )  # fmt: skip
         except (OSError, subprocess.SubprocessError) as error:
@@ -307,7 +307,7 @@ class EmbeddedPostgres:
             # A session of its own: Ctrl-C on the terminal is for the keeper, which then stops the server in
             # its turn.
             self._process = subprocess.Popen(
-                command,
+                account.command(*command),
                 stdout=fd,
                 stderr=fd,
                 cwd=home.path,

@@ -6,6 +6,7 @@ import errno
 import os
 import shutil
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -246,17 +247,26 @@ def test_as_an_ordinary_user_the_server_is_us(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(os, "geteuid", lambda: 12345)
     account = choose_account()
     assert (account.name, account.uid, account.drops) == ("12345", 12345, False)
-    assert "user" not in account.popen_options()
+    assert account.command("/bin/true", "x") == ["/bin/true", "x"]
 
 
 def test_as_root_it_never_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     account = choose_account()
     assert account.uid != 0
-    assert account.popen_options()["user"] == account.uid
-    assert account.popen_options()["extra_groups"] == []
+    assert account.command("/bin/true", "x")[-4:] == [str(account.uid), str(account.gid), "/bin/true", "x"]
     with pytest.raises(PostgresError, match="no user root to run it as"):
         choose_account("root")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another user")
+def test_a_program_runs_as_the_account_and_in_none_of_our_groups() -> None:
+    account = choose_account()
+    command = account.command("/usr/bin/id", "-u"), account.command("/usr/bin/id", "-G")
+    said = [subprocess.run(one, capture_output=True, text=True, check=True).stdout.split() for one in command]
+    assert said == [[str(account.uid)], [str(account.gid)]]
+    missing = subprocess.run(account.command("/no/such"), capture_output=True, text=True, check=False)
+    assert (missing.returncode, missing.stderr) == (127, "/no/such: No such file or directory\n")
 
 
 @pytest.mark.parametrize("prefix", ["Bad", "a-b", "1a", "", "x" * 60, 'a"b', "a\n"])
