@@ -23,6 +23,7 @@ class Mutant:
 _SCALARS, _LISTS, _FRAMES = "rules.sql.scalars", "rules.sql.lists", "rules.sql.frames"
 _STATEMENTS, _TIMING, _STORE = "rules.sql.statements", "rules.sql.timing", "store.membership"
 _LOWERING, _LOWER_LISTS, _LOWER_TIME = "rules.lowering", "rules.lowering_lists", "rules.lowering_time"
+_LATEST = "rules.sql.latest"
 _CALENDAR, _LOWER_CALENDAR = "rules.sql.calendar", "rules.lowering_calendar"
 _EVALUATOR, _INTERPRETER, _CHANGES = "rules.evaluator", "rules.interpreter", "rules.timing"
 
@@ -50,8 +51,8 @@ MUTANTS: tuple[Mutant, ...] = (
            'left.collate("C") if node.left.kind == "string" else left', "left", ("Compare of string",)),
     Mutant("a window ends too early", _SCALARS, '"<=": time >= edge', '"<=": time > edge', ("NowCompare <=",)),
     Mutant("a window reaches into the future", _SCALARS,
-           "frame.once(frame.now - interval(node.shift))",
-           "frame.once(frame.now + interval(node.shift))", ("NowCompare <",)),
+           "frame.once(frame.now - interval(shift))",
+           "frame.once(frame.now + interval(shift))", ("NowCompare <",)),
     Mutant("has() of a time is always true", _SCALARS,
            "if operand.can_null or operand.can_err else TRUE", "if operand.can_null else TRUE", ("Has",)),
     Mutant("contains() overlooks the beginning", _SCALARS,
@@ -107,21 +108,30 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant("in_segment() asks whether anybody is a member", _FRAMES,
            ".where(member.c.segment_number == number, member.c.contact_id == contact_id)",
            ".where(member.c.segment_number == number)", ("InSegment",)),
-    Mutant("a rebuild counts one too few", _STATEMENTS, '(1 if op in (">", "<=") else 0)', '(1 if op == ">" else 0)',
+    Mutant("a rebuild counts one too few", _LATEST, '(1 if op in (">", "<=") else 0)', '(1 if op == ">" else 0)',
            ("Count of events",)),
     Mutant("a rebuild joins a list that is unknown", _STATEMENTS, "if items.spoils or at_least < 1 or",
            "if at_least < 1 or", ("Count of events",)),
-    Mutant("a rebuild takes unknown for no such event", _STATEMENTS,
-           'if isinstance(node, ir.Quantified) and node.role == "exists" and not unsure(node.predicate):',
-           'if isinstance(node, ir.Quantified) and node.role == "exists":', ("Not",)),
+    Mutant("a rebuild takes unknown for no such event", _LATEST,
+           'sure = node.role == "exists" and not unsure(node.predicate)', 'sure = node.role == "exists"', ("Not",)),
+    Mutant("a batch takes fewer than n for n", _LATEST, "return not_(reached) if found.below else reached",
+           "return reached", ("Count of events",)),
+    Mutant("a batch asks the n-th latest but one", _LATEST, "found.predicate, found.at_least, frame)",
+           "found.predicate, found.at_least + 1, frame)", ("Count of events",)),
+    Mutant("a batch takes too few events for unknown", _LATEST,
+           "func.coalesce(compare_with_now(window.op, window.shift, time, frame), FALSE)",
+           "compare_with_now(window.op, window.shift, time, frame)", ("Not",)),
+    Mutant("a window of a batch forgets what else is asked of its events", _LATEST,
+           "return call.filter(and_(*keep)) if keep else call", "return call", ("Count of events",)),
     # -- next change
     Mutant("SQL tells the last instant inside a window", _TIMING, 'if atom.op in ("<", ">=")',
            'if atom.op in ("<", "<=", ">=")', ("NowCompare <=",)),
     Mutant("events that have not happened yet are forgotten", _TIMING,
            'instants["arrival"] = frame.arrival(sorted(types))', "pass", ("Count of events",)),
-    Mutant("the sides of a count are taken for each other", _TIMING,
-           'at_least_n = (leaf.op in (">=", "<")) == (count is leaf.left)', 'at_least_n = leaf.op in (">=", "<")',
-           ("NowCompare <=",)),
+    Mutant("the sides of a count are taken for each other", _LATEST,
+           'op = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}[op]', "pass", ("NowCompare <=",)),
+    Mutant("the first event behind an edge is the first of all", _TIMING,
+           "func.min(time).filter(and_(later, *conditions(inner)))", "func.min(time)", ("NowCompare <=",)),
     Mutant("a count that is equal ends, and never begins, to be so", _TIMING, "[n + 1, n], frame)", "[n], frame)",
            ("NowCompare <=",)),
     Mutant("an unknown condition changes nothing with time", _TIMING,

@@ -18,6 +18,7 @@ from sqlalchemy.sql.selectable import FromClause
 
 from services.segmentation.rules import ir
 from services.segmentation.rules.registry import EventType
+from services.segmentation.rules.sql.latest import windowed
 from services.segmentation.rules.sql.lists import (
     ItemFrame,
     ListNode,
@@ -78,6 +79,10 @@ class CorrelatedFrame:
     def list_value(self, node: ListNode) -> Column:
         """Answer a list node."""
         return correlated(node, self)
+
+    def condition(self, node: ir.Node) -> Column | None:
+        """Return None: a single rule gains nothing by what rules have in common."""
+        return None
 
     def in_segment(self, segment: str) -> Column:
         """Return whether the contact is a member of a segment."""
@@ -185,6 +190,10 @@ class LateralFrame(_GroupingFrame):
     def once(self, column: Column) -> Column:
         """Return a sub-select, which is computed once: hundreds of windows are compared with each event."""
         return computed_once(column)
+
+    def condition(self, node: ir.Node) -> Column | None:
+        """Answer thresholds over plain windows by what all windows have in common."""
+        return windowed(node, self)
 
     def __init__(self, time_zone: str, lookups: Lookups, relation: FromClause = profile) -> None:
         super().__init__(time_zone, lookups, relation)
@@ -300,6 +309,10 @@ class PassFrame(GroupedFrame):
     def once(self, column: Column) -> Column:
         """Return a sub-select, which is computed once."""
         return computed_once(column)
+
+    def condition(self, node: ir.Node) -> Column | None:
+        """Answer thresholds over plain windows by what all windows have in common."""
+        return windowed(node, self)
 
     def _group(self, event_type: EventType, window: timedelta | None, part: int) -> _Group:
         return super()._group(event_type, None, part)

@@ -77,6 +77,10 @@ class ItemFrame:
         """Answer a nested list by a correlated sub-select."""
         return correlated(node, self)
 
+    def condition(self, node: ir.Node) -> Column | None:
+        """Return None: inside of a list everything is answered by its parts."""
+        return None
+
     def in_segment(self, segment: str) -> Column:
         """Return whether the contact is a member of a segment."""
         found: Column = self.outer_lookup().in_segment_of(segment, self.contact_id())
@@ -171,6 +175,9 @@ def _reduce(node: ir.Aggregate, keep: list[Column], frame: ItemFrame) -> Column:
         value = exact_number(element, frame, stored=node.exact)
     total = func.coalesce(_filtered(func.sum(value), [value], keep, frame), literal_column("0::numeric"))
     if node.kind == "double":
+        if node.exact and isinstance(element, ir.EventField) and element.payload.promoted == "amount":
+            # What the column holds cannot sum up to anything that a double does not reach.
+            return cast(total, Float(53))
         return func.rule_to_double(total, type_=Float(53))
     return func.rule_to_int(total, type_=BigInteger())
 

@@ -71,6 +71,9 @@ class Frame(Protocol):
     def list_value(self, node: ir.Count | ir.Quantified | ir.Aggregate) -> Column:
         """Return the value of a list node."""
 
+    def condition(self, node: ir.Node) -> Column | None:
+        """Return a condition that the frame answers in a better way than by its parts, None for others."""
+
     def in_segment(self, segment: str) -> Column:
         """Return whether the contact is a member of a segment."""
 
@@ -202,6 +205,8 @@ def _order(op: str, left: Column, right: Column) -> Column:
 
 
 def _compare(node: ir.Compare, frame: Frame, truth: bool) -> Column:
+    if (known := frame.condition(node)) is not None:
+        return known
     left, right = compile_value(node.left, frame), compile_value(node.right, frame)
     # Order is byte by byte; one explicit collation decides for both sides. Equality is so under any
     # collation.
@@ -209,9 +214,12 @@ def _compare(node: ir.Compare, frame: Frame, truth: bool) -> Column:
 
 
 def _now_compare(node: ir.NowCompare, frame: Frame, truth: bool) -> Column:
-    # now op t + d, written with the column alone on the left so that an index on it serves.
-    time = compile_value(node.time, frame)
-    edge = frame.once(frame.now - interval(node.shift)) if node.shift != timedelta(0) else frame.now
+    return compare_with_now(node.op, node.shift, compile_value(node.time, frame), frame)
+
+
+def compare_with_now(op: str, shift: timedelta, time: Column, frame: Frame) -> Column:
+    """Return ``now op time + shift``, written with the time alone on the left so that an index on it serves."""
+    edge = frame.once(frame.now - interval(shift)) if shift != timedelta(0) else frame.now
     return {
         "<": time > edge,
         "<=": time >= edge,
@@ -219,10 +227,12 @@ def _now_compare(node: ir.NowCompare, frame: Frame, truth: bool) -> Column:
         ">=": time <= edge,
         "==": time == edge,
         "!=": time != edge,
-    }[node.op]
+    }[op]
 
 
 def _equal(node: ir.Equal, frame: Frame, truth: bool) -> Column:
+    if (known := frame.condition(node)) is not None:
+        return known
     left, right = node.left, node.right
     a, b = compile_value(left, frame), compile_value(right, frame)
     if left.kind == "null" or right.kind == "null":
@@ -366,7 +376,8 @@ def _plugin(node: ir.PluginValue, frame: Frame, truth: bool) -> Column:
 
 
 def _list(node: Any, frame: Frame, truth: bool) -> Column:
-    return frame.list_value(node)
+    known = frame.condition(node) if isinstance(node, ir.Quantified) else None
+    return frame.list_value(node) if known is None else known
 
 
 _COMPILERS: dict[type, Callable[[Any, Frame, bool], Column]] = {

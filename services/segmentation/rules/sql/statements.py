@@ -27,7 +27,6 @@ from sqlalchemy.sql.selectable import FromClause
 
 from services.segmentation.rules import ir
 from services.segmentation.rules.registry import EventType
-from services.segmentation.rules.scope import unsure
 from services.segmentation.rules.sql.frames import (
     CorrelatedFrame,
     GroupedFrame,
@@ -35,6 +34,7 @@ from services.segmentation.rules.sql.frames import (
     Lookups,
     PassFrame,
 )
+from services.segmentation.rules.sql.latest import threshold
 from services.segmentation.rules.sql.lists import ItemFrame, kept, visible
 from services.segmentation.rules.sql.scalars import compile_value
 from services.segmentation.rules.sql.timing import next_change
@@ -87,15 +87,11 @@ def _semi_join(part: ir.Node, frame: GroupedFrame) -> Column | None:
     such form.
     """
     negated = isinstance(part, ir.Not)
-    node = part.operand if isinstance(part, ir.Not) else part
-    if isinstance(node, ir.Quantified) and node.role == "exists" and not unsure(node.predicate):
-        at_least, items, predicate = 1, node.items, node.predicate
-    else:
-        threshold = _threshold(node)
-        if threshold is None:
-            return None
-        at_least, items, below = threshold
-        negated, predicate = negated != below, None
+    asked = threshold(part.operand if isinstance(part, ir.Not) else part)
+    if asked is None:
+        return None
+    at_least, items, predicate = asked.at_least, asked.items, asked.predicate
+    negated = negated != asked.below
     if items.spoils or at_least < 1 or not isinstance(items.source, EventType):
         return None
     people = frame.relation
@@ -122,26 +118,6 @@ def _semi_join(part: ir.Node, frame: GroupedFrame) -> Column | None:
         select(literal_column("1")).select_from(many).where(many.c.contact_id == people.c.contact_id)
     )
     return not_(found.correlate_except(many).exists())
-
-
-def _threshold(node: ir.Node) -> tuple[int, ir.ListExpr, bool] | None:
-    """Read ``size() op n`` as (k, items, below): "at least k", or "fewer than k" when ``below``."""
-    if isinstance(node, ir.Equal) and not node.negated:
-        sides = (node.left, node.right)
-        for count, constant in (sides, sides[::-1]):
-            if isinstance(count, ir.Count) and isinstance(constant, ir.Const) and constant.value == 0:
-                return 1, count.items, True
-        return None
-    if not isinstance(node, ir.Compare):
-        return None
-    op, left, right = node.op, node.left, node.right
-    if isinstance(left, ir.Const):
-        left, right = right, left
-        op = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}[op]  # type: ignore[assignment]
-    if not isinstance(left, ir.Count) or not isinstance(right, ir.Const) or not isinstance(right.value, int):
-        return None
-    at_least = right.value + (1 if op in (">", "<=") else 0)
-    return at_least, left.items, op in ("<", "<=")
 
 
 Rules = Sequence[tuple[int, ir.Node, Sequence[ir.Node]]]

@@ -19,16 +19,15 @@ from sqlalchemy.sql.selectable import FromClause
 from services.segmentation.rules import ir
 from services.segmentation.rules.calendars import PARTS
 from services.segmentation.rules.registry import EventType
-from services.segmentation.rules.scope import unsure
 from services.segmentation.rules.sql.calendar import next_flip, next_flip_of_any, next_tick
-from services.segmentation.rules.sql.frames import Build, CorrelatedFrame, GroupedFrame, LateralFrame
-from services.segmentation.rules.sql.lists import ItemFrame, texts_relation, visible, window_of
+from services.segmentation.rules.sql.frames import CorrelatedFrame, GroupedFrame, LateralFrame
+from services.segmentation.rules.sql.latest import NEVER, nth_latest, plain_window, threshold
+from services.segmentation.rules.sql.lists import ItemFrame, texts_relation, visible
 from services.segmentation.rules.sql.scalars import Frame, compile_value
 from services.segmentation.rules.sql.values import TIME, interval, text_literal
 from services.segmentation.rules.tables import event_table
 
 Column = ColumnElement[Any]
-_NEVER: Column = literal_column("NULL::timestamptz", TIME)
 _END: Column = literal_column("'9999-01-01Z'::timestamptz", TIME)
 _STEP = timedelta(microseconds=1)
 _Path = tuple[tuple[ir.ListExpr, tuple[ir.Node, ...]], ...]
@@ -97,14 +96,12 @@ def _flips(atom: ir.NowCompare) -> list[timedelta]:
 
 def _later(time: Column, after: list[timedelta], frame: Frame) -> Column:
     """Return the earliest instant later than now that lies so long after a time."""
-    checked = [
-        case(
-            # The time is compared, not the instant: what stands beside it is computed once a statement.
-            (time > frame.once(frame.now - interval(by)), time + interval(by))
-        )
-        for by in after
-    ]
-    return func.least(*checked, type_=TIME) if len(checked) > 1 else checked[0]
+    # The time is compared, not the instant: what stands beside it is computed once a statement.
+    return _least([case((time > frame.once(frame.now - interval(by)), time + interval(by))) for by in after])
+
+
+def _least(instants: list[Column]) -> Column:
+    return func.least(*instants, type_=TIME) if len(instants) > 1 else instants[0]
 
 
 def _instant(atom: ir.Node, path: _Path, frame: LateralFrame | GroupedFrame) -> Column:
@@ -119,22 +116,33 @@ def _instant(atom: ir.Node, path: _Path, frame: LateralFrame | GroupedFrame) -> 
         time = compile_value(atom.time, plain if path else frame)
         return _later(time, _flips(atom), frame)
     items, still = used[0]
-    if isinstance(items.source, EventType) and items.var == 0 and len(path) == 1:
+    if not isinstance(items.source, EventType) or items.var != 0 or len(path) != 1:
+        return _correlated(atom, [items for items, _ in used], plain)
+    source = items.source
 
-        def build(inner: ItemFrame) -> Column:
-            # A condition that is unknown may still count: only what is false drops an event.
-            conditions = [compile_value(c, inner).is_not(False) for c in still]
-            earliest = func.min(_later(compile_value(atom.time, inner), _flips(atom), inner))
-            return earliest.filter(and_(*conditions)) if conditions else earliest
+    def conditions(inner: ItemFrame) -> list[Column]:
+        # A condition that is unknown may still count: only what is false drops an event.
+        return [compile_value(c, inner).is_not(False) for c in still]
 
-        window = _window(atom)
-        return frame.feature(items.source, (atom, still, "change"), window, build, _NEVER)
-    return _correlated(atom, [items for items, _ in used], plain)
+    if isinstance(atom.time, ir.EventTime):
 
+        def first_behind(by: timedelta) -> Column:
+            """Return the instant of the first event whose instant is later than now."""
 
-def _window(atom: ir.NowCompare) -> timedelta | None:
-    """Return d when only events with time >= now - d have an instant later than now."""
-    return atom.shift + _STEP if isinstance(atom.time, ir.EventTime) else None
+            def build(inner: ItemFrame) -> Column:
+                time = inner.relation.c.occurred_at
+                later = time > inner.once(inner.now - interval(by))
+                return func.min(time).filter(and_(later, *conditions(inner)))
+
+            return frame.feature(source, (still, by, "first behind"), by, build, NEVER) + interval(by)
+
+        return _least([first_behind(by) for by in _flips(atom)])
+
+    def build(inner: ItemFrame) -> Column:
+        earliest = func.min(_later(compile_value(atom.time, inner), _flips(atom), inner))
+        return earliest.filter(and_(*conditions(inner))) if still else earliest
+
+    return frame.feature(source, (atom, still, "change"), None, build, NEVER)
 
 
 def _correlated(atom: ir.NowCompare, lists: list[ir.ListExpr], plain: CorrelatedFrame) -> Column:
@@ -180,26 +188,22 @@ def _exact(leaf: ir.Node, frame: LateralFrame | GroupedFrame) -> Column | None:
     """Return the exact instant of ``exists`` or ``size() op n`` over one window that events only leave, or of a
     calendar value of now compared with something; else None.
     """
-    if isinstance(leaf, ir.Quantified) and leaf.role == "exists" and not unsure(leaf.predicate):
-        return _nth_leaving(leaf, leaf.predicate, [1], frame)
     flip = _calendar_flip(leaf, frame)
     if flip is not None:
         return flip
-    if not isinstance(leaf, ir.Compare | ir.Equal):
+    asked = threshold(leaf)
+    if asked is not None:
+        return _nth_leaving(asked.items, asked.predicate, [asked.at_least], frame)
+    if not isinstance(leaf, ir.Equal):
         return None
     count, constant = (leaf.left, leaf.right) if isinstance(leaf.left, ir.Count) else (leaf.right, leaf.left)
-    if (
-        not isinstance(count, ir.Count)
-        or not isinstance(constant, ir.Const)
-        or not isinstance(constant.value, int)
-    ):
+    if not isinstance(count, ir.Count) or not isinstance(constant, ir.Const):
         return None
     n = constant.value
-    if isinstance(leaf, ir.Equal):
-        # Above n it becomes n when the (n+1)-th latest leaves; at n it ends when the n-th latest does.
-        return _nth_leaving(count, None, [n + 1, n], frame)
-    at_least_n = (leaf.op in (">=", "<")) == (count is leaf.left)
-    return _nth_leaving(count, None, [n if at_least_n else n + 1], frame)
+    if not isinstance(n, int):
+        return None
+    # Above n it becomes n when the (n+1)-th latest leaves; at n it ends when the n-th latest does.
+    return _nth_leaving(count.items, None, [n + 1, n], frame)
 
 
 def _calendar_flip(leaf: ir.Node, frame: LateralFrame | GroupedFrame) -> Column | None:
@@ -231,72 +235,15 @@ def _is_listed(node: ir.Node) -> bool:
 
 
 def _nth_leaving(
-    node: ir.Count | ir.Quantified,
-    predicate: ir.Node | None,
-    ranks: list[int],
-    frame: LateralFrame | GroupedFrame,
+    items: ir.ListExpr, predicate: ir.Node | None, ranks: list[int], frame: LateralFrame | GroupedFrame
 ) -> Column | None:
-    """Return when the latest but n-1 leaves the window, for the first of the ranks that has one in it.
-
-    A window is the end of a contact's history, so the n-th latest event in it is the n-th latest of all: one list of
-    times serves every window that asks the same of its events, however many rules there are.
-    """
-    items = node.items
-    atom = _only_window(items, predicate)
-    if atom is None or not isinstance(items.source, EventType):
+    """Return when the latest but n-1 leaves the window, for the first of the ranks that has one in it."""
+    window = plain_window(items, predicate)
+    if window is None:
         return None
-    ranks = [r for r in ranks if 0 < r <= 1_000_000]
-    if not ranks:
-        return _NEVER
-    asked = tuple(
-        part
-        for part in _parts(items, predicate)
-        if part is not atom and part != ir.Const(kind="bool", value=True)
-    )
-
-    def build(rank: int) -> Build:
-        def nth(inner: ItemFrame) -> Column:
-            keep = [compile_value(part, inner, truth=True) for part in asked]
-            time = inner.relation.c.occurred_at
-
-            def of_those(call: Any) -> Column:
-                return call.filter(and_(*keep)) if keep else call  # type: ignore[no-any-return]
-
-            if rank == 1:
-                return of_those(func.max(time))
-            # Sorting is left to the few who have enough events: an ordered aggregate would sort for everybody.
-            times = func.rule_nth(of_those(func.array_agg(time)), literal_column(str(rank)), type_=TIME)
-            # Of a column and not of *: conditions may all be about the contact, and SQL takes an aggregate that reads
-            # nothing of its own sub-select for one of the outer query.
-            return case((of_those(func.count(time)) >= literal_column(str(rank)), times))
-
-        return nth
-
-    picked = []
-    for rank in ranks:
-        time = frame.feature(items.source, (asked, rank, "latest"), window_of(node), build(rank), _NEVER)
-        # One that has left the window already has left before now.
-        picked.append(_later(time, _flips(atom)[:1], frame))
+    times = [nth_latest(items, predicate, rank, frame) for rank in ranks]
+    # One that has left the window already has left before now.
+    picked = [_later(time, _flips(window)[:1], frame) for time in times if time is not None]
+    if not picked:
+        return NEVER
     return func.coalesce(*picked, type_=TIME) if len(picked) > 1 else picked[0]
-
-
-def _parts(items: ir.ListExpr, predicate: ir.Node | None) -> list[ir.Node]:
-    conditions = [*(s.expr for s in items.steps), *([predicate] if predicate is not None else [])]
-    return [p for c in conditions for p in (c.parts if isinstance(c, ir.And) else (c,))]
-
-
-def _only_window(items: ir.ListExpr, predicate: ir.Node | None) -> ir.NowCompare | None:
-    """Return the one use of now when it is a plain window on the item's time, and nothing else depends on
-    time.
-    """
-    if items.spoils or items.var != 0:
-        return None
-    timed = [p for p in _parts(items, predicate) if ir.mentions_now(p) or any(ir.lists_in(p))]
-    if len(timed) != 1 or not isinstance(timed[0], ir.NowCompare):
-        return None
-    atom = timed[0]
-    return (
-        atom
-        if atom.op in ("<", "<=") and isinstance(atom.time, ir.EventTime) and atom.time.var == 0
-        else None
-    )
