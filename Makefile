@@ -9,7 +9,7 @@ ARGS ?=
 LOCAL := -e ./protos -e ./plugins/sdk -e ./plugins/builtin -e ./plugins/testing -e ./plugins/loyalty -e .
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo run test fuzz bench-segmentation check lint types imports protos protos-check protos-release migrations-check lock clean
+.PHONY: help venv demo run test mutants fuzz bench-segmentation check lint types imports protos protos-check protos-release migrations-check lock clean
 
 help: ## print the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,7 +31,10 @@ run: venv ## keep the whole stack up until Ctrl-C; data stays in .rapport/
 	@$(BIN)/rapport up
 
 test: venv ## run all tests on an embedded PostgreSQL
-	@$(BIN)/python -m pytest -n 2 --dist loadfile -q
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -q -m "not mutants"
+
+mutants: venv ## test the tests: each known mistake, put into the rule engine, must be noticed
+	@$(BIN)/python -m pytest -q -m mutants
 
 fuzz: venv ## fuzz the compiler of rules, guided by coverage, for SECONDS (60); what it finds is kept in .rapport/fuzz
 	@mkdir -p .rapport/fuzz/corpus

@@ -18,6 +18,7 @@ from tests.integration.rules.cells import operators_of
 from tests.integration.rules.mutants import MUTANTS, Mutant
 from tests.support.postgres import DatabaseFactory
 
+pytestmark = pytest.mark.mutants
 ROOT = Path(__file__).parents[3]
 PROCESSES = 2
 
