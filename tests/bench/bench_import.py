@@ -32,7 +32,7 @@ from services.kit.operations import OperationContext, store
 from services.kit.postgres import libpq_url
 from services.kit.runtime import Runtime, make_runtime
 from tests.support.postgres import DatabaseFactory, shared_server
-from tests.support.stack import create_schema
+from tests.support.schema import create_schema
 
 GIVEN = ["An", "Bình", "Chi", "Dũng", "Hà", "James", "Mary", "伟", "芳", "Linh", "Minh", "Olivia"]
 FAMILY = ["Nguyễn", "Trần", "Lê", "Phạm", "王", "李", "Smith", "Jones", "Đặng", "Vũ"]

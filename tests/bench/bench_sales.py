@@ -25,7 +25,8 @@ from rapport_client import to_money
 from services.kit.wire import to_timestamp
 from tests.support.postgres import DatabaseFactory, shared_server
 from tests.support.sales_data import NOON, contact
-from tests.support.stack import create_schema, serve
+from tests.support.schema import create_schema
+from tests.support.stack import serve
 
 ORDERS = 500
 LINES = 20

@@ -31,6 +31,7 @@ from services.segmentation import models
 from services.segmentation.context import Service
 from services.segmentation.rulebook import Rulebook
 from services.segmentation.usecases import defining, projection, rebuilding
+from tests.support.schema import create_schema
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 _SPACE = UUID("6f1c1c52-7d0e-4a0b-9c55-0f2f1d1f7a11")
@@ -76,8 +77,8 @@ class NoPlugins:
 
 def create_segmentation_schema(url: str) -> None:
     """Create the tables, and the views for plugins."""
+    create_schema("segmentation", url)
     engine = make_engine(url)
-    models.metadata.create_all(engine)
     with engine.begin() as connection:
         for statement in publish_views(f"{engine.url.username}_plugin"):
             connection.exec_driver_sql(statement)

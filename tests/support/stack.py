@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import secrets
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,11 +14,10 @@ from unittest.mock import patch
 
 from rapport_client import Rapport
 
-from services.kit import auth, migrations
+from services.kit import auth
 from services.kit.auth import SERVICE_PERMISSIONS, add_tokens
 from services.kit.clock import FixedClock
 from services.kit.config import load_settings
-from services.kit.db import make_engine
 from services.kit.process import ApiProcess, Ports
 from services.kit.runtime import Runtime, make_runtime
 
@@ -56,18 +54,6 @@ class Served:
         rapport = _connect(self.ports, token)
         self._clients.append(rapport)
         return rapport.service(self.service)
-
-
-def create_schema(service: str, url: str, *, package: str | None = None) -> None:
-    """Create a service's tables: by its migrations, or from its models as long as it has none."""
-    name = package or f"services.{service}"
-    if migrations.head(name) is not None:
-        migrations.upgrade(name, url)
-        return
-    models = importlib.import_module(f"{name}.models")
-    engine = make_engine(url)
-    models.metadata.create_all(engine)
-    engine.dispose()
 
 
 @contextmanager

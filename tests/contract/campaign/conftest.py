@@ -11,7 +11,8 @@ from rapport_testing.smtp import SmtpServer
 from tests.support.campaign_desk import Desk, open_desk
 from tests.support.campaign_fakes import Directory, serve_neighbours
 from tests.support.postgres import DatabaseFactory
-from tests.support.stack import Served, create_schema, serve
+from tests.support.schema import create_schema
+from tests.support.stack import Served, serve
 
 
 @pytest.fixture(scope="module")

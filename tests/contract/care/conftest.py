@@ -9,7 +9,8 @@ import pytest
 
 from tests.support.care import free_base_port
 from tests.support.postgres import DatabaseFactory
-from tests.support.stack import Served, create_schema, serve
+from tests.support.schema import create_schema
+from tests.support.stack import Served, serve
 
 
 @pytest.fixture(scope="module")

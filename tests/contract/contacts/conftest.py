@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from tests.support.postgres import DatabaseFactory
-from tests.support.stack import Served, create_schema, serve
+from tests.support.schema import create_schema
+from tests.support.stack import Served, serve
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,8 @@ from rapport.contacts.v1 import contacts_pb2 as pb
 from rapport_client import errors
 
 from tests.support.postgres import DatabaseFactory
-from tests.support.stack import NOW, Served, create_schema, serve
+from tests.support.schema import create_schema
+from tests.support.stack import NOW, Served, serve
 
 NOBODY = f"contacts/{uuid4()}"
 READS: dict[str, dict[str, Any]] = {

@@ -18,7 +18,8 @@ from services.kit.events import Relay
 from services.sales import models
 from tests.support.postgres import DatabaseFactory
 from tests.support.sales_data import NOON, contact, order
-from tests.support.stack import Served, create_schema, serve
+from tests.support.schema import create_schema
+from tests.support.stack import Served, serve
 from tests.support.waiting import until
 
 STREAMS_PER_CALLER = 3

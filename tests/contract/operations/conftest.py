@@ -16,7 +16,8 @@ from rapport.operations.v1 import operations_pb2
 from services.kit.operations import create, store
 from services.sales import models
 from tests.support.postgres import DatabaseFactory
-from tests.support.stack import Served, create_schema, serve
+from tests.support.schema import create_schema
+from tests.support.stack import Served, serve
 
 
 @dataclass

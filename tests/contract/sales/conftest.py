@@ -10,7 +10,8 @@ import pytest
 
 from tests.support.postgres import DatabaseFactory
 from tests.support.sales_data import NOON
-from tests.support.stack import Served, create_schema, serve
+from tests.support.schema import create_schema
+from tests.support.stack import Served, serve
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from services.kit.plugins import PluginHost, PluginManager
 from services.kit.runtime import Runtime, make_runtime
 from tests.support.campaign import NOW, World, neighbours, smtp_environment
 from tests.support.postgres import DatabaseFactory
-from tests.support.stack import create_schema
+from tests.support.schema import create_schema
 
 PLUGINS = ("email", "recipients")
 

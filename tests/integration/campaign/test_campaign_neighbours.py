@@ -24,7 +24,8 @@ from services.kit.runtime import make_runtime
 from tests.plugins.plugin_sources import load_source
 from tests.support.campaign import CHANNEL, NOW, make_campaign, make_template, smtp_environment
 from tests.support.postgres import DatabaseFactory
-from tests.support.stack import create_schema, serve
+from tests.support.schema import create_schema
+from tests.support.stack import serve
 
 GRANTED, DENIED = contacts_pb2.Consent.STATE_GRANTED, contacts_pb2.Consent.STATE_DENIED
 

@@ -14,7 +14,8 @@ from services.kit.db import make_engine
 from services.kit.runtime import Runtime, make_runtime
 from tests.support.care import free_base_port
 from tests.support.postgres import DatabaseFactory
-from tests.support.stack import NOW, Served, create_schema, serve
+from tests.support.schema import create_schema
+from tests.support.stack import NOW, Served, serve
 
 
 @pytest.fixture(scope="module")

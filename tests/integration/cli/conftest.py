@@ -18,7 +18,8 @@ from services.kit.supervise.probes import http_ok
 from tests.support.cli import Ran, run_cli
 from tests.support.postgres import DatabaseFactory
 from tests.support.programs import REPOSITORY
-from tests.support.stack import Served, create_schema, serve
+from tests.support.schema import create_schema
+from tests.support.stack import Served, serve
 from tests.support.toy import free_base_port
 from tests.support.waiting import until
 

@@ -12,7 +12,8 @@ from services.kit.clock import FixedClock
 from services.kit.config import Settings
 from services.kit.runtime import Runtime, make_runtime
 from tests.support.postgres import DatabaseFactory
-from tests.support.stack import NOW, create_schema
+from tests.support.schema import create_schema
+from tests.support.stack import NOW
 
 ATTRIBUTES = [
     Attribute("size", ValueType.INT, minimum=0.0),

@@ -26,7 +26,7 @@ from services.kit.outbox import NewEvent, append
 from services.kit.runtime import make_runtime
 from tests.support.contacts_data import count, counts, draft, email, every, start_import, written_events
 from tests.support.postgres import DatabaseFactory
-from tests.support.stack import create_schema
+from tests.support.schema import create_schema
 from tests.support.toy import NOW, ROOT, Source, ToyWorker, eventually, free_base_port
 
 

@@ -14,7 +14,7 @@ from services.sales.domain import Product
 from services.sales.usecases import products
 from tests.support.postgres import DatabaseFactory
 from tests.support.sales_data import NOON
-from tests.support.stack import create_schema
+from tests.support.schema import create_schema
 
 
 @pytest.fixture
