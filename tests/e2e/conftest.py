@@ -48,7 +48,7 @@ class _RecordingStack(Stack):
         return self.urls
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")  # not longer: even while nothing happens a stack takes a part of the machine
 def running(admin_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     # A folder that outlives the run for a while: its logs say why a test failed.
     folder = tmp_path_factory.mktemp("stack")

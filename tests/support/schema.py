@@ -20,7 +20,7 @@ _copies: dict[str, tuple[str, str]] = {}
 
 
 def create_schema(service: str, url: str, *, package: str | None = None) -> None:
-    """Create the tables of a service, or of a package without migrations from its models; there must be none yet."""
+    """Create the tables of a service, or of a package without migrations from its models, unless they are there."""
     name = package or f"services.{service}"
     if name not in _copies:
         if migrations.head(name) is not None:
@@ -34,6 +34,8 @@ def create_schema(service: str, url: str, *, package: str | None = None) -> None
         return
     owner, statements = _copies[name]
     with psycopg.connect(libpq_url(url), autocommit=True) as connection:
+        if connection.execute("SELECT to_regclass('public.alembic_version')").fetchone() != (None,):
+            return
         # Rights are given to roles that are called after the owner.
         connection.execute(statements.replace(owner, _owner(url)).encode())
 
