@@ -25,7 +25,7 @@ from tests.support.postgres import DatabaseFactory
 ROOT = Path(__file__).parents[2]
 HANG_SECONDS = 120
 """After so long a rule hangs; what the limits allow takes a few seconds on a busy machine."""
-EXAMPLES = int(os.environ.get("RAPPORT_HOSTILE_EXAMPLES", "400"))
+EXAMPLES = int(os.environ.get("RAPPORT_HOSTILE_EXAMPLES", "250"))
 
 
 class Asker:

@@ -18,7 +18,7 @@ from tests.integration.rules.cells import Observer
 from tests.integration.rules.generator import profiles, rules
 from tests.integration.rules.vocabulary import NOW, REGISTRY
 
-EXAMPLES = int(os.environ.get("RAPPORT_RULE_EXAMPLES", "200"))
+EXAMPLES = int(os.environ.get("RAPPORT_RULE_EXAMPLES", "150"))
 # What the compiler may refuse although CEL accepts it; any other refusal is a fault of the generator or the
 # compiler.
 REFUSALS = (

@@ -32,7 +32,7 @@ from tests.integration.rules.test_equivalence import compiled
 from tests.integration.rules.vocabulary import DAY, NOW, REGISTRY, US
 
 # The laws are many; the equivalence test has the most generous share.
-EXAMPLES = max(1, int(os.environ.get("RAPPORT_RULE_EXAMPLES", "200")) // 4)
+EXAMPLES = max(1, int(os.environ.get("RAPPORT_RULE_EXAMPLES", "150")) // 4)
 _OUTCOMES = {True: Outcome.MEMBER, False: Outcome.NOT_MEMBER, None: Outcome.UNKNOWN}
 
 drawn = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))

@@ -15,7 +15,7 @@ from tests.integration.rules.generator import profiles, rules
 from tests.integration.rules.test_equivalence import compiled
 from tests.integration.rules.vocabulary import NOW, REGISTRY
 
-EXAMPLES = max(1, int(os.environ.get("RAPPORT_RULE_EXAMPLES", "200")) // 4)
+EXAMPLES = max(1, int(os.environ.get("RAPPORT_RULE_EXAMPLES", "150")) // 4)
 
 
 @pytest.mark.timeout(300 + 3 * EXAMPLES)

@@ -42,7 +42,7 @@ from tests.support.segmentation import NOW as TODAY
 from tests.support.segmentation import World, contact, contact_id, create_segmentation_schema, days, world
 
 # The laws are many; the equivalence test has the most generous share.
-EXAMPLES = max(1, int(os.environ.get("RAPPORT_RULE_EXAMPLES", "200")) // 4)
+EXAMPLES = max(1, int(os.environ.get("RAPPORT_RULE_EXAMPLES", "150")) // 4)
 KEY = contact_id(1)
 THEN = NOW - DAY
 _OUTCOMES = {True: Outcome.MEMBER, False: Outcome.NOT_MEMBER, None: Outcome.UNKNOWN}

@@ -98,7 +98,7 @@ def shared(make_module_database: DatabaseFactory) -> Iterator[World]:
 
 @given(contacts_stream, sales_stream, chores, st.integers(0, 2**32 - 1))
 @settings(
-    max_examples=25,
+    max_examples=15,
     deadline=None,
     suppress_health_check=[
         HealthCheck.function_scoped_fixture,

@@ -52,7 +52,7 @@ def apply(seg: World, rules: dict[str, str]) -> None:
 
 @given(changes, changes, facts, chores, st.integers(0, 2**32 - 1))
 @settings(
-    max_examples=25,
+    max_examples=15,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )

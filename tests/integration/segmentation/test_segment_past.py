@@ -137,7 +137,7 @@ def shared(make_module_database: DatabaseFactory) -> Iterator[World]:
 
 @given(st.lists(actions, min_size=4, max_size=30))
 @settings(
-    max_examples=15,
+    max_examples=8,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
