@@ -52,7 +52,10 @@ def hand_pass(connection: Connection, numbers: Sequence[int]) -> int:
     verdicts, changes = [], []
     o, p = "'order.placed'", "'page.visited'"
     orders, pages = features["order.placed"], features["page.visited"]
+    # The n-th latest event serves every window, whatever its length.
     orders["last"] = "max(occurred_at)"
+    orders["third"] = "CASE WHEN count(*) >= 3 THEN (array_agg(occurred_at ORDER BY occurred_at DESC))[3] END"
+    pages["second"] = "CASE WHEN count(*) >= 2 THEN (array_agg(occurred_at ORDER BY occurred_at DESC))[2] END"
 
     def since(days: int) -> str:
         return f"occurred_at >= %(now)s::timestamptz - interval '{days * 86400} seconds'"
@@ -69,23 +72,16 @@ def hand_pass(connection: Connection, numbers: Sequence[int]) -> int:
         if form == 0:
             verdict = f"o.last >= %(now)s::timestamptz - interval '{n * 86400} seconds'"
         elif form == 1:
-            orders[f"c{n}"] = f"count(*) FILTER (WHERE {since(n)})"
-            orders[f"t{n}"] = (
-                f"CASE WHEN count(*) FILTER (WHERE {since(n)}) >= 3 "
-                f"THEN (array_agg(occurred_at ORDER BY occurred_at DESC))[3] END"
-            )
-            changes.append(leaves(f"o.t{n}", n))
-            verdict = f"o.c{n} >= 3"
+            changes.append(leaves("o.third", n))
+            verdict = f"o.third >= %(now)s::timestamptz - interval '{n * 86400} seconds'"
         elif form == 2:
             verdict = f"p.region_code = 'VN' AND p.order_count >= {n}"
         elif form == 3:
-            pages[f"c{n}"] = f"count(*) FILTER (WHERE {since(n)})"
-            pages[f"t{n}"] = (
-                f"CASE WHEN count(*) FILTER (WHERE {since(n)}) >= 2 "
-                f"THEN (array_agg(occurred_at ORDER BY occurred_at DESC))[2] END"
+            changes.append(leaves("v.second", n))
+            verdict = (
+                f"v.second >= %(now)s::timestamptz - interval '{n * 86400} seconds' "
+                f"AND (o.last >= %(now)s::timestamptz - interval '{n * 86400} seconds') IS NOT TRUE"
             )
-            changes.append(leaves(f"v.t{n}", n))
-            verdict = f"v.c{n} >= 2 AND (o.last >= %(now)s::timestamptz - interval '{n * 86400} seconds') IS NOT TRUE"
         elif form == 4:
             orders[f"s{n}"] = f"sum(amount) FILTER (WHERE {since(n)})"
             orders[f"m{n}"] = f"min(occurred_at) FILTER (WHERE {since(n)})"
