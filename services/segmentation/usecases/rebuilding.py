@@ -87,7 +87,7 @@ def rebuild(
     done: dict[str, list[int]] = dict(state.get("done", {}))
     failed: dict[str, str] = dict(state.get("failed", {}))
     owed: set[str] = set(state.get("owed", ()))
-    if not state:
+    if "done" not in state:
         settled = settle(service, asked, edges, operation)
         done |= {parse_segment(item.segment): list(item.counts) for item in settled}
         with service.db.transaction() as connection:

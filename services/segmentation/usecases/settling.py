@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping
 
 from services.segmentation.context import Service
@@ -13,6 +14,7 @@ from services.segmentation.usecases.evaluation import Tally, evaluate
 from services.segmentation.usecases.progress import Progress
 
 BATCH = 500
+_SETTLING = "settling"
 
 
 def settle(
@@ -24,10 +26,10 @@ def settle(
     evaluated as by any change of theirs, in batches. Whoever changes meanwhile is evaluated by what changes them, so
     nothing is lost however the two meet. It suits rules that are in force, undisturbed, ask no plugin, and name no
     segment that it does not suit; with fewer than two of them nothing is done. edges: the segments that each segment's
-    rules name.
+    rules name. An attempt after one that was cut short finds whoever is left, and counts on from where that stood.
     """
     now = service.clock.now()
-    tally = Tally()
+    tally = _resumed(operation)
     # One connection for all: whoever differs lies in a table of this session.
     with service.db.engine.connect() as connection:
         try:
@@ -46,6 +48,8 @@ def settle(
                     evaluate(
                         service, connection, some, now=service.clock.now(), historical=False, tally=tally
                     )
+                    if some:
+                        operation.checkpoint(connection, {_SETTLING: [dict(tally.entered), dict(tally.left)]})
                 if not some:
                     break
             with connection.begin():
@@ -64,6 +68,15 @@ def settle(
             connection.rollback()
             with connection.begin():
                 differing.drop(connection)
+
+
+def _resumed(operation: Progress) -> Tally:
+    # Keys of JSON are texts.
+    entered, left = (
+        Counter({int(number): count for number, count in counts.items()})
+        for counts in operation.state.get(_SETTLING, ({}, {}))
+    )
+    return Tally(entered, left)
 
 
 def _suited(

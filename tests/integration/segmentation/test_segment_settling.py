@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,7 +11,7 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from services.segmentation.usecases import defining
+from services.segmentation.usecases import defining, settling
 from services.segmentation.usecases.defining import Change
 from tests.support.postgres import DatabaseFactory
 from tests.support.segmentation import (
@@ -117,6 +118,24 @@ def test_a_pass_is_cancelled_and_done_again(seg: World) -> None:
     seg.rebuild()
     assert seg.everybody() == right
     assert seg.sizes() == {id_: len(members) for id_, members in right.items()}
+
+
+def test_a_pass_that_was_cut_short_counts_on(seg: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    right, told = seg.everybody(), len(seg.told())
+    with seg.db.transaction() as connection:
+        connection.execute(sa.text("DELETE FROM membership"))
+        connection.execute(sa.text("DELETE FROM segment_size"))
+    monkeypatch.setattr(settling, "BATCH", 3)
+    first = Progress(stop_before=2)
+    with pytest.raises(Exception, match="stopped by the test"):
+        seg.rebuild(progress=first)
+    assert 0 < seg.query("SELECT count(DISTINCT contact_id) FROM membership")[0] < len(PEOPLE)
+    result = seg.rebuild(progress=Progress(state=json.loads(json.dumps(first.state))))
+    assert seg.everybody() == right
+    assert len(seg.told()) - told == sum(len(members) for members in right.values())
+    assert {item.segment: (item.entered_count, item.left_count) for item in result.segments} == {
+        f"segments/{id_}": (len(members), 0) for id_, members in right.items()
+    }
 
 
 def test_a_segment_with_a_new_rule_and_those_that_name_it_are_not_settled(seg: World) -> None:
