@@ -150,12 +150,14 @@ def test_a_timer_never_runs_twice_at_a_time(toy: Toy) -> None:
     workers = [toy.worker(port_shift=number).start() for number in range(2)]
     eventually(lambda: len(toy.effects("tick")) >= 10)
 
-    def standing_by() -> list[bool]:
+    def roles() -> list[bool] | None:
+        """Return which of the two stand by, once one of them does."""
         states = [worker.health()["entrypoints"]["contacts.tick"] for worker in workers]
-        return sorted(state.startswith("standby") for state in states)
+        standing_by = [state.startswith("standby") for state in states]
+        return standing_by if sorted(standing_by) == [False, True] else None
 
     # One of them may not have come to its first tick yet.
-    eventually(lambda: standing_by() == [False, True])
+    standing_by = eventually(roles)
     active = workers[standing_by.index(False)]
     idle = workers[standing_by.index(True)]
     active.signal()
