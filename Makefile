@@ -31,7 +31,7 @@ run: venv ## keep the whole stack up until Ctrl-C; data stays in .rapport/
 	@$(BIN)/rapport up
 
 test: venv ## run all tests on an embedded PostgreSQL
-	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -q -m "not mutants"
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -q -m "not mutants"
 
 mutants: venv ## test the tests: each known mistake, put into the rule engine, must be noticed
 	@$(BIN)/python -m pytest -q -m mutants
