@@ -1,0 +1,23 @@
+"""The tables of campaign, one module for each subject; importing this knows them all."""
+
+from services.campaign.models.base import contact_gone, kit, metadata
+from services.campaign.models.campaigns import campaign
+from services.campaign.models.content import coupon, coupon_pool, template
+from services.campaign.models.journeys import journey, journey_contact, journey_entry
+from services.campaign.models.ledger import channel, message, suppression
+
+__all__ = [
+    "campaign",
+    "channel",
+    "contact_gone",
+    "coupon",
+    "coupon_pool",
+    "journey",
+    "journey_contact",
+    "journey_entry",
+    "kit",
+    "message",
+    "metadata",
+    "suppression",
+    "template",
+]

@@ -1,0 +1,27 @@
+"""Tables: campaigns."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from sqlalchemy import Column, Table
+
+from services.campaign.models.base import exact_, metadata, text_, time_
+
+campaign = Table(
+    "campaign",
+    metadata,
+    exact_("id", primary_key=True),
+    text_("display_name"),
+    exact_("segment"),
+    exact_("template_id"),
+    text_("channel"),
+    text_("topic"),
+    exact_("coupon_pool_id", comment="empty for none"),
+    text_("state", comment="draft, planning, sending, paused, done, cancelled"),
+    Column(
+        "planned", sa.Boolean, nullable=False, server_default=sa.false(), comment="the audience is complete"
+    ),
+    time_("create_time"),
+    time_("launch_time", nullable=True),
+    sa.ForeignKeyConstraint(["template_id"], ["template.id"]),
+)

@@ -1,0 +1,84 @@
+"""Tables: the ledger, the suppression list and the channels.
+
+`message` is the ledger: each message to each recipient, from its planning to what became of it. Addresses are not kept
+there, only a keyed hash; the content of a single message (`requests/…`) is kept until it is final.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from sqlalchemy import Column, Table
+from sqlalchemy.dialects import postgresql as pg
+
+from services.campaign.models.base import exact_, id_, metadata, text_, time_
+
+message = Table(
+    "message",
+    metadata,
+    id_("id", primary_key=True),
+    exact_("origin", comment="campaigns/…, journeys/… or requests/…"),
+    exact_("lane", comment="what shares the senders fairly: the origin, or 'requests'"),
+    id_("entry_id", nullable=False, comment="the journey's entry; all zeros when there is none"),
+    Column("step", sa.Integer, nullable=False),
+    id_("contact_id"),
+    exact_("channel"),
+    exact_("topic"),
+    exact_("template_id", comment="empty for a message with content of its own"),
+    exact_("coupon_pool_id", comment="empty for none"),
+    exact_("state"),
+    text_("reason"),
+    id_("sender_id", comment="who has it in hand, or had it last"),
+    Column("attempt_count", sa.Integer, nullable=False),
+    time_("due_time"),
+    time_("create_time"),
+    time_("send_time", nullable=True),
+    text_("coupon_code"),
+    text_("subject"),
+    Column("recipient_hash", sa.LargeBinary, comment="keyed hash of the address"),
+    text_("provider_id"),
+    Column("content", pg.JSONB(none_as_null=True), comment="of a single message, until it is final"),
+    Column("content_hash", sa.LargeBinary, comment="of the request, so that a repetition is known"),
+    sa.UniqueConstraint("origin", "entry_id", "step", "contact_id"),
+    sa.Index(
+        "uq_message_request", "origin", unique=True, postgresql_where=sa.text("content_hash IS NOT NULL")
+    ),
+    sa.Index("ix_message_origin_state", "origin", "state", "id"),
+    sa.Index("ix_message_origin_id", "origin", "id"),
+    sa.Index(
+        "ix_message_due", "channel", "lane", "due_time", "id", postgresql_where=sa.text("state = 'planned'")
+    ),
+    sa.Index(
+        "ix_message_in_hand",
+        "sender_id",
+        "state",
+        postgresql_where=sa.text("state IN ('claimed', 'sending')"),
+    ),
+    sa.Index(
+        "ix_message_sent",
+        "origin",
+        "entry_id",
+        "step",
+        "recipient_hash",
+        postgresql_where=sa.text("state = 'sent'"),
+    ),
+    sa.Index("ix_message_contact_id", "contact_id", "id"),
+)
+
+suppression = Table(
+    "suppression",
+    metadata,
+    exact_("kind", primary_key=True),
+    exact_("address", primary_key=True, comment="in lower case"),
+    text_("reason"),
+    time_("create_time"),
+)
+
+channel = Table(
+    "channel",
+    metadata,
+    exact_("name", primary_key=True),
+    text_("address_kind"),
+    Column("idempotent", sa.Boolean, nullable=False),
+    text_("when_gone", comment="hold or fail"),
+    comment="channels as the senders last saw them, so that they are known when their plugin is gone",
+)
