@@ -169,6 +169,7 @@ def encode_counts(counts: Counts) -> pb.MessageCounts:
         cancelled=counts.of("cancelled"),
         duplicates=counts.duplicates,
         suppressed_by_reason=counts.by_reason,
+        waiting_by_reason=counts.waiting_by_reason,
     )
 
 

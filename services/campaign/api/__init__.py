@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import grpc
-from rapport.campaign.v1 import campaign_pb2_grpc
+from rapport.campaign.v1 import campaign_pb2_grpc, limits_pb2_grpc
 
 from services.campaign.api.campaigns import CampaignMethods
 from services.campaign.api.coupons import CouponMethods
 from services.campaign.api.journeys import JourneyMethods
+from services.campaign.api.limits import LimitServicer
 from services.campaign.api.messages import MessageMethods
 from services.campaign.api.suppressions import SuppressionMethods
 from services.campaign.api.templates import TemplateMethods
@@ -28,8 +29,9 @@ class CampaignServicer(
 
 
 def register(server: grpc.Server, runtime: Runtime) -> None:
-    """Add the servicer of campaign to a server."""
+    """Add the servicers of campaigns and limits to a server."""
     campaign_pb2_grpc.add_CampaignServiceServicer_to_server(CampaignServicer(runtime), server)  # type: ignore[no-untyped-call]
+    limits_pb2_grpc.add_LimitServiceServicer_to_server(LimitServicer(runtime), server)  # type: ignore[no-untyped-call]
 
 
 def background(runtime: Runtime) -> list[PluginPart]:

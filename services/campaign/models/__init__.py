@@ -5,10 +5,12 @@ from services.campaign.models.campaigns import campaign
 from services.campaign.models.content import coupon, coupon_pool, template
 from services.campaign.models.journeys import journey, journey_contact, journey_entry
 from services.campaign.models.ledger import channel, message, suppression
+from services.campaign.models.limits import circuit, rate_bucket, rate_limit, recent_send, send_policy
 
 __all__ = [
     "campaign",
     "channel",
+    "circuit",
     "contact_gone",
     "coupon",
     "coupon_pool",
@@ -18,6 +20,10 @@ __all__ = [
     "kit",
     "message",
     "metadata",
+    "rate_bucket",
+    "rate_limit",
+    "recent_send",
+    "send_policy",
     "suppression",
     "template",
 ]

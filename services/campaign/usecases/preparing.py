@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -12,11 +13,22 @@ from rapport_sdk import OutboundMessage, Recipient
 
 from services.campaign.domain.coupons import Coupon, Pool, new_code
 from services.campaign.domain.ids import TRANSACTIONAL, one_line
-from services.campaign.domain.ledger import FAILED, REQUESTS, SUPPRESSED, consent_problem, normalise_address
+from services.campaign.domain.ledger import (
+    FAILED,
+    PLANNED,
+    REQUESTS,
+    SUPPRESSED,
+    consent_problem,
+    lane_of,
+    normalise_address,
+)
+from services.campaign.domain.policies import Policies
 from services.campaign.domain.rendering import BadTemplate, Compiler, StoredTemplate
-from services.campaign.store import coupons, journeys, suppressions, templates
+from services.campaign.store import coupons, journeys, policies, suppressions, templates
 from services.campaign.store.claims import Claim, HandOver, Result
 from services.campaign.usecases import audience
+from services.campaign.usecases.holding import Holding
+from services.campaign.usecases.throttle import Admission, Put, Throttle
 from services.kit import log
 from services.kit.log import safe_text
 from services.kit.plugins import PluginManager
@@ -34,14 +46,22 @@ class Ready:
     hand_over: HandOver
     outbound: OutboundMessage
     coupon: Coupon | None
+    # What is recorded of it although it leaves, and its place in the admission of the batch.
+    note: str = ""
+    position: int = 0
 
 
 @dataclass(slots=True)
 class Prepared:
-    """Hold what became of claimed messages: ready to leave, or decided already."""
+    """Hold what became of claimed messages: ready to leave, or decided already.
+
+    policies: by which those that are ready are capped. admission: their places in the limits of their domains.
+    """
 
     ready: list[Ready] = field(default_factory=list)
     decided: list[Result] = field(default_factory=list)
+    policies: Policies = field(default_factory=lambda: Policies(()))
+    admission: Admission | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +74,17 @@ class _Needs:
 
 
 def prepare(
-    runtime: Runtime, manager: PluginManager, claims: Sequence[Claim], kind: str, topic: str
+    runtime: Runtime,
+    manager: PluginManager,
+    claims: Sequence[Claim],
+    kind: str,
+    topic: str,
+    throttle: Throttle | None = None,
 ) -> Prepared:
     """Decide on messages of one channel and topic.
 
-    kind: of address. Asks contacts for the addresses and consents of this moment; its errors are raised.
+    kind: of address. throttle: gives places in the limits of domains; those of messages that are not ready are back
+    when this returns. Asks contacts for the addresses and consents of this moment; its errors are raised.
     """
     keys = list(dict.fromkeys(claim.contact_id for claim in claims if claim.contact_id is not None))
     people = audience.recipients(runtime, keys, kind, topic) if keys else {}
@@ -78,16 +104,30 @@ def prepare(
                 connection, {claim.entry_id for claim in claims if claim.origin.startswith("journeys/")}
             ),
         )
-    prepared = Prepared()
+        prepared = Prepared(policies=policies.load(connection))
+    holding = Holding(prepared.policies, runtime.settings.time_zone, runtime.clock.now())
+    allowed: list[tuple[Claim, contacts_pb2.Recipient | None]] = []
     for claim in claims:
         person = people.get(claim.contact_id) if claim.contact_id else None
         address = addresses[claim.id]
         problem = _problem(claim, person, address, (kind, normalise_address(kind, address)) in blocked)
         if problem:
             prepared.decided.append(_result(runtime, claim, SUPPRESSED, problem))
+        elif held := holding.hours(claim, person.time_zone if person is not None else ""):
+            prepared.decided.append(held)
+        else:
+            allowed.append((claim, person))
+    puts: Sequence[Put | None] = [None] * len(allowed)
+    if throttle is not None and allowed:
+        wanted = [(lane_of(claim.origin), addresses[claim.id]) for claim, _ in allowed]
+        prepared.admission = throttle.admit(allowed[0][0].channel, wanted)
+        puts = prepared.admission.puts
+    for position, ((claim, person), put) in enumerate(zip(allowed, puts, strict=True)):
+        if put is not None:
+            prepared.decided.append(_put_back(runtime, claim, put))
             continue
         try:
-            ready = _make(runtime, claim, person, kind, address, needs)
+            ready = _make(runtime, claim, person, kind, addresses[claim.id], needs)
         except BadTemplate as error:
             prepared.decided.append(_result(runtime, claim, FAILED, f"RENDER_FAILED: {error}"))
             continue
@@ -100,7 +140,11 @@ def prepare(
         if veto is not None:
             prepared.decided.append(_result(runtime, claim, SUPPRESSED, f"VETOED: {veto.reason}"))
             continue
-        prepared.ready.append(ready)
+        note = holding.note(claim, person.time_zone if person is not None else "")
+        prepared.ready.append(replace(ready, note=note, position=position))
+    if prepared.admission is not None:
+        used = {ready.position for ready in prepared.ready}
+        prepared.admission.give_back(position for position in range(len(allowed)) if position not in used)
     return prepared
 
 
@@ -200,6 +244,11 @@ def _recipient(claim: Claim, person: contacts_pb2.Recipient | None, kind: str) -
         tags=tuple(person.tags),
         consents={f"{kind}_{claim.topic}": consent} if consent else {},
     )
+
+
+def _put_back(runtime: Runtime, claim: Claim, put: Put) -> Result:
+    due_time = runtime.clock.now() + timedelta(seconds=put.seconds)
+    return Result(claim=claim, state=PLANNED, reason=put.reason[:500], due_time=due_time, tried=False)
 
 
 def _result(runtime: Runtime, claim: Claim, state: str, reason: str) -> Result:

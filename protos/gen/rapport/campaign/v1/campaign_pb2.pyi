@@ -122,8 +122,15 @@ class Campaign(_message.Message):
     def __init__(self, name: _Optional[str] = ..., display_name: _Optional[str] = ..., segment: _Optional[str] = ..., template: _Optional[str] = ..., channel: _Optional[str] = ..., topic: _Optional[str] = ..., coupon_pool: _Optional[str] = ..., state: _Optional[_Union[Campaign.State, str]] = ..., counts: _Optional[_Union[MessageCounts, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., launch_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class MessageCounts(_message.Message):
-    __slots__ = ("audience", "planned", "in_flight", "sent", "suppressed", "failed", "unknown", "cancelled", "duplicates", "suppressed_by_reason")
+    __slots__ = ("audience", "planned", "in_flight", "sent", "suppressed", "failed", "unknown", "cancelled", "duplicates", "suppressed_by_reason", "waiting_by_reason")
     class SuppressedByReasonEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    class WaitingByReasonEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
         VALUE_FIELD_NUMBER: _ClassVar[int]
@@ -140,6 +147,7 @@ class MessageCounts(_message.Message):
     CANCELLED_FIELD_NUMBER: _ClassVar[int]
     DUPLICATES_FIELD_NUMBER: _ClassVar[int]
     SUPPRESSED_BY_REASON_FIELD_NUMBER: _ClassVar[int]
+    WAITING_BY_REASON_FIELD_NUMBER: _ClassVar[int]
     audience: int
     planned: int
     in_flight: int
@@ -150,7 +158,8 @@ class MessageCounts(_message.Message):
     cancelled: int
     duplicates: int
     suppressed_by_reason: _containers.ScalarMap[str, int]
-    def __init__(self, audience: _Optional[int] = ..., planned: _Optional[int] = ..., in_flight: _Optional[int] = ..., sent: _Optional[int] = ..., suppressed: _Optional[int] = ..., failed: _Optional[int] = ..., unknown: _Optional[int] = ..., cancelled: _Optional[int] = ..., duplicates: _Optional[int] = ..., suppressed_by_reason: _Optional[_Mapping[str, int]] = ...) -> None: ...
+    waiting_by_reason: _containers.ScalarMap[str, int]
+    def __init__(self, audience: _Optional[int] = ..., planned: _Optional[int] = ..., in_flight: _Optional[int] = ..., sent: _Optional[int] = ..., suppressed: _Optional[int] = ..., failed: _Optional[int] = ..., unknown: _Optional[int] = ..., cancelled: _Optional[int] = ..., duplicates: _Optional[int] = ..., suppressed_by_reason: _Optional[_Mapping[str, int]] = ..., waiting_by_reason: _Optional[_Mapping[str, int]] = ...) -> None: ...
 
 class Message(_message.Message):
     __slots__ = ("name", "contact", "origin", "channel", "state", "reason", "attempt_count", "external_id", "coupon_code", "create_time", "send_time", "topic", "subject")
