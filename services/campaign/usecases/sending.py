@@ -12,6 +12,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -82,6 +83,9 @@ class Sender:
         self._gone: dict[str, str] = {}
         self._next_upkeep = 0.0
         self._saved = False
+        self._unsure: list[tuple[UUID, Sequence[Result]]] = []
+        """What was recorded since the last commit that waited for the disk: a crash of the database may undo it."""
+        self._failed = False
 
     def run_once(self) -> int:
         """Send one batch and return how many messages it had; 0 when nothing is due.
@@ -89,6 +93,13 @@ class Sender:
         Raises database errors; nothing is lost by them.
         """
         self._beat()
+        self._make_sure()
+        self._failed = True
+        count = self._send_batch()
+        self._failed = False
+        return count
+
+    def _send_batch(self) -> int:
         sender = self._live()
         self._keep_up()
         now = self._runtime.clock.now()
@@ -97,6 +108,8 @@ class Sender:
         if not lanes:
             return 0
         with self._runtime.db.transaction() as connection:
+            # Claims that are lost leave messages planned, and what is not claimed is not handed over.
+            store.do_not_wait_for_disk(connection)
             claimed = store.take(connection, sender, lanes, max(1, CLAIM // len(lanes)), now)
         groups: dict[tuple[str, str], list[Claim]] = defaultdict(list)
         for claim in claimed:
@@ -108,6 +121,13 @@ class Sender:
             # Whatever went wrong before they were handed over: nothing of these has left.
             self._release(sender, claimed)
         return len(claimed)
+
+    def _make_sure(self) -> None:
+        """Record again what a crash of the database may have undone; what it has not undone is left as it is."""
+        if self._unsure and (self._failed or self._id is None or not self._locks.held(sender_lock(self._id))):
+            for sender, results in self._unsure:
+                self._insist(partial(self._record_once, sender, results))
+            self._unsure.clear()
 
     def close(self) -> None:
         """Close the channels."""
@@ -214,6 +234,7 @@ class Sender:
             free = store.hand_over(connection, sender, [item.hand_over for item in several])
             leaving = [item for item in several if item.hand_over.claim.id in free]
             coupons.issue(connection, [item.coupon for item in leaving if item.coupon])
+        self._unsure.clear()
         if not leaving:
             return
         outcomes = channel.send([item.outbound for item in leaving], now=self._runtime.clock.now())
@@ -260,10 +281,14 @@ class Sender:
     def _record(self, sender: UUID, results: Sequence[Result]) -> None:
         """Write down what became of messages, with the events; tried until it works, for nobody else knows."""
         if results:
-            self._insist(lambda: self._record_once(sender, results))
+            self._insist(partial(self._record_once, sender, results, wait=False))
+            self._unsure.append((sender, results))
 
-    def _record_once(self, sender: UUID, results: Sequence[Result]) -> None:
+    def _record_once(self, sender: UUID, results: Sequence[Result], *, wait: bool = True) -> None:
         with self._runtime.db.transaction() as connection:
+            if not wait:
+                # The next hand-over waits for both; until then this sender remembers them.
+                store.do_not_wait_for_disk(connection)
             mine = store.record(connection, sender, results)
             finished = [
                 (result.claim, result.state, result.reason) for result in results if result.claim.id in mine
@@ -275,6 +300,7 @@ class Sender:
 
         def release() -> None:
             with self._runtime.db.transaction() as connection:
+                store.do_not_wait_for_disk(connection)
                 store.let_go(connection, sender, [claim.id for claim in claimed])
 
         self._insist(release)
