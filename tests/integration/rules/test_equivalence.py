@@ -6,13 +6,15 @@ RAPPORT_RULE_EXAMPLES sets how many examples are drawn (each is a few rules on a
 from __future__ import annotations
 
 import os
+from datetime import UTC, datetime
+from decimal import Decimal
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection
 
-from services.segmentation.rules import CompiledRule, Outcome, Profile, RuleError, compile_rule
+from services.segmentation.rules import CompiledRule, Event, Outcome, Profile, RuleError, compile_rule
 from tests.integration.rules import store, table
 from tests.integration.rules.cells import Observer
 from tests.integration.rules.generator import profiles, rules
@@ -82,6 +84,13 @@ def check(connection: Connection, texts: list[str], people: list[Profile]) -> No
         )
 
 
+BEYOND_THE_END = Profile(
+    attributes={"has_email": False, "order_count": 0, "total_spent": Decimal(0)},
+    events=(Event(type="cart.added", time=datetime(9999, 12, 30, 1, tzinfo=UTC), payload={"amount": 0}),),
+)
+"""What comes after the end of time never comes, whoever says when a rule changes."""
+
+
 # A generous number of examples may take as long as it needs.
 @pytest.mark.timeout(300 + 3 * EXAMPLES)
 @settings(
@@ -90,6 +99,10 @@ def check(connection: Connection, texts: list[str], people: list[Profile]) -> No
     suppress_health_check=list(HealthCheck),
 )
 @given(texts=st.lists(rules(), min_size=1, max_size=4), people=st.lists(profiles(), min_size=1, max_size=6))
+@example(
+    texts=["events.cart_added.filter(x, now - x.time <= days(30)).size() < 0"],
+    people=[BEYOND_THE_END],
+)
 def test_sql_and_cel_agree(rule_tables: Connection, texts: list[str], people: list[Profile]) -> None:
     check(rule_tables, texts, people)
     # The draws reach nothing that the table of ``table`` does not know or takes for impossible.

@@ -185,7 +185,7 @@ def changes(leaves: Sequence[ir.Node], time_zone: str, lookups: Lookups) -> Sele
     if types := timing.types_of(leaves):
         frame.arrival(types)
         coming = frame.arrival_select().subquery("arrivals")
-        parts.append(select(coming.c.contact_id, coming.c.occurred_at.label("at")))
+        parts.append(select(coming.c.contact_id, timing.first_of([coming.c.occurred_at]).label("at")))
     if others:
         whole = GroupedFrame(time_zone, lookups)
         change = timing.next_change(others, whole, arrivals=False)
