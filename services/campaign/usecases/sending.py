@@ -26,6 +26,7 @@ from services.campaign.domain.ledger import (
     UNKNOWN,
     next_delay,
 )
+from services.campaign.renderer.pool import UNAVAILABLE as RENDERER_UNAVAILABLE
 from services.campaign.store import claims as store
 from services.campaign.store import coupons
 from services.campaign.store.claims import Claim, Result, sender_lock
@@ -192,9 +193,13 @@ class Sender:
                     several[start : start + HAND_OVER],
                     channel.capabilities.address_kind,
                     topic,
+                    self._beat,
                 )
             except (ClientError, RapportError) as error:
-                self._hold(sender, name, several[start:], f"CONTACTS_UNAVAILABLE: {error.message}")
+                what = (
+                    RENDERER_UNAVAILABLE if error.reason == RENDERER_UNAVAILABLE else "CONTACTS_UNAVAILABLE"
+                )
+                self._hold(sender, name, several[start:], f"{what}: {error.message}")
                 return
             self._beat()
             self._record(sender, prepared.decided)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.campaign.store import claims, ledger
+from services.campaign.store import claims, coupons, ledger
 from services.kit import log
 from services.kit.runtime import Runtime
 
@@ -10,7 +10,7 @@ _log = log.get_logger("upkeep")
 
 
 def recover_messages(runtime: Runtime) -> tuple[int, int]:
-    """Apply the rules of a crash to the messages of all senders that are dead.
+    """Apply the rules of a crash to the messages of dead senders, and free the coupons of messages that ended.
 
     Returns how many are planned again and how many are unknown now. Any number of processes may do it at once.
     """
@@ -28,4 +28,6 @@ def recover_messages(runtime: Runtime) -> tuple[int, int]:
             )
         planned += again
         unknown += lost
+    with runtime.db.transaction() as connection:
+        coupons.release_ended(connection)
     return planned, unknown
