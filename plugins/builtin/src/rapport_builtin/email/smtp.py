@@ -19,6 +19,7 @@ from rapport_sdk import (
 
 from rapport_builtin.email.build import BadMessage, address, build, message_id
 from rapport_builtin.email.reports import parse_report
+from rapport_builtin.email.signing import signer_of
 
 # "Log in first", "this way of logging in does not do", "wrong sequence of commands": true of us, not of the
 # recipient.
@@ -45,6 +46,7 @@ class SmtpAdapter:
         self._tls = None
         if settings["smtp_security"] != "none":
             self._tls = ssl.create_default_context(cafile=settings["smtp_ca_file"] or None)
+        self._signer = signer_of(settings)
         self._server: smtplib.SMTP | None = None
 
     def send(self, batch: Sequence[OutboundMessage], ctx: ChannelContext) -> list[SendResult]:
@@ -89,6 +91,8 @@ class SmtpAdapter:
         sender = address(message.bounce_address or message.from_address, "bounce_address")
         recipient = address(message.to, "to")
         data = build(message, ctx.now)
+        if self._signer is not None:
+            data = self._signer.header(data) + data
         reused = self._server is not None
         try:
             return self._transaction(sender, recipient, data, message_id(message))
