@@ -5,7 +5,17 @@ from __future__ import annotations
 from rapport.campaign.v1 import campaign_pb2
 
 from services.campaign.codec import encode_counts
-from services.campaign.usecases import campaigns, coupons, journeys, launching, parting, upkeep
+from services.campaign.usecases import (
+    campaigns,
+    contact_dates,
+    coupons,
+    journey_actions,
+    journey_dates,
+    journeys,
+    launching,
+    parting,
+    upkeep,
+)
 from services.kit.bus import EventBatch, OperationContext, RuntimeProvider, operation, subscribe, timer
 
 # A launch waits for its messages, for days when it is paused; the thread that waits costs next to nothing.
@@ -52,6 +62,21 @@ class Worker:
     def advance_journeys(self) -> None:
         """Take the steps of journeys that are due."""
         journeys.advance_journeys(self.runtime)
+
+    @timer(seconds=1.0)
+    def do_journey_actions(self) -> None:
+        """Do what journeys bring about in other services."""
+        journey_actions.do_actions(self.runtime)
+
+    @timer(seconds=15.0)
+    def start_by_dates(self) -> None:
+        """Start the journeys whose dates local clocks have reached."""
+        journey_dates.start_by_dates(self.runtime)
+
+    @timer(seconds=5.0)
+    def read_contact_dates(self) -> None:
+        """Read the dates of contacts from before a journey asked for them."""
+        contact_dates.read_contacts(self.runtime)
 
     @timer(seconds=1.0)
     def cancel_rest(self) -> None:

@@ -82,7 +82,7 @@ def _plan(runtime: Runtime, op: OperationContext, key: str) -> None:
             last = campaign.state == CANCELLED or not page.next_page_token
             if campaign.state != CANCELLED:
                 total += ledger.plan_campaign(
-                    connection, _model(campaign), [new_id() for _ in contacts], contacts, now
+                    connection, model_of(campaign), [new_id() for _ in contacts], contacts, now
                 )
             if last and campaign.state != CANCELLED:
                 store.set_planned(connection, key)
@@ -96,7 +96,8 @@ def _plan(runtime: Runtime, op: OperationContext, key: str) -> None:
             return
 
 
-def _model(campaign: Campaign) -> NewMessage:
+def model_of(campaign: Campaign) -> NewMessage:
+    """Return the message to be planned for each contact."""
     return NewMessage(
         id=new_id(),
         origin=campaign.origin,

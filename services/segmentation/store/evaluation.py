@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy import Connection, Select
+from sqlalchemy import ColumnElement, Connection, Select
+from sqlalchemy.dialects import postgresql as pg
 
 from services.segmentation.models import profile
 
@@ -31,3 +33,12 @@ def count(
         {"now": now},
     ).one()
     return row[0], row[1], list(row[2] or ())
+
+
+def matching(
+    connection: Connection, condition: ColumnElement[bool], contact_ids: Sequence[UUID], now: datetime
+) -> list[UUID]:
+    """Return those of some contacts for whose profile a rule's condition is TRUE, in order."""
+    some = sa.any_(sa.cast(list(contact_ids), pg.ARRAY(pg.UUID(as_uuid=True))))
+    query = sa.select(profile.c.contact_id).where(profile.c.contact_id == some, condition)
+    return list(connection.scalars(query.order_by(profile.c.contact_id), {"now": now}))
