@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy import ColumnElement, Connection, Select
+from sqlalchemy import Connection, Select
 from sqlalchemy.dialects import postgresql as pg
 
 from services.segmentation.models import profile
@@ -36,9 +36,9 @@ def count(
 
 
 def matching(
-    connection: Connection, condition: ColumnElement[bool], contact_ids: Sequence[UUID], now: datetime
+    connection: Connection, values: Select[Any], contact_ids: Sequence[UUID], now: datetime
 ) -> list[UUID]:
-    """Return those of some contacts for whose profile a rule's condition is TRUE, in order."""
+    """Return those of some contacts whose value is TRUE in a SELECT of contact_id and a rule's value, in order."""
     some = sa.any_(sa.cast(list(contact_ids), pg.ARRAY(pg.UUID(as_uuid=True))))
-    query = sa.select(profile.c.contact_id).where(profile.c.contact_id == some, condition)
-    return list(connection.scalars(query.order_by(profile.c.contact_id), {"now": now}))
+    rows = connection.execute(values.where(values.selected_columns[0] == some), {"now": now})
+    return sorted(row[0] for row in rows if row[1] is True)

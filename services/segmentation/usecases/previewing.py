@@ -76,7 +76,7 @@ def match_contacts(service: Service, rule: str, contact_ids: Sequence[UUID]) -> 
                 problem = next(iter(answers.failed.values()))
                 raise FailedPrecondition(f"the rule cannot be evaluated: {problem}", reason="PLUGIN_FAILED")
             fill(connection, compiled.plugin_calls, answers)
-        return evaluation.matching(connection, compiled.where(), contact_ids, now)
+        return evaluation.matching(connection, compiled.values_select([compiled.ir]), contact_ids, now)
 
 
 @contextmanager

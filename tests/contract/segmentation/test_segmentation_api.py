@@ -344,7 +344,9 @@ def test_match_contacts(seg: World, api: Any) -> None:
     with pytest.raises(errors.InvalidArgument):
         api.match_contacts(rule="true", contacts=[NAME] * 1001)
     # A plugin's rule is asked about these contacts alone.
-    assert list(api.match_contacts(rule='loyalty.tier() != "gold"', contacts=[NAME]).contacts) == [NAME]
+    assert list(api.match_contacts(rule='loyalty.tier(contact) != "gold"', contacts=[NAME]).contacts) == [
+        NAME
+    ]
 
 
 def test_evaluate_rule(seg: World, api: Any) -> None:
