@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import grpc
-from rapport.campaign.v1 import campaign_pb2_grpc
+from rapport.campaign.v1 import campaign_pb2_grpc, tracking_pb2_grpc
 
 from services.campaign.api.campaigns import CampaignMethods
 from services.campaign.api.coupons import CouponMethods
@@ -11,6 +11,7 @@ from services.campaign.api.journeys import JourneyMethods
 from services.campaign.api.messages import MessageMethods
 from services.campaign.api.suppressions import SuppressionMethods
 from services.campaign.api.templates import TemplateMethods
+from services.campaign.api.tracking import TrackingServicer
 from services.campaign.channels import known_channels, release
 from services.kit.runtime import Runtime
 
@@ -28,8 +29,9 @@ class CampaignServicer(
 
 
 def register(server: grpc.Server, runtime: Runtime) -> None:
-    """Add the servicer of campaign to a server."""
+    """Add the servicers of campaign to a server."""
     campaign_pb2_grpc.add_CampaignServiceServicer_to_server(CampaignServicer(runtime), server)  # type: ignore[no-untyped-call]
+    tracking_pb2_grpc.add_TrackingServiceServicer_to_server(TrackingServicer(runtime), server)  # type: ignore[no-untyped-call]
 
 
 def background(runtime: Runtime) -> list[PluginPart]:

@@ -12,6 +12,7 @@ from services.campaign.models.content import (
 )
 from services.campaign.models.journeys import journey, journey_contact, journey_entry
 from services.campaign.models.ledger import channel, message, suppression
+from services.campaign.models.tracking import delivery_report, interaction, quarantine
 
 __all__ = [
     "campaign",
@@ -20,6 +21,8 @@ __all__ = [
     "coupon",
     "coupon_code",
     "coupon_pool",
+    "delivery_report",
+    "interaction",
     "journey",
     "journey_contact",
     "journey_entry",
@@ -28,6 +31,7 @@ __all__ = [
     "link_settings",
     "message",
     "metadata",
+    "quarantine",
     "suppression",
     "template",
 ]
