@@ -105,7 +105,7 @@ def _written(context: Context, number: Decimal, decimals: int | None) -> str:
     elif number.adjusted() < -10:
         number = Decimal(0)
     group, point = _SEPARATORS.get(_language(context), (",", "."))
-    return f"{number:,f}".translate(str.maketrans({",": group, ".": point}))
+    return f"{number:,f}".translate({ord(","): group, ord("."): point})
 
 
 @pass_context

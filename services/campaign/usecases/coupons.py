@@ -81,7 +81,7 @@ def list_pools(runtime: Runtime, *, after: str, count: int) -> list[Pool]:
         return store.page_of_pools(connection, after=after, count=count)
 
 
-def import_codes(runtime: Runtime, connection: Connection, key: str, codes: Sequence[str]) -> int:
+def import_codes(connection: Connection, key: str, codes: Sequence[str]) -> int:
     """Put uploaded codes into a pool, all or none, and return how many of its codes are free then.
 
     Raises NotFound; InvalidArgument for a malformed code or one that is there twice; AlreadyExists (COUPON_EXISTS)
