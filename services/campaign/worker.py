@@ -1,4 +1,4 @@
-"""The worker of campaign: launches, journeys, coupons shown in orders, what came back, the recovery of messages."""
+"""The worker of campaign: launches, journeys, coupons shown in orders, what came back, recovery and upkeep."""
 
 from __future__ import annotations
 
@@ -82,3 +82,8 @@ class Worker:
         """Delete old interactions, and what has been in quarantine too long."""
         interactions.forget_old(self.runtime)
         reports.prune_quarantine(self.runtime)
+
+    @timer(seconds=60.0)
+    def forget_places(self) -> None:
+        """Delete places that no frequency cap counts any more."""
+        upkeep.forget_places(self.runtime)

@@ -17,7 +17,7 @@ import hmac
 import re
 from dataclasses import dataclass
 from typing import Protocol
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 from uuid import UUID
 
 from services.campaign.domain.ids import RuleError, check_topic
@@ -30,7 +30,7 @@ OPEN_SUFFIX = ".gif"
 _LINK, _OPEN, _UNSUBSCRIBE = "link", "open", "unsubscribe"
 _CODE_BYTES = 10
 _NOBODY = UUID(int=0)
-_TOKEN = re.compile(r"[A-Za-z0-9_-]{20,%d}" % MAX_TOKEN)
+_TOKEN = re.compile(rf"[A-Za-z0-9_-]{{20,{MAX_TOKEN}}}")
 # Browsers drop tabs and line breaks from addresses and read "\" as "/": neither may hide where one leads.
 _UNSAFE = re.compile(r"[\x00-\x20\x7f-\xa0\ud800-\udfff\\\"<>`{|}^\u2028\u2029]")
 _SCHEMES = ("http", "https", "mailto", "tel")
@@ -79,7 +79,9 @@ def check_url(url: str) -> str:
     if len(url) > MAX_URL:
         raise BadUrl(f"a link has {len(url):,} characters; at most {MAX_URL:,} are allowed")
     if _UNSAFE.search(url):
-        raise BadUrl("a link holds a space, control character, quote, backslash or bracket; percent-encode it")
+        raise BadUrl(
+            "a link holds a space, control character, quote, backslash or bracket; percent-encode it"
+        )
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
@@ -95,6 +97,11 @@ def check_url(url: str) -> str:
     elif not parts.path:
         raise BadUrl(f"a {parts.scheme} link names nobody")
     return url
+
+
+def tidy_url(url: str) -> str:
+    """Return an address made of people's data as a browser would take it: spaces and the like encoded."""
+    return _UNSAFE.sub(lambda found: quote(found[0], errors="replace"), "".join(url.split("\n")).strip())
 
 
 def is_web(url: str) -> bool:

@@ -1,4 +1,4 @@
-"""How the links of a campaign or journey are counted: what is added to them, and whether visits and openings are tracked."""
+"""How the links of an origin are counted: what is added to them, and whether visits and openings are tracked."""
 
 from __future__ import annotations
 

@@ -12,11 +12,13 @@ from services.campaign.models.content import (
 )
 from services.campaign.models.journeys import journey, journey_contact, journey_entry
 from services.campaign.models.ledger import channel, message, suppression
+from services.campaign.models.limits import circuit, rate_bucket, rate_limit, recent_send, send_policy
 from services.campaign.models.tracking import delivery_report, interaction, quarantine
 
 __all__ = [
     "campaign",
     "channel",
+    "circuit",
     "contact_gone",
     "coupon",
     "coupon_code",
@@ -32,6 +34,10 @@ __all__ = [
     "message",
     "metadata",
     "quarantine",
+    "rate_bucket",
+    "rate_limit",
+    "recent_send",
+    "send_policy",
     "suppression",
     "template",
 ]

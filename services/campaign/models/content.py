@@ -70,7 +70,10 @@ coupon_code = Table(
     sa.ForeignKeyConstraint(["pool_id"], ["coupon_pool.id"]),
     sa.Index("ix_coupon_code_free", "pool_id", "key", postgresql_where=sa.text("message_id IS NULL")),
     sa.Index(
-        "uq_coupon_code_message_id", "message_id", unique=True, postgresql_where=sa.text("message_id IS NOT NULL")
+        "uq_coupon_code_message_id",
+        "message_id",
+        unique=True,
+        postgresql_where=sa.text("message_id IS NOT NULL"),
     ),
     comment="uploaded codes that no message has carried yet",
 )

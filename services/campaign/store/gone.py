@@ -52,6 +52,8 @@ _HAND_OVER = (
     UPDATE delivery_report AS r SET contact_id = m.contact_id FROM message AS m
     WHERE r.contact_id = %(key)s AND m.id = r.message_id AND m.contact_id <> %(key)s
     """,
+    # What either of them got counts under the frequency caps of the one that remains.
+    "UPDATE recent_send SET contact_id = %(heir)s WHERE contact_id = %(key)s",
 )
 _EMPTY = (
     """
@@ -75,6 +77,7 @@ _EMPTY = (
     UPDATE delivery_report SET contact_id = NULL, recipient_hash = NULL, reason = ''
     WHERE contact_id = ANY(%(keys)s::uuid[])
     """,
+    "DELETE FROM recent_send WHERE contact_id = ANY(%(keys)s::uuid[])",
 )
 
 

@@ -45,7 +45,7 @@ def numbers(connection: Connection, templates: Collection[str]) -> dict[str, dic
 
 
 def destination(connection: Connection, wanted: Link) -> str | None:
-    """Return where a link of a message leads, with the UTM parameters of its origin; None when nobody knows any more."""
+    """Return where a link of a message leads, with its origin's UTM parameters; None when nobody knows any more."""
     if wanted.url is not None:
         return wanted.url  # the parameters are in it
     row = connection.execute(
@@ -72,6 +72,7 @@ def save_settings(connection: Connection, item: LinkSettings, now: datetime) -> 
     statement = pg.insert(link_settings).values(values)
     connection.execute(
         statement.on_conflict_do_update(
-            index_elements=["origin"], set_={name: statement.excluded[name] for name in values if name != "origin"}
+            index_elements=["origin"],
+            set_={name: statement.excluded[name] for name in values if name != "origin"},
         )
     )

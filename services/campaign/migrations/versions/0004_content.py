@@ -7,7 +7,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = "0004"
-down_revision = "0002"
+down_revision = "0003"
 branch_labels = None
 depends_on = None
 
@@ -24,9 +24,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "link_settings",
-        sa.Column(
-            "origin", sa.Text(collation="C"), nullable=False, comment="campaigns/… or journeys/…"
-        ),
+        sa.Column("origin", sa.Text(collation="C"), nullable=False, comment="campaigns/… or journeys/…"),
         sa.Column("utm_source", sa.Text(), nullable=False),
         sa.Column("utm_medium", sa.Text(), nullable=False),
         sa.Column("utm_campaign", sa.Text(), nullable=False),
@@ -63,9 +61,7 @@ def upgrade() -> None:
             nullable=True,
             comment="the message that it is reserved for while that is made ready; NULL: free",
         ),
-        sa.ForeignKeyConstraint(
-            ["pool_id"], ["coupon_pool.id"], name=op.f("fk_coupon_code_pool_id")
-        ),
+        sa.ForeignKeyConstraint(["pool_id"], ["coupon_pool.id"], name=op.f("fk_coupon_code_pool_id")),
         sa.PrimaryKeyConstraint("key", name=op.f("pk_coupon_code")),
         comment="uploaded codes that no message has carried yet",
     )
