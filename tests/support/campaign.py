@@ -87,6 +87,13 @@ class _Segmentation(segmentation_pb2_grpc.SegmentationServiceServicer):
     def __init__(self, world: World) -> None:
         self._world = world
 
+    def GetSegment(self, request: Any, context: grpc.ServicerContext) -> Any:
+        if request.name not in self._world.members:
+            context.abort(grpc.StatusCode.NOT_FOUND, f"{request.name} does not exist")
+        count = len(self._world.members[request.name])
+        segment = segmentation_pb2.Segment(name=request.name, version=1, member_count=count)
+        return segmentation_pb2.GetSegmentResponse(segment=segment)
+
     def ListMembers(self, request: Any, context: grpc.ServicerContext) -> Any:
         if request.segment not in self._world.members:
             context.abort(grpc.StatusCode.NOT_FOUND, f"{request.segment} does not exist")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import grpc
-from rapport.campaign.v1 import campaign_pb2_grpc
+from rapport.campaign.v1 import approvals_pb2_grpc, campaign_pb2_grpc, experiments_pb2_grpc, results_pb2_grpc
 
+from services.campaign.api.approvals import ApprovalServicer
 from services.campaign.api.campaigns import CampaignMethods
 from services.campaign.api.coupons import CouponMethods
+from services.campaign.api.experiments import ExperimentServicer
 from services.campaign.api.journeys import JourneyMethods
 from services.campaign.api.messages import MessageMethods
+from services.campaign.api.results import ResultServicer
 from services.campaign.api.suppressions import SuppressionMethods
 from services.campaign.api.templates import TemplateMethods
 from services.campaign.channels import known_channels, release
@@ -28,8 +31,11 @@ class CampaignServicer(
 
 
 def register(server: grpc.Server, runtime: Runtime) -> None:
-    """Add the servicer of campaign to a server."""
+    """Add the servicers of campaigns, approvals, experiments and results to a server."""
     campaign_pb2_grpc.add_CampaignServiceServicer_to_server(CampaignServicer(runtime), server)  # type: ignore[no-untyped-call]
+    approvals_pb2_grpc.add_ApprovalServiceServicer_to_server(ApprovalServicer(runtime), server)  # type: ignore[no-untyped-call]
+    experiments_pb2_grpc.add_ExperimentServiceServicer_to_server(ExperimentServicer(runtime), server)  # type: ignore[no-untyped-call]
+    results_pb2_grpc.add_ResultServiceServicer_to_server(ResultServicer(runtime), server)  # type: ignore[no-untyped-call]
 
 
 def background(runtime: Runtime) -> list[PluginPart]:

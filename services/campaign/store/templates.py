@@ -26,9 +26,13 @@ def get(connection: Connection, key: str, *, lock: bool = False) -> StoredTempla
     return None if row is None else _template(row)
 
 
-def get_many(connection: Connection, keys: Collection[str]) -> dict[str, StoredTemplate]:
-    """Return the templates of the ids that there are."""
+def get_many(
+    connection: Connection, keys: Collection[str], *, share: bool = False
+) -> dict[str, StoredTemplate]:
+    """Return the templates of the ids that there are; share: so that nobody changes them meanwhile."""
     query = sa.select(template).where(template.c.id == sa.any_(sa.cast(list(keys), pg.ARRAY(sa.Text))))
+    if share:
+        query = query.order_by(template.c.id).with_for_update(read=True)
     return {row.id: _template(row) for row in connection.execute(query)}
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
+from datetime import datetime
+from uuid import UUID
 
 import grpc
 from rapport.campaign.v1 import campaign_pb2
@@ -20,9 +22,12 @@ from services.campaign.domain.campaigns import (
     SENDING,
     Campaign,
 )
+from services.campaign.domain.experiments import Experiment
 from services.campaign.domain.ledger import Counts, NewMessage
 from services.campaign.store import campaigns as store
+from services.campaign.store import experiments as experiment_store
 from services.campaign.store import ledger
+from services.campaign.usecases import experiments
 from services.campaign.usecases.campaigns import CANCEL_AT_ONCE
 from services.kit.errors import Cancelled, FailedPrecondition, NotFound
 from services.kit.names import new_id, parse_key, parse_name
@@ -80,12 +85,13 @@ def _plan(runtime: Runtime, op: OperationContext, key: str) -> None:
             # The lock keeps a cancellation from passing between the look and the plan.
             campaign = _existing(connection, key, lock=True)
             last = campaign.state == CANCELLED or not page.next_page_token
+            experiment = experiment_store.get(connection, key)
             if campaign.state != CANCELLED:
-                total += ledger.plan_campaign(
-                    connection, _model(campaign), [new_id() for _ in contacts], contacts, now
-                )
+                total += _plan_page(connection, campaign, experiment, contacts, now)
             if last and campaign.state != CANCELLED:
                 store.set_planned(connection, key)
+                if experiment is not None:
+                    experiments.start(connection, experiment, now)
                 if campaign.state == PLANNING:
                     store.set_state(connection, key, SENDING)
                 ledger.notify(connection)
@@ -94,6 +100,19 @@ def _plan(runtime: Runtime, op: OperationContext, key: str) -> None:
             op.checkpoint(connection, state, completed=0, total=total, stage="planning")
         if last:
             return
+
+
+def _plan_page(
+    connection: Connection,
+    campaign: Campaign,
+    experiment: Experiment | None,
+    contacts: list[UUID],
+    now: datetime,
+) -> int:
+    ids = [new_id() for _ in contacts]
+    if experiment is not None:
+        return experiments.plan_page(connection, campaign, experiment, ids, contacts, now)
+    return ledger.plan_campaign(connection, _model(campaign), ids, contacts, now)
 
 
 def _model(campaign: Campaign) -> NewMessage:

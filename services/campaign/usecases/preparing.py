@@ -11,10 +11,11 @@ from rapport.contacts.v1 import contacts_pb2
 from rapport_sdk import OutboundMessage, Recipient
 
 from services.campaign.domain.coupons import Coupon, Pool, new_code
+from services.campaign.domain.experiments import HELD_OUT_GLOBAL
 from services.campaign.domain.ids import TRANSACTIONAL, one_line
 from services.campaign.domain.ledger import FAILED, REQUESTS, SUPPRESSED, consent_problem, normalise_address
 from services.campaign.domain.rendering import BadTemplate, Compiler, StoredTemplate
-from services.campaign.store import coupons, journeys, suppressions, templates
+from services.campaign.store import coupons, experiments, journeys, suppressions, templates
 from services.campaign.store.claims import Claim, HandOver, Result
 from services.campaign.usecases import audience
 from services.kit import log
@@ -66,7 +67,9 @@ def prepare(
     for claim in claims:
         person = people.get(claim.contact_id) if claim.contact_id else None
         addresses[claim.id] = (claim.content or {}).get("address") or (person.address if person else "")
+    now = runtime.clock.now()
     with runtime.db.read() as connection:
+        held_out = experiments.get_hold_out(connection) if topic != TRANSACTIONAL else None
         blocked = suppressions.find(
             connection,
             {(kind, normalise_address(kind, address)) for address in addresses.values() if address},
@@ -82,6 +85,9 @@ def prepare(
     for claim in claims:
         person = people.get(claim.contact_id) if claim.contact_id else None
         address = addresses[claim.id]
+        if held_out is not None and claim.contact_id is not None and held_out.holds(claim.contact_id, now):
+            prepared.decided.append(_result(runtime, claim, SUPPRESSED, HELD_OUT_GLOBAL))
+            continue
         problem = _problem(claim, person, address, (kind, normalise_address(kind, address)) in blocked)
         if problem:
             prepared.decided.append(_result(runtime, claim, SUPPRESSED, problem))

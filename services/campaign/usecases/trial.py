@@ -6,7 +6,9 @@ import grpc
 from rapport_client.errors import RapportError as ClientError
 
 from services.campaign.store import campaigns as store
+from services.campaign.store import experiments
 from services.campaign.usecases import campaigns, templates
+from services.campaign.usecases.experiments import uses
 from services.kit.errors import InvalidArgument, NotFound, Unavailable
 from services.kit.names import format_name, parse_name
 from services.kit.runtime import Runtime
@@ -24,11 +26,13 @@ def try_launch(runtime: Runtime, key: str) -> int:
         if campaign is None:
             raise NotFound.resource(format_name("campaigns", key))
         campaigns.check_launch(runtime, connection, campaign)
+        sent = uses(experiments.get(connection, key), campaign)
     try:
         segment = runtime.clients.segmentation.get_segment(name=campaign.segment).segment
         first = runtime.clients.segmentation.list_members(segment=campaign.segment, page_size=1).contacts
         if first:
-            _render(runtime, campaign.template_id, first[0])
+            for template in sorted({item.template_id for item in sent}):
+                _render(runtime, template, first[0])
     except ClientError as error:
         if is_transient(error):
             raise Unavailable(
