@@ -15,8 +15,8 @@ from sqlalchemy.dialects import postgresql as pg
 
 from services.campaign.domain.campaigns import CANCELLED as CAMPAIGN_CANCELLED
 from services.campaign.domain.campaigns import OPEN_TO_SENDERS
-from services.campaign.domain.ledger import CANCELLED, CLAIMED, FAILED, PLANNED, SENDING, UNKNOWN
-from services.campaign.models import campaign, channel, message
+from services.campaign.domain.ledger import CLAIMED, FAILED, PLANNED, SENDING, UNKNOWN
+from services.campaign.models import channel, message
 from services.kit.locks import lock_key
 
 _UUIDS = pg.ARRAY(pg.UUID(as_uuid=True))
@@ -234,7 +234,7 @@ def let_go(connection: Connection, sender: UUID, keys: Collection[UUID], reason:
     if not keys:
         return
     given = {
-        "keys": "{%s}" % ",".join(map(str, keys)),
+        "keys": f"{{{','.join(map(str, keys))}}}",
         "reason": reason,
         "cancelled": CAMPAIGN_CANCELLED,
         "sender": sender,

@@ -12,6 +12,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID
@@ -21,6 +22,7 @@ from rapport_sdk import Outcome, SendResult
 
 from services.campaign.domain.ledger import (
     FAILED,
+    LONGEST_DELAY,
     MAX_ATTEMPTS,
     PLANNED,
     SENT,
@@ -276,7 +278,11 @@ class Sender:
                 reason=f"{reason} (given up after {attempts} attempts)",
                 due_time=now,
             )
-        return Result(claim=claim, state=PLANNED, reason=reason, due_time=now + next_delay(attempts))
+        delay = next_delay(attempts)
+        if outcome.retry_after is not None:
+            # What the provider asks for, as long as it is no more than the longest of our own.
+            delay = min(max(outcome.retry_after, timedelta(0)), LONGEST_DELAY)
+        return Result(claim=claim, state=PLANNED, reason=reason, due_time=now + delay)
 
     def _record(self, sender: UUID, results: Sequence[Result]) -> None:
         """Write down what became of messages, with the events; tried until it works, for nobody else knows."""
