@@ -9,7 +9,7 @@ ARGS ?=
 LOCAL := -e ./protos -e ./plugins/sdk -e ./plugins/builtin -e ./plugins/testing -e ./plugins/loyalty -e .
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo run test mutants fuzz bench-segmentation check lint types imports protos protos-check protos-release migrations-check lock clean
+.PHONY: help venv demo run test mutants fuzz bench-segmentation bench-campaign chaos-campaign check lint types imports protos protos-check protos-release migrations-check lock clean
 
 help: ## print the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,12 @@ fuzz: venv ## fuzz the compiler of rules, guided by coverage, for SECONDS (60); 
 
 bench-segmentation: venv ## measure segmentation beside hand-written SQL; ARGS="--contacts 100000 --events 1000000" for less
 	@$(BIN)/python -m tests.bench.segmentation $(ARGS)
+
+bench-campaign: venv ## measure campaign beside the barest way to do the same; ARGS="--messages 5000" for less
+	@$(BIN)/python -m tests.bench.campaign $(ARGS)
+
+chaos-campaign: venv ## kill senders, PostgreSQL and the mail server while a campaign goes out; ARGS="--seed 2 --messages 2000"
+	@$(BIN)/python -m tests.chaos.campaign $(ARGS)
 
 check: lint types imports protos-check migrations-check ## run all static checks
 

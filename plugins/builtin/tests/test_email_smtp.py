@@ -89,6 +89,33 @@ class TestContractWhenTheServerRefusesAfterTheData(TestContract):
         assert self.outcomes(open_channel, self.batch()[0]) == [Outcome.UNKNOWN]
 
 
+class TestContractOfAServerThatPipelines(TestContract):
+    @pytest.fixture
+    def channel_server(self) -> Iterator[SmtpServer]:
+        with SmtpServer(pipelining=True) as running:
+            yield running
+
+
+def test_a_lost_confirmation_does_not_touch_the_mail_announced_behind_it() -> None:
+    with SmtpServer(at="data", pipelining=True) as running:
+        channel = open_channel(environment(running))
+        running.behave("drop_after", to="bad@test.test")
+        running.behave("permanent", to="no@test.test")
+        batch = [
+            mail(0),
+            mail(1, to="bad@test.test"),
+            mail(2),
+            mail(3, to="nobody"),
+            mail(4, to="no@test.test"),
+            mail(5),
+        ]
+        outcomes = [str(result.outcome) for result in channel.send(batch, now=NOW)]
+        channel.close()
+    assert outcomes == ["accepted", "unknown", "accepted", "permanent", "permanent", "accepted"]
+    assert [item.message_id for item in running.received()] == ["m0", "m1", "m2", "m5"]
+    assert running.connections == 2
+
+
 def test_plugins_conform() -> None:
     for module, name in (
         (rapport_builtin.email, "email"),
@@ -206,9 +233,10 @@ REPLIES = [
 ]
 
 
-@pytest.mark.parametrize(("step", "reply", "outcome"), REPLIES)
-def test_outcome_by_step_and_reply_code(step: str, reply: str, outcome: Outcome) -> None:
-    with ScriptedServer(step, reply) as scripted:
+@pytest.mark.parametrize("pipelining", [False, True], ids=["one by one", "together"])
+@pytest.mark.parametrize(("step", "reply", "outcome"), [*REPLIES, ("mail", "421 closing", Outcome.TEMPORARY)])
+def test_outcome_by_step_and_reply_code(step: str, reply: str, outcome: Outcome, pipelining: bool) -> None:
+    with ScriptedServer(step, reply, pipelining=pipelining) as scripted:
         variables = {"SMTP_HOST": "127.0.0.1", "SMTP_PORT": str(scripted.port), "SMTP_SECURITY": "none"}
         channel = open_channel({f"RAPPORT_PLUGIN_EMAIL_{name}": value for name, value in variables.items()})
         result = send_one(channel, mail())
@@ -220,7 +248,8 @@ def test_outcome_by_step_and_reply_code(step: str, reply: str, outcome: Outcome)
 class ScriptedServer:
     """Serve one connection and give one reply of choice at one step; an empty reply closes the connection."""
 
-    def __init__(self, step: str, reply: str) -> None:
+    def __init__(self, step: str, reply: str, *, pipelining: bool) -> None:
+        self._hello = "250-hello\r\n250 PIPELINING" if pipelining else "250 hello"
         self._replies = {"mail": "250 ok", "rcpt": "250 ok", "data": "354 go", "end": "250 ok", step: reply}
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
@@ -247,6 +276,8 @@ class ScriptedServer:
                 verb = line.split(None, 1)[0].split(b":")[0].decode().lower()
                 if verb in ("mail", "rcpt"):
                     say(self._replies[verb])
+                    if self._replies[verb].startswith("421"):
+                        return
                 elif verb == "data":
                     say(self._replies["data"])
                     if self._replies["data"].startswith("354"):
@@ -255,6 +286,8 @@ class ScriptedServer:
                         if not self._replies["end"]:
                             return
                         say(self._replies["end"])
+                elif verb == "ehlo":
+                    say(self._hello)
                 elif verb == "quit":
                     say("221 bye")
                     return

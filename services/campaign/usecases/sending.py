@@ -13,6 +13,7 @@ import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -28,6 +29,7 @@ from services.campaign.domain.ledger import (
     next_delay,
 )
 from services.campaign.domain.pace import CALL_SECONDS
+from services.campaign.renderer.pool import UNAVAILABLE as RENDERER_UNAVAILABLE
 from services.campaign.store import caps, coupons
 from services.campaign.store import claims as store
 from services.campaign.store.claims import Claim, Result, sender_lock
@@ -88,6 +90,9 @@ class Sender:
         self._saved = False
         self._patience = call_seconds * 1.25
         self.throttle = Throttle(runtime, call_seconds=call_seconds)
+        self._unsure: list[tuple[UUID, Sequence[Result], Sequence[tuple[UUID, UUID]]]] = []
+        """What was recorded since the last commit that waited for the disk: a crash of the database may undo it."""
+        self._failed = False
 
     def run_once(self) -> int:
         """Send one batch and return how many messages it had; 0 when nothing is due, or may go now.
@@ -95,6 +100,13 @@ class Sender:
         Raises database errors; nothing is lost by them.
         """
         self._beat()
+        self._make_sure()
+        self._failed = True
+        count = self._send_batch()
+        self._failed = False
+        return count
+
+    def _send_batch(self) -> int:
         sender = self._live()
         self._keep_up(sender)
         now = self._runtime.clock.now()
@@ -110,6 +122,8 @@ class Sender:
         try:
             if wanted:
                 with self._runtime.db.transaction() as connection:
+                    # Claims that are lost leave messages planned, and what is not claimed is not handed over.
+                    store.do_not_wait_for_disk(connection)
                     claimed = store.take(connection, sender, wanted, now)
             for claim in claimed:
                 groups[claim.channel, claim.topic].append(claim)
@@ -125,6 +139,13 @@ class Sender:
     def wait_seconds(self, longest: float) -> float:
         """Return after how many seconds another batch may be possible when `run_once` found none; at most `longest`."""
         return self.throttle.wait(longest)
+
+    def _make_sure(self) -> None:
+        """Record again what a crash of the database may have undone; what it has not undone is left as it is."""
+        if self._unsure and (self._failed or self._id is None or not self._locks.held(sender_lock(self._id))):
+            for sender, results, unused in self._unsure:
+                self._insist(partial(self._record_once, sender, results, unused))
+            self._unsure.clear()
 
     def close(self) -> None:
         """Close the channels."""
@@ -204,8 +225,12 @@ class Sender:
                     channel.capabilities.address_kind,
                     topic,
                     self.throttle,
+                    self._beat,
                 )
             except (ClientError, RapportError) as error:
+                if error.reason == RENDERER_UNAVAILABLE:
+                    self._hold(sender, several[start:], f"{RENDERER_UNAVAILABLE}: {error.message}")
+                    break
                 reason = f"CONTACTS_UNAVAILABLE: {error.message}"
                 self.throttle.miss_contacts(reason)
                 self._hold(sender, several[start:], reason)
@@ -245,6 +270,7 @@ class Sender:
                 leaving = [item for item in going if item.hand_over.claim.id in free]
                 holding.leave(connection, capped, free, now)
                 coupons.issue(connection, [item.coupon for item in leaving if item.coupon])
+            self._unsure.clear()
             self._record(sender, capped.held)
             for result in capped.held:
                 if result.state == PLANNED:
@@ -340,12 +366,21 @@ class Sender:
         unused: the places under frequency caps, as (contact, message), that are free again.
         """
         if results:
-            self._insist(lambda: self._record_once(sender, results, unused))
+            self._insist(partial(self._record_once, sender, results, unused, wait=False))
+            self._unsure.append((sender, results, unused))
 
     def _record_once(
-        self, sender: UUID, results: Sequence[Result], unused: Sequence[tuple[UUID, UUID]]
+        self,
+        sender: UUID,
+        results: Sequence[Result],
+        unused: Sequence[tuple[UUID, UUID]],
+        *,
+        wait: bool = True,
     ) -> None:
         with self._runtime.db.transaction() as connection:
+            if not wait:
+                # The next hand-over waits for both; until then this sender remembers them.
+                store.do_not_wait_for_disk(connection)
             mine = store.record(connection, sender, results)
             caps.give_back(connection, unused)
             finished = [
@@ -361,6 +396,7 @@ class Sender:
 
         def release() -> None:
             with self._runtime.db.transaction() as connection:
+                store.do_not_wait_for_disk(connection)
                 store.let_go(connection, sender, [claim.id for claim in claimed])
 
         self._insist(release)

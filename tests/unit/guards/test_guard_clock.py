@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
 CLOCK = ROOT / "services" / "kit" / "clock.py"
-# Rate limits bound what providers see in real time; the database's clock is the one that all senders share.
+# Rate limits bound what providers see in real time, for which all senders share the clock of the database.
 SHARED_CLOCK = ROOT / "services" / "campaign" / "store" / "rates.py"
 
 # time.monotonic and time.perf_counter measure durations and are free to use.

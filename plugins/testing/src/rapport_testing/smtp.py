@@ -21,15 +21,21 @@ class SmtpServer:
 
     tls: offer and require STARTTLS. login: user and password that are required. at: the step at which a
     behaviour shows, `rcpt` (temporary, permanent, drop_before) or `data` (then after the whole message was
-    read). Use as a context manager.
+    read). pipelining: offer PIPELINING (RFC 2920). Use as a context manager.
     """
 
     def __init__(
-        self, tls: ssl.SSLContext | None = None, login: tuple[str, str] | None = None, at: str = "rcpt"
+        self,
+        tls: ssl.SSLContext | None = None,
+        login: tuple[str, str] | None = None,
+        at: str = "rcpt",
+        *,
+        pipelining: bool = False,
     ) -> None:
         self._tls = tls
         self._login = login
         self.at = at
+        self.pipelining = pipelining
         self._default: Behaviour = "accept"
         self._by_address: dict[str, Behaviour] = {}
         self._received: list[Received] = []
@@ -144,6 +150,12 @@ class SmtpServer:
 class _Handler:
     def __init__(self, owner: SmtpServer) -> None:
         self._owner = owner
+
+    async def handle_EHLO(
+        self, server: SMTP, session: Session, envelope: Envelope, hostname: str, responses: list[str]
+    ) -> list[str]:
+        session.host_name = hostname
+        return [responses[0], *(["250-PIPELINING"] if self._owner.pipelining else []), *responses[1:]]
 
     async def handle_RCPT(
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]

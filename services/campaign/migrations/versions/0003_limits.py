@@ -38,7 +38,7 @@ def upgrade() -> None:
         sa.Column("create_time", sa.DateTime(timezone=True), nullable=False),
         sa.Column("update_time", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_send_policy")),
-        sa.UniqueConstraint("channel", "topic", name=op.f("uq_send_policy_channel")),
+        sa.UniqueConstraint("channel", "topic", name=op.f("uq_send_policy_channel_topic")),
     )
     op.create_table(
         "recent_send",

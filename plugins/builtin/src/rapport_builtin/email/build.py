@@ -24,7 +24,6 @@ _ATOM = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_
 _QUOTED = re.compile(r'"(?:[ !#-\[\]-~]|\\[ -~])*"')
 _DOMAIN = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?")
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]*")
-_LONG_LINE = re.compile(rb"[^\r\n]{999}")
 # What the builder writes itself; a message that set them would contradict it, or address people of its own.
 _OURS = frozenset(
     "from to cc bcc sender subject date message-id reply-to mime-version return-path".split()  # noqa: SIM905
@@ -180,7 +179,7 @@ def _part(subtype: str, content: str, boundary: str) -> bytes:
     if (
         not beyond
         and b"\x00" not in data
-        and not _LONG_LINE.search(data)
+        and max(map(len, data.split(b"\r\n"))) <= LINE_LIMIT
         and not (boundary and boundary in content)
     ):
         encoding = b"7bit"

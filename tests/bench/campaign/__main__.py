@@ -1,0 +1,44 @@
+"""`make bench-campaign`: measure, print, and write .rapport/bench/campaign.json."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from tests.bench.campaign import sending
+from tests.bench.campaign.stack import open_stack
+from tests.bench.report import Figure, finish
+
+PARTS = ("send",)
+
+
+def say(text: str) -> None:
+    """Print a line at once."""
+    print(text, flush=True)
+
+
+def main() -> int:
+    """Measure the parts that are asked for."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.campaign", description=main.__doc__)
+    parser.add_argument("--messages", type=int, default=100_000, help="of the campaign that is sent")
+    parser.add_argument(
+        "--rounds", type=int, default=10, help="in which it is sent, by turns with the bare loop"
+    )
+    parser.add_argument("--senders", type=int, default=1)
+    parser.add_argument("--parts", default=",".join(PARTS), help="of " + ", ".join(PARTS))
+    parser.add_argument("--output", type=Path, default=Path(".rapport/bench/campaign.json"))
+    options = parser.parse_args()
+    parts = options.parts.split(",")
+    if unknown := set(parts) - set(PARTS):
+        parser.error(f"no such part: {', '.join(sorted(unknown))}")
+    figures: list[Figure] = []
+    if "send" in parts:
+        with open_stack(say) as stack:
+            stack.fill(options.messages)
+            figures += sending.measure(stack, options.messages, options.senders, options.rounds, say)
+    return finish(figures, options.output)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
