@@ -11,6 +11,7 @@ from rapport_client import errors
 
 from tests.support.campaign_desk import Desk
 from tests.support.campaign_fakes import Directory
+from tests.support.stack import Served
 
 MJML = (
     "<mjml><mj-body><mj-section><mj-column><mj-text>Chào {{ contact.given_name }}</mj-text></mj-column>"
@@ -160,3 +161,28 @@ def test_launch_campaign_warns_of_too_few_coupons(desk: Desk, api: Any, director
     directory.add()
     [warning] = api.launch_campaign(name=name, validate_only=True).warnings
     assert warning.startswith("COUPON_POOL_EMPTY: couponPools/gift has 1 codes for an audience of 2")
+
+
+SOMEBODY = "contacts/00000000-0000-4000-8000-000000000000"
+CONTENT: dict[str, Any] = {"template": "templates/none", "contact": SOMEBODY}
+CALLS: dict[str, tuple[str, dict[str, Any]]] = {
+    "preview_content": ("campaign.read", CONTENT),
+    "send_test_message": (
+        "campaign.launch",
+        {"content": CONTENT, "channel": "email.smtp", "addresses": ["a@shop.test"], "request_id": "r"},
+    ),
+    "get_link_settings": ("campaign.read", {"origin": "campaigns/none"}),
+    "set_link_settings": ("campaign.write", {"settings": {"origin": "campaigns/none"}}),
+    "import_coupons": ("campaign.write", {"pool": "couponPools/none", "codes": ["ABCD1"]}),
+    "get_coupon_stock": ("campaign.read", {"pool": "couponPools/none"}),
+}
+
+
+@pytest.mark.parametrize("method", list(CALLS))
+def test_each_rpc_asks_for_its_permission_and_no_more(served: Served, method: str) -> None:
+    permission, arguments = CALLS[method]
+    every = {"campaign.read", "campaign.write", "campaign.launch"}
+    with pytest.raises(errors.PermissionDenied):
+        getattr(served.client_with(*(every - {permission})), method)(**arguments)
+    with pytest.raises(errors.NotFound):
+        getattr(served.client_with(permission), method)(**arguments)
