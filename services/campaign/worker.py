@@ -14,6 +14,7 @@ from services.campaign.usecases import (
     journeys,
     launching,
     parting,
+    schedules,
     upkeep,
 )
 from services.kit.bus import EventBatch, OperationContext, RuntimeProvider, operation, subscribe, timer
@@ -77,6 +78,11 @@ class Worker:
     def read_contact_dates(self) -> None:
         """Read the dates of contacts from before a journey asked for them."""
         contact_dates.read_contacts(self.runtime)
+
+    @timer(seconds=1.0)
+    def launch_scheduled(self) -> None:
+        """Launch the campaigns that are due by their schedules."""
+        schedules.launch_due(self.runtime)
 
     @timer(seconds=1.0)
     def cancel_rest(self) -> None:

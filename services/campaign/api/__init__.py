@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import grpc
-from rapport.campaign.v1 import campaign_pb2_grpc, journeys_pb2_grpc
+from rapport.campaign.v1 import campaign_pb2_grpc, journeys_pb2_grpc, schedules_pb2_grpc
 
 from services.campaign.api.campaigns import CampaignMethods
 from services.campaign.api.coupons import CouponMethods
 from services.campaign.api.journeys import JourneyMethods, JourneyServicer
 from services.campaign.api.messages import MessageMethods
+from services.campaign.api.schedules import ScheduleServicer
 from services.campaign.api.suppressions import SuppressionMethods
 from services.campaign.api.templates import TemplateMethods
 from services.campaign.channels import known_channels, release
@@ -31,6 +32,7 @@ def register(server: grpc.Server, runtime: Runtime) -> None:
     """Add the servicers of campaign to a server."""
     campaign_pb2_grpc.add_CampaignServiceServicer_to_server(CampaignServicer(runtime), server)  # type: ignore[no-untyped-call]
     journeys_pb2_grpc.add_JourneyServiceServicer_to_server(JourneyServicer(runtime), server)  # type: ignore[no-untyped-call]
+    schedules_pb2_grpc.add_ScheduleServiceServicer_to_server(ScheduleServicer(runtime), server)  # type: ignore[no-untyped-call]
 
 
 def background(runtime: Runtime) -> list[PluginPart]:

@@ -45,6 +45,14 @@ def set_state(connection: Connection, key: str, state: str, launch_time: datetim
     connection.execute(sa.update(campaign).where(campaign.c.id == key).values(values))
 
 
+def start(
+    connection: Connection, key: str, state: str, now: datetime, recipient_local: datetime | None
+) -> None:
+    """Store that a campaign was launched by its schedule."""
+    values = {"state": state, "launch_time": now, "recipient_local": recipient_local}
+    connection.execute(sa.update(campaign).where(campaign.c.id == key).values(values))
+
+
 def set_planned(connection: Connection, key: str) -> None:
     """Store that the audience is complete."""
     connection.execute(sa.update(campaign).where(campaign.c.id == key).values(planned=True))

@@ -21,17 +21,35 @@ _UUIDS = pg.ARRAY(pg.UUID(as_uuid=True))
 
 
 def plan_campaign(
-    connection: Connection, model: NewMessage, ids: Sequence[UUID], contacts: Sequence[UUID], now: Any
+    connection: Connection,
+    model: NewMessage,
+    ids: Sequence[UUID],
+    contacts: Sequence[UUID],
+    now: Any,
+    due_times: Sequence[Any] | None = None,
 ) -> int:
-    """Plan a message like the model for each contact; those who have one already keep it. Returns how many are new."""
+    """Plan a message like the model for each contact; those who have one already keep it. Returns how many are new.
+
+    due_times: when each is to leave; None: at once.
+    """
+    times = [now] * len(ids) if due_times is None else list(due_times)
     item = (
-        sa.func.unnest(sa.cast(list(ids), _UUIDS), sa.cast(list(contacts), _UUIDS))
-        .table_valued("id", "contact_id", name="item")
+        sa.func.unnest(
+            sa.cast(list(ids), _UUIDS),
+            sa.cast(list(contacts), _UUIDS),
+            sa.cast(times, pg.ARRAY(sa.DateTime(timezone=True))),
+        )
+        .table_valued("id", "contact_id", "due_time", name="item")
         .render_derived()
     )
-    common = {name: sa.literal(value, message.c[name].type) for name, value in _common(model, now).items()}
-    rows = sa.select(item.c.id, item.c.contact_id, *common.values())
-    statement = pg.insert(message).from_select(["id", "contact_id", *common], rows).on_conflict_do_nothing()
+    common = {
+        name: sa.literal(value, message.c[name].type)
+        for name, value in _common(model, now).items()
+        if name != "due_time"
+    }
+    own = ["id", "contact_id", "due_time"]
+    rows = sa.select(*(item.c[name] for name in own), *common.values())
+    statement = pg.insert(message).from_select([*own, *common], rows).on_conflict_do_nothing()
     # The driver tells no count for an INSERT.
     return len(connection.execute(statement.returning(sa.literal(1))).all())
 

@@ -99,12 +99,19 @@ ALLOWED = {
     "launch": {"draft": "planning"},
     "pause": {"planning": "paused", "sending": "paused", "paused": "paused"},
     "resume": {"paused": "sending", "planning": "planning", "sending": "sending"},
-    "cancel": dict.fromkeys(("draft", "planning", "sending", "paused", "cancelled"), "cancelled"),
+    "schedule": {"draft": "scheduled", "scheduled": "scheduled"},
+    "unschedule": {"draft": "draft", "scheduled": "draft"},
+    "start": {"scheduled": "planning"},
+    "cancel": dict.fromkeys(
+        ("draft", "scheduled", "planning", "sending", "paused", "cancelled"), "cancelled"
+    ),
 }
 
 
 @pytest.mark.parametrize("action", ALLOWED)
-@pytest.mark.parametrize("state", ["draft", "planning", "sending", "paused", "done", "cancelled"])
+@pytest.mark.parametrize(
+    "state", ["draft", "scheduled", "planning", "sending", "paused", "done", "cancelled"]
+)
 def test_states_of_a_campaign(action: str, state: str):
     if state in ALLOWED[action]:
         assert campaigns.after(action, campaign(state)) == ALLOWED[action][state]
