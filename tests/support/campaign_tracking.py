@@ -152,7 +152,7 @@ class Tracked:
     def record(self, *hits: Hit) -> None:
         """Write interactions and let them settle."""
         interactions.record_hits(self.runtime, hits)
-        self.advance(seconds=60)
+        self.advance(seconds=120)
         interactions.settle(self.runtime)
 
     def bounce(

@@ -70,7 +70,7 @@ _EMPTY = (
     """,
     "UPDATE coupon SET contact_id = NULL WHERE contact_id = ANY(%(keys)s::uuid[])",
     """
-    UPDATE interaction SET contact_id = NULL, source_hash = NULL, agent = ''
+    UPDATE interaction SET contact_id = NULL, source_hash = NULL
     WHERE contact_id = ANY(%(keys)s::uuid[])
     """,
     """

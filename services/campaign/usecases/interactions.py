@@ -160,25 +160,25 @@ def _accompanied(item: Seen, machines: dict[tuple[UUID, bytes], list[datetime]])
 
 def _correct(connection: Connection, wanted: Collection[Group], now: datetime) -> tuple[int, int]:
     """Tell and take back what the verdicts of groups demand; returns how many were taken back and told."""
-    events: list[NewEvent] = []
+    reversals: list[NewEvent] = []
+    told: list[NewEvent] = []
     marks: list[tuple[UUID, UUID | None]] = []
-    reversed_ = 0
     for group, (sent, rows) in store.groups(connection, wanted).items():
         wrong, missing = corrections(rows)
         for row in wrong:
             marks.append((row.id, None))
             # An erased contact's events are gone everywhere.
             if sent.contact_id is not None:
-                events.append(_reversed(group, sent, row, now))
-                reversed_ += 1
+                reversals.append(_reversed(group, sent, row, now))
         if missing is not None and sent.contact_id is not None:
             event = _engaged(group, sent, missing)
             marks.append((missing.id, event.id))
-            events.append(event)
+            told.append(event)
     if marks:
         store.mark_told(connection, marks)
-    outbox.append(connection, kit.outbox, events, record_time=now)
-    return reversed_, len(events) - reversed_
+    told.sort(key=lambda event: event.occur_time)
+    outbox.append(connection, kit.outbox, [*reversals, *told], record_time=now)
+    return len(reversals), len(told)
 
 
 def _engaged(group: Group, sent: Sent, row: Told) -> NewEvent:

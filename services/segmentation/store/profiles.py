@@ -165,7 +165,7 @@ def add_events(connection: Connection, rows: Sequence[EventRow]) -> list[UUID]:
 
 
 def remove_events(connection: Connection, events: Sequence[tuple[UUID, UUID]]) -> list[tuple[UUID, str]]:
-    """Delete events, given as (contact, event), of contacts that are locked; returns contact and type of those that were.
+    """Delete events, given as (contact, event), of contacts that are locked; returns contact and type of each.
 
     Not for orders, which profiles sum up.
     """
