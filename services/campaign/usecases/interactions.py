@@ -161,7 +161,7 @@ def _accompanied(item: Seen, machines: dict[tuple[UUID, bytes], list[datetime]])
 def _correct(connection: Connection, wanted: Collection[Group], now: datetime) -> tuple[int, int]:
     """Tell and take back what the verdicts of groups demand; returns how many were taken back and told."""
     reversals: list[NewEvent] = []
-    told: list[NewEvent] = []
+    untold: list[tuple[Group, Sent, Told]] = []
     marks: list[tuple[UUID, UUID | None]] = []
     for group, (sent, rows) in store.groups(connection, wanted).items():
         wrong, missing = corrections(rows)
@@ -171,12 +171,13 @@ def _correct(connection: Connection, wanted: Collection[Group], now: datetime) -
             if sent.contact_id is not None:
                 reversals.append(_reversed(group, sent, row, now))
         if missing is not None and sent.contact_id is not None:
-            event = _engaged(group, sent, missing)
-            marks.append((missing.id, event.id))
-            told.append(event)
+            untold.append((group, sent, missing))
+    # Ids rise in the order in which the stream is to tell of them.
+    untold.sort(key=lambda item: (item[2].time, item[2].id))
+    told = [_engaged(*item) for item in untold]
+    marks += [(row.id, event.id) for (_, _, row), event in zip(untold, told, strict=True)]
     if marks:
         store.mark_told(connection, marks)
-    told.sort(key=lambda event: event.occur_time)
     outbox.append(connection, kit.outbox, [*reversals, *told], record_time=now)
     return len(reversals), len(told)
 
@@ -201,6 +202,7 @@ def _engaged(group: Group, sent: Sent, row: Told) -> NewEvent:
 
 def _reversed(group: Group, sent: Sent, row: Told, now: datetime) -> NewEvent:
     return NewEvent(
+        id=new_id(),
         type="message.click_reversed" if group.kind == CLICK else "message.open_reversed",
         subject=format_name("messages", group.message_id),
         contact=sent.contact_id,

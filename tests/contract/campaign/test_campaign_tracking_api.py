@@ -83,19 +83,20 @@ def test_list_interactions(api: Any, tracked: Tracked, message: SentMessage) -> 
 
 def test_reclassify_interactions(api: Any, tracked: Tracked, message: SentMessage) -> None:
     tracked.record(tracked.hit(message))
-    call = api.reclassify_interactions
-    answer = call(origin=message.origin, verdict="VERDICT_SCANNER", reason="a new gateway")
+    answer = api.reclassify_interactions(
+        origin=message.origin, verdict="VERDICT_SCANNER", reason="a new gateway"
+    )
     assert (answer.changed_count, answer.reversed_count, answer.told_count) == (1, 1, 0)
     [item] = api.list_interactions().interactions
     assert (item.verdict, item.rule) == (pb.Interaction.VERDICT_SCANNER, "MANUAL: a new gateway")
     times = {"start_time": NOW, "end_time": NOW + timedelta(days=1)}
-    answer = call(**times, rule="MANUAL", verdict="VERDICT_HUMAN")
+    answer = api.reclassify_interactions(**times, rule="MANUAL", verdict="VERDICT_HUMAN")
     assert (answer.changed_count, answer.reversed_count, answer.told_count) == (1, 0, 1)
     with pytest.raises(errors.InvalidArgument) as caught:
-        call(verdict="VERDICT_HUMAN")
+        api.reclassify_interactions(verdict="VERDICT_HUMAN")
     assert caught.value.reason == "NO_SELECTION"
     with pytest.raises(errors.InvalidArgument):
-        call(origin=message.origin, verdict="VERDICT_PENDING")
+        api.reclassify_interactions(origin=message.origin, verdict="VERDICT_PENDING")
 
 
 def test_get_engagement(api: Any, tracked: Tracked, message: SentMessage) -> None:

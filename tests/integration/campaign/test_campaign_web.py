@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,7 +26,9 @@ from services.campaign.models import delivery_report, interaction, kit, quaranti
 from services.campaign.web import WebProcess
 from services.kit.plugins import PluginManager
 from services.kit.runtime import Runtime
+from tests.support.campaign import ROOT, World
 from tests.support.campaign_tracking import SentMessage, Tracked
+from tests.support.toy import free_base_port
 from tests.support.waiting import until
 
 BROWSER = {"User-Agent": "Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0"}
@@ -271,3 +278,46 @@ def test_addresses_come_from_proxies_that_are_believed_only(door: Door) -> None:
     assert bytes(first) == bytes(second)
     assert len(bytes(first)) == 8
     assert urlsplit(str(door.client.base_url)).hostname == "127.0.0.1"
+
+
+def test_the_process_writes_what_it_saw_before_it_ends(
+    database_url: str, tmp_path: Path, runtime: Runtime
+) -> None:
+    world = Tracked(runtime, World())
+    message = world.sent()
+    base = free_base_port()
+    environment = {
+        **{key: value for key, value in os.environ.items() if not key.startswith("RAPPORT_")},
+        "PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "protos", ROOT / "protos" / "gen"))),
+        "RAPPORT_DATA_DIR": str(tmp_path),
+        "RAPPORT_BASE_PORT": str(base),
+        "RAPPORT_CAMPAIGN_DATABASE_URL": database_url,
+        "RAPPORT_SECRET_KEY": "k" * 32,
+        "RAPPORT_PLUGINS_ALLOW": "email",
+    }
+    with (tmp_path / "web.log").open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "services.campaign.web"],
+            cwd=ROOT,
+            env=environment,
+            stdout=output,
+            stderr=output,
+        )
+    try:
+        until(lambda: answers(f"http://127.0.0.1:{base + 47}/healthz"), "the process is fit")
+        path = f"/o/{open_token(runtime.signer, message.id)}.gif"
+        assert httpx.get(f"http://127.0.0.1:{base + 46}{path}", headers=BROWSER).status_code == 200
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0, (tmp_path / "web.log").read_text()
+    finally:
+        process.kill()
+        process.wait()
+    with runtime.db.read() as connection:
+        assert connection.execute(sa.select(interaction.c.kind)).scalar_one() == OPEN
+
+
+def answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=5).status_code == 200
+    except httpx.HTTPError:
+        return False
