@@ -183,7 +183,7 @@ class WebApp:
         return _page(200, "Unsubscribed", "You will get no more of these messages.")
 
     def _stop(self, request: Request, wish: Unsubscription, source: str) -> None:
-        agent, place = classify_agent(request.headers.get("user-agent", "")), self._source(request)
+        agent, place = classify_agent(request.headers.get("user-agent", "")[:500]), self._source(request)
         hit = unsubscribing.hit_of(wish, new_id(), self._runtime.clock.now(), agent, place)
         unsubscribing.unsubscribe(self._runtime, wish, hit, source)
 
@@ -210,7 +210,7 @@ class WebApp:
         return reports.report_callback(self._runtime, channel, found)
 
     def _hit(self, request: Request, message_id: UUID, kind: str, link: int) -> Hit:
-        agent = classify_agent(request.headers.get("user-agent", ""))
+        agent = classify_agent(request.headers.get("user-agent", "")[:500])
         now = self._runtime.clock.now()
         return Hit(new_id(), message_id, kind, link, now, agent, self._source(request))
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-
-from rapport_sdk import DeliveryStatus
-from rapport_sdk.mail_reports import RecipientReport
+from typing import Protocol
 
 DELIVERED, DELAYED, SOFT_BOUNCED, BOUNCED, COMPLAINED = (
     "delivered",
@@ -26,6 +24,30 @@ EVENT_TYPES = {
 }
 
 
+class Said(Protocol):
+    """Name what a mail says of one recipient, as rapport_sdk.mail_reports.RecipientReport does."""
+
+    @property
+    def status(self) -> str:
+        """Return `delivered`, `delayed`, `bounced` or `complained`."""
+        ...
+
+    @property
+    def permanent(self) -> bool:
+        """Say whether the address itself does not work."""
+        ...
+
+    @property
+    def reason(self) -> str:
+        """Return what the server said."""
+        ...
+
+    @property
+    def address(self) -> str:
+        """Return the address it names, or ""."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """Hold what is reported of a message. addresses: what the report calls its recipient, unproven."""
@@ -35,19 +57,14 @@ class Finding:
     addresses: tuple[str, ...] = ()
 
 
-def kind_of(status: DeliveryStatus, permanent: bool) -> str:
-    """Return the kind of a report."""
-    match status:
-        case DeliveryStatus.DELIVERED:
-            return DELIVERED
-        case DeliveryStatus.DELAYED:
-            return DELAYED
-        case DeliveryStatus.COMPLAINED:
-            return COMPLAINED
-    return BOUNCED if permanent else SOFT_BOUNCED
+def kind_of(status: str, permanent: bool) -> str:
+    """Return the kind of a report with a status of the SDK."""
+    if status == "bounced":
+        return BOUNCED if permanent else SOFT_BOUNCED
+    return status
 
 
-def gravest(reports: Iterable[RecipientReport]) -> Finding | None:
+def gravest(reports: Iterable[Said]) -> Finding | None:
     """Return what a mail says of the one recipient that a message has; None when it says nothing.
 
     Servers on the way add recipients of their own, as when an alias has several: the worst that befell any counts.

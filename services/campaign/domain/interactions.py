@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from uuid import UUID
 
 OPEN, CLICK, UNSUBSCRIBE = "open", "click", "unsubscribe"
@@ -88,6 +89,7 @@ class Told:
     event_id: UUID | None
 
 
+@lru_cache(maxsize=4096)
 def classify_agent(text: str) -> str:
     """Return the class of a program by its User-Agent: what it claims, which the rules weigh."""
     text = text.strip()[:500]

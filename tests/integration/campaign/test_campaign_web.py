@@ -22,11 +22,13 @@ from rapport.campaign.v1 import events_pb2
 
 from services.campaign.domain.interactions import CLICK, OPEN, UNSUBSCRIBE
 from services.campaign.domain.links import link_token, open_token, unsubscribe_token
+from services.campaign.domain.utm import LinkSettings
 from services.campaign.models import delivery_report, interaction, kit, quarantine
+from services.campaign.store import links
 from services.campaign.web import WebProcess
 from services.kit.plugins import PluginManager
 from services.kit.runtime import Runtime
-from tests.support.campaign import ROOT, World
+from tests.support.campaign import NOW, ROOT, World
 from tests.support.campaign_tracking import SentMessage, Tracked
 from tests.support.toy import free_base_port
 from tests.support.waiting import until
@@ -321,3 +323,14 @@ def answers(url: str) -> bool:
         return httpx.get(url, timeout=5).status_code == 200
     except httpx.HTTPError:
         return False
+
+
+def test_a_static_link_has_the_parameters_of_its_campaign(door: Door) -> None:
+    message = door.world.sent()
+    door.world.link("hello", 3, "https://shop.test/sale?x=1")
+    with door.runtime.db.transaction() as connection:
+        links.save_settings(
+            connection, LinkSettings(origin=message.origin, utm_source="news", utm_campaign="spring"), NOW
+        )
+    answer = door.client.get(f"/c/{link_token(door.runtime.signer, message.id, 3, None)}")
+    assert answer.headers["location"] == "https://shop.test/sale?x=1&utm_source=news&utm_campaign=spring"
