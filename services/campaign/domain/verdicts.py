@@ -119,7 +119,7 @@ def winner(experiment: Experiment, verdicts: Sequence[Verdict]) -> tuple[str, st
         return control, f"{control} wins as the control: no other variant's {what} is better beyond chance"
     difference, best, compared = max(better)
     more = _points(difference) if experiment.metric == CONVERSION else _amount(difference, currency)
-    return best, f"{best} wins: its {what} is {more} above that of {control}, {_odds(compared.p_value)}"
+    return best, f"{best} wins: its {what} is {more} above that of {control}; {_odds(compared.p_value)}"
 
 
 def words(experiment: Experiment, verdicts: Sequence[Verdict], *, final: bool, now: datetime) -> list[str]:
@@ -182,8 +182,8 @@ def _confidence(alpha: float) -> str:
 
 def _odds(p_value: float) -> str:
     if p_value < 0.0001:
-        return "which chance alone makes in less than 1 of 10,000 cases"
-    return f"which chance alone makes in {p_value * 1000:.2g} of 1,000 cases"
+        return "chance alone makes such a difference in less than 1 of 10,000 cases"
+    return f"chance alone makes such a difference in {p_value * 1000:.2g} of 1,000 cases"
 
 
 @dataclass(frozen=True, slots=True)
