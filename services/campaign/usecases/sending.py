@@ -57,6 +57,8 @@ So at most this many are unknown after its death, and what decided on them was a
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 _UPKEEP_SECONDS = 2.0
 _NOT_TRIED = "not tried"
+_MOST_UNSURE = 4
+"""So many recordings may wait for the next hand-over, which does not come when nobody is to be written to."""
 
 
 class Sender:
@@ -287,8 +289,12 @@ class Sender:
     def _record(self, sender: UUID, results: Sequence[Result]) -> None:
         """Write down what became of messages, with the events; tried until it works, for nobody else knows."""
         if results:
-            self._insist(partial(self._record_once, sender, results, wait=False))
-            self._unsure.append((sender, results))
+            wait = len(self._unsure) >= _MOST_UNSURE
+            self._insist(partial(self._record_once, sender, results, wait=wait))
+            if wait:
+                self._unsure.clear()
+            else:
+                self._unsure.append((sender, results))
 
     def _record_once(self, sender: UUID, results: Sequence[Result], *, wait: bool = True) -> None:
         with self._runtime.db.transaction() as connection:
