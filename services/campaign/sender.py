@@ -21,7 +21,7 @@ from sqlalchemy.exc import OperationalError
 
 from services.campaign.store.ledger import NOTICE
 from services.campaign.usecases.sending import Sender
-from services.kit import log, migrations
+from services.kit import log, revisions
 from services.kit.config import Settings, load_settings
 from services.kit.db import is_transient
 from services.kit.errors import RapportError
@@ -132,7 +132,7 @@ def run(settings: Settings, deadline: float, ready_file: Path | None = None) -> 
     watchdog = Watchdog(deadline)
     stop = StopSignal()
     listener = Listener(runtime, stop)
-    migrations.require_current("services.campaign", runtime.db.engine)
+    revisions.require_current("services.campaign", runtime.db.engine)
     manager = PluginManager(settings.plugins_allow, settings.plugins_required, dict(os.environ))
     manager.load()
     locks = Locks(runtime.db.engine)

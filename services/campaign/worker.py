@@ -1,4 +1,4 @@
-"""The worker of campaign: launches, journeys, coupons shown in orders, and the recovery of messages."""
+"""The worker of campaign: launches, journeys, coupons shown in orders, the recovery of messages, and upkeep."""
 
 from __future__ import annotations
 
@@ -62,3 +62,8 @@ class Worker:
     def recover_messages(self) -> None:
         """Recover the messages of dead senders, also when no sender runs."""
         upkeep.recover_messages(self.runtime)
+
+    @timer(seconds=60.0)
+    def forget_places(self) -> None:
+        """Delete places that no frequency cap counts any more."""
+        upkeep.forget_places(self.runtime)

@@ -13,7 +13,7 @@ from rapport_client import Rapport, connect
 from sqlalchemy.exc import SQLAlchemyError
 
 from services.cli import processes
-from services.kit import migrations
+from services.kit import revisions
 from services.kit.auth import create_tokens
 from services.kit.clock import parse_clock
 from services.kit.config import SERVICES, Settings
@@ -247,9 +247,11 @@ def migrate_database(
     written; its transaction has then changed nothing.
     """
     try:
-        before, newest = migrations.current(service, url), migrations.head(service)
+        before, newest = revisions.current_of(url), revisions.head(service)
         if before != newest:
             begin()
+            from services.kit import migrations  # Alembic, which most starts have no need of
+
             migrations.upgrade(service, url)
         return before, newest
     except SQLAlchemyError as error:

@@ -24,18 +24,16 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from alembic.util.exc import CommandError
-from sqlalchemy import Connection, Engine, MetaData
-from sqlalchemy.pool import NullPool
+from sqlalchemy import Connection, MetaData
 
-from services.kit.db import make_engine
-from services.kit.errors import FailedPrecondition, InvalidArgument
+from services.kit import revisions
+from services.kit.errors import FailedPrecondition
 from services.kit.locks import lock_key
 
 # Alembic tells of its dialect on every start.
 logging.getLogger("alembic.runtime.migration").setLevel(logging.WARNING)
 
-_SCRIPTS = Path(__file__).parent / "alembic"
+SCRIPTS = Path(__file__).parent / "alembic"
 
 
 def upgrade(service: str, url: str) -> None:
@@ -43,13 +41,13 @@ def upgrade(service: str, url: str) -> None:
 
     Raises FailedPrecondition (SCHEMA_NEWER) when a newer release has migrated it already.
     """
-    with _connect(url) as connection, _only_one(connection):
+    with revisions.connected(url) as connection, _only_one(connection):
         config = _config(service, connection)
-        script = ScriptDirectory.from_config(config)
-        revision = _revision(connection)
-        if revision is not None and not _knows(script, revision):
+        revision = revisions.current(connection)
+        connection.rollback()
+        if revision is not None and revision not in revisions.known(service):
             raise FailedPrecondition(
-                f"the database of {_package(service)} is at revision {revision}, which this release "
+                f"the database of {revisions.package_of(service)} is at revision {revision}, which this release "
                 "does not know: run the newer release that made it",
                 reason="SCHEMA_NEWER",
             )
@@ -58,48 +56,18 @@ def upgrade(service: str, url: str) -> None:
 
 def downgrade(service: str, url: str, revision: str = "base") -> None:
     """Take a database back to a revision."""
-    with _connect(url) as connection, _only_one(connection):
+    with revisions.connected(url) as connection, _only_one(connection):
         command.downgrade(_config(service, connection), revision)
-
-
-def current(service: str, url: str) -> str | None:
-    """Return the revision that a database is at, or None before the first."""
-    with _connect(url) as connection:
-        return _revision(connection)
-
-
-def head(service: str) -> str | None:
-    """Return the newest revision of a service, or None when it has no migration yet."""
-    return ScriptDirectory.from_config(_config(service)).get_current_head()
 
 
 def check(service: str, url: str) -> list[str]:
     """Return how a migrated database differs from the service's models; empty when they match."""
-    with _connect(url) as connection:
+    with revisions.connected(url) as connection:
         options = {"compare_type": True, "compare_server_default": True}
         differences = compare_metadata(
             MigrationContext.configure(connection, opts=options), _metadata(service)
         )
     return [str(difference) for difference in differences]
-
-
-def require_current(service: str, engine: Engine) -> None:
-    """Raise FailedPrecondition (SCHEMA_OUTDATED) when a database is older than this release.
-
-    A newer one is accepted: during an upgrade the new schema serves the old release too.
-    """
-    script = ScriptDirectory.from_config(_config(service))
-    wanted = script.get_current_head()
-    with engine.connect() as connection:
-        revision = _revision(connection)
-    if revision == wanted or (revision is not None and not _knows(script, revision)):
-        return
-    raise FailedPrecondition(
-        f"the database of {_package(service)} is at revision {revision or 'none'}, this release needs "
-        f"{wanted}: run `rapport migrate`",
-        reason="SCHEMA_OUTDATED",
-        metadata={"revision": revision or "", "wanted": wanted or ""},
-    )
 
 
 def make_revision(service: str, message: str, url: str) -> Path:
@@ -109,9 +77,9 @@ def make_revision(service: str, message: str, url: str) -> Path:
     """
     upgrade(service, url)
     config = None
-    with _connect(url) as connection:
+    with revisions.connected(url) as connection:
         config = _config(service, connection)
-        _versions(service).mkdir(parents=True, exist_ok=True)
+        revisions.folder(service).mkdir(parents=True, exist_ok=True)
         following = len(list(ScriptDirectory.from_config(config).walk_revisions())) + 1
         made = command.revision(config, message, autogenerate=True, rev_id=f"{following:04d}")
     assert made is not None
@@ -127,40 +95,19 @@ def _tidy(path: Path) -> None:
             subprocess.run([sys.executable, "-m", "ruff", *arguments, str(path)], check=False)
 
 
-def _package(service: str) -> str:
-    return service if "." in service else f"services.{service}"
-
-
-def _versions(service: str) -> Path:
-    package = importlib.import_module(_package(service))
-    if not getattr(package, "__path__", None):
-        raise InvalidArgument(f"{_package(service)} is no package", reason="NO_SERVICE")
-    return Path(next(iter(package.__path__))) / "migrations" / "versions"
-
-
 def _metadata(service: str) -> MetaData:
-    metadata: MetaData = importlib.import_module(f"{_package(service)}.models").metadata
+    metadata: MetaData = importlib.import_module(f"{revisions.package_of(service)}.models").metadata
     return metadata
 
 
 def _config(service: str, connection: Connection | None = None) -> Config:
     config = Config()
-    config.set_main_option("script_location", str(_SCRIPTS))
-    config.set_main_option("version_locations", str(_versions(service)))
+    config.set_main_option("script_location", str(SCRIPTS))
+    config.set_main_option("version_locations", str(revisions.folder(service)))
     config.set_main_option("path_separator", "newline")
     config.set_main_option("file_template", "%%(rev)s_%%(slug)s")
     config.attributes.update(metadata=_metadata(service), connection=connection, compare_server_default=True)
     return config
-
-
-@contextmanager
-def _connect(url: str) -> Iterator[Connection]:
-    engine = sa.create_engine(make_engine(url).url, poolclass=NullPool)
-    try:
-        with engine.connect() as connection:
-            yield connection
-    finally:
-        engine.dispose()
 
 
 @contextmanager
@@ -173,19 +120,6 @@ def _only_one(connection: Connection) -> Iterator[None]:
             yield
         finally:
             guard.invalidate()
-
-
-def _revision(connection: Connection) -> str | None:
-    revision = MigrationContext.configure(connection).get_current_revision()
-    connection.rollback()
-    return revision
-
-
-def _knows(script: ScriptDirectory, revision: str) -> bool:
-    try:
-        return script.get_revision(revision) is not None
-    except CommandError:
-        return False
 
 
 def main() -> int:

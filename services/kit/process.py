@@ -15,7 +15,7 @@ from rapport.events.v1 import events_pb2_grpc
 from rapport.operations.v1 import operations_pb2_grpc
 from sqlalchemy.exc import OperationalError
 
-from services.kit import log, migrations
+from services.kit import log, revisions
 from services.kit.auth import TokenStore
 from services.kit.config import SERVICES, Settings, load_settings
 from services.kit.errors import InvalidArgument, RapportError
@@ -206,7 +206,7 @@ def run_api(service: str, *, package: str | None = None) -> int:
 
 def _serve(package: str, runtime: Runtime, stop: StopSignal) -> None:
     process = ApiProcess(package, runtime)
-    migrations.require_current(package, runtime.db.engine)
+    revisions.require_current(package, runtime.db.engine)
     ports = process.start()
     _log.info("serving", port=ports.api, events_port=ports.events, metrics_port=ports.metrics)
     stop.wait()

@@ -101,6 +101,11 @@ class Desk:
             total += count
         return total
 
+    def tell(self) -> None:
+        """Let the sender write down how it finds its channels, as it does every few seconds."""
+        self._sender._next_upkeep = 0.0
+        self._sender.run_once()
+
     def coupon(self, contact: str | None = None, pool: str = "couponPools/gift") -> Any:
         """Send a contact one message with a coupon of a pool and return the message."""
         contact = contact or self.directory.add(segment="")
@@ -138,7 +143,7 @@ def open_desk(served: Served, directory: Directory, smtp: SmtpServer) -> Iterato
     manager = PluginManager(("email",), (), smtp_environment(smtp.port))
     manager.load()
     locks = Locks(served.runtime.db.engine)
-    sender = Sender(served.runtime, manager, locks)
+    sender = Sender(served.runtime, manager, locks, call_seconds=60)
     try:
         yield Desk(served, directory, smtp, sender)
     finally:

@@ -9,7 +9,7 @@ from functools import cache
 
 import psycopg
 
-from services.kit import migrations
+from services.kit import migrations, revisions
 from services.kit.db import make_engine
 from services.kit.postgres.binaries import find_binaries
 from services.kit.postgres.errors import PostgresError
@@ -23,7 +23,7 @@ def create_schema(service: str, url: str, *, package: str | None = None) -> None
     """Create the tables of a service, or of a package without migrations from its models, unless they are there."""
     name = package or f"services.{service}"
     if name not in _copies:
-        if migrations.head(name) is not None:
+        if revisions.head(name) is not None:
             migrations.upgrade(name, url)
         else:
             engine = make_engine(url)

@@ -63,10 +63,11 @@ class Message:
 
 @dataclass(slots=True)
 class Counts:
-    """Count the messages of an origin by state, and the suppressed ones by reason."""
+    """Count the messages of an origin by state; the suppressed ones, and those planned that wait, by reason."""
 
     by_state: dict[str, int] = field(default_factory=dict)
     by_reason: dict[str, int] = field(default_factory=dict)
+    waiting_by_reason: dict[str, int] = field(default_factory=dict)
     duplicates: int = 0
 
     @property

@@ -62,6 +62,13 @@ message = Table(
         postgresql_where=sa.text("state = 'sent'"),
     ),
     sa.Index("ix_message_contact_id", "contact_id", "id"),
+    # Why messages wait is counted from it alone, however many are planned.
+    sa.Index(
+        "ix_message_waiting",
+        "origin",
+        "reason",
+        postgresql_where=sa.text("state = 'planned' AND reason <> ''"),
+    ),
 )
 
 suppression = Table(

@@ -97,12 +97,13 @@ WHERE NOT EXISTS (
 _TAKE = (
     sa.text("""
 WITH chosen AS MATERIALIZED (
-    SELECT due.id FROM unnest(CAST(:channels AS text[]), CAST(:lanes AS text[])) AS wanted (channel, lane)
+    SELECT due.id FROM unnest(CAST(:channels AS text[]), CAST(:lanes AS text[]), CAST(:quotas AS integer[]))
+        AS wanted (channel, lane, quota)
     CROSS JOIN LATERAL (
         SELECT message.id FROM message
         WHERE message.state = 'planned' AND message.channel = wanted.channel AND message.lane = wanted.lane
         AND message.due_time <= :now
-        ORDER BY message.due_time, message.id LIMIT :quota FOR UPDATE SKIP LOCKED
+        ORDER BY message.due_time, message.id LIMIT wanted.quota FOR UPDATE SKIP LOCKED
     ) AS due
 )
 UPDATE message SET state = 'claimed', sender_id = :sender FROM chosen WHERE message.id = chosen.id
@@ -123,17 +124,17 @@ def lanes(connection: Connection, now: datetime) -> list[tuple[str, str]]:
 
 
 def take(
-    connection: Connection, sender: UUID, wanted: Sequence[tuple[str, str]], quota: int, now: datetime
+    connection: Connection, sender: UUID, wanted: Sequence[tuple[str, str, int]], now: datetime
 ) -> list[Claim]:
-    """Claim due messages, at most `quota` of each lane, and return them."""
+    """Claim due messages, at most so many of each (channel, lane), and return them."""
     if not wanted:
         return []
     rows = connection.execute(
         _TAKE,
         {
-            "channels": [name for name, _ in wanted],
-            "lanes": [lane for _, lane in wanted],
-            "quota": quota,
+            "channels": [name for name, _, _ in wanted],
+            "lanes": [lane for _, lane, _ in wanted],
+            "quotas": [quota for _, _, quota in wanted],
             "sender": sender,
             "now": now,
         },
@@ -234,7 +235,7 @@ def let_go(connection: Connection, sender: UUID, keys: Collection[UUID], reason:
     if not keys:
         return
     given = {
-        "keys": f"{{{','.join(map(str, keys))}}}",
+        "keys": "{" + ",".join(map(str, keys)) + "}",
         "reason": reason,
         "cancelled": CAMPAIGN_CANCELLED,
         "sender": sender,

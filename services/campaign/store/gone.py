@@ -42,6 +42,8 @@ _HAND_OVER = (
         WHERE o.contact_id = %(heir)s AND o.journey_id = e.journey_id AND o.event_id = e.event_id)
     """,
     "UPDATE coupon SET contact_id = %(heir)s WHERE contact_id = %(key)s",
+    # What either of them got counts under the frequency caps of the one that remains.
+    "UPDATE recent_send SET contact_id = %(heir)s WHERE contact_id = %(key)s",
 )
 _EMPTY = (
     """
@@ -57,6 +59,7 @@ _EMPTY = (
     WHERE contact_id = ANY(%(keys)s::uuid[])
     """,
     "UPDATE coupon SET contact_id = NULL WHERE contact_id = ANY(%(keys)s::uuid[])",
+    "DELETE FROM recent_send WHERE contact_id = ANY(%(keys)s::uuid[])",
 )
 
 

@@ -16,6 +16,9 @@ from services.campaign.models import message
 NOTICE = "campaign_planned"
 """What senders listen for."""
 
+TEMPORARY_FAILURE = "TEMPORARY_FAILURE"
+"""Why a message waits that a server refused in words of its own."""
+
 _MESSAGE = [message.c[name] for name in Message.__dataclass_fields__]
 _UUIDS = pg.ARRAY(pg.UUID(as_uuid=True))
 
@@ -143,6 +146,13 @@ def counts(connection: Connection, origins: Collection[str]) -> dict[str, Counts
         .group_by(message.c.origin, reason)
     ):
         found[origin].by_reason[text] = number
+    waiting = sa.case((reason.regexp_match("^[A-Z_]+$"), reason), else_=TEMPORARY_FAILURE)
+    for origin, text, number in connection.execute(
+        sa.select(message.c.origin, waiting, sa.func.count())
+        .where(wanted, message.c.state == PLANNED, message.c.reason != "")
+        .group_by(message.c.origin, waiting)
+    ):
+        found[origin].waiting_by_reason[text] = number
     same = (
         sa.select(message.c.origin, (sa.func.count() - 1).label("more"))
         .where(wanted, message.c.state == SENT, message.c.recipient_hash.is_not(None))

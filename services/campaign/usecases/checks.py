@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from services.campaign.domain.ids import RuleError
 from services.campaign.store import coupons, templates
-from services.kit.errors import AlreadyExists, InvalidArgument, NotFound
+from services.kit.errors import Aborted, AlreadyExists, InvalidArgument, NotFound
 from services.kit.names import format_name
 
 
@@ -35,3 +35,12 @@ def require_pools(connection: Connection, keys: Collection[str]) -> None:
     missing = sorted(wanted - coupons.pools(connection, wanted).keys()) if wanted else []
     if missing:
         raise NotFound.resource(format_name("couponPools", missing[0]))
+
+
+def check_etag(name: str, given: str, current: str | None) -> None:
+    """Raise Aborted (ETAG_MISMATCH) when a resource was changed since it was read; an empty etag asks for nothing."""
+    if given and given != current:
+        raise Aborted(
+            f"{name} was changed or deleted meanwhile: read it again, then decide anew",
+            metadata={"resource": name},
+        )

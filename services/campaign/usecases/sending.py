@@ -8,17 +8,18 @@ messages can be unknown.
 
 from __future__ import annotations
 
+import random
 import threading
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
 from rapport_client.errors import RapportError as ClientError
-from rapport_sdk import Outcome, SendResult
+from rapport_sdk import OutboundMessage, Outcome, SendResult
 
 from services.campaign.domain.ledger import (
     FAILED,
@@ -29,12 +30,15 @@ from services.campaign.domain.ledger import (
     UNKNOWN,
     next_delay,
 )
+from services.campaign.domain.pace import CALL_SECONDS
+from services.campaign.renderer.pool import UNAVAILABLE as RENDERER_UNAVAILABLE
+from services.campaign.store import caps, coupons
 from services.campaign.store import claims as store
-from services.campaign.store import coupons
 from services.campaign.store.claims import Claim, Result, sender_lock
-from services.campaign.usecases import upkeep
+from services.campaign.usecases import channels, holding, metrics, upkeep
 from services.campaign.usecases.events import tell_finished
-from services.campaign.usecases.preparing import Ready, prepare
+from services.campaign.usecases.preparing import Prepared, Ready, prepare
+from services.campaign.usecases.throttle import Throttle, certainly_not_sent, is_untried, was_tried
 from services.kit import log
 from services.kit.db import is_transient
 from services.kit.errors import RapportError
@@ -45,7 +49,6 @@ from services.kit.plugins import OpenChannel, PluginError, PluginManager
 from services.kit.runtime import Runtime
 
 _log = log.get_logger("sender")
-T = TypeVar("T")
 
 CLAIM = 250
 HAND_OVER = 50
@@ -54,17 +57,18 @@ HAND_OVER = 50
 So at most this many are unknown after its death, and what decided on them was asked right before they left.
 """
 
-FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 _UPKEEP_SECONDS = 2.0
-_NOT_TRIED = "not tried"
 _MOST_UNSURE = 4
 """So many recordings may wait for the next hand-over, which does not come when nobody is to be written to."""
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 5.0
 
 
 class Sender:
     """Send what is due, batch by batch; used by one thread.
 
-    beat: called whenever there was progress, for a watchdog. stopping: whether to take nothing new.
+    beat: called whenever there was progress, for a watchdog. stopping: whether to take nothing new. only: the one
+    channel it sends by, None for all; then a slow channel holds up the others. call_seconds: how long one call of a
+    channel should take.
     """
 
     def __init__(
@@ -75,24 +79,27 @@ class Sender:
         *,
         beat: Callable[[], None] = lambda: None,
         stopping: Callable[[], bool] = lambda: False,
+        only: str | None = None,
+        call_seconds: float = CALL_SECONDS,
     ) -> None:
         self._runtime = runtime
         self._manager = manager
         self._locks = locks
         self._beat = beat
         self._stopping = stopping
+        self._only = only
         self._id: UUID | None = None
         self._open: dict[str, OpenChannel] = {}
-        self._pauses: dict[str, tuple[float, float]] = {}
-        self._gone: dict[str, str] = {}
         self._next_upkeep = 0.0
         self._saved = False
-        self._unsure: list[tuple[UUID, Sequence[Result]]] = []
+        self._patience = call_seconds * 1.25
+        self.throttle = Throttle(runtime, call_seconds=call_seconds)
+        self._unsure: list[tuple[UUID, Sequence[Result], Sequence[tuple[UUID, UUID]]]] = []
         """What was recorded since the last commit that waited for the disk: a crash of the database may undo it."""
         self._failed = False
 
     def run_once(self) -> int:
-        """Send one batch and return how many messages it had; 0 when nothing is due.
+        """Send one batch and return how many messages it had; 0 when nothing is due, or may go now.
 
         Raises database errors; nothing is lost by them.
         """
@@ -105,32 +112,43 @@ class Sender:
 
     def _send_batch(self) -> int:
         sender = self._live()
-        self._keep_up()
+        self._keep_up(sender)
         now = self._runtime.clock.now()
         with self._runtime.db.read() as connection:
             lanes = [lane for lane in store.lanes(connection, now) if self._usable(lane[0])]
-        if not lanes:
-            return 0
-        with self._runtime.db.transaction() as connection:
-            # Claims that are lost leave messages planned, and what is not claimed is not handed over.
-            store.do_not_wait_for_disk(connection)
-            claimed = store.take(connection, sender, lanes, max(1, CLAIM // len(lanes)), now)
+            if not lanes:
+                return 0
+            self.throttle.load(connection)
+        places, wanted = self._share(lanes)
+        claimed: list[Claim] = []
         groups: dict[tuple[str, str], list[Claim]] = defaultdict(list)
-        for claim in claimed:
-            groups[claim.channel, claim.topic].append(claim)
+        tried: Counter[str] = Counter()
         try:
+            if wanted:
+                with self._runtime.db.transaction() as connection:
+                    # Claims that are lost leave messages planned, and what is not claimed is not handed over.
+                    store.do_not_wait_for_disk(connection)
+                    claimed = store.take(connection, sender, wanted, now)
+            for claim in claimed:
+                groups[claim.channel, claim.topic].append(claim)
             for (channel, topic), several in groups.items():
-                self._send_group(sender, channel, topic, several)
+                tried[channel] += self._send_group(sender, channel, topic, several)
         finally:
             # Whatever went wrong before they were handed over: nothing of these has left.
             self._release(sender, claimed)
+            for channel, count in places.items():
+                self.throttle.give_back(channel, count - tried[channel])
         return len(claimed)
+
+    def wait_seconds(self, longest: float) -> float:
+        """Return after how many seconds another batch may be possible when `run_once` found none; at most `longest`."""
+        return self.throttle.wait(longest)
 
     def _make_sure(self) -> None:
         """Record again what a crash of the database may have undone; what it has not undone is left as it is."""
         if self._unsure and (self._failed or self._id is None or not self._locks.held(sender_lock(self._id))):
-            for sender, results in self._unsure:
-                self._insist(partial(self._record_once, sender, results))
+            for sender, results, unused in self._unsure:
+                self._insist(partial(self._record_once, sender, results, unused))
             self._unsure.clear()
 
     def close(self) -> None:
@@ -138,6 +156,30 @@ class Sender:
         for channel in self._open.values():
             channel.close()
         self._open.clear()
+
+    def _share(self, lanes: Sequence[tuple[str, str]]) -> tuple[dict[str, int], list[tuple[str, str, int]]]:
+        """Return the places taken in the limits of each channel, and how many messages of each lane are wanted.
+
+        Lanes have equal shares, also of the places of a channel and of what a slow one sends in half a second; where
+        there are fewer than lanes, chance decides, so that each gets its turn.
+        """
+        quota = max(1, CLAIM // len(lanes))
+        by_channel: dict[str, list[str]] = defaultdict(list)
+        for channel, lane in lanes:
+            by_channel[channel].append(lane)
+        places: dict[str, int] = {}
+        wanted: list[tuple[str, str, int]] = []
+        for channel, several in by_channel.items():
+            asked = self.throttle.at_once(channel, quota * len(several))
+            places[channel] = count = self.throttle.take_places(channel, asked)
+            random.shuffle(several)
+            share, more = divmod(count, len(several))
+            wanted += [
+                (channel, lane, number)
+                for index, lane in enumerate(several)
+                if (number := share + (index < more))
+            ]
+        return places, wanted
 
     def _live(self) -> UUID:
         """Return this sender's id, whose lock says that it lives; a new one when the lock was lost."""
@@ -148,113 +190,150 @@ class Sender:
             self._id = fresh
         return self._id
 
-    def _keep_up(self) -> None:
-        """Recover what dead senders held, and tell which channels there are, every few seconds."""
+    def _keep_up(self, sender: UUID) -> None:
+        """Recover what dead senders held, and tell how the channels are, every few seconds."""
         if time.monotonic() < self._next_upkeep:
             return
         self._next_upkeep = time.monotonic() + _UPKEEP_SECONDS
         upkeep.recover_messages(self._runtime)
-        catalog = self._manager.catalog
+        channels.tell_circuits(self._runtime, sender, self.throttle)
         if not self._saved:
-            with self._runtime.db.transaction() as connection:
-                store.save_channels(
-                    connection,
-                    [
-                        {
-                            "name": record.name,
-                            "address_kind": record.address_kind,
-                            "idempotent": record.idempotent,
-                            "when_gone": record.when_gone,
-                        }
-                        for record in catalog.channels.values()
-                    ],
-                )
+            channels.save_channels(self._runtime, self._manager)
             self._saved = True
-        with self._runtime.db.read() as connection:
-            planned = store.planned_channels(connection)
-        self._gone = {
-            name: f"CHANNEL_UNAVAILABLE: {safe_text(catalog.why_gone(name))}"[:500]
-            for name in planned
-            if name not in catalog.channels
-        }
-        if self._gone:
-            now = self._runtime.clock.now()
-            with self._runtime.db.transaction() as connection:
-                failed = store.explain_missing(connection, catalog.channels.keys(), self._gone)
-                tell_finished(
-                    connection, [(claim, FAILED, self._gone[claim.channel]) for claim in failed], now
-                )
+        channels.explain_missing(self._runtime, self._manager)
 
     def _usable(self, channel: str) -> bool:
-        if channel not in self._manager.catalog.channels:
+        if self._only not in (None, channel) or channel not in self._manager.catalog.channels:
             return False
-        until, _ = self._pauses.get(channel, (0.0, 0.0))
-        return time.monotonic() >= until
+        return self.throttle.usable(channel)
 
-    def _pause(self, channel: str, why: str) -> None:
-        """Leave a channel alone for a while of real time: what fails now fails for all its messages."""
-        _, last = self._pauses.get(channel, (0.0, 0.0))
-        pause = min(max(FIRST_PAUSE, last * 2), LONGEST_PAUSE)
-        self._pauses[channel] = (time.monotonic() + pause, pause)
-        _log.warning("channel waits", channel=channel, seconds=pause, problem=safe_text(why))
-
-    def _send_group(self, sender: UUID, name: str, topic: str, several: Sequence[Claim]) -> None:
+    def _send_group(self, sender: UUID, name: str, topic: str, several: Sequence[Claim]) -> int:
+        """Send messages of one channel and topic; returns how many the channel tried."""
         try:
             channel = self._open.get(name) or self._manager.open_channel(name)
             self._open[name] = channel
         except PluginError as error:
-            self._hold(sender, name, several, f"CHANNEL_UNAVAILABLE: {error.message}")
-            return
-        for start in range(0, len(several), HAND_OVER):
-            if self._stopping() or not self._usable(name):
-                return
-            # Consents, suppressions and vetoes are asked anew for each slice: a refusal between two of them counts.
+            reason = f"CHANNEL_UNAVAILABLE: {error.message}"
+            self.throttle.trip(name, reason)
+            self._hold(sender, several, reason)
+            return 0
+        start = tried = 0
+        while start < len(several) and not self._stopping() and self._usable(name):
+            size = self.throttle.at_once(name, HAND_OVER)
+            # Consents, suppressions, hours and vetoes are asked anew for each slice: a refusal between two counts.
             try:
                 prepared = prepare(
                     self._runtime,
                     self._manager,
-                    several[start : start + HAND_OVER],
+                    several[start : start + size],
                     channel.capabilities.address_kind,
                     topic,
+                    self.throttle,
+                    self._beat,
                 )
             except (ClientError, RapportError) as error:
-                self._hold(sender, name, several[start:], f"CONTACTS_UNAVAILABLE: {error.message}")
-                return
+                if error.reason == RENDERER_UNAVAILABLE:
+                    self._hold(sender, several[start:], f"{RENDERER_UNAVAILABLE}: {error.message}")
+                    break
+                reason = f"CONTACTS_UNAVAILABLE: {error.message}"
+                self.throttle.miss_contacts(reason)
+                self._hold(sender, several[start:], reason)
+                break
+            self.throttle.contacts.succeeded()
+            start += size
             self._beat()
             self._record(sender, prepared.decided)
+            for result in prepared.decided:
+                if result.state == PLANNED:
+                    metrics.note_deferred(name, result.reason)
             if prepared.ready:
-                self._hand_over(sender, channel, prepared.ready)
+                tried += self._hand_over(sender, channel, prepared)
             self._beat()
+        return tried
 
-    def _hold(self, sender: UUID, channel: str, several: Sequence[Claim], reason: str) -> None:
-        self._pause(channel, reason)
+    def _hold(self, sender: UUID, several: Sequence[Claim], reason: str) -> None:
         with self._runtime.db.transaction() as connection:
             store.let_go(connection, sender, [claim.id for claim in several], safe_text(reason)[:500])
 
-    def _hand_over(self, sender: UUID, channel: OpenChannel, several: Sequence[Ready]) -> None:
-        if not self._locks.held(sender_lock(sender)):
-            return  # taken for dead: others have these messages now
-        with self._runtime.db.transaction() as connection:
-            free = store.hand_over(connection, sender, [item.hand_over for item in several])
-            leaving = [item for item in several if item.hand_over.claim.id in free]
-            coupons.issue(connection, [item.coupon for item in leaving if item.coupon])
-        self._unsure.clear()
-        if not leaving:
-            return
-        outcomes = channel.send([item.outbound for item in leaving], now=self._runtime.clock.now())
-        results = [
-            self._result(channel, item.hand_over.claim, outcome)
-            for item, outcome in zip(leaving, outcomes, strict=True)
-        ]
-        self._record(sender, results)
-        refused = next((result.reason for result in results if not result.tried), "")
-        if refused:
-            self._pause(channel.channel.name, refused)
-        elif any(result.state == SENT for result in results):
-            self._pauses.pop(channel.channel.name, None)
+    def _hand_over(self, sender: UUID, channel: OpenChannel, prepared: Prepared) -> int:
+        """Give the channel what may leave and write down what became of it; returns how many it tried."""
+        used: set[int] = set()
+        try:
+            if not self._locks.held(sender_lock(sender)):
+                return 0  # taken for dead: others have these messages now
+            ready = prepared.ready
+            if self.throttle.probing(channel.channel.name):
+                ready = ready[:1]
+            now = self._runtime.clock.now()
+            with self._runtime.db.transaction() as connection:
+                capped = holding.reserve(
+                    connection, prepared.policies, [item.hand_over.claim for item in ready], now
+                )
+                going = [item for item in ready if item.hand_over.claim.id not in capped.stay]
+                free = store.hand_over(connection, sender, [item.hand_over for item in going])
+                leaving = [item for item in going if item.hand_over.claim.id in free]
+                holding.leave(connection, capped, free, now)
+                coupons.issue(connection, [item.coupon for item in leaving if item.coupon])
+            self._unsure.clear()
+            self._record(sender, capped.held)
+            for result in capped.held:
+                if result.state == PLANNED:
+                    metrics.note_deferred(channel.channel.name, result.reason)
+            if not leaving:
+                return 0
+            outcomes = self._transmit(channel, [item.outbound for item in leaving])
+            used |= {
+                item.position for item, outcome in zip(leaving, outcomes, strict=True) if was_tried(outcome)
+            }
+            self._record(
+                sender,
+                [
+                    self._result(channel, item, outcome)
+                    for item, outcome in zip(leaving, outcomes, strict=True)
+                ],
+                capped.unused(
+                    item.hand_over.claim.id
+                    for item, outcome in zip(leaving, outcomes, strict=True)
+                    if certainly_not_sent(outcome)
+                ),
+            )
+            return len(used)
+        finally:
+            if prepared.admission is not None:
+                prepared.admission.give_back(
+                    item.position for item in prepared.ready if item.position not in used
+                )
 
-    def _result(self, channel: OpenChannel, claim: Claim, outcome: SendResult) -> Result:
+    def _transmit(self, channel: OpenChannel, batch: Sequence[OutboundMessage]) -> list[SendResult | None]:
+        """Give messages to the channel, in calls that its pace makes short, and return what became of each.
+
+        None for those that stayed, as the channel took too long or the sender is to stop: what they depend on may have
+        changed meanwhile. They are not on the wire, though the ledger would say so if the sender died now.
+        """
+        name = channel.channel.name
+        pace = self.throttle.channels[name].pace
+        outcomes: list[SendResult | None] = []
+        begun = time.monotonic()
+        while len(outcomes) < len(batch):
+            part = batch[len(outcomes) : len(outcomes) + pace.at_once]
+            start = time.monotonic()
+            results = channel.send(part, now=self._runtime.clock.now())
+            end = time.monotonic()
+            outcomes += results
+            self._beat()
+            if not self.throttle.judge(name, [item.to for item in part], results):
+                lost = next((result for result in results if is_untried(result)), None)
+                return outcomes + [lost] * (len(batch) - len(outcomes))
+            pace.took(len(part), end - start)
+            if end - begun > self._patience or self._stopping():
+                break
+        return outcomes + [None] * (len(batch) - len(outcomes))
+
+    def _result(self, channel: OpenChannel, item: Ready, outcome: SendResult | None) -> Result:
         now = self._runtime.clock.now()
+        claim = item.hand_over.claim
+        if outcome is None:
+            return Result(claim=claim, state=PLANNED, due_time=now, tried=False)
         reason = safe_text(outcome.reason)[:500]
         attempts = claim.attempt_count + 1
         common: Mapping[str, Any] = {"claim": claim, "reason": reason, "due_time": now}
@@ -263,6 +342,7 @@ class Sender:
                 return Result(
                     claim=claim,
                     state=SENT,
+                    reason=item.note,
                     due_time=now,
                     send_time=now,
                     provider_id=outcome.provider_id[:500],
@@ -271,7 +351,7 @@ class Sender:
                 return Result(**common, state=FAILED)
             case Outcome.UNKNOWN if not channel.capabilities.idempotent:
                 return Result(**common, state=UNKNOWN, provider_id=outcome.provider_id[:500])
-            case Outcome.TEMPORARY if outcome.reason.startswith(_NOT_TRIED):
+            case Outcome.TEMPORARY if is_untried(outcome):
                 return Result(**common, state=PLANNED, tried=False)
         if attempts >= MAX_ATTEMPTS:
             return Result(
@@ -286,22 +366,35 @@ class Sender:
             delay = min(max(outcome.retry_after, timedelta(0)), LONGEST_DELAY)
         return Result(claim=claim, state=PLANNED, reason=reason, due_time=now + delay)
 
-    def _record(self, sender: UUID, results: Sequence[Result]) -> None:
-        """Write down what became of messages, with the events; tried until it works, for nobody else knows."""
+    def _record(
+        self, sender: UUID, results: Sequence[Result], unused: Sequence[tuple[UUID, UUID]] = ()
+    ) -> None:
+        """Write down what became of messages, with the events; tried until it works, for nobody else knows.
+
+        unused: the places under frequency caps, as (contact, message), that are free again.
+        """
         if results:
             wait = len(self._unsure) >= _MOST_UNSURE
-            self._insist(partial(self._record_once, sender, results, wait=wait))
+            self._insist(partial(self._record_once, sender, results, unused, wait=wait))
             if wait:
                 self._unsure.clear()
             else:
-                self._unsure.append((sender, results))
+                self._unsure.append((sender, results, unused))
 
-    def _record_once(self, sender: UUID, results: Sequence[Result], *, wait: bool = True) -> None:
+    def _record_once(
+        self,
+        sender: UUID,
+        results: Sequence[Result],
+        unused: Sequence[tuple[UUID, UUID]],
+        *,
+        wait: bool = True,
+    ) -> None:
         with self._runtime.db.transaction() as connection:
             if not wait:
                 # The next hand-over waits for both; until then this sender remembers them.
                 store.do_not_wait_for_disk(connection)
             mine = store.record(connection, sender, results)
+            caps.give_back(connection, unused)
             finished = [
                 (result.claim, result.state, result.reason) for result in results if result.claim.id in mine
             ]
@@ -309,6 +402,9 @@ class Sender:
 
     def _release(self, sender: UUID, claimed: Sequence[Claim]) -> None:
         """Give back what is still claimed, such as the messages of a campaign that was paused."""
+
+        if not claimed:
+            return
 
         def release() -> None:
             with self._runtime.db.transaction() as connection:
@@ -318,7 +414,7 @@ class Sender:
         self._insist(release)
 
     def _insist(self, action: Callable[[], None]) -> None:
-        pause = FIRST_PAUSE
+        pause = _FIRST_PAUSE
         waiting = threading.Event()
         while True:
             try:
@@ -329,4 +425,4 @@ class Sender:
                 _log.warning("the ledger cannot be written, trying again", problem=log.safe_summary(error))
             self._beat()
             waiting.wait(pause)
-            pause = min(pause * 2, LONGEST_PAUSE / 6)
+            pause = min(pause * 2, _LONGEST_PAUSE)

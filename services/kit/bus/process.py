@@ -19,7 +19,7 @@ from nameko.containers import ServiceContainer
 from nameko.extensions import ENTRYPOINT_EXTENSIONS_ATTR
 from sqlalchemy.exc import OperationalError
 
-from services.kit import log, migrations
+from services.kit import log, revisions
 from services.kit.bus.host import CONFIG_KEY, Host
 from services.kit.bus.http import StatusPage
 from services.kit.bus.native import enable, native
@@ -55,7 +55,7 @@ def run(service: str, package: str) -> int:
         worker, models = _load(package)
         runtime = make_runtime(service, "worker", settings)
         try:
-            migrations.require_current(package, runtime.db.engine)
+            revisions.require_current(package, runtime.db.engine)
             return _serve(runtime, worker, models, signals)
         finally:
             runtime.close()

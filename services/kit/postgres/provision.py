@@ -185,7 +185,11 @@ def _ensure_database(connection: psycopg.Connection[tuple[object, ...]], role: s
             if connection.info.server_version >= 170000
             else ""
         )
-        statement = "CREATE DATABASE {} OWNER {} TEMPLATE template0 ENCODING 'UTF8'" + locale
+        # By default the server writes a whole new database to its log; one that syncs nothing copies files at a tenth
+        # of that.
+        unsynced = _exists(connection, "SELECT 1 WHERE current_setting('fsync') = 'off'")
+        strategy = " STRATEGY file_copy" if unsynced else ""
+        statement = "CREATE DATABASE {} OWNER {} TEMPLATE template0 ENCODING 'UTF8'" + locale + strategy
         connection.execute(sql.SQL(statement).format(name, name))
     connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(name))
     connection.execute(sql.SQL("ALTER DATABASE {} SET timezone TO 'UTC'").format(name))

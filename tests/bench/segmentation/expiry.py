@@ -33,7 +33,7 @@ def measure(seg: World, windows: int, seconds: int, say: Callable[[str], None]) 
             "SELECT contact_id, gen_random_uuid(), 'order.placed', 'shoes', 10, "
             "       %(start)s::timestamptz - %(window)s::interval - interval '1 microsecond' "
             "       + %(seconds)s * interval '1 second' * (row_number() OVER ()) / %(windows)s, '{}' "
-            "FROM (SELECT contact_id FROM profile LIMIT %(windows)s) AS some",
+            "FROM (SELECT contact_id FROM profile LIMIT %(windows)s) AS chosen",
             {"start": start, "window": WINDOW, "seconds": seconds, "windows": windows},
         )
         run("ANALYZE event")

@@ -86,7 +86,8 @@ def manager(smtp: SmtpServer) -> PluginManager:
 def sender(runtime: Runtime, manager: PluginManager) -> Iterator[Sender]:
     """A sender in this process."""
     locks = Locks(runtime.db.engine)
-    made = Sender(runtime, manager, locks)
+    # However slow the machine is: all that is ready goes in one call.
+    made = Sender(runtime, manager, locks, call_seconds=60)
     yield made
     made.close()
     locks.close()

@@ -33,11 +33,11 @@ def test_a_recording_that_the_database_lost_is_made_again(
     while sender.run_once():
         pass
     assert (counts(runtime).of("sent"), events(runtime)) == (60, 60)
-    assert [len(results) for _, results in sender._unsure] == [10], (
+    assert [len(results) for _, results, _ in sender._unsure] == [10], (
         "the second hand-over made sure of the first 50"
     )
     # The crash takes back the commit of the last ten, with their events, and another process recovers them.
-    keys = [result.claim.id for _, results in sender._unsure for result in results]
+    keys = [result.claim.id for _, results, _ in sender._unsure for result in results]
     with runtime.db.transaction() as connection:
         connection.execute(sa.update(message).where(message.c.id.in_(keys)).values(state="unknown"))
         subjects = [f"messages/{key}" for key in keys]

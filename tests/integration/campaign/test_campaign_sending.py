@@ -177,7 +177,7 @@ def test_after_many_temporary_failures_a_message_fails(
     smtp.behave("temporary")
     plan(runtime)
     for _ in range(30):
-        sender._pauses.clear()
+        sender.throttle.forget()
         drain(sender)
         clock_of(runtime).instant += timedelta(hours=6)
     [row] = rows(runtime)
@@ -211,7 +211,7 @@ def test_while_contacts_is_away_messages_wait(
     assert {row.state for row in rows(runtime)} == {"planned"}
     assert {row.reason.partition(":")[0] for row in rows(runtime)} == {"CONTACTS_UNAVAILABLE"}
     world.down = False
-    sender._pauses.clear()
+    sender.throttle.forget()
     drain(sender)
     assert counts(runtime).of("sent") == len(smtp.received()) == 5
 
@@ -242,10 +242,10 @@ def test_a_server_that_is_away_costs_no_attempts(
     world.add(20)
     plan(runtime)
     smtp.stop()
-    drain(sender)
+    sender.run_once()
     assert sorted(row.attempt_count for row in rows(runtime)) == [0] * 19 + [1]
     smtp.start()
-    sender._pauses.clear()
+    sender.throttle.forget()
     clock_of(runtime).instant += timedelta(minutes=5)
     drain(sender)
     assert len(smtp.received()) == 20

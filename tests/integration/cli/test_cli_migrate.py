@@ -8,7 +8,7 @@ from pathlib import Path
 import psycopg
 import sqlalchemy as sa
 
-from services.kit import migrations
+from services.kit import revisions
 from services.kit.config import SERVICES
 from services.kit.postgres import libpq_url
 from services.sales import models
@@ -25,8 +25,8 @@ def test_given_databases_are_migrated_and_nothing_else_is_made(
     first = run_cli("migrate", environment=environment)
     assert (first.code, first.err) == (0, "")
     for service in SERVICES:
-        assert f"{service}: empty → {migrations.head(service)}" in first.out
-        assert migrations.current(service, urls[service]) == migrations.head(service)
+        assert f"{service}: empty → {revisions.head(service)}" in first.out
+        assert revisions.current_of(urls[service]) == revisions.head(service)
     again = run_cli("migrate", environment=environment)
     assert len(re.findall("already at", again.out)) == len(SERVICES)
     # A database that a newer release has migrated is left alone.
@@ -36,7 +36,7 @@ def test_given_databases_are_migrated_and_nothing_else_is_made(
     assert newer.code == 1
     assert "9999" in newer.err
     assert "run the newer release" in newer.err
-    assert migrations.current("sales", urls["sales"]) == "9999"
+    assert revisions.current_of(urls["sales"]) == "9999"
     assert list(tmp_path.iterdir()) == []
 
 

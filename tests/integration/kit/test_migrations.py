@@ -12,7 +12,7 @@ from uuid import uuid4
 import pytest
 import sqlalchemy as sa
 
-from services.kit import migrations
+from services.kit import migrations, revisions
 from services.kit.db import make_engine
 from services.kit.errors import FailedPrecondition
 from tests.support.postgres import DatabaseFactory
@@ -82,13 +82,13 @@ def test_from_nothing_to_the_newest_revision_and_back(
     package: Package, make_database: DatabaseFactory
 ) -> None:
     url = make_database("contacts")
-    assert migrations.head(package.name) is None
+    assert revisions.head(package.name) is None
     path = migrations.make_revision(package.name, "first tables", make_database("scratch"))
     assert package.versions == ["0001_first_tables.py"]
     assert path.read_text().startswith('"""first tables"""')
-    assert migrations.current(package.name, url) is None
+    assert revisions.current_of(url) is None
     migrations.upgrade(package.name, url)
-    assert migrations.current(package.name, url) == migrations.head(package.name) == "0001"
+    assert revisions.current_of(url) == revisions.head(package.name) == "0001"
     assert migrations.check(package.name, url) == []
     assert columns(url, "outbox") >= {"id", "position"}
     # Nothing left to do.
@@ -124,18 +124,18 @@ def test_an_older_schema_is_refused_and_a_newer_one_accepted(
     try:
         migrations.make_revision(package.name, "first", make_database("scratch"))
         with pytest.raises(FailedPrecondition, match="rapport migrate") as caught:
-            migrations.require_current(package.name, engine)
+            revisions.require_current(package.name, engine)
         assert caught.value.reason == "SCHEMA_OUTDATED"
         assert caught.value.metadata == {"revision": "", "wanted": "0001"}
         migrations.upgrade(package.name, url)
-        migrations.require_current(package.name, engine)
+        revisions.require_current(package.name, engine)
         package.change(NEW_COLUMN)
         migrations.make_revision(package.name, "size", make_database("scratch"))
         with pytest.raises(FailedPrecondition, match="revision 0001, this release needs 0002"):
-            migrations.require_current(package.name, engine)
+            revisions.require_current(package.name, engine)
         with engine.begin() as connection:
             connection.execute(sa.text("UPDATE alembic_version SET version_num = '0009'"))
-        migrations.require_current(package.name, engine)
+        revisions.require_current(package.name, engine)
         with pytest.raises(FailedPrecondition) as caught:
             migrations.upgrade(package.name, url)
         assert caught.value.reason == "SCHEMA_NEWER"
@@ -166,7 +166,7 @@ def test_processes_that_migrate_at_once_take_turns(package: Package, make_databa
     for thread in threads:
         thread.join()
     assert failures == []
-    assert migrations.current(package.name, url) == "0001"
+    assert revisions.current_of(url) == "0001"
 
 
 def test_a_migration_that_fails_leaves_nothing_half_done(
@@ -183,7 +183,7 @@ def test_a_migration_that_fails_leaves_nothing_half_done(
     )
     with pytest.raises(sa.exc.DataError):
         migrations.upgrade(package.name, url)
-    assert migrations.current(package.name, url) == "0001"
+    assert revisions.current_of(url) == "0001"
     engine = make_engine(url)
     assert "half" not in sa.inspect(engine).get_table_names()
     engine.dispose()

@@ -6,7 +6,7 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from services.kit import migrations
+from services.kit import migrations, revisions
 from services.kit.db import make_engine
 from services.kit.errors import FailedPrecondition
 from services.kit.postgres import libpq_url
@@ -68,6 +68,6 @@ def test_a_database_without_the_role_of_plugins_is_refused_with_what_to_do(
         with pytest.raises(FailedPrecondition, match=f'GRANT "{user}_plugin"') as caught:
             migrations.upgrade("segmentation", url)
         assert caught.value.reason == "NO_PLUGIN_ROLE"
-        assert migrations.current("segmentation", url) is None
+        assert revisions.current_of(url) is None
         admin.execute(f'GRANT "{user}_plugin" TO "{user}"')
     migrations.upgrade("segmentation", url)

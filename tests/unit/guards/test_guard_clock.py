@@ -12,6 +12,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
 CLOCK = ROOT / "services" / "kit" / "clock.py"
+# Rate limits bound what providers see in real time, for which all senders share the clock of the database.
+SHARED_CLOCK = ROOT / "services" / "campaign" / "store" / "rates.py"
 
 # time.monotonic and time.perf_counter measure durations and are free to use.
 READS_THE_CLOCK = {
@@ -84,7 +86,9 @@ def problems(source: str) -> Iterator[str]:
 
 def scanned() -> list[Path]:
     folders = [ROOT / "services", ROOT / "protos" / "rapport_client", *ROOT.glob("plugins/*/src")]
-    return sorted(path for folder in folders for path in folder.rglob("*.py") if path != CLOCK)
+    return sorted(
+        path for folder in folders for path in folder.rglob("*.py") if path not in (CLOCK, SHARED_CLOCK)
+    )
 
 
 def test_every_part_is_scanned():
@@ -106,6 +110,11 @@ def test_nothing_reads_the_clock_but_the_kit():
 
 def test_the_kit_does_read_it():
     assert list(problems(CLOCK.read_text(encoding="utf-8")))
+
+
+def test_the_shared_clock_is_the_databases_and_nothing_else():
+    found = {problem.partition(": ")[2] for problem in problems(SHARED_CLOCK.read_text(encoding="utf-8"))}
+    assert found == {"clock_timestamp() in SQL"}
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import bindparam, case, func, literal_column, select, true
+from sqlalchemy import Select, Subquery, bindparam, case, func, literal_column, select, true
 from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.sql.selectable import FromClause
 
@@ -146,9 +146,13 @@ class _Group:
 class _GroupingFrame(CorrelatedFrame):
     """Collect list nodes into groups; sub-classes say how a group becomes a relation."""
 
+    in_order = False
+
     def __init__(self, time_zone: str, lookups: Lookups, relation: FromClause = profile) -> None:
         super().__init__(time_zone, lookups, relation)
         self.groups: dict[object, _Group] = {}
+        self.read: set[str] = set()
+        """The names of the groups that were read; whoever wants to know clears it before."""
 
     def list_value(self, node: ListNode) -> Column:
         """Answer a list node of events from its group."""
@@ -171,6 +175,7 @@ class _GroupingFrame(CorrelatedFrame):
         if key not in group.columns:
             group.columns[key] = (f"f{len(group.columns)}", build(group.frame))
         group.windows.append(window)
+        self.read.add(group.name)
         return self._read(group, *group.columns[key], empty)
 
     def _group(self, event_type: EventType, window: timedelta | None, part: int) -> _Group:
@@ -253,6 +258,7 @@ class LateralFrame(_GroupingFrame):
 class GroupedFrame(_GroupingFrame):
     """Group the events of everybody by contact; one pass per type and window."""
 
+    in_order = True
     arrivals: tuple[str, ...] = ()
 
     def _group(self, event_type: EventType, window: timedelta | None, part: int) -> _Group:
@@ -276,35 +282,46 @@ class GroupedFrame(_GroupingFrame):
     def joined(self, source: Any) -> Any:
         """Join the groups to the relation that holds the profile."""
         if self.arrivals:
-            event = event_table.alias("a0")
-            coming = (
-                select(event.c.contact_id, func.min(event.c.occurred_at).label("occurred_at"))
-                .where(*_to_come(event, self.arrivals, self.now))
-                .group_by(event.c.contact_id)
-                .subquery("arrivals")
-            )
+            coming = self.arrival_select().subquery("arrivals")
             source = source.outerjoin(coming, coming.c.contact_id == self.contact_id())
         for group in self.groups.values():
-            events: Any = group.event
-            if group.frame.profile_used:
-                own = group.frame.profile_relation
-                assert own is not None
-                events = events.join(own, own.c.contact_id == group.event.c.contact_id)
-            inner = (
-                select(
-                    group.event.c.contact_id, *(column.label(name) for name, column in group.columns.values())
-                )
-                .select_from(events)
-                .where(*visible(group.event, group.event_type, self.now), *group.lower_bound(self.now))
-                .group_by(group.event.c.contact_id)
-                .subquery(group.name)
-            )
+            inner = self.relation_of(group)
             source = source.outerjoin(inner, inner.c.contact_id == self.contact_id())
         return source
+
+    def arrival_select(self) -> Select[Any]:
+        """Return ``SELECT contact_id, occurred_at`` of the first event to come of each contact."""
+        event = event_table.alias("a0")
+        return (
+            select(event.c.contact_id, func.min(event.c.occurred_at).label("occurred_at"))
+            .where(*_to_come(event, self.arrivals, self.now))
+            .group_by(event.c.contact_id)
+        )
+
+    def relation_of(self, group: _Group, *, alone: bool = False) -> Subquery:
+        """Return the contacts that have events of a group, with its columns.
+
+        alone: it is joined to nothing, so that conditions on it would be moved inside and compute its columns again.
+        """
+        events: Any = group.event
+        if group.frame.profile_used:
+            own = group.frame.profile_relation
+            assert own is not None
+            events = events.join(own, own.c.contact_id == group.event.c.contact_id)
+        columns = (column.label(name) for name, column in group.columns.values())
+        query = (
+            select(group.event.c.contact_id, *columns)
+            .select_from(events)
+            .where(*visible(group.event, group.event_type, self.now), *group.lower_bound(self.now))
+            .group_by(group.event.c.contact_id)
+        )
+        return (query.offset(literal_column("0")) if alone else query).subquery(group.name)
 
 
 class PassFrame(GroupedFrame):
     """Group the events of everybody once per type, however many windows ask for them: for many rules in one pass."""
+
+    in_order = False
 
     def once(self, column: Column) -> Column:
         """Return a sub-select, which is computed once."""

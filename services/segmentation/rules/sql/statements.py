@@ -12,7 +12,6 @@ from sqlalchemy import (
     Integer,
     Select,
     Uuid,
-    and_,
     bindparam,
     case,
     exists,
@@ -20,6 +19,7 @@ from sqlalchemy import (
     literal_column,
     not_,
     select,
+    union_all,
 )
 from sqlalchemy.dialects.postgresql import array
 from sqlalchemy.sql.elements import ColumnElement
@@ -27,6 +27,7 @@ from sqlalchemy.sql.selectable import FromClause
 
 from services.segmentation.rules import ir
 from services.segmentation.rules.registry import EventType
+from services.segmentation.rules.sql import timing
 from services.segmentation.rules.sql.frames import (
     CorrelatedFrame,
     GroupedFrame,
@@ -37,7 +38,6 @@ from services.segmentation.rules.sql.frames import (
 from services.segmentation.rules.sql.latest import threshold
 from services.segmentation.rules.sql.lists import ItemFrame, kept, visible
 from services.segmentation.rules.sql.scalars import compile_value
-from services.segmentation.rules.sql.timing import next_change
 from services.segmentation.rules.sql.values import TIME
 from services.segmentation.rules.tables import event_table, profile
 
@@ -151,7 +151,7 @@ def _verdicts(rules: Rules, frame: LateralFrame | PassFrame) -> list[Column]:
         case((compile_value(root, frame, truth=True), literal_column(str(int(number)))))
         for number, root, _ in rules
     ]
-    changes = next_change([leaf for _, _, leaves in rules for leaf in leaves], frame)
+    changes = timing.next_change([leaf for _, _, leaves in rules for leaf in leaves], frame)
     listed: Column = literal_column("ARRAY[]::integer[]", ARRAY(Integer))
     if verdicts:
         chosen: Column = array(verdicts, type_=Integer())
@@ -161,18 +161,46 @@ def _verdicts(rules: Rules, frame: LateralFrame | PassFrame) -> list[Column]:
 
 
 def changes(leaves: Sequence[ir.Node], time_zone: str, lookups: Lookups) -> Select[Any]:
-    """Return ``contact_id, next_change`` of the contacts for which the leaves will change; parameter
-    ``now``.
+    """Return ``contact_id, next_change`` of the contacts for which the leaves will change; parameter ``now``.
+
+    Somebody who has events and no profile may be among them.
     """
     frame = GroupedFrame(time_zone, lookups)
-    change = next_change(leaves, frame)
-    if change is None:
-        return select(
-            profile.c.contact_id, literal_column("NULL::timestamptz", TIME).label("next_change")
-        ).where(literal_column("false"))
-    inner = (
-        select(profile.c.contact_id, change.label("next_change"))
-        .select_from(frame.joined(profile))
-        .subquery("changes")
+    instants: dict[str, list[Column]] = {}
+    others = []
+    for leaf in leaves:
+        found = timing.apart(leaf, frame)
+        if found is None:
+            others.append(leaf)
+        for name, column in found or ():
+            instants.setdefault(name, []).append(column)
+    groups = {group.name: group for group in frame.groups.values()}
+    parts: list[Select[Any]] = []
+    # Few people have events in a window: their groups are read alone, not beside everybody.
+    for name, columns in instants.items():
+        relation = frame.relation_of(groups[name], alone=True)
+        parts.append(
+            select(relation.c.contact_id, timing.first_of(columns).label("at")).select_from(relation)
+        )
+    if types := timing.types_of(leaves):
+        frame.arrival(types)
+        coming = frame.arrival_select().subquery("arrivals")
+        parts.append(select(coming.c.contact_id, coming.c.occurred_at.label("at")))
+    if others:
+        whole = GroupedFrame(time_zone, lookups)
+        change = timing.next_change(others, whole, arrivals=False)
+        if change is not None:
+            everybody = select(profile.c.contact_id, change.label("at"))
+            parts.append(everybody.select_from(whole.joined(profile)))
+    if not parts:
+        nobody = literal_column("NULL::timestamptz", TIME).label("next_change")
+        return select(profile.c.contact_id, nobody).where(literal_column("false"))
+    if len(parts) == 1:
+        only = parts[0].subquery("changes")
+        return select(only.c.contact_id, only.c.at.label("next_change")).where(only.c.at.is_not(None))
+    several = union_all(*parts).subquery("changes")
+    return (
+        select(several.c.contact_id, func.min(several.c.at, type_=TIME).label("next_change"))
+        .where(several.c.at.is_not(None))
+        .group_by(several.c.contact_id)
     )
-    return select(inner.c.contact_id, inner.c.next_change).where(and_(inner.c.next_change.is_not(None)))

@@ -8,8 +8,9 @@ nothing: then the rule is evaluated again at that instant, and the next one stor
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any, cast
 
 from sqlalchemy import BigInteger, and_, case, func, literal_column, select, true
@@ -33,17 +34,19 @@ _STEP = timedelta(microseconds=1)
 _Path = tuple[tuple[ir.ListExpr, tuple[ir.Node, ...]], ...]
 
 
-def next_change(leaves: Sequence[ir.Node], frame: LateralFrame | GroupedFrame) -> Column | None:
-    """Return the earliest instant after ``now`` at which a leaf can change; None when none of them ever
-    does.
+def next_change(
+    leaves: Sequence[ir.Node], frame: LateralFrame | GroupedFrame, *, arrivals: bool = True
+) -> Column | None:
+    """Return the earliest instant after ``now`` at which a leaf can change; None when none of them ever does.
+
+    arrivals: count the coming of events that have not happened yet.
     """
     instants: dict[object, Column] = {}
-    types: set[str] = set()
+    types = types_of(leaves) if arrivals else []
     for leaf in leaves:
-        types.update(
-            items.source.name for _, items in ir.lists_in(leaf) if isinstance(items.source, EventType)
-        )
-        exact = _exact(leaf, frame)
+        exact = _calendar_flip(leaf, frame)
+        if exact is None:
+            exact = _of_threshold(leaf, frame)
         if exact is not None:
             instants[leaf] = exact
             continue
@@ -52,11 +55,51 @@ def next_change(leaves: Sequence[ir.Node], frame: LateralFrame | GroupedFrame) -
             if key not in instants:
                 instants[key] = _instant(atom, path, frame)
     if types:
-        instants["arrival"] = frame.arrival(sorted(types))
-    if not instants:
-        return None
-    # What lies beyond the end counts as never.
-    return func.nullif(func.least(*instants.values(), _END, type_=TIME), _END, type_=TIME)
+        instants["arrival"] = frame.arrival(types)
+    return first_of(list(instants.values())) if instants else None
+
+
+def apart(leaf: ir.Node, frame: GroupedFrame) -> list[tuple[str, Column]] | None:
+    """Return the instants of a leaf that is changed by events only, each with the group it reads.
+
+    Nobody without events in a group has its instants. None for a leaf that may change for people without events, or
+    whose instants need several groups at once.
+    """
+
+    def built(build: Callable[[], Column | None]) -> tuple[Column | None, set[str]]:
+        frame.read.clear()
+        return build(), set(frame.read)
+
+    exact = built(lambda: _of_threshold(leaf, frame))
+    found = [exact] if exact[0] is not None else []
+    if not found:
+        if _calendar_flip(leaf, frame) is not None:
+            return None
+        found = [built(partial(_of_items, atom, path, frame)) for atom, path in _atoms(leaf, ())]
+    instants: list[tuple[str, Column]] = []
+    for column, groups in found:
+        if column is None or len(groups) > 1:
+            return None
+        # One that reads nothing is NEVER.
+        instants += [(name, column) for name in groups]
+    return instants
+
+
+def types_of(leaves: Sequence[ir.Node]) -> list[str]:
+    """Return the types of event that leaves read."""
+    return sorted(
+        {
+            items.source.name
+            for leaf in leaves
+            for _, items in ir.lists_in(leaf)
+            if isinstance(items.source, EventType)
+        }
+    )
+
+
+def first_of(instants: Sequence[Column]) -> Column:
+    """Return the earliest of some instants, NULL when there is none: what lies beyond the end counts as never."""
+    return func.nullif(func.least(*instants, _END, type_=TIME), _END, type_=TIME)
 
 
 def _atoms(node: ir.Node, path: _Path) -> Iterator[tuple[ir.Node, _Path]]:
@@ -110,14 +153,25 @@ def _instant(atom: ir.Node, path: _Path, frame: LateralFrame | GroupedFrame) -> 
     plain = CorrelatedFrame(frame.time_zone, frame.lookups, frame.relation)
     if not isinstance(atom, ir.NowCompare):
         return _birthday(plain)
-    used = [(items, still) for items, still in path if ir.uses_var(atom.time, items.var)]
+    used = [items for items, _ in path if ir.uses_var(atom.time, items.var)]
     if not used:
         # Lists below the time are bound deeper than at the root when the atom stands inside a list.
         time = compile_value(atom.time, plain if path else frame)
         return _later(time, _flips(atom), frame)
+    of_items = _of_items(atom, path, frame)
+    return _correlated(atom, used, plain) if of_items is None else of_items
+
+
+def _of_items(atom: ir.Node, path: _Path, frame: LateralFrame | GroupedFrame) -> Column | None:
+    """Return the instant of a use of now about the events of one list at the root; None when it is no such thing."""
+    if not isinstance(atom, ir.NowCompare):
+        return None
+    used = [(items, still) for items, still in path if ir.uses_var(atom.time, items.var)]
+    if not used:
+        return None
     items, still = used[0]
     if not isinstance(items.source, EventType) or items.var != 0 or len(path) != 1:
-        return _correlated(atom, [items for items, _ in used], plain)
+        return None
     source = items.source
 
     def conditions(inner: ItemFrame) -> list[Column]:
@@ -184,13 +238,8 @@ def _birthday(plain: CorrelatedFrame) -> Column:
 # ------------------------------------------------------------------------------
 
 
-def _exact(leaf: ir.Node, frame: LateralFrame | GroupedFrame) -> Column | None:
-    """Return the exact instant of ``exists`` or ``size() op n`` over one window that events only leave, or of a
-    calendar value of now compared with something; else None.
-    """
-    flip = _calendar_flip(leaf, frame)
-    if flip is not None:
-        return flip
+def _of_threshold(leaf: ir.Node, frame: LateralFrame | GroupedFrame) -> Column | None:
+    """Return the exact instant of ``exists`` or ``size() op n`` over one window that events only leave; else None."""
     asked = threshold(leaf)
     if asked is not None:
         return _nth_leaving(asked.items, asked.predicate, [asked.at_least], frame)

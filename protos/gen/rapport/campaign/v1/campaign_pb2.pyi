@@ -32,16 +32,18 @@ class Template(_message.Message):
     def __init__(self, name: _Optional[str] = ..., display_name: _Optional[str] = ..., contents: _Optional[_Iterable[_Union[TemplateContent, _Mapping]]] = ..., etag: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class TemplateContent(_message.Message):
-    __slots__ = ("language_code", "subject", "text", "html")
+    __slots__ = ("language_code", "subject", "text", "html", "mjml")
     LANGUAGE_CODE_FIELD_NUMBER: _ClassVar[int]
     SUBJECT_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
     HTML_FIELD_NUMBER: _ClassVar[int]
+    MJML_FIELD_NUMBER: _ClassVar[int]
     language_code: str
     subject: str
     text: str
     html: str
-    def __init__(self, language_code: _Optional[str] = ..., subject: _Optional[str] = ..., text: _Optional[str] = ..., html: _Optional[str] = ...) -> None: ...
+    mjml: str
+    def __init__(self, language_code: _Optional[str] = ..., subject: _Optional[str] = ..., text: _Optional[str] = ..., html: _Optional[str] = ..., mjml: _Optional[str] = ...) -> None: ...
 
 class CouponPool(_message.Message):
     __slots__ = ("name", "display_name", "prefix", "expire_time", "personal", "issued_count", "redeemed_count", "create_time")
@@ -122,8 +124,15 @@ class Campaign(_message.Message):
     def __init__(self, name: _Optional[str] = ..., display_name: _Optional[str] = ..., segment: _Optional[str] = ..., template: _Optional[str] = ..., channel: _Optional[str] = ..., topic: _Optional[str] = ..., coupon_pool: _Optional[str] = ..., state: _Optional[_Union[Campaign.State, str]] = ..., counts: _Optional[_Union[MessageCounts, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., launch_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class MessageCounts(_message.Message):
-    __slots__ = ("audience", "planned", "in_flight", "sent", "suppressed", "failed", "unknown", "cancelled", "duplicates", "suppressed_by_reason")
+    __slots__ = ("audience", "planned", "in_flight", "sent", "suppressed", "failed", "unknown", "cancelled", "duplicates", "suppressed_by_reason", "waiting_by_reason")
     class SuppressedByReasonEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    class WaitingByReasonEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
         VALUE_FIELD_NUMBER: _ClassVar[int]
@@ -140,6 +149,7 @@ class MessageCounts(_message.Message):
     CANCELLED_FIELD_NUMBER: _ClassVar[int]
     DUPLICATES_FIELD_NUMBER: _ClassVar[int]
     SUPPRESSED_BY_REASON_FIELD_NUMBER: _ClassVar[int]
+    WAITING_BY_REASON_FIELD_NUMBER: _ClassVar[int]
     audience: int
     planned: int
     in_flight: int
@@ -150,7 +160,8 @@ class MessageCounts(_message.Message):
     cancelled: int
     duplicates: int
     suppressed_by_reason: _containers.ScalarMap[str, int]
-    def __init__(self, audience: _Optional[int] = ..., planned: _Optional[int] = ..., in_flight: _Optional[int] = ..., sent: _Optional[int] = ..., suppressed: _Optional[int] = ..., failed: _Optional[int] = ..., unknown: _Optional[int] = ..., cancelled: _Optional[int] = ..., duplicates: _Optional[int] = ..., suppressed_by_reason: _Optional[_Mapping[str, int]] = ...) -> None: ...
+    waiting_by_reason: _containers.ScalarMap[str, int]
+    def __init__(self, audience: _Optional[int] = ..., planned: _Optional[int] = ..., in_flight: _Optional[int] = ..., sent: _Optional[int] = ..., suppressed: _Optional[int] = ..., failed: _Optional[int] = ..., unknown: _Optional[int] = ..., cancelled: _Optional[int] = ..., duplicates: _Optional[int] = ..., suppressed_by_reason: _Optional[_Mapping[str, int]] = ..., waiting_by_reason: _Optional[_Mapping[str, int]] = ...) -> None: ...
 
 class Message(_message.Message):
     __slots__ = ("name", "contact", "origin", "channel", "state", "reason", "attempt_count", "external_id", "coupon_code", "create_time", "send_time", "topic", "subject")
@@ -469,12 +480,14 @@ class LaunchCampaignRequest(_message.Message):
     def __init__(self, name: _Optional[str] = ..., request_id: _Optional[str] = ..., validate_only: _Optional[bool] = ...) -> None: ...
 
 class LaunchCampaignResponse(_message.Message):
-    __slots__ = ("operation", "audience_size")
+    __slots__ = ("operation", "audience_size", "warnings")
     OPERATION_FIELD_NUMBER: _ClassVar[int]
     AUDIENCE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    WARNINGS_FIELD_NUMBER: _ClassVar[int]
     operation: _operations_pb2.Operation
     audience_size: int
-    def __init__(self, operation: _Optional[_Union[_operations_pb2.Operation, _Mapping]] = ..., audience_size: _Optional[int] = ...) -> None: ...
+    warnings: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, operation: _Optional[_Union[_operations_pb2.Operation, _Mapping]] = ..., audience_size: _Optional[int] = ..., warnings: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class LaunchCampaignResult(_message.Message):
     __slots__ = ("counts",)

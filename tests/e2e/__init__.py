@@ -1,0 +1,1 @@
+"""Tests on whole stacks; a package, so that fixtures of package scope end with it."""
