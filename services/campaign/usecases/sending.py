@@ -50,8 +50,8 @@ from services.kit.runtime import Runtime
 
 _log = log.get_logger("sender")
 
-CLAIM = 250
-HAND_OVER = 50
+CLAIM = 500
+HAND_OVER = 100
 """At most this many messages are made ready and put on the wire of one sender at a time.
 
 So at most this many are unknown after its death, and what decided on them was asked right before they left.

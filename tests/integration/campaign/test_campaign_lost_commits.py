@@ -12,7 +12,7 @@ from rapport_sdk import Outcome, SendResult
 from rapport_testing.smtp import SmtpServer
 
 from services.campaign.models import kit, message
-from services.campaign.usecases.sending import _MOST_UNSURE, Sender
+from services.campaign.usecases.sending import _MOST_UNSURE, HAND_OVER, Sender
 from services.kit.clock import FixedClock
 from services.kit.runtime import Runtime
 from tests.support.campaign import DENIED, NOW, World, counts, make_campaign, make_template, plan
@@ -26,15 +26,16 @@ def events(runtime: Runtime) -> int:
 def test_a_recording_that_the_database_lost_is_made_again(
     runtime: Runtime, world: World, sender: Sender, smtp: SmtpServer
 ) -> None:
-    world.add(60)
+    members = HAND_OVER + 10
+    world.add(members)
     make_template(runtime)
     make_campaign(runtime)
     plan(runtime)
     while sender.run_once():
         pass
-    assert (counts(runtime).of("sent"), events(runtime)) == (60, 60)
+    assert (counts(runtime).of("sent"), events(runtime)) == (members, members)
     assert [len(results) for _, results, _ in sender._unsure] == [10], (
-        "the second hand-over made sure of the first 50"
+        "the second hand-over made sure of those before"
     )
     # The crash takes back the commit of the last ten, with their events, and another process recovers them.
     keys = [result.claim.id for _, results, _ in sender._unsure for result in results]
@@ -44,7 +45,7 @@ def test_a_recording_that_the_database_lost_is_made_again(
         connection.execute(sa.delete(kit.outbox).where(kit.outbox.c.subject.in_(subjects)))
     sender._locks._drop()  # as the session's end does
     sender.run_once()
-    assert (counts(runtime).of("sent"), events(runtime), len(smtp.received())) == (60, 60, 60)
+    assert (counts(runtime).of("sent"), events(runtime), len(smtp.received())) == (members, members, members)
     assert sender._unsure == []
 
 
@@ -91,7 +92,7 @@ def test_the_time_that_a_provider_asks_for_is_when_a_message_is_due(
     runtime: Any = SimpleNamespace(clock=FixedClock(NOW))
     nobody: Any = None
     channel: Any = SimpleNamespace(capabilities=SimpleNamespace(idempotent=False))
-    claim: Any = SimpleNamespace(attempt_count=0)
+    item: Any = SimpleNamespace(hand_over=SimpleNamespace(claim=SimpleNamespace(attempt_count=0)), note="")
     outcome = SendResult(Outcome.TEMPORARY, reason="busy", retry_after=asked)
-    result = Sender(runtime, nobody, nobody)._result(channel, claim, outcome)
+    result = Sender(runtime, nobody, nobody)._result(channel, item, outcome)
     assert (result.state, result.due_time) == ("planned", NOW + expected)
