@@ -34,7 +34,8 @@ from services.kit.stop import StopSignal
 _log = log.get_logger("sender")
 
 POLL_SECONDS = 1.0
-"""How long an idle sender waits when nobody wakes it: what falls due by time sends no notice."""
+"""How long an idle sender waits when nobody wakes it, or no limit lets it go on sooner: what falls due by time sends no
+notice."""
 
 DEADLINE_SECONDS = 600.0
 STUCK = 75
@@ -153,7 +154,7 @@ def run(settings: Settings, deadline: float, ready_file: Path | None = None) -> 
                     _log.warning("the ledger is not reachable", problem=log.safe_summary(error))
                 stop.wait(POLL_SECONDS)
             watchdog.beat()
-            listener.wait(POLL_SECONDS)
+            listener.wait(sender.wait_seconds(POLL_SECONDS))
     finally:
         if ready_file is not None:
             ready_file.unlink(missing_ok=True)

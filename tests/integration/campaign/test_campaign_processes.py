@@ -6,20 +6,23 @@ import random
 import socket
 from collections import Counter
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 from rapport_testing.smtp import SmtpServer
 
+from services.campaign.domain.rates import RateLimit
 from services.campaign.models import message
 from services.campaign.sender import STUCK
-from services.campaign.usecases import launching, messages, upkeep
+from services.campaign.usecases import launching, messages, rates, upkeep
 from services.campaign.usecases.sending import HAND_OVER
 from services.kit.clock import write_clock
 from services.kit.runtime import Runtime
 from services.kit.supervise import probes
 from tests.support.campaign import (
+    CHANNEL,
     NOW,
     SenderProcess,
     World,
@@ -115,6 +118,30 @@ def test_two_senders_share_the_work(runtime: Runtime, world: World, smtp: SmtpSe
     check_against_the_server(runtime, smtp, 900)
     with runtime.db.read() as connection:
         assert connection.scalar(sa.select(sa.func.count(message.c.sender_id.distinct()))) == 2
+
+
+def test_a_limited_sender_goes_on_when_its_next_place_comes(
+    runtime: Runtime, world: World, smtp: SmtpServer, start: Start
+) -> None:
+    """One place at a time, ten a second: a sender that only polled would send one a second, in 70 s."""
+    limit = RateLimit(
+        id="narrow",
+        channels=(CHANNEL,),
+        domain="",
+        count=10,
+        period=timedelta(seconds=1),
+        burst=1,
+        revision=0,
+        create_time=NOW,
+        update_time=NOW,
+    )
+    rates.set_limit(runtime, limit, "")
+    world.add(70)
+    make_template(runtime)
+    make_campaign(runtime)
+    start()
+    plan(runtime)
+    until(lambda: counts(runtime).of("sent") == 70, "all messages sent", timeout=45)
 
 
 def test_sigterm_finishes_what_is_on_the_wire(
