@@ -30,7 +30,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 def decode_contents(messages: Iterable[pb.TemplateContent]) -> list[Content]:
     """Decode the contents of a template."""
-    return [Content(item.language_code, item.subject, item.text, item.html) for item in messages]
+    return [Content(item.language_code, item.subject, item.text, item.html, item.mjml) for item in messages]
 
 
 def decode_campaign(key: str, message: pb.Campaign) -> Campaign:
@@ -99,6 +99,7 @@ def encode_template(item: StoredTemplate) -> pb.Template:
                 subject=content.subject,
                 text=content.text,
                 html=content.html,
+                mjml=content.mjml,
             )
             for content in item.contents
         ],

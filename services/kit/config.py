@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -124,6 +125,11 @@ class Settings(BaseSettings):
     mail_domain: str = Field(
         "rapport.localhost", description="Domain of sender, reply and unsubscribe addresses."
     )
+    public_web_url: str = Field(
+        "",
+        description="Address under which people reach the links in messages, such as https://go.example.com; "
+        "empty: links are not tracked and people unsubscribe by mail.",
+    )
     inbound_mail_host: str = Field(
         "127.0.0.1", description="Address on which care takes inbound mail by SMTP."
     )
@@ -133,6 +139,16 @@ class Settings(BaseSettings):
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("public_web_url")
+    @classmethod
+    def _check_web_url(cls, value: str) -> str:
+        value = value.rstrip("/")
+        if value and not re.fullmatch(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9._~-]+)*", value):
+            raise ValueError(
+                "expected http:// or https://, a host and perhaps a path, such as https://go.example.com"
+            )
         return value
 
     @field_validator("clock")

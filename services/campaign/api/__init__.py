@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import grpc
-from rapport.campaign.v1 import campaign_pb2_grpc, limits_pb2_grpc
+from rapport.campaign.v1 import campaign_pb2_grpc, content_pb2_grpc, limits_pb2_grpc
 
 from services.campaign.api.campaigns import CampaignMethods
+from services.campaign.api.content import ContentServicer
 from services.campaign.api.coupons import CouponMethods
 from services.campaign.api.journeys import JourneyMethods
 from services.campaign.api.limits import LimitServicer
@@ -29,9 +30,10 @@ class CampaignServicer(
 
 
 def register(server: grpc.Server, runtime: Runtime) -> None:
-    """Add the servicers of campaigns and limits to a server."""
+    """Add the servicers of campaign to a server."""
     campaign_pb2_grpc.add_CampaignServiceServicer_to_server(CampaignServicer(runtime), server)  # type: ignore[no-untyped-call]
     limits_pb2_grpc.add_LimitServiceServicer_to_server(LimitServicer(runtime), server)  # type: ignore[no-untyped-call]
+    content_pb2_grpc.add_ContentServiceServicer_to_server(ContentServicer(runtime), server)  # type: ignore[no-untyped-call]
 
 
 def background(runtime: Runtime) -> list[PluginPart]:

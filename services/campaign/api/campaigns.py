@@ -56,7 +56,8 @@ class CampaignMethods(Methods):
         """Start a launch, or say what it would do."""
         key = parse_key(request.name, "campaigns")
         if request.validate_only:
-            return pb.LaunchCampaignResponse(audience_size=trial.try_launch(self._runtime, key))
+            audience, warnings = trial.try_launch(self._runtime, key)
+            return pb.LaunchCampaignResponse(audience_size=audience, warnings=warnings)
         kept = pb.LaunchCampaignRequest(name=request.name)
         operation = campaigns.launch_campaign(self._runtime, key, kept, request.request_id)
         return pb.LaunchCampaignResponse(operation=operation)

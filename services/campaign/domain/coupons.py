@@ -18,12 +18,14 @@ ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 RANDOM_LENGTH = 13
 _VALUES = {character: value for value, character in enumerate(ALPHABET)}
 _MISTAKEN = str.maketrans({"O": "0", "I": "1", "L": "1"})
+_IMPORTED = re.compile(r"[!-~]{1,64}")
+_MIN_IMPORTED = 4
 _PREFIX = re.compile(r"[A-Z0-9]{0,10}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pool:
-    """Hold a pool of coupons; counts are filled when it is read."""
+    """Hold a pool of coupons; imported: its codes were uploaded, it makes none. Counts are filled when it is read."""
 
     id: str
     display_name: str
@@ -31,6 +33,7 @@ class Pool:
     expire_time: datetime | None
     personal: bool
     create_time: datetime
+    imported: bool = False
     issued_count: int = 0
     redeemed_count: int = 0
 
@@ -46,6 +49,7 @@ class Coupon:
     issue_time: datetime
     redeem_time: datetime | None
     order_id: UUID | None
+    imported: bool = False
 
 
 class NotRedeemable(Exception):
@@ -90,6 +94,30 @@ def key_of(code: str) -> str | None:
     if len(body) != RANDOM_LENGTH or not set(body) <= _VALUES.keys() or check_character(body) != check:
         return None
     return key
+
+
+def check_imported(code: str) -> str:
+    """Return an uploaded code; raises RuleError when it is malformed."""
+    if not _IMPORTED.fullmatch(code) or len(_plain_key(code)) < _MIN_IMPORTED:
+        raise RuleError(
+            f"{code[:70]!r} is no code: write {_MIN_IMPORTED} to 64 letters, digits and signs of ASCII, without spaces"
+        )
+    return code
+
+
+def lookup_key(code: str) -> str | None:
+    """Return what any code, of ours or uploaded, is looked up by; None when it cannot be one.
+
+    Of an uploaded code, case, spaces and dashes do not count either; its letters are not taken for digits.
+    """
+    key = key_of(code)
+    if key is None:
+        key = _plain_key(code)
+    return key if len(key) >= _MIN_IMPORTED else None
+
+
+def _plain_key(code: str) -> str:
+    return re.sub(r"[\s-]", "", code).upper()
 
 
 def decide(coupon: Coupon, pool: Pool, *, contact_id: UUID | None, order_id: UUID, time: datetime) -> bool:

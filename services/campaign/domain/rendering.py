@@ -6,23 +6,48 @@ the data, and what could eat a process (huge ranges, powers, macros that call th
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
+import html
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from jinja2 import ChainableUndefined, StrictUndefined, Template, TemplateError, TemplateSyntaxError, nodes
+from jinja2 import (
+    ChainableUndefined,
+    StrictUndefined,
+    Template,
+    TemplateError,
+    TemplateSyntaxError,
+    nodes,
+    pass_context,
+)
 from jinja2.exceptions import SecurityError
+from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from markupsafe import Markup as Safe
 
+from services.campaign.domain import people_filters
 from services.campaign.domain.ids import one_line
+from services.campaign.domain.link_marks import MARKED, STATIC, Links, mark_html, mark_text
+from services.campaign.domain.links import BadUrl, check_url, is_web, tidy_url
+from services.campaign.domain.mail_html import mail_html
+from services.campaign.domain.markup import BadTemplate, Markup
 from services.campaign.domain.template_bounds import Budget, bound_filters, check_sum, count_loops_and_joins
 
 MAX_OUTPUT = 2_000_000
 MAX_SUBJECT = 1000
 EXAMPLE_COUPON = "EXAMPLE-CODE"
+__all__ = [
+    "EXAMPLE_COUPON",
+    "BadTemplate",
+    "CompiledContent",
+    "Content",
+    "Rendered",
+    "StoredTemplate",
+    "choose",
+    "language_chain",
+]
+_NOTES = "__notes"
 _MAX_REPEAT = 10_000
 _MAX_ASSIGNMENTS = 20
 _REFUSED_NODES = (
@@ -62,15 +87,6 @@ _WIDE = frozenset(
 )
 
 
-class BadTemplate(Exception):
-    """Say what is wrong with a template: part (subject, text, html) and line, counted from 1."""
-
-    def __init__(self, part: str, line: int, problem: str) -> None:
-        super().__init__(f"{part}, line {line}: {problem}")
-        self.part = part
-        self.line = line
-
-
 @dataclass(frozen=True, slots=True)
 class Content:
     """Hold the source of a template in one language."""
@@ -79,6 +95,7 @@ class Content:
     subject: str
     text: str
     html: str
+    mjml: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,15 +114,20 @@ class StoredTemplate:
         """Return what changes with each change."""
         return f'"{self.revision}"'
 
+    def content(self, language_code: str) -> Content:
+        """Return the content for a language, or what it falls back to."""
+        return self.contents[choose([item.language_code for item in self.contents], language_code)]
+
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """Hold a rendered message."""
+    """Hold a rendered message; urls: the links that are marked in it, by their numbers."""
 
     subject: str
     text: str
     html: str
     language_code: str
+    urls: tuple[str, ...] = ()
 
 
 class _Environment(ImmutableSandboxedEnvironment):
@@ -156,6 +178,24 @@ class _Environment(ImmutableSandboxedEnvironment):
         return super().call_binop(context, operator, left, right)
 
 
+@pass_context
+def _mark_link(context: Context, value: Any, ours: bool) -> Any:
+    """Note a link whose end is the recipient's, and leave a mark in its place; ours: its host is the template's."""
+    escaped = context.eval_ctx.autoescape
+    raw = str(value)
+    url = tidy_url(html.unescape(raw) if escaped else raw)
+    if is_web(url) or ":" in url.partition("/")[0]:
+        try:
+            check_url(url)
+        except BadUrl as error:
+            raise SecurityError(str(error)) from error
+    mark, urls = context.resolve(_NOTES)
+    if not ours or not mark:
+        return value
+    urls.append(url)
+    return Safe(f"\ue000{mark}{len(urls) - 1}\ue001") if escaped else f"\ue000{mark}{len(urls) - 1}\ue001"
+
+
 def _environment(*, escape: bool) -> _Environment:
     # cache_size: sources are compiled by us and kept by version.
     made = _Environment(
@@ -165,6 +205,8 @@ def _environment(*, escape: bool) -> _Environment:
     for name in _REFUSED_FILTERS:
         made.filters.pop(name, None)
     bound_filters(made)
+    made.filters.update(people_filters.FILTERS)
+    made.filters[MARKED] = _mark_link
     return made
 
 
@@ -172,23 +214,65 @@ _PLAIN, _HTML = _environment(escape=False), _environment(escape=True)
 
 
 class CompiledContent:
-    """Hold one language of a template, ready to be filled; usable from any thread."""
+    """Hold one language of a template, ready to be filled; usable from any thread.
+
+    links: the addresses of its static web links, each once.
+    """
 
     def __init__(self, content: Content) -> None:
         """Compile; raises BadTemplate."""
         self.language_code = content.language_code
+        if content.html and content.mjml:
+            raise BadTemplate("mjml", 1, "takes the place of html: leave one of them empty")
+        found = Links()
         self._subject = _compile(_PLAIN, "subject", content.subject)
-        self._text = _compile(_PLAIN, "text", content.text)
-        self._html = _compile(_HTML, "html", content.html) if content.html else None
+        text = mark_text(Markup(_PLAIN, "text", content.text), found)
+        self._text = _compile(_PLAIN, "text", text)
+        self._html_part = "mjml" if content.mjml else "html"
+        self._html: Template | None = None
+        self._lines: tuple[int, ...] = ()
+        if content.html or content.mjml:
+            page, self._lines = mail_html(_HTML, content.html, content.mjml)
+            try:
+                page = mark_html(Markup(_HTML, self._html_part, page), found)
+                self._html = _compile(_HTML, self._html_part, page)
+            except BadTemplate as error:
+                raise self._at_source(error) from error
+        self.links = tuple(found.urls)
 
-    def render(self, context: Mapping[str, Any]) -> Rendered:
-        """Fill in; raises BadTemplate when a value does not do, or the result is too large or takes too long."""
+    def render(
+        self, context: Mapping[str, Any], *, links: Sequence[str] | None = None, mark: str = ""
+    ) -> Rendered:
+        """Fill in; raises BadTemplate when a value does not do, or the result is too large or takes too long.
+
+        links: what each of `self.links` becomes. mark: unless empty, a word that is in nobody's text; links with parts
+        of the recipient's own become U+E000, mark, their number, U+E001, and the result has them in `urls`.
+        """
+        urls: list[str] = []
+        context = {
+            **context,
+            STATIC: self.links if links is None else links,
+            _NOTES: (mark, urls),
+            people_filters.LANGUAGE: self.language_code,
+        }
+        try:
+            page = _render(self._html, self._html_part, context) if self._html else ""
+        except BadTemplate as error:
+            raise self._at_source(error) from error
         return Rendered(
             one_line(_render(self._subject, "subject", context))[:MAX_SUBJECT],
             _render(self._text, "text", context),
-            _render(self._html, "html", context) if self._html else "",
+            page,
             self.language_code,
+            tuple(urls),
         )
+
+    def _at_source(self, error: BadTemplate) -> BadTemplate:
+        """Name the line that the template's author sees, not that of the HTML made of it."""
+        if not self._lines:
+            return error
+        line = self._lines[min(error.line, len(self._lines)) - 1]
+        return BadTemplate(error.part, line, error.problem)
 
 
 def _compile(environment: _Environment, part: str, source: str) -> Template:
@@ -220,7 +304,8 @@ def _render(template: Template, part: str, context: Mapping[str, Any]) -> str:
             size += len(piece)
             if size > MAX_OUTPUT:
                 raise SecurityError(f"the result is longer than {MAX_OUTPUT:,} characters")
-            budget.check()
+            if not len(pieces) & 63:
+                budget.check()
     except (
         SecurityError,
         TemplateError,
@@ -229,10 +314,10 @@ def _render(template: Template, part: str, context: Mapping[str, Any]) -> str:
         TypeError,
         ValueError,
         AttributeError,
+        RecursionError,
+        MemoryError,
     ) as error:
         raise BadTemplate(part, _line_of(template, error), _problem(error)) from error
-    except (RecursionError, MemoryError) as error:
-        raise BadTemplate(part, 1, type(error).__name__) from error
     return "".join(pieces)
 
 
@@ -240,6 +325,8 @@ def _problem(error: Exception) -> str:
     # Errors of Python may quote values, which are people's data; those of jinja2 quote the template.
     if isinstance(error, TemplateError):
         return str(error)
+    if isinstance(error, MemoryError):
+        return "takes too much memory"
     return f"{type(error).__name__} while rendering"
 
 
@@ -247,7 +334,7 @@ def _line_of(template: Template, error: BaseException) -> int:
     """Return the line of the source that was being rendered: jinja2 rewrites the traceback to it."""
     line, trace = 1, error.__traceback__
     while trace is not None:
-        if trace.tb_frame.f_code.co_filename in (template.filename, "subject", "text", "html"):
+        if trace.tb_frame.f_code.co_filename in (template.filename, "subject", "text", "html", "mjml"):
             line = trace.tb_lineno
         trace = trace.tb_next
     return line
@@ -266,27 +353,3 @@ def choose(languages: Sequence[str], wanted: str) -> int:
     """Return the index of the language that fits best; the one for "" must be there."""
     known = {language.replace("_", "-").lower(): index for index, language in enumerate(languages)}
     return next(known[language] for language in language_chain(wanted) if language in known)
-
-
-class Compiler:
-    """Keep compiled contents, the most recently used ones."""
-
-    def __init__(self, size: int = 500) -> None:
-        self._size = size
-        self._lock = threading.Lock()
-        self._kept: OrderedDict[Content, CompiledContent] = OrderedDict()
-
-    def content(self, template: StoredTemplate, language_code: str) -> CompiledContent:
-        """Return the content for a language, compiled; raises BadTemplate."""
-        content = template.contents[choose([item.language_code for item in template.contents], language_code)]
-        with self._lock:
-            found = self._kept.get(content)
-            if found is not None:
-                self._kept.move_to_end(content)
-                return found
-        made = CompiledContent(content)
-        with self._lock:
-            self._kept[content] = made
-            while len(self._kept) > self._size:
-                self._kept.popitem(last=False)
-        return made

@@ -59,6 +59,7 @@ def _values(item: StoredTemplate) -> dict[str, Any]:
                 "subject": content.subject,
                 "text": content.text,
                 "html": content.html,
+                "mjml": content.mjml,
             }
             for content in item.contents
         ],

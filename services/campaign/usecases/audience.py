@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 from rapport.contacts.v1 import contacts_pb2
 
 from services.campaign.domain.ids import TRANSACTIONAL
+from services.campaign.domain.links import UNSUBSCRIBE_PATH, unsubscribe_token
 from services.kit.names import format_name, parse_name
 from services.kit.runtime import Runtime
 from services.kit.signing import CONTACT, MESSAGE
@@ -52,9 +53,15 @@ def template_context(
     coupon: str,
     event: Mapping[str, Any] | None,
     message_id: UUID | None = None,
+    unsubscribe: tuple[str, str] | None = None,
 ) -> dict[str, Any]:
-    """Return what a template may name: contact, event, coupon, now (in the contact's time zone) and links."""
+    """Return what a template may name: contact, event, coupon, now (in the contact's time zone) and links.
+
+    unsubscribe: what unsubscribe_links gives, if it is known already.
+    """
     now = runtime.clock.now()
+    if unsubscribe is None:
+        unsubscribe = unsubscribe_links(runtime, recipient.contact, topic, message_id)
     context: dict[str, Any] = {
         "contact": {
             "name": recipient.contact,
@@ -69,7 +76,7 @@ def template_context(
         },
         "now": now.astimezone(_zone(recipient.time_zone) or _zone(runtime.settings.time_zone) or now.tzinfo),
         "links": {
-            "unsubscribe": f"mailto:{unsubscribe_address(runtime, recipient.contact, topic)}",
+            "unsubscribe": unsubscribe[0] or unsubscribe[1],
             "reply": f"mailto:{reply_address(runtime, message_id)}" if message_id else "",
         },
     }
@@ -106,6 +113,18 @@ def unsubscribe_address(runtime: Runtime, contact: str, topic: str) -> str:
     token = runtime.signer.sign(CONTACT, parse_name(contact, "contacts").bytes)
     # So short because mail servers need not take more than 64 characters before the @ (RFC 5321, 4.5.3.1.1).
     return f"u+{topic}.{token}@{runtime.settings.mail_domain}"
+
+
+def unsubscribe_links(runtime: Runtime, contact: str, topic: str, message_id: UUID | None) -> tuple[str, str]:
+    """Return the web link and the mailto link by which a contact wants no more messages on a topic; empty for none."""
+    address = unsubscribe_address(runtime, contact, topic)
+    if not address:
+        return "", ""
+    web = ""
+    if base := runtime.settings.public_web_url:
+        key = parse_name(contact, "contacts")
+        web = f"{base}{UNSUBSCRIBE_PATH}{unsubscribe_token(runtime.signer, key, topic, message_id)}"
+    return web, f"mailto:{address}"
 
 
 @lru_cache(maxsize=1024)

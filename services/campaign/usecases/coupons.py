@@ -10,14 +10,22 @@ from rapport.campaign.v1 import events_pb2
 from rapport.sales.v1 import events_pb2 as sales_events
 from sqlalchemy import Connection
 
-from services.campaign.domain.coupons import Coupon, NotRedeemable, Pool, check_prefix, decide, key_of
+from services.campaign.domain.coupons import (
+    Coupon,
+    NotRedeemable,
+    Pool,
+    check_imported,
+    check_prefix,
+    decide,
+    lookup_key,
+)
 from services.campaign.domain.ids import RuleError, check_id
 from services.campaign.models import contact_gone, kit
 from services.campaign.store import coupons as store
 from services.campaign.usecases.checks import exists_already, refuse
 from services.campaign.usecases.events import Batch
 from services.kit import gone, log, outbox
-from services.kit.errors import FailedPrecondition, NotFound
+from services.kit.errors import AlreadyExists, FailedPrecondition, FieldViolation, InvalidArgument, NotFound
 from services.kit.events import unpack
 from services.kit.names import format_name, parse_name
 from services.kit.outbox import NewEvent
@@ -71,6 +79,53 @@ def list_pools(runtime: Runtime, *, after: str, count: int) -> list[Pool]:
     """Return the next pools by id, with their counts."""
     with runtime.db.read() as connection:
         return store.page_of_pools(connection, after=after, count=count)
+
+
+def import_codes(connection: Connection, key: str, codes: Sequence[str]) -> int:
+    """Put uploaded codes into a pool, all or none, and return how many of its codes are free then.
+
+    Raises NotFound; InvalidArgument for a malformed code or one that is there twice; AlreadyExists (COUPON_EXISTS)
+    for codes that a pool holds or somebody has; FailedPrecondition (COUPON_POOL_GENERATES) when codes were made for
+    it.
+    """
+    by_key: dict[str, str] = {}
+    violations: list[FieldViolation] = []
+    for index, code in enumerate(codes):
+        try:
+            found = lookup_key(check_imported(code))
+            assert found is not None
+            if found in by_key:
+                raise RuleError(f"{code!r} is there twice: case and dashes do not count")
+            by_key[found] = code
+        except RuleError as error:
+            violations.append(FieldViolation(f"codes[{index}]", str(error)))
+    if violations:
+        first = violations[0]
+        raise InvalidArgument(
+            f"{first.field}: {first.description}", reason="INVALID_CODES", violations=violations[:100]
+        )
+    pool = store.lock_pool(connection, key)
+    if pool is None:
+        raise NotFound.resource(format_name("couponPools", key))
+    if not pool.imported and store.has_issued(connection, key):
+        raise FailedPrecondition(
+            f"couponPools/{key} has issued codes that were made for it: create another pool for uploaded ones",
+            reason="COUPON_POOL_GENERATES",
+        )
+    if taken := store.add_codes(connection, key, by_key):
+        shown = ", ".join(by_key[found] for found in taken[:5])
+        raise AlreadyExists(
+            f"codes: {len(taken)} of {len(by_key)} are there already, such as {shown}; nothing was added",
+            reason="COUPON_EXISTS",
+        )
+    return store.free_count(connection, key)
+
+
+def stock(runtime: Runtime, key: str) -> tuple[Pool, int]:
+    """Return a pool and how many uploaded codes are free in it; raises NotFound."""
+    pool = get_pool(runtime, key)
+    with runtime.db.read() as connection:
+        return pool, store.free_count(connection, key)
 
 
 def redeem_coupon(runtime: Runtime, code: str, contact_id: UUID | None, order_id: UUID) -> Coupon:
@@ -134,7 +189,7 @@ def _redeem(
     order_id: UUID,
     time: datetime,
 ) -> Coupon:
-    key = key_of(code)
+    key = lookup_key(code)
     coupon = store.lock(connection, key) if key else None
     if key is None or coupon is None:
         raise NotRedeemable("COUPON_NOT_FOUND", "no coupon has this code")

@@ -31,6 +31,7 @@ class SingleMessage:
     reply_to: str
     in_reply_to: str
     address: str
+    html: str = ""
 
     def digest(self) -> bytes:
         """Return the hash of all that was asked for."""
@@ -44,6 +45,8 @@ class SingleMessage:
             self.in_reply_to,
             self.address,
         ]
+        if self.html:  # the hashes of messages that were planned before there was any stay as they are
+            parts.append(self.html)
         return sha256(json.dumps(parts).encode()).digest()
 
 
@@ -70,6 +73,7 @@ def send_message(runtime: Runtime, given: SingleMessage, request_id: str) -> Mes
             "reply_to": given.reply_to,
             "in_reply_to": given.in_reply_to,
             "address": given.address,
+            "html": given.html,
         },
         content_hash=digest,
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
@@ -10,6 +11,7 @@ from uuid import UUID
 
 from rapport.contacts.v1 import contacts_pb2
 from rapport_sdk import OutboundMessage, Recipient
+from sqlalchemy import Connection
 
 from services.campaign.domain.coupons import Coupon, Pool, new_code
 from services.campaign.domain.ids import TRANSACTIONAL, one_line
@@ -23,19 +25,21 @@ from services.campaign.domain.ledger import (
     normalise_address,
 )
 from services.campaign.domain.policies import Policies
-from services.campaign.domain.rendering import BadTemplate, Compiler, StoredTemplate
-from services.campaign.store import coupons, journeys, policies, suppressions, templates
+from services.campaign.domain.rendering import BadTemplate, Rendered, StoredTemplate
+from services.campaign.domain.utm import LinkSettings
+from services.campaign.store import coupons, journeys, links, policies, suppressions, templates
 from services.campaign.store.claims import Claim, HandOver, Result
-from services.campaign.usecases import audience
+from services.campaign.usecases import audience, contents
+from services.campaign.usecases.contents import NO_SETTINGS, Draft
 from services.campaign.usecases.holding import Holding
 from services.campaign.usecases.throttle import Admission, Put, Throttle
 from services.kit import log
+from services.kit.errors import RapportError
 from services.kit.log import safe_text
 from services.kit.plugins import PluginManager
 from services.kit.runtime import Runtime
 
 _log = log.get_logger("sender")
-_compiler = Compiler()
 _FROM = "care"
 
 
@@ -71,6 +75,21 @@ class _Needs:
     templates: Mapping[str, StoredTemplate]
     pools: Mapping[str, Pool]
     events: Mapping[UUID, Mapping[str, Any]]
+    settings: Mapping[str, LinkSettings]
+    numbers: Mapping[str, Mapping[str, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Open:
+    """Hold a message that nothing speaks against so far: to whom it goes, its coupon, and its place in the limits."""
+
+    claim: Claim
+    person: contacts_pb2.Recipient | None
+    address: str
+    code: str = ""
+    coupon: Coupon | None = None
+    unsubscribe: tuple[str, str] = ("", "")
+    position: int = 0
 
 
 def prepare(
@@ -80,11 +99,13 @@ def prepare(
     kind: str,
     topic: str,
     throttle: Throttle | None = None,
+    beat: Callable[[], None] = lambda: None,
 ) -> Prepared:
     """Decide on messages of one channel and topic.
 
     kind: of address. throttle: gives places in the limits of domains; those of messages that are not ready are back
-    when this returns. Asks contacts for the addresses and consents of this moment; its errors are raised.
+    when this returns. beat: called when there is progress in what takes long. Asks contacts for the addresses and
+    consents of this moment; its errors are raised, and Unavailable when templates cannot be rendered at all.
     """
     keys = list(dict.fromkeys(claim.contact_id for claim in claims if claim.contact_id is not None))
     people = audience.recipients(runtime, keys, kind, topic) if keys else {}
@@ -97,13 +118,7 @@ def prepare(
             connection,
             {(kind, normalise_address(kind, address)) for address in addresses.values() if address},
         )
-        needs = _Needs(
-            templates.get_many(connection, {claim.template_id for claim in claims if claim.template_id}),
-            coupons.pools(connection, {claim.coupon_pool_id for claim in claims if claim.coupon_pool_id}),
-            journeys.events_of(
-                connection, {claim.entry_id for claim in claims if claim.origin.startswith("journeys/")}
-            ),
-        )
+        needs = _needs(connection, claims)
         prepared = Prepared(policies=policies.load(connection))
     holding = Holding(prepared.policies, runtime.settings.time_zone, runtime.clock.now())
     allowed: list[tuple[Claim, contacts_pb2.Recipient | None]] = []
@@ -117,6 +132,7 @@ def prepare(
             prepared.decided.append(held)
         else:
             allowed.append((claim, person))
+    left: list[_Open] = []
     puts: Sequence[Put | None] = [None] * len(allowed)
     if throttle is not None and allowed:
         wanted = [(lane_of(claim.origin), addresses[claim.id]) for claim, _ in allowed]
@@ -126,8 +142,21 @@ def prepare(
         if put is not None:
             prepared.decided.append(_put_back(runtime, claim, put))
             continue
+        unsubscribe = ("", "")
+        if person is not None:
+            unsubscribe = audience.unsubscribe_links(runtime, person.contact, claim.topic, claim.id)
+        left.append(_Open(claim, person, addresses[claim.id], claim.coupon_code, None, unsubscribe, position))
+    left = _with_coupons(runtime, left, needs, prepared)
+    try:
+        texts = _rendered(runtime, left, needs, beat)
+    except RapportError:
+        if prepared.admission is not None:
+            prepared.admission.give_back(range(len(allowed)))
+        raise
+    for item in left:
+        claim = item.claim
         try:
-            ready = _make(runtime, claim, person, kind, addresses[claim.id], needs)
+            ready = _make(runtime, item, texts.get(claim.id), kind)
         except BadTemplate as error:
             prepared.decided.append(_result(runtime, claim, FAILED, f"RENDER_FAILED: {error}"))
             continue
@@ -136,16 +165,113 @@ def prepare(
             _log.exception("message cannot be made", message=str(claim.id))
             prepared.decided.append(_result(runtime, claim, FAILED, f"RENDER_FAILED: {type(error).__name__}"))
             continue
-        veto = manager.send_veto(ready.outbound, _recipient(claim, person, kind))
+        veto = manager.send_veto(ready.outbound, _recipient(claim, item.person, kind))
         if veto is not None:
             prepared.decided.append(_result(runtime, claim, SUPPRESSED, f"VETOED: {veto.reason}"))
             continue
-        note = holding.note(claim, person.time_zone if person is not None else "")
-        prepared.ready.append(replace(ready, note=note, position=position))
+        note = holding.note(claim, item.person.time_zone if item.person is not None else "")
+        prepared.ready.append(replace(ready, note=note, position=item.position))
     if prepared.admission is not None:
         used = {ready.position for ready in prepared.ready}
         prepared.admission.give_back(position for position in range(len(allowed)) if position not in used)
+    _give_back(runtime, left, prepared)
     return prepared
+
+
+def _needs(connection: Connection, claims: Sequence[Claim]) -> _Needs:
+    names = {claim.template_id for claim in claims if claim.template_id}
+    return _Needs(
+        templates.get_many(connection, names),
+        coupons.pools(connection, {claim.coupon_pool_id for claim in claims if claim.coupon_pool_id}),
+        journeys.events_of(
+            connection, {claim.entry_id for claim in claims if claim.origin.startswith("journeys/")}
+        ),
+        links.settings(connection, {claim.origin for claim in claims if claim.template_id}) if names else {},
+        links.numbers(connection, names) if names else {},
+    )
+
+
+def _with_coupons(runtime: Runtime, left: Sequence[_Open], needs: _Needs, prepared: Prepared) -> list[_Open]:
+    """Find a code for each message that is to carry one; those for which there is none are decided."""
+    wanted: dict[str, list[UUID]] = defaultdict(list)
+    for item in left:
+        pool = item.claim.coupon_pool_id
+        if pool and not item.code and needs.pools[pool].imported:
+            wanted[pool].append(item.claim.id)
+    uploaded: dict[UUID, str] = {}
+    for pool, keys in wanted.items():
+        with runtime.db.transaction() as connection:
+            uploaded |= coupons.reserve(connection, pool, keys)
+    made: list[_Open] = []
+    for item in left:
+        claim, code = item.claim, item.code
+        if not claim.coupon_pool_id or code:
+            made.append(item)
+            continue
+        pool_ = needs.pools[claim.coupon_pool_id]
+        code = uploaded.get(claim.id, "") if pool_.imported else new_code(pool_.prefix)
+        if not code:
+            reason = f"COUPON_POOL_EMPTY: couponPools/{pool_.id} has no code left; import more"
+            prepared.decided.append(_result(runtime, claim, FAILED, reason))
+            continue
+        # It is issued in the transaction that lets the message go: none for those that do not.
+        coupon = Coupon(
+            code=code,
+            pool_id=pool_.id,
+            contact_id=claim.contact_id,
+            message_id=claim.id,
+            issue_time=runtime.clock.now(),
+            redeem_time=None,
+            order_id=None,
+            imported=pool_.imported,
+        )
+        made.append(replace(item, code=code, coupon=coupon))
+    return made
+
+
+def _give_back(runtime: Runtime, left: Sequence[_Open], prepared: Prepared) -> None:
+    leaving = {item.hand_over.claim.id for item in prepared.ready}
+    unused = [
+        item.claim.id
+        for item in left
+        if item.coupon is not None and item.coupon.imported and item.claim.id not in leaving
+    ]
+    if unused:
+        with runtime.db.transaction() as connection:
+            coupons.release(connection, unused)
+
+
+def _rendered(
+    runtime: Runtime, left: Sequence[_Open], needs: _Needs, beat: Callable[[], None]
+) -> dict[UUID, Rendered | BadTemplate]:
+    """Render the messages that have a template, all at once."""
+    drafts: list[Draft] = []
+    for item in left:
+        claim, person = item.claim, item.person
+        if claim.content is not None or person is None:
+            continue
+        context = audience.template_context(
+            runtime,
+            person,
+            topic=claim.topic,
+            coupon=item.code,
+            event=needs.events.get(claim.entry_id),
+            message_id=claim.id,
+            unsubscribe=item.unsubscribe,
+        )
+        drafts.append(
+            Draft(
+                claim.id,
+                needs.templates[claim.template_id],
+                person.language_code,
+                claim.topic,
+                context,
+                needs.settings.get(claim.origin, NO_SETTINGS),
+                needs.numbers.get(claim.template_id),
+            )
+        )
+    made = contents.render(runtime, drafts, beat=beat) if drafts else []
+    return {draft.message_id: text for draft, text in zip(drafts, made, strict=True)}
 
 
 def _problem(claim: Claim, person: contacts_pb2.Recipient | None, address: str, blocked: bool) -> str:
@@ -161,50 +287,22 @@ def _problem(claim: Claim, person: contacts_pb2.Recipient | None, address: str, 
     return "SUPPRESSED" if blocked else ""
 
 
-def _make(
-    runtime: Runtime,
-    claim: Claim,
-    person: contacts_pb2.Recipient | None,
-    kind: str,
-    address: str,
-    needs: _Needs,
-) -> Ready:
-    """Render a message; raises BadTemplate."""
-    code, coupon = claim.coupon_code, None
-    if claim.coupon_pool_id and not code:
-        # It is issued in the transaction that lets the message go: none for those that do not.
-        code = new_code(needs.pools[claim.coupon_pool_id].prefix)
-        coupon = Coupon(
-            code=code,
-            pool_id=claim.coupon_pool_id,
-            contact_id=claim.contact_id,
-            message_id=claim.id,
-            issue_time=runtime.clock.now(),
-            redeem_time=None,
-            order_id=None,
-        )
+def _make(runtime: Runtime, item: _Open, rendered: Rendered | BadTemplate | None, kind: str) -> Ready:
+    """Put a message together; raises BadTemplate."""
+    claim, person, address = item.claim, item.person, item.address
     reply_to = audience.reply_address(runtime, claim.id)
-    bounce, headers = reply_to, {}
+    bounce = reply_to
+    headers = contents.headers(runtime, claim.origin, claim.topic, item.unsubscribe)
     if claim.content is not None:
-        subject, text, html = claim.subject, str(claim.content["text"]), ""
+        subject, text, html = claim.subject, str(claim.content["text"]), str(claim.content.get("html", ""))
         reply_to = str(claim.content["reply_to"]) or reply_to
         if answered := str(claim.content["in_reply_to"]):
-            headers = {"In-Reply-To": answered, "References": answered}
+            headers |= {"In-Reply-To": answered, "References": answered}
     else:
-        assert person is not None, "only single messages go to somebody who is no contact"
-        context = audience.template_context(
-            runtime,
-            person,
-            topic=claim.topic,
-            coupon=code,
-            event=needs.events.get(claim.entry_id),
-            message_id=claim.id,
-        )
-        content = _compiler.content(needs.templates[claim.template_id], person.language_code)
-        rendered = content.render(context)
+        assert rendered is not None, "only single messages go to somebody who is no contact"
+        if isinstance(rendered, BadTemplate):
+            raise rendered
         subject, text, html = rendered.subject, rendered.text, rendered.html
-    if person is not None and (stop := audience.unsubscribe_address(runtime, person.contact, claim.topic)):
-        headers["List-Unsubscribe"] = f"<mailto:{stop}>"
     return Ready(
         HandOver(
             claim=claim,
@@ -212,7 +310,7 @@ def _make(
             recipient_hash=runtime.signer.mac(
                 "recipient", f"{kind}:{normalise_address(kind, address)}".encode()
             ),
-            coupon_code=code,
+            coupon_code=item.code,
         ),
         OutboundMessage(
             message_id=str(claim.id),
@@ -228,7 +326,7 @@ def _make(
             contact_id=str(claim.contact_id or ""),
             campaign="" if claim.origin.startswith(f"{REQUESTS}/") else claim.origin,
         ),
-        coupon,
+        item.coupon,
     )
 
 

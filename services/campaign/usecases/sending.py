@@ -29,6 +29,7 @@ from services.campaign.domain.ledger import (
     next_delay,
 )
 from services.campaign.domain.pace import CALL_SECONDS
+from services.campaign.renderer.pool import UNAVAILABLE as RENDERER_UNAVAILABLE
 from services.campaign.store import caps, coupons
 from services.campaign.store import claims as store
 from services.campaign.store.claims import Claim, Result, sender_lock
@@ -224,8 +225,12 @@ class Sender:
                     channel.capabilities.address_kind,
                     topic,
                     self.throttle,
+                    self._beat,
                 )
             except (ClientError, RapportError) as error:
+                if error.reason == RENDERER_UNAVAILABLE:
+                    self._hold(sender, several[start:], f"{RENDERER_UNAVAILABLE}: {error.message}")
+                    break
                 reason = f"CONTACTS_UNAVAILABLE: {error.message}"
                 self.throttle.miss_contacts(reason)
                 self._hold(sender, several[start:], reason)

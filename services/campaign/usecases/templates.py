@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -12,20 +13,20 @@ from services.campaign.domain.ids import RuleError, check_id
 from services.campaign.domain.rendering import (
     EXAMPLE_COUPON,
     BadTemplate,
-    CompiledContent,
-    Compiler,
     Content,
     Rendered,
     StoredTemplate,
 )
+from services.campaign.renderer.pool import shared
+from services.campaign.store import links
 from services.campaign.store import templates as store
 from services.campaign.usecases import audience
 from services.campaign.usecases.checks import exists_already, refuse
+from services.campaign.usecases.contents import example
 from services.kit.errors import Aborted, FieldViolation, InvalidArgument, NotFound
 from services.kit.names import format_name
 from services.kit.runtime import Runtime
 
-_compiler = Compiler()
 FIELDS = ("display_name", "contents")
 
 
@@ -37,7 +38,7 @@ def create_template(
         check_id(key)
     except RuleError as error:
         raise refuse(error, "template_id") from error
-    _check(contents)
+    found = _check(contents)
     now = runtime.clock.now()
     made = StoredTemplate(
         id=key,
@@ -49,6 +50,7 @@ def create_template(
     )
     if not store.insert(connection, made):
         raise exists_already(format_name("templates", key))
+    links.add(connection, key, found)
     return made
 
 
@@ -73,8 +75,7 @@ def update_template(
             if unknown
             else "names no field; name 'display_name', 'contents'",
         )
-    if "contents" in fields:
-        _check(contents)
+    urls = _check(contents) if "contents" in fields else []
     found = store.get(connection, key, lock=True)
     if found is None:
         raise NotFound.resource(format_name("templates", key))
@@ -88,6 +89,7 @@ def update_template(
         update_time=runtime.clock.now(),
     )
     store.update(connection, changed)
+    links.add(connection, key, urls)
     return changed
 
 
@@ -106,21 +108,34 @@ def list_templates(runtime: Runtime, *, after: str, count: int) -> list[StoredTe
         return store.page(connection, after=after, count=count)
 
 
-def preview_template(runtime: Runtime, key: str, contact_id: UUID) -> Rendered:
-    """Render a template for a contact; raises NotFound, InvalidArgument (RENDER_FAILED)."""
+def preview_template(
+    runtime: Runtime,
+    key: str,
+    contact_id: UUID,
+    *,
+    language_code: str | None = None,
+    topic: str = "marketing",
+    event: Mapping[str, Any] | None = None,
+) -> Rendered:
+    """Render a template for a contact, its links as they are; raises NotFound, InvalidArgument (RENDER_FAILED).
+
+    language_code: instead of the contact's. event: what the template sees of one.
+    """
     template = get_template(runtime, key)
-    found = audience.recipients(runtime, [contact_id], "email", "marketing").get(contact_id)
+    found = audience.recipients(runtime, [contact_id], "email", topic).get(contact_id)
     if found is None:
         raise NotFound.resource(format_name("contacts", contact_id))
-    context = audience.template_context(runtime, found, topic="marketing", coupon=EXAMPLE_COUPON, event=None)
+    context = audience.template_context(runtime, found, topic=topic, coupon=EXAMPLE_COUPON, event=event)
+    content = template.content(found.language_code if language_code is None else language_code)
     try:
-        return _compiler.content(template, found.language_code).render(context)
+        return example(content, context)
     except BadTemplate as error:
         raise InvalidArgument.field("name", str(error), reason="RENDER_FAILED") from error
 
 
-def _check(contents: Sequence[Content]) -> None:
-    """Compile all contents; raises InvalidArgument that names each bad one."""
+def _check(contents: Sequence[Content]) -> list[str]:
+    """Compile all contents and return the addresses of their links; raises InvalidArgument that names each bad one."""
+    urls: list[str] = []
     violations: list[FieldViolation] = []
     seen: set[str] = set()
     for index, content in enumerate(contents):
@@ -130,7 +145,7 @@ def _check(contents: Sequence[Content]) -> None:
             violations.append(FieldViolation(f"{path}.language_code", "the language is there twice"))
         seen.add(language)
         try:
-            CompiledContent(content)
+            urls += shared().links(content)
         except BadTemplate as error:
             violations.append(FieldViolation(f"{path}.{error.part}", str(error)))
     if "" not in seen:
@@ -142,3 +157,4 @@ def _check(contents: Sequence[Content]) -> None:
         raise InvalidArgument(
             f"{first.field}: {first.description}", reason="INVALID_TEMPLATE", violations=violations
         )
+    return urls

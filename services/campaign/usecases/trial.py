@@ -6,6 +6,7 @@ import grpc
 from rapport_client.errors import RapportError as ClientError
 
 from services.campaign.store import campaigns as store
+from services.campaign.store import coupons
 from services.campaign.usecases import campaigns, templates
 from services.kit.errors import InvalidArgument, NotFound, Unavailable
 from services.kit.names import format_name, parse_name
@@ -13,8 +14,8 @@ from services.kit.runtime import Runtime
 from services.kit.transient import is_transient
 
 
-def try_launch(runtime: Runtime, key: str) -> int:
-    """Return how many contacts a launch would find in the segment now.
+def try_launch(runtime: Runtime, key: str) -> tuple[int, list[str]]:
+    """Return how many contacts a launch would find in the segment now, and what would go wrong for some of them.
 
     Raises what the launch raises, NotFound for a segment that is gone, InvalidArgument (RENDER_FAILED) when a member's
     message cannot be rendered, Unavailable when segmentation or contacts does not answer.
@@ -24,6 +25,8 @@ def try_launch(runtime: Runtime, key: str) -> int:
         if campaign is None:
             raise NotFound.resource(format_name("campaigns", key))
         campaigns.check_launch(runtime, connection, campaign)
+        pools = coupons.pools(connection, [campaign.coupon_pool_id]) if campaign.coupon_pool_id else {}
+        free = {pool.id: coupons.free_count(connection, pool.id) for pool in pools.values() if pool.imported}
     try:
         segment = runtime.clients.segmentation.get_segment(name=campaign.segment).segment
         first = runtime.clients.segmentation.list_members(segment=campaign.segment, page_size=1).contacts
@@ -37,7 +40,14 @@ def try_launch(runtime: Runtime, key: str) -> int:
         if error.code is grpc.StatusCode.NOT_FOUND:
             raise NotFound.resource(campaign.segment) from error
         raise
-    return int(segment.member_count)
+    audience = int(segment.member_count)
+    warnings = [
+        f"COUPON_POOL_EMPTY: couponPools/{pool} has {count:,} codes for an audience of {audience:,}; "
+        "messages beyond them would fail: import more"
+        for pool, count in free.items()
+        if count < audience
+    ]
+    return audience, warnings
 
 
 def _render(runtime: Runtime, template: str, contact: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.campaign.store import caps, circuits, claims, ledger, policies, rates
+from services.campaign.store import caps, circuits, claims, coupons, ledger, policies, rates
 from services.kit import log
 from services.kit.runtime import Runtime
 
@@ -11,7 +11,7 @@ _AT_ONCE = 10_000
 
 
 def recover_messages(runtime: Runtime) -> tuple[int, int]:
-    """Apply the rules of a crash to the messages of all senders that are dead.
+    """Apply the rules of a crash to the messages of dead senders, and free the coupons of messages that ended.
 
     Returns how many are planned again and how many are unknown now. Any number of processes may do it at once.
     """
@@ -29,6 +29,8 @@ def recover_messages(runtime: Runtime) -> tuple[int, int]:
             )
         planned += again
         unknown += lost
+    with runtime.db.transaction() as connection:
+        coupons.release_ended(connection)
     return planned, unknown
 
 

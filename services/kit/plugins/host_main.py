@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
-import resource
 import socket
 import sys
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
@@ -20,6 +17,7 @@ from typing import Any
 from rapport_sdk import EvalContext, SegmentRule, Trait
 from rapport_sdk.rules import bind_parameters
 
+from services.kit.expendable import allow_cpu, end_with_parent, limit_memory
 from services.kit.plugins.answers import answer_problem, split_answers
 from services.kit.plugins.catalog import to_json
 from services.kit.plugins.compile import CompileFault, compile_rule, compile_trait
@@ -32,34 +30,6 @@ from services.kit.plugins.wire import ConnectionLost, WireError, decode_profile,
 Reply = dict[str, Any]
 
 
-def _end_with_parent(alive: int) -> None:
-    """Leave at once when the parent's end of the pipe closes, as it does even when the parent is killed."""
-
-    def watch() -> None:
-        with contextlib.suppress(OSError):
-            os.read(alive, 1)
-        os._exit(0)
-
-    threading.Thread(target=watch, daemon=True, name="parent-watch").start()
-
-
-def _limit_memory(memory_bytes: int) -> None:
-    _, hard = resource.getrlimit(resource.RLIMIT_AS)
-    limit = memory_bytes if hard == resource.RLIM_INFINITY else min(memory_bytes, hard)
-    resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-
-
-def _allow_cpu(seconds: int) -> None:
-    """Let this process use so many more seconds of CPU; the kernel kills it when it uses more."""
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
-    limit = int(used.ru_utime + used.ru_stime) + seconds + 1
-    resource.setrlimit(
-        resource.RLIMIT_CPU, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard)
-    )
-
-
 class Host:
     """Answer the core's requests with the plugins of this process."""
 
@@ -67,7 +37,7 @@ class Host:
         self._connection = connection
         start = receive_frame(connection)
         self._cpu_seconds = start["cpu_seconds"]
-        _limit_memory(start["memory_bytes"])
+        limit_memory(start["memory_bytes"])
         sys.path[:0] = start["paths"]
         modules = module_plugins(start["modules"])
         sources = [found for found in installed_plugins() if found.name not in start["modules"]] + modules
@@ -86,7 +56,7 @@ class Host:
     def _announce(self, plugin: str) -> None:
         # So the parent knows whom to blame when the import hangs or takes the process down.
         send_frame(self._connection, {"loading": plugin})
-        _allow_cpu(self._cpu_seconds)
+        allow_cpu(self._cpu_seconds)
 
     def serve(self) -> None:
         """Answer requests until the parent goes away."""
@@ -96,7 +66,7 @@ class Host:
         }
         while True:
             request = receive_frame(self._connection)
-            _allow_cpu(self._cpu_seconds)
+            allow_cpu(self._cpu_seconds)
             send_frame(self._connection, self._answer(operations[request["op"]], request))
 
     def _answer(self, operation: Callable[[Mapping[str, Any]], Any], request: Mapping[str, Any]) -> Reply:
@@ -143,7 +113,7 @@ def main() -> None:
     logging.basicConfig(
         level=logging.WARNING, format="plugin host: %(levelname)s %(message)s", stream=sys.stderr
     )
-    _end_with_parent(alive_fd)
+    end_with_parent(alive_fd)
     with contextlib.suppress(ConnectionLost):
         Host(socket.socket(fileno=connection_fd)).serve()
 

@@ -19,6 +19,14 @@ _INHERITED = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "HOME", "TMPDIR", "VIR
 _START_SECONDS = 120.0
 
 
+def child_environment() -> dict[str, str]:
+    """Return the environment of a child: no database URL, token or secret of ours, only what an interpreter needs."""
+    environment = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+    environment["PYTHONPATH"] = os.pathsep.join(path or os.getcwd() for path in sys.path)
+    environment["PYTHONUNBUFFERED"] = "1"
+    return environment
+
+
 class HostDied(Exception):
     """Say how a child came to its end; loading is the plugin that it was importing, if any."""
 
@@ -38,15 +46,11 @@ class HostProcess:
     def __init__(self, start: Mapping[str, Any], load_seconds: float) -> None:
         ours, theirs = socket.socketpair()
         alive_read, self._alive = os.pipe()
-        # The child gets no database URL, token or secret of ours: only what an interpreter needs.
-        environment = {name: os.environ[name] for name in _INHERITED if name in os.environ}
-        environment["PYTHONPATH"] = os.pathsep.join(path or os.getcwd() for path in sys.path)
-        environment["PYTHONUNBUFFERED"] = "1"
         command = [sys.executable, "-P", "-m", "services.kit.plugins.host_main"]
         try:
             self._process = subprocess.Popen(
                 [*command, str(theirs.fileno()), str(alive_read)],
-                env=environment,
+                env=child_environment(),
                 pass_fds=(theirs.fileno(), alive_read),
                 stdin=subprocess.DEVNULL,
                 stdout=2,  # what plugins print belongs into our log, not into our answers

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,10 +9,8 @@ from hypothesis import strategies as st
 from services.campaign.domain.rendering import (
     BadTemplate,
     CompiledContent,
-    Compiler,
     Content,
     Rendered,
-    StoredTemplate,
     choose,
 )
 
@@ -113,23 +109,3 @@ def test_the_language_falls_back():
         "": "",
         "pt-br": "pt-BR",
     }
-
-
-def test_a_content_is_compiled_once():
-    now = datetime(2026, 1, 1, tzinfo=UTC)
-
-    def stored(text: str, revision: int) -> StoredTemplate:
-        return StoredTemplate(
-            id="a",
-            display_name="",
-            contents=(Content("", "s", text, ""),),
-            revision=revision,
-            create_time=now,
-            update_time=now,
-        )
-
-    compiler = Compiler(size=1)
-    first = compiler.content(stored("a", 1), "en")
-    assert compiler.content(stored("a", 2), "vi") is first
-    assert compiler.content(stored("b", 3), "en").render({}).text == "b"
-    assert compiler.content(stored("a", 1), "en") is not first

@@ -24,6 +24,10 @@ def rapport_settings() -> list[Setting]:
         Setting("smtp_user", str, "", doc="User to log in as; empty does not log in."),
         Setting("smtp_password", str, "", secret=True, doc="Password of the user."),
         Setting("smtp_timeout", float, 30.0, doc="Seconds to wait for the server at each step."),
+        Setting("dkim_domain", str, "", doc="Domain that signs our mail (DKIM), such as that of the sender."),
+        Setting("dkim_selector", str, "", doc="Selector under which the DNS has the public key."),
+        Setting("dkim_key_file", str, "", doc="PEM file of the RSA key that signs; empty does not sign."),
+        Setting("dkim_key", str, "", secret=True, doc="The key itself in PEM, instead of a file."),
         Setting("smtp_hello", str, "", doc="Our host name in EHLO; empty takes the machine's."),
     ]
 

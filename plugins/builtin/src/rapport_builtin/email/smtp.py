@@ -23,6 +23,7 @@ from rapport_sdk import (
 
 from rapport_builtin.email.build import BadMessage, address, build, message_id
 from rapport_builtin.email.reports import parse_report
+from rapport_builtin.email.signing import Signer, signer_of
 
 # "Log in first", "this way of logging in does not do", "wrong sequence of commands": true of us, not of the
 # recipient.
@@ -70,6 +71,7 @@ class SmtpAdapter:
         self._tls = None
         if settings["smtp_security"] != "none":
             self._tls = ssl.create_default_context(cafile=settings["smtp_ca_file"] or None)
+        self._signer = signer_of(settings)
         self._server: smtplib.SMTP | None = None
         self._pipelining = False
         self._announced: _Mail | None = None
@@ -89,7 +91,7 @@ class SmtpAdapter:
         def mail(number: int) -> _Mail | BadMessage:
             if number not in made:
                 try:
-                    made[number] = _mail(batch[number], ctx)
+                    made[number] = _mail(batch[number], ctx, self._signer)
                 except BadMessage as error:
                     made[number] = error
             return made[number]
@@ -281,12 +283,15 @@ class SmtpAdapter:
         self._server, self._announced = None, None
 
 
-def _mail(message: OutboundMessage, ctx: ChannelContext) -> _Mail:
-    """Make a message ready for the wire; raises BadMessage."""
+def _mail(message: OutboundMessage, ctx: ChannelContext, signer: Signer | None) -> _Mail:
+    """Make a message ready for the wire, and sign it; raises BadMessage."""
     sender = address(message.bounce_address or message.from_address, "bounce_address")
     recipient = address(message.to, "to")
     commands = (f"MAIL FROM:<{sender}>", f"RCPT TO:<{recipient}>", "DATA")
-    return _Mail(commands, build(message, ctx.now), message_id(message))
+    data = build(message, ctx.now)
+    if signer is not None:
+        data = signer.header(data) + data
+    return _Mail(commands, data, message_id(message))
 
 
 def _sized(server: smtplib.SMTP, mail: _Mail) -> tuple[str, str, str]:

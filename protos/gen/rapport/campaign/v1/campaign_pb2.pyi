@@ -32,16 +32,18 @@ class Template(_message.Message):
     def __init__(self, name: _Optional[str] = ..., display_name: _Optional[str] = ..., contents: _Optional[_Iterable[_Union[TemplateContent, _Mapping]]] = ..., etag: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class TemplateContent(_message.Message):
-    __slots__ = ("language_code", "subject", "text", "html")
+    __slots__ = ("language_code", "subject", "text", "html", "mjml")
     LANGUAGE_CODE_FIELD_NUMBER: _ClassVar[int]
     SUBJECT_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
     HTML_FIELD_NUMBER: _ClassVar[int]
+    MJML_FIELD_NUMBER: _ClassVar[int]
     language_code: str
     subject: str
     text: str
     html: str
-    def __init__(self, language_code: _Optional[str] = ..., subject: _Optional[str] = ..., text: _Optional[str] = ..., html: _Optional[str] = ...) -> None: ...
+    mjml: str
+    def __init__(self, language_code: _Optional[str] = ..., subject: _Optional[str] = ..., text: _Optional[str] = ..., html: _Optional[str] = ..., mjml: _Optional[str] = ...) -> None: ...
 
 class CouponPool(_message.Message):
     __slots__ = ("name", "display_name", "prefix", "expire_time", "personal", "issued_count", "redeemed_count", "create_time")
@@ -478,12 +480,14 @@ class LaunchCampaignRequest(_message.Message):
     def __init__(self, name: _Optional[str] = ..., request_id: _Optional[str] = ..., validate_only: _Optional[bool] = ...) -> None: ...
 
 class LaunchCampaignResponse(_message.Message):
-    __slots__ = ("operation", "audience_size")
+    __slots__ = ("operation", "audience_size", "warnings")
     OPERATION_FIELD_NUMBER: _ClassVar[int]
     AUDIENCE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    WARNINGS_FIELD_NUMBER: _ClassVar[int]
     operation: _operations_pb2.Operation
     audience_size: int
-    def __init__(self, operation: _Optional[_Union[_operations_pb2.Operation, _Mapping]] = ..., audience_size: _Optional[int] = ...) -> None: ...
+    warnings: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, operation: _Optional[_Union[_operations_pb2.Operation, _Mapping]] = ..., audience_size: _Optional[int] = ..., warnings: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class LaunchCampaignResult(_message.Message):
     __slots__ = ("counts",)

@@ -1,0 +1,104 @@
+"""The child process that renders templates: `python -m services.campaign.renderer.child SOCKET ALIVE PROGRESS`.
+
+Batches come over the socket: four bytes of length, then a pickle, which only the parent writes. Answers are JSON, for
+nothing that comes from here is trusted. PROGRESS is a file of two numbers in shared memory: which item of the batch
+is in work, and whether it is being compiled or rendered. So the parent knows, without a word from here, what hangs or
+killed us.
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+import pickle
+import socket
+import sys
+import time
+from collections import OrderedDict
+from typing import Any
+
+from services.campaign.domain.rendering import BadTemplate, CompiledContent, Content
+from services.campaign.renderer.frames import COMPILING, HEADER, IDLE, PROGRESS, RENDERING
+from services.kit.expendable import allow_cpu, end_with_parent, limit_memory
+
+MEMORY_BYTES, DATA_BYTES = 1 << 30, 256 << 20
+CPU_SECONDS = 8
+ANSWER_CHARACTERS = 16_000_000
+"""An answer that grew beyond this ends early; the parent asks for the rest."""
+
+
+class Child:
+    """Serve the parent."""
+
+    def __init__(self, connection: socket.socket, progress: mmap.mmap) -> None:
+        self._connection = connection
+        self._progress = progress
+        self._compiled: OrderedDict[int, CompiledContent] = OrderedDict()
+        self._sources: dict[int, Content] = {}
+        self._armed = 0.0
+
+    def serve(self) -> None:
+        """Answer batches until the parent closes the connection."""
+        reader = self._connection.makefile("rb")
+        while header := reader.read(HEADER.size):
+            request = pickle.loads(reader.read(HEADER.unpack(header)[0]))
+            answer = json.dumps(self._answer(*request), ensure_ascii=False).encode("utf-8", "surrogatepass")
+            PROGRESS.pack_into(self._progress, 0, 0, IDLE)
+            self._connection.sendall(HEADER.pack(len(answer)) + answer)
+
+    def _answer(
+        self, sources: dict[int, tuple[str, ...]], forget: bool, mark: str, jobs: list[Any]
+    ) -> list[Any]:
+        if forget:
+            self._compiled.clear()
+            self._sources.clear()
+        for key, source in sources.items():
+            self._sources[key] = Content(*source)
+        answers: list[Any] = []
+        size = 0
+        for index, job in enumerate(jobs):
+            try:
+                answer = self._one(index, mark, *job)
+            except BadTemplate as error:
+                answer = {"part": error.part, "line": error.line, "problem": error.problem}
+            except MemoryError:
+                answer = {"part": "text", "line": 1, "problem": "takes too much memory"}
+            except Exception as error:
+                # A mistake of ours or of a library's; the value at fault may be somebody's datum.
+                answer = {"part": "text", "line": 1, "problem": f"{type(error).__name__} while rendering"}
+            answers.append(answer)
+            if isinstance(answer, list):
+                size += sum(map(len, answer[:3]))
+                if size > ANSWER_CHARACTERS:
+                    break
+        return answers
+
+    def _one(
+        self, index: int, mark: str, key: int, context: dict[str, Any] | None, links: list[str] | None
+    ) -> Any:
+        compiled = self._compiled.get(key)
+        # No more CPU time than real time has passed since, so that most of it is left; a call each
+        # time would cost more.
+        if time.monotonic() - self._armed > 0.5:
+            allow_cpu(CPU_SECONDS)
+            self._armed = time.monotonic()
+        if compiled is None:
+            PROGRESS.pack_into(self._progress, 0, index, COMPILING)
+            compiled = self._compiled[key] = CompiledContent(self._sources[key])
+        if context is None:
+            return {"links": compiled.links}
+        PROGRESS.pack_into(self._progress, 0, index, RENDERING)
+        made = compiled.render(context, links=links, mark=mark)
+        return [made.subject, made.text, made.html, made.urls]
+
+
+def main() -> None:
+    """Serve the parent named by the file descriptors in the arguments."""
+    connection, alive, progress = map(int, sys.argv[1:4])
+    end_with_parent(alive)
+    limit_memory(MEMORY_BYTES, data_bytes=DATA_BYTES)
+    Child(socket.socket(fileno=connection), mmap.mmap(progress, PROGRESS.size)).serve()
+
+
+if __name__ == "__main__":
+    main()
