@@ -1,7 +1,8 @@
 """The sender process: `rapport run campaign sender`.
 
-It runs plugin code, so it is expendable. Any number may run, on any machine; the ledger keeps them apart. It holds an
-advisory lock while it lives, so that others know at once when it does not. A watchdog ends the process when it makes no
+It runs plugin code, so it is expendable. Any number may run, on any machine; the ledger keeps them apart. Each
+channel has a thread and a sender of its own, so that a slow one holds up no other. A sender holds an advisory lock
+while it lives, so that others know at once when it does not. A watchdog ends the process when one of them makes no
 progress, such as in an adapter that hangs; whoever started it starts it again.
 """
 
@@ -26,6 +27,7 @@ from services.kit.config import Settings, load_settings
 from services.kit.db import is_transient
 from services.kit.errors import RapportError
 from services.kit.locks import Locks
+from services.kit.metrics import MetricsServer
 from services.kit.parent import watch_parent
 from services.kit.plugins import PluginManager
 from services.kit.runtime import Runtime, make_runtime
@@ -43,22 +45,21 @@ STUCK = 75
 
 
 class Watchdog:
-    """End the process when nobody calls `beat` for too long; it measures real time."""
+    """End the process when one of its threads does not call `beat` for too long; it measures real time."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._last = time.monotonic()
+        self._last: dict[str, float] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
 
     def start(self) -> None:
         """Start watching."""
-        self.beat()
         self._thread.start()
 
-    def beat(self) -> None:
-        """Say that there was progress."""
-        self._last = time.monotonic()
+    def beat(self, name: str) -> None:
+        """Say that there was progress in a thread, which is watched from its first one on."""
+        self._last[name] = time.monotonic()
 
     def stop(self) -> None:
         """Watch no more."""
@@ -66,9 +67,10 @@ class Watchdog:
 
     def _watch(self) -> None:
         while not self._stop.wait(min(1.0, self._seconds / 4)):
-            stuck = time.monotonic() - self._last
-            if stuck > self._seconds:
-                sys.stderr.write(f"campaign sender: no progress for {stuck:.0f} s, ending\n")
+            now = time.monotonic()
+            name, last = min(self._last.copy().items(), key=lambda item: item[1], default=("", now))
+            if now - last > self._seconds:
+                sys.stderr.write(f"campaign sender: no progress of {name} for {now - last:.0f} s, ending\n")
                 sys.stderr.flush()
                 # No orderly end: the thread that hangs would take part in it.
                 os._exit(STUCK)
@@ -83,14 +85,14 @@ class Listener:
         # A stop ends the wait.
         self._reader = stop.fileno()
 
-    def wait(self, seconds: float) -> None:
-        """Wait for a notice; without a database just so long."""
+    def wait(self, seconds: float) -> bool:
+        """Wait for a notice and return whether there may have been one; without a database just so long."""
         waited: list[int] = [self._reader]
         try:
             if self._connection is None:
                 # With nothing missed in between: what was planned before LISTEN is seen by the next look.
                 self._connection = self._listen()
-                return
+                return True
             driver = self._connection.connection.driver_connection
             assert driver is not None
             waited.append(driver.fileno())
@@ -98,10 +100,12 @@ class Listener:
             if driver.fileno() in ready:
                 for _ in driver.notifies(timeout=0):
                     pass
+                return True
         except Exception as error:
             self._drop()
             _log.warning("cannot listen for planned messages", problem=log.safe_summary(error))
             select.select([self._reader], [], [], seconds)
+        return False
 
     def close(self) -> None:
         """Close the connection."""
@@ -124,10 +128,88 @@ class Listener:
             self._connection = None
 
 
-def run(settings: Settings, deadline: float, ready_file: Path | None = None) -> int:
-    """Send until SIGTERM or SIGINT; the batch in hand is finished first. Returns the exit status.
+class ChannelThread:
+    """Send by one channel, or by all when there is none to choose, until told to end; the batch in hand is finished."""
 
-    ready_file: holds the process id while the sender is fit to send: database and plugins are there.
+    def __init__(
+        self,
+        runtime: Runtime,
+        manager: PluginManager,
+        locks: Locks,
+        watchdog: Watchdog,
+        channel: str | None,
+        *,
+        chores: bool,
+    ) -> None:
+        self._name = channel or "sender"
+        self._watchdog = watchdog
+        self._wake = threading.Event()
+        self._ending = threading.Event()
+        self._sender = Sender(
+            runtime,
+            manager,
+            locks,
+            beat=self._beat,
+            stopping=self._ending.is_set,
+            only=channel,
+            chores=chores,
+        )
+        self._thread = threading.Thread(target=self._run, name=self._name)
+
+    def start(self) -> None:
+        """Begin to send."""
+        self._beat()
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Look for messages at once."""
+        self._wake.set()
+
+    def is_alive(self) -> bool:
+        """Say whether it sends; what ends it early is a fault that no other thread could heal."""
+        return self._thread.is_alive()
+
+    def end(self) -> None:
+        """Ask it to end."""
+        self._ending.set()
+        self._wake.set()
+
+    def join(self) -> None:
+        """Wait for its end."""
+        self._thread.join()
+
+    def _beat(self) -> None:
+        self._watchdog.beat(self._name)
+
+    def _run(self) -> None:
+        try:
+            while not self._ending.is_set():
+                self._wake.clear()
+                pause = POLL_SECONDS
+                try:
+                    if self._sender.run_once():
+                        continue
+                    pause = self._sender.wait_seconds(POLL_SECONDS)
+                except Exception as error:
+                    if not is_transient(error):
+                        _log.exception("a batch failed", channel=self._name)
+                    else:
+                        _log.warning("the ledger is not reachable", problem=log.safe_summary(error))
+                    # A notice must not make it turn: many come when many messages fail.
+                    self._ending.wait(pause)
+                self._beat()
+                self._wake.wait(pause)
+        finally:
+            self._sender.close()
+
+
+def run(
+    settings: Settings, deadline: float, ready_file: Path | None = None, metrics_port: int | None = None
+) -> int:
+    """Send until SIGTERM or SIGINT; the batches in hand are finished first. Returns the exit status.
+
+    ready_file: holds the process id while the sender is fit to send: database and plugins are there. metrics_port:
+    where metrics are served for Prometheus, None for nowhere.
     """
     runtime = make_runtime("campaign", "sender", settings)
     watchdog = Watchdog(deadline)
@@ -137,34 +219,48 @@ def run(settings: Settings, deadline: float, ready_file: Path | None = None) -> 
     manager = PluginManager(settings.plugins_allow, settings.plugins_required, dict(os.environ))
     manager.load()
     locks = Locks(runtime.db.engine)
-    sender = Sender(runtime, manager, locks, beat=watchdog.beat, stopping=stop.asked)
+    channels = sorted(manager.catalog.channels)
+    threads = [
+        ChannelThread(runtime, manager, locks, watchdog, name, chores=index == 0)
+        for index, name in enumerate(channels or [None])
+    ]
+    metrics = None
+    if metrics_port is not None:
+        metrics = MetricsServer(
+            settings.host, metrics_port, lambda: all(thread.is_alive() for thread in threads)
+        )
+        metrics.start()
     watchdog.start()
+    for thread in threads:
+        thread.start()
     if ready_file is not None:
         ready_file.write_text(f"{os.getpid()}\n")
-    _log.info("sending", channels=sorted(manager.catalog.channels))
+    _log.info("sending", channels=channels)
+    status = 0
     try:
         while not stop.asked():
-            try:
-                if sender.run_once():
-                    continue
-            except Exception as error:
-                if not is_transient(error):
-                    _log.exception("a batch failed")
-                else:
-                    _log.warning("the ledger is not reachable", problem=log.safe_summary(error))
-                stop.wait(POLL_SECONDS)
-            watchdog.beat()
-            listener.wait(sender.wait_seconds(POLL_SECONDS))
+            if listener.wait(POLL_SECONDS):
+                for thread in threads:
+                    thread.wake()
+            if not all(thread.is_alive() for thread in threads):
+                _log.error("a thread ended that should not; ending")
+                status = 1
+                break
     finally:
         if ready_file is not None:
             ready_file.unlink(missing_ok=True)
+        for thread in threads:
+            thread.end()
+        for thread in threads:
+            thread.join()
         watchdog.stop()
-        sender.close()
+        if metrics is not None:
+            metrics.stop()
         listener.close()
         locks.close()
         runtime.close()
     _log.info("stopped")
-    return 0
+    return status
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -181,12 +277,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--ready-file", type=Path, help="file that holds the process id while the sender is fit to send"
     )
+    parser.add_argument(
+        "--metrics-port",
+        type=int,
+        help="port that serves /metrics for Prometheus and /healthz (default: none)",
+    )
     options = parser.parse_args(arguments)
     try:
         settings = load_settings()
         log.configure(settings.log_level, settings.log_format, service="campaign", role="sender")
         watch_parent(settings.shutdown_grace_seconds + 5)
-        return run(settings, options.deadline_seconds, options.ready_file)
+        return run(settings, options.deadline_seconds, options.ready_file, options.metrics_port)
     except OperationalError as error:
         sys.stderr.write(f"campaign sender: cannot reach the database: {log.safe_summary(error)}\n")
         return 1

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from uuid import UUID
 
 from services.campaign.domain.hours import Hours, check_hours
 from services.campaign.domain.ids import TRANSACTIONAL, RuleError, check_id, check_topic
@@ -51,16 +50,6 @@ class Policy:
     def etag(self) -> str:
         """Return what changes with each change, and differs from that of a policy that had the id before."""
         return f"{self.revision}-{int(self.create_time.timestamp() * 1e6):x}"
-
-
-@dataclass(frozen=True, slots=True)
-class Send:
-    """Describe a message that is about to leave, or has left, for what counts it."""
-
-    message_id: UUID
-    contact_id: UUID
-    channel: str
-    topic: str
 
 
 class Policies:

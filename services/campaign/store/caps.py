@@ -10,25 +10,27 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 from sqlalchemy.dialects import postgresql as pg
 
-from services.campaign.domain.policies import Cap, Send
+from services.campaign.domain.policies import Cap
 from services.campaign.models import recent_send
 
 _UUIDS = pg.ARRAY(pg.UUID(as_uuid=True))
 _TEXTS = pg.ARRAY(sa.Text)
 _TIMES = pg.ARRAY(sa.DateTime(timezone=True))
 
-# A place of the message itself, from an attempt before this one, does not stand in its way.
+# All messages of a batch are under the same caps. A place of the message itself, from an attempt before this one,
+# does not stand in its way.
 _FULL = sa.text("""
-SELECT wanted.message_id, wanted.cap, newest.time
-FROM unnest(:messages, :contacts, :channels, :topics, :sinces, :counts, :caps)
-    AS wanted (message_id, contact_id, channel, topic, since, count, cap)
+SELECT wanted.message_id, cap.number, newest.time
+FROM unnest(:messages, :contacts) AS wanted (message_id, contact_id)
+CROSS JOIN unnest(:sinces, :counts, :channels, :topics) WITH ORDINALITY
+    AS cap (since, count, channel, topic, number)
 CROSS JOIN LATERAL (
     SELECT recent_send.time FROM recent_send
-    WHERE recent_send.contact_id = wanted.contact_id AND recent_send.time > wanted.since
+    WHERE recent_send.contact_id = wanted.contact_id AND recent_send.time > cap.since
     AND recent_send.message_id <> wanted.message_id
-    AND (wanted.channel = '' OR recent_send.channel = wanted.channel)
-    AND (wanted.topic = '' OR recent_send.topic = wanted.topic)
-    ORDER BY recent_send.time DESC OFFSET wanted.count - 1 LIMIT 1
+    AND (cap.channel = '' OR recent_send.channel = cap.channel)
+    AND (cap.topic = '' OR recent_send.topic = cap.topic)
+    ORDER BY recent_send.time DESC OFFSET cap.count - 1 LIMIT 1
 ) AS newest
 """).bindparams(
     sa.bindparam("messages", type_=_UUIDS),
@@ -37,7 +39,16 @@ CROSS JOIN LATERAL (
     sa.bindparam("topics", type_=_TEXTS),
     sa.bindparam("sinces", type_=_TIMES),
     sa.bindparam("counts", type_=pg.ARRAY(sa.Integer)),
-    sa.bindparam("caps", type_=pg.ARRAY(sa.Integer)),
+)
+_TAKE = sa.text("""
+INSERT INTO recent_send (contact_id, message_id, channel, topic, time)
+SELECT item.contact_id, item.message_id, :channel, :topic, :now
+FROM unnest(:contacts, :messages) AS item (contact_id, message_id)
+ON CONFLICT (contact_id, message_id) DO UPDATE SET time = excluded.time
+""").bindparams(
+    sa.bindparam("contacts", type_=_UUIDS),
+    sa.bindparam("messages", type_=_UUIDS),
+    sa.bindparam("now", type_=sa.DateTime(timezone=True)),
 )
 _LOCK = sa.text("SELECT pg_advisory_xact_lock(key) FROM unnest(:keys) AS contact (key)").bindparams(
     sa.bindparam("keys", type_=pg.ARRAY(sa.BigInteger))
@@ -55,60 +66,53 @@ def lock(connection: Connection, contacts: Collection[UUID]) -> None:
 
 
 def full(
-    connection: Connection, wanted: Sequence[tuple[Send, Sequence[Cap]]], now: datetime
+    connection: Connection,
+    messages: Mapping[UUID, UUID],
+    channel: str,
+    topic: str,
+    caps: Sequence[Cap],
+    now: datetime,
 ) -> Mapping[UUID, tuple[Cap, datetime]]:
     """Return the messages that are over a cap now: which one, and when the last of theirs has a place again.
 
-    The contacts must be locked, in a statement before this one so that it sees what was committed meanwhile.
+    messages: of a channel and topic, each with its contact. The contacts must be locked, in a statement before this one
+    so that it sees what was committed meanwhile.
     """
-    asked = [(send, index, cap) for send, caps in wanted for index, cap in enumerate(caps)]
-    if not asked:
-        return {}
     rows = connection.execute(
         _FULL,
         {
-            "messages": [send.message_id for send, _, _ in asked],
-            "contacts": [send.contact_id for send, _, _ in asked],
-            "channels": [send.channel if cap.of_channel else "" for send, _, cap in asked],
-            "topics": [send.topic if cap.of_topic else "" for send, _, cap in asked],
-            "sinces": [now - cap.period for _, _, cap in asked],
-            "counts": [cap.count for _, _, cap in asked],
-            "caps": [index for _, index, _ in asked],
+            "messages": list(messages),
+            "contacts": list(messages.values()),
+            "sinces": [now - cap.period for cap in caps],
+            "counts": [cap.count for cap in caps],
+            "channels": [channel if cap.of_channel else "" for cap in caps],
+            "topics": [topic if cap.of_topic else "" for cap in caps],
         },
     )
-    caps_of = {send.message_id: caps for send, caps in wanted}
     found: dict[UUID, tuple[Cap, datetime]] = {}
-    for message_id, index, time in rows:
-        cap = caps_of[message_id][index]
+    for message_id, number, time in rows:
+        cap = caps[number - 1]
         free = time + cap.period
         if message_id not in found or free > found[message_id][1]:
             found[message_id] = (cap, free)
     return found
 
 
-def take(connection: Connection, sends: Sequence[Send], now: datetime) -> None:
-    """Write down that messages leave now; one that has a place keeps it, from now on."""
-    if not sends:
-        return
-    item = (
-        sa.func.unnest(
-            sa.cast([send.contact_id for send in sends], _UUIDS),
-            sa.cast([send.message_id for send in sends], _UUIDS),
-            sa.cast([send.channel for send in sends], _TEXTS),
-            sa.cast([send.topic for send in sends], _TEXTS),
+def take(
+    connection: Connection, messages: Mapping[UUID, UUID], channel: str, topic: str, now: datetime
+) -> None:
+    """Write down that messages, each with its contact, leave now; one that has a place keeps it, from now on."""
+    if messages:
+        connection.execute(
+            _TAKE,
+            {
+                "contacts": list(messages.values()),
+                "messages": list(messages),
+                "channel": channel,
+                "topic": topic,
+                "now": now,
+            },
         )
-        .table_valued("contact_id", "message_id", "channel", "topic", name="item")
-        .render_derived()
-    )
-    rows = sa.select(*item.c, sa.literal(now, sa.DateTime(timezone=True)))
-    statement = pg.insert(recent_send).from_select(
-        ["contact_id", "message_id", "channel", "topic", "time"], rows
-    )
-    connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=["contact_id", "message_id"], set_={"time": statement.excluded.time}
-        )
-    )
 
 
 def give_back(connection: Connection, pairs: Collection[tuple[UUID, UUID]]) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from services.campaign.domain.hours import find_zone, next_allowed
 from services.campaign.domain.ledger import PLANNED, SUPPRESSED
-from services.campaign.domain.policies import FREQUENCY_CAP, Cap, Policies, Send
+from services.campaign.domain.policies import FREQUENCY_CAP, Cap, Policies
 from services.campaign.store import caps as store
 from services.campaign.store.claims import Claim, Result
 from services.kit.log import safe_text
@@ -72,15 +72,17 @@ class Holding:
 
 @dataclass(slots=True)
 class Capped:
-    """Hold what the caps say of messages that are about to leave.
+    """Hold what the caps say of messages of a channel and topic that are about to leave.
 
     held: decided, as they are over a cap. later: the contact gets another one right now; these wait for their turn.
-    counted: those that take a place when they leave.
+    counted: those that take a place when they leave, each with its contact.
     """
 
+    channel: str
+    topic: str
     held: list[Result] = field(default_factory=list)
     later: set[UUID] = field(default_factory=set)
-    counted: dict[UUID, Send] = field(default_factory=dict)
+    counted: dict[UUID, UUID] = field(default_factory=dict)
 
     @property
     def stay(self) -> set[UUID]:
@@ -89,42 +91,43 @@ class Capped:
 
     def unused(self, messages: Iterable[UUID]) -> list[tuple[UUID, UUID]]:
         """Return the places of messages that were not sent after all, as (contact, message)."""
-        return [(self.counted[key].contact_id, key) for key in messages if key in self.counted]
+        return [(self.counted[key], key) for key in messages if key in self.counted]
 
 
-def reserve(connection: Connection, policies: Policies, claims: Sequence[Claim], now: datetime) -> Capped:
-    """Count what contacts got lately, and lock those with a cap until the transaction ends.
+def reserve(
+    connection: Connection,
+    policies: Policies,
+    claims: Sequence[Claim],
+    channel: str,
+    topic: str,
+    now: datetime,
+) -> Capped:
+    """Count what the contacts of messages of a channel and topic got lately, and lock them until the transaction ends.
 
-    To be followed, in the same transaction, by `store.take` for those that leave. Nothing is asked while no policy
-    has caps.
+    To be followed by `leave` in the same transaction. Nothing is asked while no policy has caps.
     """
-    capped = Capped()
-    if not policies.counts_sends:
+    capped = Capped(channel, topic)
+    if not policies.counts_sends or policies.exempts(channel, topic):
         return capped
-    wanted: list[tuple[Send, Sequence[Cap]]] = []
-    defers: dict[UUID, bool] = {}
+    policy = policies.of(channel, topic)
+    caps = policy.caps if policy is not None else ()
     seen: set[UUID] = set()
     for claim in claims:
-        policy = policies.of(claim.channel, claim.topic)
-        if claim.contact_id is None or (policy is None and policies.exempts(claim.channel, claim.topic)):
+        if claim.contact_id is None:
             continue
-        send = Send(claim.id, claim.contact_id, claim.channel, claim.topic)
-        if policy is not None and policy.caps:
-            if claim.contact_id in seen:
-                # It would have to count the one before it, which may not leave after all.
-                capped.later.add(claim.id)
-                continue
-            wanted.append((send, policy.caps))
-            defers[claim.id] = policy.defer
+        if caps and claim.contact_id in seen:
+            # It would have to count the one before it, which may not leave after all.
+            capped.later.add(claim.id)
+            continue
         seen.add(claim.contact_id)
-        capped.counted[claim.id] = send
-    if not wanted:
+        capped.counted[claim.id] = claim.contact_id
+    if policy is None or not caps or not seen:
         return capped
-    store.lock(connection, {send.contact_id for send, _ in wanted})
+    store.lock(connection, seen)
     by_id = {claim.id: claim for claim in claims}
-    for message_id, (cap, free) in store.full(connection, wanted, now).items():
-        del capped.counted[message_id]
-        capped.held.append(_over(by_id[message_id], cap, free, defers[message_id], now))
+    for key, (cap, free) in store.full(connection, capped.counted, channel, topic, caps, now).items():
+        del capped.counted[key]
+        capped.held.append(_over(by_id[key], cap, free, policy.defer, now))
     return capped
 
 
@@ -147,4 +150,5 @@ def _length(period: timedelta) -> str:
 
 def leave(connection: Connection, capped: Capped, leaving: Collection[UUID], now: datetime) -> None:
     """Take the places of the messages that leave."""
-    store.take(connection, [send for key, send in capped.counted.items() if key in leaving], now)
+    taken = {key: contact for key, contact in capped.counted.items() if key in leaving}
+    store.take(connection, taken, capped.channel, capped.topic, now)

@@ -63,8 +63,9 @@ class Sender:
     """Send what is due, batch by batch; used by one thread.
 
     beat: called whenever there was progress, for a watchdog. stopping: whether to take nothing new. only: the one
-    channel it sends by, None for all; then a slow channel holds up the others. call_seconds: how long one call of a
-    channel should take.
+    channel it sends by, None for all; then a slow channel holds up the others. chores: whether it recovers the
+    messages of dead senders too, which one sender of a process does. call_seconds: how long one call of a channel
+    should take.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class Sender:
         beat: Callable[[], None] = lambda: None,
         stopping: Callable[[], bool] = lambda: False,
         only: str | None = None,
+        chores: bool = True,
         call_seconds: float = CALL_SECONDS,
     ) -> None:
         self._runtime = runtime
@@ -84,6 +86,7 @@ class Sender:
         self._beat = beat
         self._stopping = stopping
         self._only = only
+        self._chores = chores
         self._id: UUID | None = None
         self._open: dict[str, OpenChannel] = {}
         self._next_upkeep = 0.0
@@ -191,8 +194,10 @@ class Sender:
         if time.monotonic() < self._next_upkeep:
             return
         self._next_upkeep = time.monotonic() + _UPKEEP_SECONDS
-        upkeep.recover_messages(self._runtime)
         channels.tell_circuits(self._runtime, sender, self.throttle)
+        if not self._chores:
+            return
+        upkeep.recover_messages(self._runtime)
         if not self._saved:
             channels.save_channels(self._runtime, self._manager)
             self._saved = True
@@ -243,7 +248,7 @@ class Sender:
                 if result.state == PLANNED:
                     metrics.note_deferred(name, result.reason)
             if prepared.ready:
-                tried += self._hand_over(sender, channel, prepared)
+                tried += self._hand_over(sender, channel, topic, prepared)
             self._beat()
         return tried
 
@@ -251,7 +256,7 @@ class Sender:
         with self._runtime.db.transaction() as connection:
             store.let_go(connection, sender, [claim.id for claim in several], safe_text(reason)[:500])
 
-    def _hand_over(self, sender: UUID, channel: OpenChannel, prepared: Prepared) -> int:
+    def _hand_over(self, sender: UUID, channel: OpenChannel, topic: str, prepared: Prepared) -> int:
         """Give the channel what may leave and write down what became of it; returns how many it tried."""
         used: set[int] = set()
         try:
@@ -262,8 +267,9 @@ class Sender:
                 ready = ready[:1]
             now = self._runtime.clock.now()
             with self._runtime.db.transaction() as connection:
+                claims = [item.hand_over.claim for item in ready]
                 capped = holding.reserve(
-                    connection, prepared.policies, [item.hand_over.claim for item in ready], now
+                    connection, prepared.policies, claims, channel.channel.name, topic, now
                 )
                 going = [item for item in ready if item.hand_over.claim.id not in capped.stay]
                 free = store.hand_over(connection, sender, [item.hand_over for item in going])

@@ -7,6 +7,7 @@ instead, which does this in a child.
 from __future__ import annotations
 
 import logging
+import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
@@ -57,6 +58,7 @@ class PluginManager:
         self._set_aside = dict(set_aside or {})
         self._hooks = new_hook_manager()
         self._breakers = Breakers()
+        self._vetoing = threading.Lock()
         self._loaded: dict[str, LoadedPlugin] = {}
         self.catalog = Catalog()
 
@@ -147,7 +149,14 @@ class PluginManager:
         return OpenChannel(plugin.source.name, channel, adapter, plugin.settings, self._breakers)
 
     def send_veto(self, message: OutboundMessage, recipient: Recipient) -> Veto | None:
-        """Ask every plugin whether the message may go and return the first Veto; one that fails vetoes."""
+        """Ask every plugin whether the message may go and return the first Veto; one that fails vetoes.
+
+        May be called from several threads: plugins are asked by one at a time.
+        """
+        with self._vetoing:
+            return self._ask_for_veto(message, recipient)
+
+    def _ask_for_veto(self, message: OutboundMessage, recipient: Recipient) -> Veto | None:
         for implementation in self._hooks.hook.rapport_send_veto.get_hookimpls():
             name = implementation.plugin_name
             given = {"message": message, "recipient": recipient, "settings": self._loaded[name].settings}

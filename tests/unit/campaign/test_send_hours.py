@@ -96,7 +96,7 @@ def usable(hours: Hours) -> bool:
     return True
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     st.builds(Hours, spans(2), spans(2)).filter(usable),
     st.sampled_from(CHANGES),
