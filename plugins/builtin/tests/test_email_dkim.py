@@ -132,7 +132,7 @@ def test_the_channel_signs() -> None:
         adapter.close()
         assert result.outcome is Outcome.ACCEPTED
         [received] = server.received()
-        assert verifies(received.data)
+        assert verifies(received.raw)
 
 
 @pytest.mark.parametrize(

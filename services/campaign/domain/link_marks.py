@@ -60,21 +60,20 @@ def mark_html(source: Markup, links: Links) -> str:
 def mark_text(source: Markup, links: Links) -> str:
     """Return text for jinja2 in which bare web addresses are marked; raises BadTemplate."""
     text = source.text
-    pieces, place = [], 0
-    for found in _BARE.finditer(text):
+    pieces, done, place = [], 0, 0
+    while found := _BARE.search(text, place):
         url = _balanced(source, found[0]).rstrip(_TRAILING)
-        if not url or (
-            MARK.match(text, found.start() + len(url)) and _opens(source, text[found.start() + len(url)])
-        ):
+        place = max(found.start() + len(url), found.start() + 1)
+        if not url or (MARK.match(text, place) and source.of(text[place]).step == 1):
             continue  # a block goes on where the address ends: it would hold a half
         try:
             made = _made(source, url, found.start(), links, str)
         except BadTemplate:
             continue  # in running text it need not be one
         if made is not None:
-            pieces += [text[place : found.start()], made]
-            place = found.start() + len(url)
-    return source.restore("".join([*pieces, text[place:]]))
+            pieces += [text[done : found.start()], made]
+            done = place
+    return source.restore("".join([*pieces, text[done:]]))
 
 
 def _made(source: Markup, raw: str, offset: int, links: Links, plain: Callable[[str], str]) -> str | None:
@@ -115,7 +114,3 @@ def _balanced(source: Markup, url: str) -> str:
         if depth == 0:
             whole = place + 1
     return url[:whole]
-
-
-def _opens(source: Markup, character: str) -> bool:
-    return source.of(character).step == 1

@@ -113,6 +113,7 @@ class Markup:
                 pieces, ending, began, keyword, first_line = [value], _ENDS[kind], kind, "", line
             else:
                 yield value
+        yield "".join(pieces)  # one that never ends, of which jinja2's parser tells best
 
     def _mark(self, source: str, line: int, began: str, keyword: str) -> str:
         if len(self.constructs) == MAX_CONSTRUCTS:

@@ -151,8 +151,10 @@ def add_codes(connection: Connection, pool: str, codes: Mapping[str, str]) -> li
     """Put uploaded codes, by their keys, into a locked pool; returns the keys that are taken already."""
     keys = list(codes)
     connection.execute(sa.update(coupon_pool).where(coupon_pool.c.id == pool).values(imported=True))
-    wanted = sa.func.unnest(sa.cast(keys, _TEXTS), sa.cast(list(codes.values()), _TEXTS)).table_valued(
-        "key", "code"
+    wanted = (
+        sa.func.unnest(sa.cast(keys, _TEXTS), sa.cast(list(codes.values()), _TEXTS))
+        .table_valued("key", "code")
+        .render_derived()
     )
     fresh = sa.select(wanted.c.key, wanted.c.code, sa.literal(pool)).where(
         ~sa.exists().where(coupon.c.key == wanted.c.key)

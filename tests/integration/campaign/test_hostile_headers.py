@@ -28,6 +28,8 @@ HEADERS = {
     "Message-ID",
     "Reply-To",
     "List-Unsubscribe",
+    "List-Id",
+    "Precedence",
     "MIME-Version",
     "Content-Type",
     "Content-Transfer-Encoding",

@@ -108,7 +108,8 @@ def test_without_a_style_sheet_html_stays_as_it_is() -> None:
 
 
 def test_what_is_no_style_of_one_element_stays() -> None:
-    source = "<style>a:hover{color:blue} @media (max-width:9px){.a{color:blue}} .a{color:red}</style><p class=a>{{ name }}"
+    sheet = "<style>a:hover{color:blue} @media (max-width:9px){.a{color:blue}} .a{color:red}</style>"
+    source = sheet + "<p class=a>{{ name }}"
     made = CompiledContent(Content("", "s", "t", source)).render(VALUES).html
     assert "a:hover" in made
     assert "@media" in made

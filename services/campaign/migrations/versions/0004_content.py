@@ -14,6 +14,14 @@ depends_on = None
 
 def upgrade() -> None:
     """Make the change."""
+    op.alter_column(
+        "template",
+        "contents",
+        existing_type=postgresql.JSONB(astext_type=sa.Text()),
+        existing_nullable=False,
+        existing_comment="list of language_code, subject, text, html",
+        comment="list of language_code, subject, text, html, mjml",
+    )
     op.create_table(
         "link",
         sa.Column("template_id", sa.Text(collation="C"), nullable=False),
@@ -89,3 +97,11 @@ def downgrade() -> None:
     op.drop_column("coupon_pool", "imported")
     op.drop_table("link_settings")
     op.drop_table("link")
+    op.alter_column(
+        "template",
+        "contents",
+        existing_type=postgresql.JSONB(astext_type=sa.Text()),
+        existing_nullable=False,
+        existing_comment="list of language_code, subject, text, html, mjml",
+        comment="list of language_code, subject, text, html",
+    )

@@ -19,26 +19,10 @@ _MIN_BITS = 1024  # RFC 8301, 3.2
 _SELECTOR = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 _SPACE = re.compile(rb"[ \t]+")
 # One-click unsubscription counts only when its headers are signed (RFC 8058, 4).
-_SIGNED = tuple(
-    name.encode()
-    for name in [
-        "from",
-        "to",
-        "subject",
-        "date",
-        "message-id",
-        "reply-to",
-        "in-reply-to",
-        "references",
-        "list-unsubscribe",
-        "list-unsubscribe-post",
-        "list-id",
-        "auto-submitted",
-        "precedence",
-        "mime-version",
-        "content-type",
-        "content-transfer-encoding",
-    ]
+_SIGNED = (
+    *(b"from", b"to", b"subject", b"date", b"message-id", b"reply-to", b"in-reply-to", b"references"),
+    *(b"list-unsubscribe", b"list-unsubscribe-post", b"list-id", b"auto-submitted", b"precedence"),
+    *(b"mime-version", b"content-type", b"content-transfer-encoding"),
 )
 # Named once more than they occur, so that nobody can add another (RFC 6376, 5.4).
 _SEALED = (b"from", b"to", b"subject", b"reply-to", b"list-unsubscribe", b"list-unsubscribe-post")
