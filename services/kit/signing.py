@@ -6,6 +6,7 @@ import base64
 import binascii
 import hmac
 import re
+from functools import lru_cache
 from hashlib import sha256
 
 from services.kit.errors import InvalidArgument
@@ -32,6 +33,8 @@ class Signer:
                 reason="NO_SECRET_KEY",
             )
         self._key = secret_key.encode()
+        # A mail shows its tokens several times: in headers, and as links of its template.
+        self._tokens = lru_cache(maxsize=1024)(self._token)
 
     def mac(self, purpose: str, data: bytes) -> bytes:
         """Return the 32-byte authentication code of data.
@@ -51,6 +54,9 @@ class Signer:
             raise ValueError(
                 f"sign needs a kind of 1 to 8 of a-z0-9 and a key of 16 bytes, got {kind!r}, {len(key)}"
             )
+        return self._tokens(kind, key)
+
+    def _token(self, kind: str, key: bytes) -> str:
         body = bytes([len(kind)]) + kind.encode() + key
         token = body + self.mac("token", body)[:_MAC_BYTES]
         return base64.b32encode(token).decode().rstrip("=").lower()

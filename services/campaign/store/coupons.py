@@ -75,6 +75,8 @@ def page_of_pools(connection: Connection, *, after: str, count: int) -> list[Poo
 
 def pools(connection: Connection, keys: Collection[str]) -> dict[str, Pool]:
     """Return the pools of the ids that there are, without counts."""
+    if not keys:
+        return {}
     query = sa.select(coupon_pool).where(coupon_pool.c.id == sa.any_(sa.cast(list(keys), pg.ARRAY(sa.Text))))
     return {row.id: Pool(**row._mapping) for row in connection.execute(query)}
 

@@ -24,6 +24,13 @@ class Suppressed:
     create_time: datetime
 
 
+# Made once: a campaign asks this for each few messages.
+_FIND = sa.select(suppression.c.address).where(
+    suppression.c.kind == sa.bindparam("kind"),
+    suppression.c.address == sa.any_(sa.bindparam("addresses", type_=pg.ARRAY(sa.Text))),
+)
+
+
 def _items(pairs: Collection[tuple[str, str]]) -> Any:
     return (
         sa.func.unnest(
@@ -70,8 +77,8 @@ def find(connection: Connection, pairs: Collection[tuple[str, str]]) -> set[tupl
     """Return which of the (kind, address) pairs are on the list."""
     if not pairs:
         return set()
-    item = _items(pairs)
-    query = sa.select(suppression.c.kind, suppression.c.address).join(
-        item, sa.and_(suppression.c.kind == item.c.kind, suppression.c.address == item.c.address)
-    )
-    return {(row.kind, row.address) for row in connection.execute(query)}
+    found = set()
+    for kind in {kind for kind, _ in pairs}:
+        given = {"kind": kind, "addresses": [address for of, address in pairs if of == kind]}
+        found |= {(kind, address) for address in connection.scalars(_FIND, given)}
+    return found

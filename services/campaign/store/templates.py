@@ -12,6 +12,8 @@ from sqlalchemy.dialects import postgresql as pg
 from services.campaign.domain.rendering import Content, StoredTemplate
 from services.campaign.models import template
 
+_GET_MANY = sa.select(template).where(template.c.id == sa.any_(sa.bindparam("ids", type_=pg.ARRAY(sa.Text))))
+
 
 def insert(connection: Connection, item: StoredTemplate) -> bool:
     """Write a new template; False when there is one of that id."""
@@ -28,8 +30,9 @@ def get(connection: Connection, key: str, *, lock: bool = False) -> StoredTempla
 
 def get_many(connection: Connection, keys: Collection[str]) -> dict[str, StoredTemplate]:
     """Return the templates of the ids that there are."""
-    query = sa.select(template).where(template.c.id == sa.any_(sa.cast(list(keys), pg.ARRAY(sa.Text))))
-    return {row.id: _template(row) for row in connection.execute(query)}
+    if not keys:
+        return {}
+    return {row.id: _template(row) for row in connection.execute(_GET_MANY, {"ids": list(keys)})}
 
 
 def page(connection: Connection, *, after: str, count: int) -> list[StoredTemplate]:

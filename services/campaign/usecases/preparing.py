@@ -110,14 +110,13 @@ def prepare(
     keys = list(dict.fromkeys(claim.contact_id for claim in claims if claim.contact_id is not None))
     people = audience.recipients(runtime, keys, kind, topic) if keys else {}
     addresses: dict[UUID, str] = {}
+    compared: dict[UUID, tuple[str, str]] = {}
     for claim in claims:
         person = people.get(claim.contact_id) if claim.contact_id else None
         addresses[claim.id] = (claim.content or {}).get("address") or (person.address if person else "")
+        compared[claim.id] = kind, normalise_address(kind, addresses[claim.id])
     with runtime.db.read() as connection:
-        blocked = suppressions.find(
-            connection,
-            {(kind, normalise_address(kind, address)) for address in addresses.values() if address},
-        )
+        blocked = suppressions.find(connection, {pair for pair in compared.values() if pair[1]})
         needs = _needs(connection, claims)
         prepared = Prepared(policies=policies.load(connection))
     holding = Holding(prepared.policies, runtime.settings.time_zone, runtime.clock.now())
@@ -125,7 +124,7 @@ def prepare(
     for claim in claims:
         person = people.get(claim.contact_id) if claim.contact_id else None
         address = addresses[claim.id]
-        problem = _problem(claim, person, address, (kind, normalise_address(kind, address)) in blocked)
+        problem = _problem(claim, person, address, compared[claim.id] in blocked)
         if problem:
             prepared.decided.append(_result(runtime, claim, SUPPRESSED, problem))
         elif held := holding.hours(claim, person.time_zone if person is not None else ""):

@@ -13,6 +13,7 @@ import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -22,6 +23,7 @@ from rapport_sdk import OutboundMessage, Outcome, SendResult
 
 from services.campaign.domain.ledger import (
     FAILED,
+    LONGEST_DELAY,
     MAX_ATTEMPTS,
     PLANNED,
     SENT,
@@ -48,14 +50,16 @@ from services.kit.runtime import Runtime
 
 _log = log.get_logger("sender")
 
-CLAIM = 250
-HAND_OVER = 50
+CLAIM = 500
+HAND_OVER = 100
 """At most this many messages are made ready and put on the wire of one sender at a time.
 
 So at most this many are unknown after its death, and what decided on them was asked right before they left.
 """
 
 _UPKEEP_SECONDS = 2.0
+_MOST_UNSURE = 4
+"""So many recordings may wait for the next hand-over, which does not come when nobody is to be written to."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 5.0
 
 
@@ -362,7 +366,11 @@ class Sender:
                 reason=f"{reason} (given up after {attempts} attempts)",
                 due_time=now,
             )
-        return Result(claim=claim, state=PLANNED, reason=reason, due_time=now + next_delay(attempts))
+        delay = next_delay(attempts)
+        if outcome.retry_after is not None:
+            # What the provider asks for, as long as it is no more than the longest of our own.
+            delay = min(max(outcome.retry_after, timedelta(0)), LONGEST_DELAY)
+        return Result(claim=claim, state=PLANNED, reason=reason, due_time=now + delay)
 
     def _record(
         self, sender: UUID, results: Sequence[Result], unused: Sequence[tuple[UUID, UUID]] = ()
@@ -372,8 +380,12 @@ class Sender:
         unused: the places under frequency caps, as (contact, message), that are free again.
         """
         if results:
-            self._insist(partial(self._record_once, sender, results, unused, wait=False))
-            self._unsure.append((sender, results, unused))
+            wait = len(self._unsure) >= _MOST_UNSURE
+            self._insist(partial(self._record_once, sender, results, unused, wait=wait))
+            if wait:
+                self._unsure.clear()
+            else:
+                self._unsure.append((sender, results, unused))
 
     def _record_once(
         self,

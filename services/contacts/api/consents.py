@@ -10,10 +10,9 @@ from services.contacts.codec.consents import decode_wish, encode_consent, encode
 from services.contacts.codec.problems import Problems
 from services.contacts.codec.values import encode_values
 from services.contacts.domain.consents import check_channel, check_topic
-from services.contacts.domain.contact import Contact
-from services.contacts.domain.identity import address_on
+from services.contacts.domain.recipient import Recipient
 from services.contacts.usecases import consents, contacts
-from services.kit.names import format_name, parse_name
+from services.kit.names import parse_name
 
 
 class ConsentMethods(Methods):
@@ -70,27 +69,28 @@ class ConsentMethods(Methods):
         keys = [
             parse_name(name, "contacts", f"contacts[{index}]") for index, name in enumerate(request.contacts)
         ]
-        found = contacts.find(self._runtime, keys)
+        found = contacts.recipients(self._runtime, keys, request.channel, request.topic)
         return pb.BatchGetRecipientsResponse(
             recipients=[
-                _recipient(found[key], request.channel, request.topic) for key in keys if key in found
+                _recipient(name, found[key])
+                for name, key in zip(request.contacts, keys, strict=True)
+                if key in found
             ]
         )
 
 
-def _recipient(contact: Contact, channel: str, topic: str) -> pb.Recipient:
-    decision = contact.consents.get(f"{channel}_{topic}")
+def _recipient(name: str, one: Recipient) -> pb.Recipient:
     return pb.Recipient(
-        contact=format_name("contacts", contact.id),
-        address=address_on(channel, contact.identities),
-        consent=encode_state(decision.granted if decision else None),
-        display_name=contact.display_name,
-        given_name=contact.given_name,
-        family_name=contact.family_name,
-        language_code=contact.language_code,
-        time_zone=contact.time_zone,
-        region_code=contact.region_code,
-        locality=contact.locality,
-        attributes=encode_values(contact.attributes),
-        tags=sorted(contact.tags),
+        contact=name,
+        address=one.address,
+        consent=encode_state(one.granted),
+        display_name=one.display_name,
+        given_name=one.given_name,
+        family_name=one.family_name,
+        language_code=one.language_code,
+        time_zone=one.time_zone,
+        region_code=one.region_code,
+        locality=one.locality,
+        attributes=encode_values(one.attributes),
+        tags=sorted(one.tags),
     )

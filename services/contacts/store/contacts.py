@@ -12,7 +12,8 @@ from sqlalchemy import Connection
 from sqlalchemy.dialects import postgresql as pg
 
 from services.contacts.domain.contact import Contact
-from services.contacts.domain.identity import Identity
+from services.contacts.domain.identity import Identity, address_on
+from services.contacts.domain.recipient import Recipient
 from services.contacts.domain.text import fold
 from services.contacts.models import contact, identity
 from services.contacts.store import encoding
@@ -55,6 +56,19 @@ def _any_id(name: str = "ids") -> sa.ColumnElement[bool]:
 _SELECT = sa.select(*_READ)
 _GET = _SELECT.where(contact.c.id == sa.bindparam("id"))
 _GET_MANY = _SELECT.where(_any_id())
+# Of half a dozen columns and one decision: a campaign asks this for each of its messages.
+_RECIPIENTS = sa.select(
+    *(
+        contact.c[name]
+        for name in (
+            *("id", "display_name", "given_name", "family_name", "language_code", "time_zone"),
+            *("region_code", "locality", "attributes", "tags", "identities"),
+        )
+    ),
+    sa.cast(contact.c.consents[sa.bindparam("consent", type_=sa.Text)]["granted"].astext, sa.Boolean).label(
+        "granted"
+    ),
+).where(_any_id())
 # In the order of their ids, so that two batches that share contacts wait for each other and never deadlock.
 _LOCK_MANY = _GET_MANY.order_by(contact.c.id).with_for_update(key_share=True)
 _SEIZE_MANY = _GET_MANY.order_by(contact.c.id).with_for_update()
@@ -98,6 +112,33 @@ def get_many(connection: Connection, keys: Collection[UUID], types: TypesLoader)
     """Return those of the contacts that exist, by id."""
     rows = connection.execute(_GET_MANY, {"ids": list(keys)}).all()
     return {one.id: one for one in _contacts(rows, types)}
+
+
+def recipients(
+    connection: Connection, keys: Collection[UUID], channel: str, topic: str, types: TypesLoader
+) -> dict[UUID, Recipient]:
+    """Return what is needed to write to those of the contacts that exist, by id."""
+    given = {"ids": list(keys), "consent": f"{channel}_{topic}"}
+    rows = connection.execute(_RECIPIENTS, given).all()
+    names = {name for row in rows for name in row.attributes}
+    known = types(names) if names else {}
+    return {
+        row.id: Recipient(
+            id=row.id,
+            address=address_on(channel, encoding.identities_from_json(row.identities)),
+            granted=row.granted,
+            display_name=row.display_name,
+            given_name=row.given_name,
+            family_name=row.family_name,
+            language_code=row.language_code,
+            time_zone=row.time_zone,
+            region_code=row.region_code,
+            locality=row.locality,
+            attributes=encoding.values_from_json(row.attributes, known) if row.attributes else {},
+            tags=row.tags,
+        )
+        for row in rows
+    }
 
 
 def lock_many(connection: Connection, keys: Collection[UUID], types: TypesLoader) -> dict[UUID, Contact]:

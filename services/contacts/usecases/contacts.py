@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 from services.contacts.domain.contact import Contact, Draft, make, touched
 from services.contacts.domain.errors import Refused
 from services.contacts.domain.identity import Identity
+from services.contacts.domain.recipient import Recipient
 from services.contacts.domain.updating import Update, retagged, updated
 from services.contacts.models import kit
 from services.contacts.store import contacts as store
@@ -98,6 +99,14 @@ def find(runtime: Runtime, keys: Collection[UUID]) -> dict[UUID, Contact]:
     """Return those of the contacts that exist, by id."""
     with runtime.db.read() as connection:
         return store.get_many(connection, set(keys), registry.of(runtime.db).types(connection))
+
+
+def recipients(runtime: Runtime, keys: Collection[UUID], channel: str, topic: str) -> dict[UUID, Recipient]:
+    """Return what is needed to write to those of the contacts that exist, by id."""
+    with runtime.db.read() as connection:
+        return store.recipients(
+            connection, set(keys), channel, topic, registry.of(runtime.db).types(connection)
+        )
 
 
 def lookup(runtime: Runtime, identity: Identity) -> Contact:

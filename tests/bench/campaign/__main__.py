@@ -6,11 +6,11 @@ import argparse
 import sys
 from pathlib import Path
 
-from tests.bench.campaign import sending
+from tests.bench.campaign import limits, planning, sending
 from tests.bench.campaign.stack import open_stack
 from tests.bench.report import Figure, finish
 
-PARTS = ("send",)
+PARTS = ("send", "plan", "limits")
 
 
 def say(text: str) -> None:
@@ -26,6 +26,9 @@ def main() -> int:
         "--rounds", type=int, default=10, help="in which it is sent, by turns with the bare loop"
     )
     parser.add_argument("--senders", type=int, default=1)
+    parser.add_argument("--recipients", type=int, default=1_000_000, help="that are planned")
+    parser.add_argument("--rate", type=int, default=300, help="a second, of the limit that senders share")
+    parser.add_argument("--rate-seconds", type=int, default=30)
     parser.add_argument("--parts", default=",".join(PARTS), help="of " + ", ".join(PARTS))
     parser.add_argument("--output", type=Path, default=Path(".rapport/bench/campaign.json"))
     options = parser.parse_args()
@@ -33,10 +36,15 @@ def main() -> int:
     if unknown := set(parts) - set(PARTS):
         parser.error(f"no such part: {', '.join(sorted(unknown))}")
     figures: list[Figure] = []
-    if "send" in parts:
-        with open_stack(say) as stack:
-            stack.fill(options.messages)
+    with open_stack(say) as stack:
+        if {"send", "limits"} & set(parts):
+            stack.fill(max(options.messages, options.rate * options.rate_seconds))
+        if "send" in parts:
             figures += sending.measure(stack, options.messages, options.senders, options.rounds, say)
+        if "limits" in parts:
+            figures += limits.measure(stack, options.rate, options.rate_seconds, say)
+        if "plan" in parts:
+            figures += planning.measure(stack, options.recipients, say)
     return finish(figures, options.output)
 
 

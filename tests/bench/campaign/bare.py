@@ -19,7 +19,7 @@ from uuid import uuid4
 from rapport_builtin.email.build import build
 from rapport_sdk import OutboundMessage
 
-from services.campaign.domain.rendering import Compiler, Content, StoredTemplate
+from services.campaign.domain.rendering import CompiledContent, Content
 from tests.bench.campaign.letter import CONTENT, PEOPLE, token
 from tests.support.campaign import ROOT
 
@@ -29,15 +29,7 @@ _NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
 def prebuilt() -> list[tuple[str, bytes]]:
     """Return recipients and whole mails: the letter of the benchmark with all its headers, filled for each."""
-    template = StoredTemplate(
-        id="letter",
-        display_name="",
-        contents=(Content(**CONTENT),),
-        revision=1,
-        create_time=_NOW,
-        update_time=_NOW,
-    )
-    content = Compiler().content(template, "")
+    content = CompiledContent(Content(**CONTENT))
     made = []
     for number in range(_DISTINCT):
         given, family, city = PEOPLE[number % len(PEOPLE)]

@@ -59,7 +59,8 @@ JOIN (VALUES {names}) AS person (place, given, family, city) ON place = number %
 """
 
 
-def _contact(number: int) -> UUID:
+def contact_id(number: int) -> UUID:
+    """Return the id of the contact of a number."""
     return UUID(f"00000000-0000-7000-a000-{number:012x}")
 
 
@@ -109,7 +110,7 @@ class Stack:
             connection.execute("TRUNCATE contact, identity")
             connection.execute(_FILL.format(count=count, names=names, places=len(PEOPLE)).encode())
             connection.execute("VACUUM ANALYZE contact")
-        self.members.names = [f"contacts/{_contact(number)}" for number in range(1, count + 1)]
+        self.members.names = [f"contacts/{contact_id(number)}" for number in range(1, count + 1)]
 
     def start_senders(self, count: int, smtp_port: int, **variables: str) -> list[SenderProcess]:
         """Start senders beside those that run, and return once they are fit to send."""

@@ -15,7 +15,7 @@ from services.campaign.models import coupon, kit, message
 from services.campaign.store import claims
 from services.campaign.usecases import campaigns, launching, messages, suppressions, upkeep
 from services.campaign.usecases.messages import SingleMessage
-from services.campaign.usecases.sending import Sender
+from services.campaign.usecases.sending import HAND_OVER, Sender
 from services.kit.locks import Locks
 from services.kit.names import new_id, parse_name
 from services.kit.plugins import PluginManager
@@ -256,18 +256,18 @@ def test_pause_resume_and_cancel_hold_at_once(
 ) -> None:
     make_template(runtime)
     make_campaign(runtime)
-    world.add(300)
+    world.add(600)
     op = plan(runtime)
     sender.run_once()
     first = len(smtp.received())
-    assert 0 < first < 300
+    assert 0 < first < 600
     campaigns.change_state(runtime, "pause", "spring")
     assert sender.run_once() == 0
     campaigns.change_state(runtime, "resume", "spring")
     campaigns.change_state(runtime, "cancel", "spring")
     assert drain(sender) == 0
     found = launching.launch(runtime, op)
-    assert (found.of("sent"), found.of("cancelled"), found.open) == (first, 300 - first, 0)
+    assert (found.of("sent"), found.of("cancelled"), found.open) == (first, 600 - first, 0)
     assert len(smtp.received()) == first
 
 
@@ -289,7 +289,11 @@ def test_what_is_claimed_when_a_campaign_is_paused_does_not_leave(
     monkeypatch.setattr(claims, "hand_over", pause_before_the_second)
     sender.run_once()
     found = counts(runtime)
-    assert (found.of("sent"), found.of("planned"), len(smtp.received())) == (50, 150, 50)
+    assert (found.of("sent"), found.of("planned"), len(smtp.received())) == (
+        HAND_OVER,
+        200 - HAND_OVER,
+        HAND_OVER,
+    )
 
 
 def test_a_refusal_between_two_hand_overs_is_heeded(
@@ -316,7 +320,7 @@ def test_a_refusal_between_two_hand_overs_is_heeded(
 
     monkeypatch.setattr(claims, "hand_over", refuse_after_the_first)
     assert sender.run_once() == 120
-    assert (sum(sizes), max(sizes)) == (118, 50)
+    assert (sum(sizes), max(sizes)) == (118, HAND_OVER)
     found = counts(runtime)
     assert (found.of("sent"), found.by_reason) == (118, {"CONSENT_DENIED": 1, "SUPPRESSED": 1})
     assert (len(refused), len(smtp.received())) == (2, 118)
@@ -339,7 +343,11 @@ def test_contacts_that_goes_away_between_two_hand_overs_holds_the_rest(
     monkeypatch.setattr(claims, "hand_over", leave)
     sender.run_once()
     found = counts(runtime)
-    assert (found.of("sent"), found.of("planned"), len(smtp.received())) == (50, 70, 50)
+    assert (found.of("sent"), found.of("planned"), len(smtp.received())) == (
+        HAND_OVER,
+        120 - HAND_OVER,
+        HAND_OVER,
+    )
     held = [row for row in rows(runtime) if row.state == "planned"]
     assert {row.reason.partition(":")[0] for row in held} == {"CONTACTS_UNAVAILABLE"}
     assert {row.attempt_count for row in held} == {0}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Literal, Protocol
 
@@ -68,11 +68,15 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SendResult:
-    """Tell what became of one message; provider_id is the provider's name for it, reason says why not."""
+    """Tell what became of one message; provider_id is the provider's name for it, reason says why not.
+
+    retry_after: of a temporary one, how long the provider asks to wait; None leaves it to the core.
+    """
 
     outcome: Outcome
     provider_id: str = ""
     reason: str = ""
+    retry_after: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from rapport_testing.clock import FakeClock
     from rapport_testing.conform import assert_plugin_conforms
     from rapport_testing.contacts import contact, event
+    from rapport_testing.http import HttpServer
     from rapport_testing.smtp import SmtpServer
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "ChannelContract",
     "ChannelServer",
     "FakeClock",
+    "HttpServer",
     "Received",
     "SmtpServer",
     "assert_plugin_conforms",
@@ -29,6 +31,7 @@ _HOMES = {
     "ChannelContract": "channels",
     "ChannelServer": "channels",
     "FakeClock": "clock",
+    "HttpServer": "http",
     "Received": "channels",
     "SmtpServer": "smtp",
     "assert_plugin_conforms": "conform",
