@@ -1,11 +1,20 @@
-"""The worker of campaign: launches, journeys, coupons shown in orders, the recovery of messages, and upkeep."""
+"""The worker of campaign: launches, journeys, coupons shown in orders, what came back, recovery and upkeep."""
 
 from __future__ import annotations
 
 from rapport.campaign.v1 import campaign_pb2
 
 from services.campaign.codec import encode_counts
-from services.campaign.usecases import campaigns, coupons, journeys, launching, parting, upkeep
+from services.campaign.usecases import (
+    campaigns,
+    coupons,
+    interactions,
+    journeys,
+    launching,
+    parting,
+    reports,
+    upkeep,
+)
 from services.kit.bus import EventBatch, OperationContext, RuntimeProvider, operation, subscribe, timer
 
 # A launch waits for its messages, for days when it is paused; the thread that waits costs next to nothing.
@@ -62,6 +71,17 @@ class Worker:
     def recover_messages(self) -> None:
         """Recover the messages of dead senders, also when no sender runs."""
         upkeep.recover_messages(self.runtime)
+
+    @timer(seconds=1.0)
+    def settle_interactions(self) -> None:
+        """Decide who made the openings and clicks whose time has come."""
+        interactions.settle(self.runtime)
+
+    @timer(seconds=60.0)
+    def forget_interactions(self) -> None:
+        """Delete old interactions, and what has been in quarantine too long."""
+        interactions.forget_old(self.runtime)
+        reports.prune_quarantine(self.runtime)
 
     @timer(seconds=60.0)
     def forget_places(self) -> None:

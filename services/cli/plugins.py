@@ -43,9 +43,9 @@ def _hint(name: str, plugins: Sequence[PluginRecord]) -> str:
 def _event_types() -> tuple[set[str], bool]:
     """Return the event types that rules and traits may read, and whether the business's own are among them."""
     # It loads the rule engine, which the other commands need not.
-    from services.segmentation.vocabulary import SALES_EVENT_TYPES
+    from services.segmentation.vocabulary import SHIPPED_EVENT_TYPES
 
-    shipped = {kind.name for kind in SALES_EVENT_TYPES}
+    shipped = {kind.name for kind in SHIPPED_EVENT_TYPES}
     try:
         with connect_here() as rapport:
             schema = rapport.segmentation.get_rule_schema(_timeout=_ANSWER_SECONDS)

@@ -51,6 +51,11 @@ def ports(settings: Settings, service: str, role: str) -> list[PortUse]:
         return found
     if role == "worker":
         return [PortUse(settings.metrics_port(service, "worker"), PORT_SETTING, settings.host)]
+    if role == "web":
+        return [
+            PortUse(settings.web_port, PORT_SETTING, settings.web_host),
+            PortUse(settings.metrics_port(service, "web"), PORT_SETTING, settings.host),
+        ]
     return []
 
 
@@ -59,7 +64,8 @@ def all_ports(settings: Settings) -> dict[str, list[PortUse]]:
     return {
         f"{service}-{role}": ports(settings, service, role)
         for service in SERVICES
-        for role in ("api", "worker")
+        for role in ("api", "worker", *EXTRA_ROLES.get(service, ()))
+        if ports(settings, service, role)
     }
 
 
@@ -76,10 +82,12 @@ def specs(settings: Settings, grants: Grants) -> list[ProcessSpec]:
             "api": probes.grpc_health(host, settings.port(service)),
             "worker": probes.http_ok(host, settings.metrics_port(service, "worker"), "/healthz"),
             "sender": probes.pid_file(ready_file),
+            "web": probes.http_ok(host, settings.metrics_port(service, "web"), "/healthz"),
         }
         alive: dict[str, Callable[[], bool]] = {
             "api": probes.grpc_answers(host, settings.port(service)),
             "worker": probes.http_answers(host, settings.metrics_port(service, "worker"), "/healthz"),
+            "web": probes.http_answers(host, settings.metrics_port(service, "web"), "/healthz"),
         }
         found.extend(
             ProcessSpec(

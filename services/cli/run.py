@@ -38,13 +38,13 @@ def command(service: str, role: str) -> list[str]:
     raise InvalidArgument(f"{service} has no role {role!r}; it has {known}", reason="UNKNOWN_ROLE")
 
 
-EXTRA_ROLES = {"campaign": ("sender",)}
+EXTRA_ROLES = {"campaign": ("sender", "web")}
 """Roles beside api and worker, by service."""
 
 
 def run(
     service: Annotated[str, typer.Argument(help="contacts, sales, segmentation, campaign or care")],
-    role: Annotated[str, typer.Argument(help="api or worker; campaign also has sender")],
+    role: Annotated[str, typer.Argument(help="api or worker; campaign also has sender and web")],
 ) -> None:
     """Run one process of one service in the foreground; settings come from the environment."""
     argv = command(service, role)

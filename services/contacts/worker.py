@@ -11,7 +11,7 @@ from services.kit.bus import EventBatch, OperationContext, RuntimeProvider, oper
 
 
 class Worker:
-    """Do imports and follow care."""
+    """Do imports and follow care and campaign."""
 
     name = "contacts"
     runtime = RuntimeProvider()
@@ -24,5 +24,11 @@ class Worker:
     @subscribe("care", "unsubscribe.requested")
     def on_unsubscribe(self, batch: EventBatch) -> None:
         """Record that contacts refuse."""
+        with self.runtime.db.transaction() as connection:
+            unsubscribe.record(connection, self.runtime, batch.claim(connection, kit))
+
+    @subscribe("campaign", "unsubscribe.requested")
+    def on_unsubscribe_link(self, batch: EventBatch) -> None:
+        """Record that contacts refuse, by a link or a complaint."""
         with self.runtime.db.transaction() as connection:
             unsubscribe.record(connection, self.runtime, batch.claim(connection, kit))

@@ -37,6 +37,7 @@ SERVICE_PERMISSIONS: Mapping[str, tuple[str, ...]] = {
         "sales.read",
         "campaign.read",
         "campaign.messages.send",
+        "campaign.reports.write",
     ),
 }
 

@@ -34,7 +34,8 @@ class Settings(BaseSettings):
         ge=1,
         le=65000,
         description="Ports follow from it: contacts +1, sales +2, segmentation +3, campaign +4, care +5; "
-        "event streams +11 to +15; metrics +21 to +25 (api) and +31 to +35 (worker); inbound mail +45. "
+        "event streams +11 to +15; metrics +21 to +25 (api) and +31 to +35 (worker); inbound mail +45; "
+        "campaign's links +46 and their metrics +47. "
         "A laptop stack holds the port itself.",
     )
     address: str = Field(
@@ -133,8 +134,23 @@ class Settings(BaseSettings):
     inbound_mail_host: str = Field(
         "127.0.0.1", description="Address on which care takes inbound mail by SMTP."
     )
+    web_host: str = Field(
+        "127.0.0.1", description="Address on which campaign answers the links of messages by HTTP."
+    )
+    web_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Addresses or networks of the reverse proxies before campaign's links, comma-separated, whose "
+        "X-Forwarded-For is believed.",
+    )
+    interaction_retention_days: int = Field(
+        400, ge=1, le=36_500, description="How long openings and clicks of messages are kept one by one."
+    )
+    soft_bounce_limit: int = Field(
+        5, ge=1, le=1000, description="So many soft bounces put an address on the suppression list."
+    )
+    soft_bounce_days: int = Field(30, ge=1, le=3650, description="Within how many days soft bounces add up.")
 
-    @field_validator("plugins_allow", "plugins_required", mode="before")
+    @field_validator("plugins_allow", "plugins_required", "web_proxies", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
@@ -187,13 +203,20 @@ class Settings(BaseSettings):
         return self.port(service) + EVENTS_PORT_OFFSET
 
     def metrics_port(self, service: str, role: str) -> int:
-        """Return the metrics port of a process; role is `api` or `worker`."""
+        """Return the metrics port of a process; role is `api`, `worker` or campaign's `web`."""
+        if role == "web":
+            return self.base_port + 47
         return self.port(service) + (20 if role == "api" else 30)
 
     @property
     def inbound_mail_port(self) -> int:
         """Return the port on which care takes inbound mail."""
         return self.base_port + 45
+
+    @property
+    def web_port(self) -> int:
+        """Return the port on which campaign answers the links of messages."""
+        return self.base_port + 46
 
     def service_address(self, service: str) -> str:
         """Return the address on which clients reach a service's API."""

@@ -28,7 +28,7 @@ class NewEvent:
 
     type: such as `order.placed`; subject: resource name; contact: the contact's id or None; revision: of the
     subject after the change; occur_time: business time of the fact; data: the typed payload; historical: see
-    DESIGN.
+    DESIGN. id: a new one (`new_id`) when the caller must know it, to name the event later.
     """
 
     type: str
@@ -38,6 +38,7 @@ class NewEvent:
     occur_time: datetime
     data: Message
     historical: bool = False
+    id: UUID | None = None
 
 
 def outbox_table(metadata: MetaData) -> Table:
@@ -98,7 +99,7 @@ def append(connection: Connection, table: Table, events: Iterable[NewEvent], *, 
 
 def _row(event: NewEvent, record_time: datetime) -> dict[str, object]:
     values = (
-        new_id(),
+        event.id or new_id(),
         event.type,
         event.subject,
         event.contact,
@@ -128,7 +129,7 @@ def _rows(events: list[NewEvent], record_time: datetime) -> Iterator[tuple[objec
             time = event.occur_time
             occurred = time.isoformat()
         yield (
-            str(uuid7()),
+            str(event.id or uuid7()),
             event.type,
             event.subject,
             None if event.contact is None else event.contact.hex,

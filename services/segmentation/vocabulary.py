@@ -40,6 +40,17 @@ SALES_EVENT_TYPES = (
 )
 """Types of event that the sales service writes; amounts are exact."""
 
+CAMPAIGN_EVENT_TYPES = (
+    EventType.parse(
+        "message.clicked", {"origin": "string", "channel": "string", "topic": "string", "link": "int"}
+    ),
+    EventType.parse("message.opened", {"origin": "string", "channel": "string", "topic": "string"}),
+)
+"""Types of event that campaign writes of what people do with messages; those of machines are none."""
+
+SHIPPED_EVENT_TYPES = (*SALES_EVENT_TYPES, *CAMPAIGN_EVENT_TYPES)
+"""Types of event that are always known."""
+
 
 def event_type_of(name: str, fields: Iterable[Mapping[str, Any]]) -> EventType:
     """Return a type of activity as rules know it; raises RegistryError."""
@@ -72,8 +83,8 @@ def make_registry(
 ) -> Registry:
     """Return the registry for new rules, or for stored ones.
 
-    functions: plugin rules as they were when a stored rule was saved; the catalog's of the same name win. known_traits:
-    whether traits of plugins that are gone count, whose last values are kept.
+    functions: plugin rules as they were when a stored rule was saved; the catalog's of the same name win.
+    known_traits: whether traits of plugins that are gone count, whose last values are kept.
     """
     rules = {record.name: record for record in functions} | dict(catalog.rules)
     traits: dict[str, str] = {}
@@ -84,7 +95,7 @@ def make_registry(
         traits.update(offered.columns)
     return Registry(
         attributes=tuple(Attribute(name, kind) for name, kind in names.attributes.items()),  # type: ignore[arg-type]
-        event_types=(*SALES_EVENT_TYPES, *_event_types(names)),
+        event_types=(*SHIPPED_EVENT_TYPES, *_event_types(names)),
         traits=tuple(Trait(name, kind) for name, kind in traits.items()),  # type: ignore[arg-type]
         functions=tuple(
             RuleFunction(record.name, record.returns, tuple(item.type for item in record.parameters))

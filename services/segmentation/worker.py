@@ -1,4 +1,4 @@
-"""The worker: follows contacts and sales, lets time pass, rebuilds segments and refreshes traits."""
+"""The worker: follows contacts, sales and campaign, lets time pass, rebuilds segments and refreshes traits."""
 
 from __future__ import annotations
 
@@ -51,6 +51,18 @@ class Worker:
     @subscribe("sales", "order.placed", "order.returned", "payment.received", batch_size=500)
     def on_sales(self, batch: EventBatch) -> None:
         """Take in orders, returns and payments."""
+        projection.take_events(service_of(self.runtime), batch)
+
+    @subscribe(
+        "campaign",
+        "message.clicked",
+        "message.opened",
+        "message.click_reversed",
+        "message.open_reversed",
+        batch_size=500,
+    )
+    def on_campaign(self, batch: EventBatch) -> None:
+        """Take in what people did with messages, and take out what machines did."""
         projection.take_events(service_of(self.runtime), batch)
 
     @timer(seconds=0.25)

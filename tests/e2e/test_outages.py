@@ -43,7 +43,7 @@ PARTS = {
 def away(running: Running, service: str) -> Iterator[None]:
     """Kill all processes of a service, and let them come back only after the block."""
     supervisor = running.stack.supervisor
-    roles = ("api", "worker", "sender") if service == "campaign" else ("api", "worker")
+    roles = ("api", "worker", "sender", "web") if service == "campaign" else ("api", "worker")
     names = [f"{service}-{role}" for role in roles]
     supervisor.hold(*names)
     try:

@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import sqlalchemy as sa
-from rapport.campaign.v1 import campaign_pb2, campaign_pb2_grpc
+from rapport.campaign.v1 import campaign_pb2, campaign_pb2_grpc, tracking_pb2, tracking_pb2_grpc
 from rapport.contacts.v1 import contacts_pb2, contacts_pb2_grpc
 from rapport.sales.v1 import sales_pb2, sales_pb2_grpc
 from rapport.segmentation.v1 import segmentation_pb2, segmentation_pb2_grpc
@@ -112,12 +112,15 @@ def make_queue(runtime: Runtime, *agents: str, key: str = "main", **values: Any)
 
 
 @dataclass
-class Campaign(campaign_pb2_grpc.CampaignServiceServicer):  # type: ignore[misc]
-    """Stand in for campaign: a ledger by request id."""
+class Campaign(  # type: ignore[misc]
+    campaign_pb2_grpc.CampaignServiceServicer, tracking_pb2_grpc.TrackingServiceServicer
+):
+    """Stand in for campaign: a ledger by request id, and the reports it was given."""
 
     messages: dict[str, campaign_pb2.Message] = field(default_factory=dict)
     sent: dict[str, campaign_pb2.SendMessageRequest] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
+    reports: list[tracking_pb2.ReportDeliveryRequest] = field(default_factory=list)
     changed: threading.Condition = field(default_factory=threading.Condition)
 
     def went_to(self, contact: str) -> UUID:
@@ -146,6 +149,11 @@ class Campaign(campaign_pb2_grpc.CampaignServiceServicer):  # type: ignore[misc]
         if known != request:
             raise AlreadyExists("used before with another content", reason="REQUEST_ID_REUSED")
         return campaign_pb2.SendMessageResponse(message=campaign_pb2.Message(name=f"messages/{uuid4()}"))
+
+    def ReportDelivery(self, request: Any, context: Any) -> Any:
+        """Take a report."""
+        self.reports.append(request)
+        return tracking_pb2.ReportDeliveryResponse(outcome="OUTCOME_RECORDED")
 
     def wait_for(self, count: int, seconds: float = 60.0) -> None:
         """Wait until so many messages are in the ledger."""
@@ -198,11 +206,16 @@ class Segmentation(segmentation_pb2_grpc.SegmentationServiceServicer):  # type: 
         return response
 
 
+def _add_campaign(servicer: Any, server: Any) -> None:
+    campaign_pb2_grpc.add_CampaignServiceServicer_to_server(servicer, server)  # type: ignore[no-untyped-call]
+    tracking_pb2_grpc.add_TrackingServiceServicer_to_server(servicer, server)  # type: ignore[no-untyped-call]
+
+
 _ADD = {
     "contacts": contacts_pb2_grpc.add_ContactServiceServicer_to_server,
     "sales": sales_pb2_grpc.add_SalesServiceServicer_to_server,
     "segmentation": segmentation_pb2_grpc.add_SegmentationServiceServicer_to_server,
-    "campaign": campaign_pb2_grpc.add_CampaignServiceServicer_to_server,
+    "campaign": _add_campaign,
 }
 
 

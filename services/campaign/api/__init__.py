@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import grpc
-from rapport.campaign.v1 import campaign_pb2_grpc, content_pb2_grpc, limits_pb2_grpc
+from rapport.campaign.v1 import campaign_pb2_grpc, content_pb2_grpc, limits_pb2_grpc, tracking_pb2_grpc
 
 from services.campaign.api.campaigns import CampaignMethods
 from services.campaign.api.content import ContentServicer
@@ -13,6 +13,7 @@ from services.campaign.api.limits import LimitServicer
 from services.campaign.api.messages import MessageMethods
 from services.campaign.api.suppressions import SuppressionMethods
 from services.campaign.api.templates import TemplateMethods
+from services.campaign.api.tracking import TrackingServicer
 from services.campaign.channels import known_channels, release
 from services.kit.runtime import Runtime
 
@@ -32,6 +33,7 @@ class CampaignServicer(
 def register(server: grpc.Server, runtime: Runtime) -> None:
     """Add the servicers of campaign to a server."""
     campaign_pb2_grpc.add_CampaignServiceServicer_to_server(CampaignServicer(runtime), server)  # type: ignore[no-untyped-call]
+    tracking_pb2_grpc.add_TrackingServiceServicer_to_server(TrackingServicer(runtime), server)  # type: ignore[no-untyped-call]
     limits_pb2_grpc.add_LimitServiceServicer_to_server(LimitServicer(runtime), server)  # type: ignore[no-untyped-call]
     content_pb2_grpc.add_ContentServiceServicer_to_server(ContentServicer(runtime), server)  # type: ignore[no-untyped-call]
 

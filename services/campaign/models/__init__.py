@@ -13,6 +13,7 @@ from services.campaign.models.content import (
 from services.campaign.models.journeys import journey, journey_contact, journey_entry
 from services.campaign.models.ledger import channel, message, suppression
 from services.campaign.models.limits import circuit, rate_bucket, rate_limit, recent_send, send_policy
+from services.campaign.models.tracking import delivery_report, interaction, quarantine
 
 __all__ = [
     "campaign",
@@ -22,6 +23,8 @@ __all__ = [
     "coupon",
     "coupon_code",
     "coupon_pool",
+    "delivery_report",
+    "interaction",
     "journey",
     "journey_contact",
     "journey_entry",
@@ -30,6 +33,7 @@ __all__ = [
     "link_settings",
     "message",
     "metadata",
+    "quarantine",
     "rate_bucket",
     "rate_limit",
     "recent_send",

@@ -42,6 +42,16 @@ _HAND_OVER = (
         WHERE o.contact_id = %(heir)s AND o.journey_id = e.journey_id AND o.event_id = e.event_id)
     """,
     "UPDATE coupon SET contact_id = %(heir)s WHERE contact_id = %(key)s",
+    # A message that both were to get, and got, stays the absorbed contact's in the ledger, as does what came back
+    # of it.
+    """
+    UPDATE interaction AS i SET contact_id = m.contact_id FROM message AS m
+    WHERE i.contact_id = %(key)s AND m.id = i.message_id AND m.contact_id <> %(key)s
+    """,
+    """
+    UPDATE delivery_report AS r SET contact_id = m.contact_id FROM message AS m
+    WHERE r.contact_id = %(key)s AND m.id = r.message_id AND m.contact_id <> %(key)s
+    """,
     # What either of them got counts under the frequency caps of the one that remains.
     "UPDATE recent_send SET contact_id = %(heir)s WHERE contact_id = %(key)s",
 )
@@ -59,6 +69,14 @@ _EMPTY = (
     WHERE contact_id = ANY(%(keys)s::uuid[])
     """,
     "UPDATE coupon SET contact_id = NULL WHERE contact_id = ANY(%(keys)s::uuid[])",
+    """
+    UPDATE interaction SET contact_id = NULL, source_hash = NULL
+    WHERE contact_id = ANY(%(keys)s::uuid[])
+    """,
+    """
+    UPDATE delivery_report SET contact_id = NULL, recipient_hash = NULL, reason = ''
+    WHERE contact_id = ANY(%(keys)s::uuid[])
+    """,
     "DELETE FROM recent_send WHERE contact_id = ANY(%(keys)s::uuid[])",
 )
 

@@ -49,13 +49,17 @@ def destination(connection: Connection, wanted: Link) -> str | None:
     if wanted.url is not None:
         return wanted.url  # the parameters are in it
     row = connection.execute(
-        sa.select(link.c.url, message.c.origin)
+        sa.select(link.c.url, *_SETTINGS)
         .join(message, message.c.template_id == link.c.template_id)
+        .outerjoin(link_settings, link_settings.c.origin == message.c.origin)
         .where(message.c.id == wanted.message_id, link.c.number == wanted.number)
     ).one_or_none()
     if row is None:
         return None
-    return add_utm(row.url, settings(connection, [row.origin])[row.origin])
+    if row.origin is None:
+        return str(row.url)
+    known = {name: value for name, value in row._mapping.items() if name != "url"}
+    return add_utm(row.url, LinkSettings(**known))
 
 
 def settings(connection: Connection, origins: Collection[str]) -> dict[str, LinkSettings]:

@@ -31,6 +31,17 @@ _BOUNDARY_COST = 100
 _MULTIPART = re.compile(rb"^content-type:\s*multipart/", re.IGNORECASE | re.MULTILINE)
 _HEAD_END = re.compile(rb"\n\r?\n")
 _AUTOMATIC_PRECEDENCE = {"bulk", "junk", "list", "auto_reply"}
+_AUTOMATIC_FIELDS = (
+    "X-Autoreply",
+    "X-Auto-Reply",
+    "X-Autorespond",
+    "X-Mail-Autoreply",
+    "X-Auto-Reply-From",
+    "List-Id",
+    "List-Post",
+    "List-Unsubscribe",
+)
+_ANSWERS = {"all", "oof", "autoreply"}
 _MESSAGE_ID = re.compile(r"<[^<>\s]{1,250}>")
 _BLANKS = re.compile(r"\n{3,}")
 _CONTROLS = {code: None for code in (*range(32), 127) if chr(code) not in "\t\n"}
@@ -47,8 +58,8 @@ class InboundMail:
     """Hold what care needs of a mail.
 
     key: by which it is known again, its Message-ID or else one made from its content. message_id: empty when it has
-    none. automatic: why it counts as written by a machine (RFC 3834); empty for a person's mail. text: in full, quotes
-    included.
+    none. automatic: why it counts as written by a machine (RFC 3834); empty for a person's mail. text: in full,
+    quotes included. report: a mail server or provider reports on mail of ours (RFC 3464, RFC 5965).
     """
 
     key: str
@@ -57,6 +68,7 @@ class InboundMail:
     subject: str
     text: str
     automatic: str
+    report: bool = False
 
 
 class _Bounded(Compat32):
@@ -102,6 +114,7 @@ def read_mail(raw: bytes, envelope_sender: str) -> InboundMail:
         subject=_header(message, "Subject")[:1000],
         text=_text(message),
         automatic=_automatic(message, envelope_sender),
+        report=_is_report(message),
     )
 
 
@@ -136,12 +149,28 @@ def _automatic(message: Message, envelope_sender: str) -> str:
     precedence = _header(message, "Precedence").lower()
     if precedence in _AUTOMATIC_PRECEDENCE:
         return f"Precedence: {precedence}"
-    for name in ("X-Autoreply", "X-Autorespond", "List-Id"):
+    for name in _AUTOMATIC_FIELDS:
         if name in message:
             return name
+    # What forbids an answer by a machine was not written by hand, or must be heeded all the same.
+    suppressed = _header(message, "X-Auto-Response-Suppress").lower()
+    if _ANSWERS.intersection(part.strip() for part in suppressed.split(",")):
+        return "X-Auto-Response-Suppress"
+    if envelope_sender.strip("<> ").lower().partition("@")[0] == "mailer-daemon":
+        return "mailer-daemon"
     if message.get_content_type() == "multipart/report":
         return "multipart/report"
     return ""
+
+
+def _is_report(message: Message) -> bool:
+    if message.get_content_type() != "multipart/report":
+        return False
+    try:
+        kind = str(message.get_param("report-type", "")).lower()
+    except Exception:  # as any field, it may be malformed
+        return False
+    return kind in ("delivery-status", "feedback-report")
 
 
 def _text(message: Message) -> str:

@@ -20,6 +20,7 @@ from services.care.store import cases
 from services.care.store import mail as store
 from services.care.usecases.cases import say
 from services.care.usecases.csat import keep_answer
+from services.care.usecases.delivery_reports import pass_on
 from services.care.usecases.opening import NewCase, open_case
 from services.care.usecases.recipients import (
     Anybody,
@@ -58,7 +59,7 @@ def receive_mail(runtime: Runtime, raw: bytes, sender: str, recipients: Sequence
 
     From and Subject decide nothing: only a signed address continues a case or names a contact. Each recipient is a
     transaction of its own; when one fails, the mail can come again as a whole. Raises InvalidArgument (INVALID_MAIL,
-    UNKNOWN_RECIPIENT); Unavailable when campaign, which knows the message answered, does not answer.
+    UNKNOWN_RECIPIENT); Unavailable when campaign, which knows the message answered or reported on, does not answer.
     """
     try:
         mail = read_mail(raw, sender)
@@ -69,7 +70,10 @@ def receive_mail(runtime: Runtime, raw: bytes, sender: str, recipients: Sequence
     ):
         # Care writing to itself, by way of somebody's forwarding, would never end.
         mail = replace(mail, automatic="comes from an address of care")
-    received = [_take_once(runtime, mail, sender, one) for one in resolve(runtime, recipients)]
+    targets = resolve(runtime, recipients)
+    if mail.report:
+        pass_on(runtime, raw, recipients)
+    received = [_take_once(runtime, mail, sender, one) for one in targets]
     return next((one for one in received if one.outcome != "duplicate"), received[0])
 
 

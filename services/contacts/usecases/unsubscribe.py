@@ -1,10 +1,11 @@
-"""Taking the wish to be left alone, which reached care, for a decision of the contact."""
+"""Taking the wish to be left alone, which reached care or campaign, for a decision of the contact."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from uuid import UUID
 
+from rapport.campaign.v1 import events_pb2 as campaign
 from rapport.care.v1 import events_pb2 as care
 from rapport.events.v1 import events_pb2
 from sqlalchemy import Connection
@@ -20,16 +21,17 @@ from services.kit.names import format_name, parse_name
 from services.kit.runtime import Runtime
 from services.kit.wire import from_timestamp
 
-SOURCE = "unsubscribe mail"
+SOURCE, LINK, COMPLAINT = "unsubscribe mail", "unsubscribe link", "complaint"
+"""What proves a wish."""
+
 _log = get_logger("contacts")
 
 
 def record(connection: Connection, runtime: Runtime, wanted: Iterable[events_pb2.Event]) -> None:
     """Record a denied consent for each `unsubscribe.requested`, as of the time when it was asked for.
 
-    The wish of a contact that was merged is that of the one that remains; one that does not exist has nothing to deny,
-    and is passed over. Raises InvalidArgument for a
-    malformed event.
+    The wish of a contact that was merged is that of the one that remains; one that does not exist has nothing to
+    deny, and is passed over. Raises InvalidArgument for a malformed event.
     """
     wishes = [_wish(event) for event in wanted]
     while wishes:
@@ -45,14 +47,19 @@ def record(connection: Connection, runtime: Runtime, wanted: Iterable[events_pb2
 
 def _wish(event: events_pb2.Event) -> tuple[UUID, Wish]:
     payload = unpack(event)
-    if not isinstance(payload, care.UnsubscribeRequested):
-        raise InvalidArgument(
-            f"event {event.id}: expected an UnsubscribeRequested, got {payload.DESCRIPTOR.full_name}"
-        )
+    match payload:
+        case care.UnsubscribeRequested():
+            source = SOURCE
+        case campaign.UnsubscribeRequested():
+            source = COMPLAINT if payload.source == "complaint" else LINK
+        case _:
+            raise InvalidArgument(
+                f"event {event.id}: expected an UnsubscribeRequested, got {payload.DESCRIPTOR.full_name}"
+            )
     try:
         channel, topic = check_channel(payload.channel), check_topic(payload.topic)
     except Refused as error:
         raise InvalidArgument(f"event {event.id}: {error}") from None
     return parse_name(event.contact, "contacts", "contact"), Wish(
-        channel, topic, False, from_timestamp(event.occur_time), SOURCE
+        channel, topic, False, from_timestamp(event.occur_time), source
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC
+from uuid import UUID
 
 import sqlalchemy as sa
 from rapport.events.v1 import events_pb2
@@ -61,3 +62,13 @@ class EventBatch:
                 fresh.discard(event.id)
                 claimed.append(event)
         return claimed
+
+    def pass_over(self, connection: Connection, kit: KitTables, event_ids: Sequence[UUID]) -> None:
+        """Record events as processed that may not have come yet, so that they have no effect when they do."""
+        table = kit.processed_event
+        latest = max(event.record_time.ToDatetime(UTC) for event in self.events)
+        rows = [
+            {"consumer": self.consumer, "event_id": key, "position": 0, "record_time": latest}
+            for key in sorted(set(event_ids))
+        ]
+        connection.execute(pg.insert(table).values(rows).on_conflict_do_nothing())

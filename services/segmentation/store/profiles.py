@@ -164,6 +164,25 @@ def add_events(connection: Connection, rows: Sequence[EventRow]) -> list[UUID]:
     return list(connection.exec_driver_sql(_ADD_EVENTS, parameters).scalars())
 
 
+def remove_events(connection: Connection, events: Sequence[tuple[UUID, UUID]]) -> list[tuple[UUID, str]]:
+    """Delete events, given as (contact, event), of contacts that are locked; returns contact and type of each.
+
+    Not for orders, which profiles sum up.
+    """
+    if not events:
+        return []
+    rows = connection.exec_driver_sql(
+        "DELETE FROM event AS e USING unnest(%(contact_ids)s::uuid[], %(event_ids)s::uuid[]) "
+        "AS g(contact_id, event_id) WHERE e.contact_id = g.contact_id AND e.event_id = g.event_id "
+        f"AND e.type <> '{ORDER_PLACED}' RETURNING e.contact_id, e.type",
+        {
+            "contact_ids": [contact for contact, _ in events],
+            "event_ids": [event for _, event in events],
+        },
+    )
+    return [(row[0], row[1]) for row in rows]
+
+
 _PUT_TRAITS = f"""
 WITH changed AS MATERIALIZED (
     SELECT p.contact_id, (p.traits - %(columns)s::text[]) || n.traits AS traits

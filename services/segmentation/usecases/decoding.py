@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
+from rapport.campaign.v1 import events_pb2 as campaign_events
 from rapport.contacts.v1 import contacts_pb2
 from rapport.contacts.v1 import events_pb2 as contact_events
 from rapport.events.v1 import events_pb2
@@ -34,7 +35,7 @@ from services.segmentation.rules import (
 )
 from services.segmentation.rules.profile import checked_value, time_text
 from services.segmentation.store.profiles import EventRow
-from services.segmentation.vocabulary import SALES_EVENT_TYPES, event_type_of
+from services.segmentation.vocabulary import CAMPAIGN_EVENT_TYPES, SHIPPED_EVENT_TYPES, event_type_of
 
 _TYPES: dict[int, str] = {
     contacts_pb2.VALUE_TYPE_STRING: "string",
@@ -57,11 +58,17 @@ class Facts:
     consents: set[str] = field(default_factory=set)
     gone: list[tuple[UUID, UUID | None]] = field(default_factory=list)
     """Contacts that were merged, with the one that remains, or erased, with None."""
+    retracted: list[tuple[UUID, UUID]] = field(default_factory=list)
+    """Contacts with the ids of events of theirs that turned out not to have happened."""
 
     @property
     def contacts(self) -> set[UUID]:
         """Return the contacts that snapshots and events are about."""
-        return {*self.snapshots, *(row.contact_id for row in self.events)}
+        return {
+            *self.snapshots,
+            *(row.contact_id for row in self.events),
+            *(contact for contact, _ in self.retracted),
+        }
 
 
 def rerouted(facts: Facts, targets: Mapping[UUID, UUID | None]) -> Facts:
@@ -79,6 +86,11 @@ def rerouted(facts: Facts, targets: Mapping[UUID, UUID | None]) -> Facts:
             row if target == row.contact_id else replace(row, contact_id=target)
             for row in facts.events
             if (target := targets.get(row.contact_id, row.contact_id)) is not None
+        ],
+        retracted=[
+            (target, event)
+            for contact, event in facts.retracted
+            if (target := targets.get(contact, contact)) is not None
         ],
     )
 
@@ -129,11 +141,16 @@ def _decode(item: events_pb2.Event, facts: Facts) -> None:
                 }
                 for declared in activity.fields
             ]
-            Registry(event_types=(*SALES_EVENT_TYPES, event_type_of(activity.id, fields)))
+            Registry(event_types=(*SHIPPED_EVENT_TYPES, event_type_of(activity.id, fields)))
             facts.event_types[activity.id] = fields
         case sales_events.OrderPlaced() | sales_events.OrderReturned() | sales_events.PaymentReceived():
             if item.contact:
                 facts.events.append(_sale(item, payload))
+        case campaign_events.MessageEngaged():
+            facts.events.append(_engagement(item, payload))
+        case campaign_events.EngagementReversed():
+            contact = parse_name(item.contact, "contacts", "contact")
+            facts.retracted.append((contact, UUID(payload.event)))
         case _:
             raise InvalidArgument(
                 f"event {item.id} ({item.type} of {item.source}) holds a {payload.DESCRIPTOR.full_name}, "
@@ -225,6 +242,20 @@ def _activity(item: events_pb2.Event, payload: contact_events.ActivityRecorded) 
     # activity is understood even before its type is heard of.
     registry = _registry_of(payload.type, tuple(sorted((name, kind) for name, (kind, _) in given.items())))
     return _row(item, registry, payload.type, {name: value for name, (_, value) in given.items()})
+
+
+def _engagement(item: events_pb2.Event, payload: campaign_events.MessageEngaged) -> EventRow:
+    values: dict[str, Any] = {
+        "origin": payload.origin,
+        "channel": payload.channel,
+        "topic": payload.topic,
+    }
+    if item.type == "message.clicked":
+        values["link"] = payload.link
+    return _row(item, _CAMPAIGN, item.type, values)
+
+
+_CAMPAIGN = Registry(event_types=CAMPAIGN_EVENT_TYPES)
 
 
 @lru_cache(maxsize=1024)

@@ -6,16 +6,20 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
+from rapport.campaign.v1.events_pb2 import EngagementReversed
 from rapport.events.v1 import events_pb2
 from sqlalchemy import Connection
 
 from services.kit.bus.batch import EventBatch
+from services.kit.events.payload import unpack
 from services.segmentation.context import Service
 from services.segmentation.models import kit
 from services.segmentation.store import gone, locks, profiles, segments, vocabulary
 from services.segmentation.usecases.decoding import Facts, decode, rerouted
 from services.segmentation.usecases.evaluation import evaluate
 from services.segmentation.usecases.parting import Parted, part
+
+REVERSALS = ("message.click_reversed", "message.open_reversed")
 
 
 def take_events(service: Service, batch: EventBatch) -> None:
@@ -26,8 +30,20 @@ def take_events(service: Service, batch: EventBatch) -> None:
     """
     with service.db.transaction() as connection:
         fresh = batch.claim(connection, kit)
+        if late := reversed_events(fresh):
+            # Those that come after what takes them back have no effect any more.
+            batch.pass_over(connection, kit, late)
         if fresh:
             apply_events(service, connection, fresh)
+
+
+def reversed_events(events: Sequence[events_pb2.Event]) -> list[UUID]:
+    """Return the ids of events that others among these take back."""
+    return [
+        UUID(payload.event)
+        for item in events
+        if item.type in REVERSALS and isinstance(payload := unpack(item), EngagementReversed)
+    ]
 
 
 def apply_events(service: Service, connection: Connection, events: Sequence[events_pb2.Event]) -> None:
@@ -62,7 +78,7 @@ def _parts(live: Facts, past: Facts, heirs: set[UUID]) -> list[tuple[bool, Facts
     return [
         (False, Facts(snapshots=live.snapshots), heirs),
         (True, past, set()),
-        (False, Facts(events=live.events), set()),
+        (False, Facts(events=live.events, retracted=live.retracted), set()),
     ]
 
 
@@ -84,4 +100,9 @@ def _project(service: Service, connection: Connection, facts: Facts, now: dateti
         read = service.plan(connection).event_types
         touched = {row.contact_id for row in facts.events if row.type in read}
         changed |= touched.intersection(fresh)
+    if facts.retracted:
+        # After what was added: a batch may hold an event and what takes it back.
+        read = service.plan(connection).event_types
+        removed = profiles.remove_events(connection, facts.retracted)
+        changed |= {contact for contact, type_ in removed if type_ in read}
     return changed

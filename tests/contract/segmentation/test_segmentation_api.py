@@ -454,7 +454,10 @@ def test_get_rule_schema(seg: World, api: Any) -> None:
     assert attributes["tags"][0] == "list(string)"
     assert attributes["consents.email_marketing"] == ("string", True)
     events = {item.name: item for item in schema.event_types}
-    assert set(events) == {"order_placed", "order_returned", "payment_received", "page_visited"}
+    assert set(events) == {
+        *("order_placed", "order_returned", "payment_received", "page_visited"),
+        *("message_clicked", "message_opened"),
+    }
     assert events["page_visited"].type == "page.visited"
     assert [(item.name, item.type, item.optional) for item in events["page_visited"].fields] == [
         ("url", "string", True)

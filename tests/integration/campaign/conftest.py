@@ -15,6 +15,7 @@ from services.kit.locks import Locks
 from services.kit.plugins import PluginHost, PluginManager
 from services.kit.runtime import Runtime, make_runtime
 from tests.support.campaign import NOW, World, neighbours, smtp_environment
+from tests.support.campaign_tracking import Tracked, tracked
 from tests.support.postgres import DatabaseFactory
 from tests.support.schema import create_schema
 
@@ -91,3 +92,13 @@ def sender(runtime: Runtime, manager: PluginManager) -> Iterator[Sender]:
     yield made
     made.close()
     locks.close()
+
+
+@pytest.fixture(scope="module")
+def module_tracked(make_module_database: DatabaseFactory) -> Iterator[Tracked]:
+    """Campaign on a database that the tests of a module share, with its neighbours."""
+    url = make_module_database("campaign")
+    create_schema("campaign", url)
+    world = World(members={"segments/all": []})
+    with neighbours(world) as address, tracked(url, address, world) as made:
+        yield made

@@ -238,6 +238,35 @@ def test_automatic_mail_is_kept_aside_and_touches_no_case(runtime: Runtime, head
     assert cases.get_case(runtime, case.id) == case
 
 
+REPORT = "MIME-Version: 1.0\r\nContent-Type: multipart/report; report-type={}; boundary=x\r\n"
+
+
+@pytest.mark.parametrize("kind", ["delivery-status", "feedback-report"])
+@pytest.mark.parametrize("sender", ["", "fbl@provider.test"])
+def test_a_report_on_our_mail_goes_to_campaign_and_opens_no_case(
+    served: Served, campaign: Campaign, kind: str, sender: str
+):
+    runtime = served.runtime
+    address = reply_address(runtime, MESSAGE, campaign.went_to(""))
+    raw = f"From: a@mx.test\r\nMessage-ID: <{uuid4()}@x>\r\n{REPORT.format(kind)}\r\n--x--\r\n".encode()
+    assert take(runtime, raw, OPEN, address, sender=sender).outcome == "automatic"
+    [given] = campaign.reports
+    assert (given.raw, given.recipient) == (raw, address)
+    # Again, as a server does that did not get the answer: campaign knows it.
+    assert take(runtime, raw, address, sender=sender).outcome == "duplicate"
+    assert len(campaign.reports) == 2
+    assert count(runtime) == 0
+
+
+def test_a_report_waits_for_campaign(served: Served):
+    raw = f"From: a@mx.test\r\nMessage-ID: <r@x>\r\n{REPORT.format('delivery-status')}\r\n--x--\r\n".encode()
+    with pytest.raises(Unavailable) as caught:
+        take(served.runtime, raw, sender="")
+    assert caught.value.reason == "CAMPAIGN_UNAVAILABLE"
+    with served.runtime.db.read() as connection:
+        assert not connection.execute(sa.select(received_mail.c.outcome)).all()
+
+
 def test_care_does_not_answer_itself(runtime: Runtime):
     case = case_of(take(runtime, mail()))
     own = reply_address(runtime, CASE, case.id)

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import pytest
 import sqlalchemy as sa
+from rapport.campaign.v1 import events_pb2 as campaign
 from rapport.care.v1 import events_pb2 as care
 from rapport.contacts.v1 import contacts_pb2 as pb
 from rapport.contacts.v1 import events_pb2
@@ -263,6 +264,28 @@ def test_the_wish_of_a_merged_contact_is_that_of_the_survivor(runtime: Runtime) 
     with runtime.db.transaction() as connection:
         unsubscribe.record(connection, runtime, events)
     assert not contacts.get(runtime, second.id).consents["email_news"].granted
+
+
+@pytest.mark.parametrize(
+    ("payload", "proof"),
+    [
+        (care.UnsubscribeRequested(channel="email", topic="news"), "unsubscribe mail"),
+        (
+            campaign.UnsubscribeRequested(channel="email", topic="news", source="one-click"),
+            "unsubscribe link",
+        ),
+        (campaign.UnsubscribeRequested(channel="email", topic="news", source="complaint"), "complaint"),
+    ],
+)
+def test_a_wish_is_recorded_with_what_proves_it(runtime: Runtime, payload: Any, proof: str) -> None:
+    made, _ = pair(runtime)
+    event = stream.Event(id=str(new_id()), type="unsubscribe.requested", contact=f"contacts/{made.id}")
+    event.occur_time.CopyFrom(to_timestamp(NOW))
+    event.data.Pack(payload)
+    with runtime.db.transaction() as connection:
+        unsubscribe.record(connection, runtime, [event])
+    consent = contacts.get(runtime, made.id).consents["email_news"]
+    assert (consent.granted, consent.source, consent.decide_time) == (False, proof, NOW)
 
 
 def test_merges_beside_writes_leave_no_row_behind(runtime: Runtime) -> None:

@@ -102,6 +102,12 @@ def test_without_a_message_id_the_content_is_the_key():
         ("X-Autoreply: yes", "X-Autoreply"),
         ("X-Autorespond: yes", "X-Autorespond"),
         ("List-Id: <news.example.test>", "List-Id"),
+        ("List-Unsubscribe: <mailto:stop@example.test>", "List-Unsubscribe"),
+        ("X-Auto-Reply-From: a@example.test", "X-Auto-Reply-From"),
+        ("X-Auto-Response-Suppress: DR, OOF, AutoReply", "X-Auto-Response-Suppress"),
+        ("X-Auto-Response-Suppress: All", "X-Auto-Response-Suppress"),
+        ("X-Auto-Response-Suppress: DR, NDR", ""),
+        ("X-Auto-Response-Suppress: None", ""),
         ("Content-Type: multipart/report; report-type=delivery-status; boundary=x", "multipart/report"),
     ],
 )
@@ -244,3 +250,21 @@ def test_html_is_never_too_broken(markup: str):
 @given(st.text(alphabet="abc déđ中 ", max_size=60))
 def test_html_without_marks_is_its_own_text(text: str):
     assert html_to_text(f"<div>{text}</div>") == " ".join(text.split())
+
+
+def test_a_mailer_daemon_is_a_machine_whatever_its_domain():
+    assert read(HEAD + b"\r\nhello", "MAILER-DAEMON@mx.test").automatic == "mailer-daemon"
+
+
+@pytest.mark.parametrize(
+    ("kind", "report"),
+    [
+        ("multipart/report; report-type=delivery-status", True),
+        ("multipart/report; report-type=Feedback-Report", True),
+        ("multipart/report; report-type=disposition-notification", False),
+        ("multipart/report", False),
+        ("multipart/mixed; report-type=delivery-status", False),
+    ],
+)
+def test_reports_on_our_mail_are_told_apart(kind: str, report: bool):
+    assert read(HEAD + f"Content-Type: {kind}; boundary=x\r\n\r\nhello".encode()).report is report

@@ -27,6 +27,7 @@ def test_each_service_has_an_api_a_worker_and_its_other_roles():
     assert {spec.name for spec in made} == {
         *(f"{service}-{role}" for service in SERVICES for role in ("api", "worker")),
         "campaign-sender",
+        "campaign-web",
     }
     check_plan(made)
     # All but the sender, which has a watchdog of its own, are asked whether they answer.
@@ -50,7 +51,7 @@ def test_ports_are_those_of_the_settings_and_never_shared():
     settings = Settings(base_port=9000, inbound_mail_host="127.0.0.2")
     uses = [use for found in processes.all_ports(settings).values() for use in found]
     numbers = [use.port for use in uses]
-    expected = {9001 + n + extra for n in range(5) for extra in (0, 10, 20, 30)} | {9045}
+    expected = {9001 + n + extra for n in range(5) for extra in (0, 10, 20, 30)} | {9045, 9046, 9047}
     assert set(numbers) == expected
     assert len(numbers) == len(set(numbers))
     assert {use.setting for use in uses} == {"RAPPORT_BASE_PORT"}

@@ -90,7 +90,7 @@ def test_wrong_usage_ends_with_status_2(arguments: tuple[str, ...]):
     [
         ("crm", "api", "no service 'crm'; there are contacts, sales, segmentation, campaign, care"),
         ("contacts", "sender", "contacts has no role 'sender'; it has api, worker"),
-        ("campaign", "nonsense", "campaign has no role 'nonsense'; it has api, worker, sender"),
+        ("campaign", "nonsense", "campaign has no role 'nonsense'; it has api, worker, sender, web"),
         ("contacts", "../up", "contacts has no role '../up'; it has api, worker"),
     ],
 )

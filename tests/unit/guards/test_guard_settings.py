@@ -26,6 +26,7 @@ BESIDE_THE_SETTINGS = {
     "services/segmentation/context.py": "hands the plugins' own variables to the plugin host",
     "services/campaign/channels.py": "hands the plugins' own variables to the plugin host",
     "services/campaign/sender.py": "hands the plugins' own variables to the plugin manager",
+    "services/campaign/web.py": "hands the plugins' own variables to the plugin manager",
     "services/cli/plugins.py": "hands the plugins' own variables to the plugin host",
 }
 # What these look up by its name, as their source says it.

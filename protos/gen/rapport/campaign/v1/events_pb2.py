@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n rapport/campaign/v1/events.proto\x12\x13rapport.campaign.v1\"S\n\x0fMessageFinished\x12\x0f\n\x07message\x18\x01 \x01(\t\x12\x0e\n\x06origin\x18\x02 \x01(\t\x12\x0f\n\x07\x63hannel\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\"-\n\x0e\x43ouponRedeemed\x12\x0c\n\x04pool\x18\x01 \x01(\t\x12\r\n\x05order\x18\x02 \x01(\t\".\n\rCouponRefused\x12\r\n\x05order\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n rapport/campaign/v1/events.proto\x12\x13rapport.campaign.v1\"S\n\x0fMessageFinished\x12\x0f\n\x07message\x18\x01 \x01(\t\x12\x0e\n\x06origin\x18\x02 \x01(\t\x12\x0f\n\x07\x63hannel\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\"-\n\x0e\x43ouponRedeemed\x12\x0c\n\x04pool\x18\x01 \x01(\t\x12\r\n\x05order\x18\x02 \x01(\t\".\n\rCouponRefused\x12\r\n\x05order\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"_\n\x0eMessageEngaged\x12\x0f\n\x07message\x18\x01 \x01(\t\x12\x0e\n\x06origin\x18\x02 \x01(\t\x12\x0f\n\x07\x63hannel\x18\x03 \x01(\t\x12\r\n\x05topic\x18\x04 \x01(\t\x12\x0c\n\x04link\x18\x05 \x01(\x05\"R\n\x12\x45ngagementReversed\x12\x0f\n\x07message\x18\x01 \x01(\t\x12\x0e\n\x06origin\x18\x02 \x01(\t\x12\r\n\x05\x65vent\x18\x03 \x01(\t\x12\x0c\n\x04link\x18\x04 \x01(\x05\"h\n\x10\x44\x65liveryReported\x12\x0f\n\x07message\x18\x01 \x01(\t\x12\x0e\n\x06origin\x18\x02 \x01(\t\x12\x0f\n\x07\x63hannel\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x12\n\nsuppressed\x18\x05 \x01(\x08\"W\n\x14UnsubscribeRequested\x12\x0f\n\x07\x63hannel\x18\x01 \x01(\t\x12\r\n\x05topic\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x0e\n\x06source\x18\x04 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,4 +37,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_COUPONREDEEMED']._serialized_end=187
   _globals['_COUPONREFUSED']._serialized_start=189
   _globals['_COUPONREFUSED']._serialized_end=235
+  _globals['_MESSAGEENGAGED']._serialized_start=237
+  _globals['_MESSAGEENGAGED']._serialized_end=332
+  _globals['_ENGAGEMENTREVERSED']._serialized_start=334
+  _globals['_ENGAGEMENTREVERSED']._serialized_end=416
+  _globals['_DELIVERYREPORTED']._serialized_start=418
+  _globals['_DELIVERYREPORTED']._serialized_end=522
+  _globals['_UNSUBSCRIBEREQUESTED']._serialized_start=524
+  _globals['_UNSUBSCRIBEREQUESTED']._serialized_end=611
 # @@protoc_insertion_point(module_scope)
