@@ -10,18 +10,13 @@ from rapport.campaign.v1 import campaign_pb2 as pb
 
 from services.campaign.domain.campaigns import Campaign
 from services.campaign.domain.coupons import Coupon, Pool
-from services.campaign.domain.journeys import Journey, Send, Step, Wait
 from services.campaign.domain.ledger import CLAIMED, PLANNED, SENDING, Counts, Message
 from services.campaign.domain.rendering import Content, StoredTemplate
-from services.kit.errors import InvalidArgument
 from services.kit.names import format_name, parse_key
 from services.kit.runtime import Runtime
 from services.kit.wire import (
     enum_number,
-    from_duration,
-    get_duration,
     get_timestamp,
-    to_duration,
     to_timestamp,
 )
 
@@ -43,48 +38,17 @@ def decode_campaign(key: str, message: pb.Campaign) -> Campaign:
         template_id=parse_key(message.template, "templates", "campaign.template"),
         channel=message.channel,
         topic=message.topic,
-        coupon_pool_id=_pool(message.coupon_pool, "campaign.coupon_pool"),
+        coupon_pool_id=pool_key(message.coupon_pool, "campaign.coupon_pool"),
         state="",
         planned=False,
         create_time=_EPOCH,
         launch_time=None,
+        evergreen=message.evergreen,
     )
 
 
-def decode_journey(key: str, message: pb.Journey) -> Journey:
-    """Decode a new journey; raises InvalidArgument (INVALID_JOURNEY) that names the step."""
-    trigger = message.trigger
-    if trigger.segment:
-        parse_key(trigger.segment, "segments", "journey.trigger.segment")
-    return Journey(
-        id=key,
-        display_name=message.display_name,
-        event_type=trigger.event_type,
-        segment=trigger.segment,
-        reentry_after=get_duration(trigger, "reentry_after"),
-        steps=tuple(_step(item, f"journey.steps[{index}]") for index, item in enumerate(message.steps)),
-        active=False,
-        activate_time=None,
-        create_time=_EPOCH,
-    )
-
-
-def _step(message: pb.JourneyStep, path: str) -> Step:
-    match message.WhichOneof("action"):
-        case "wait":
-            return Wait(from_duration(message.wait.duration, f"{path}.wait.duration"))
-        case "send":
-            send = message.send
-            return Send(
-                parse_key(send.template, "templates", f"{path}.send.template"),
-                send.channel,
-                send.topic,
-                _pool(send.coupon_pool, f"{path}.send.coupon_pool"),
-            )
-    raise InvalidArgument.field(path, "must say what happens: wait or send", reason="INVALID_JOURNEY")
-
-
-def _pool(name: str, field: str) -> str:
+def pool_key(name: str, field: str) -> str:
+    """Return the id in the name of a pool, empty for none; raises InvalidArgument."""
     return parse_key(name, "couponPools", field) if name else ""
 
 
@@ -154,6 +118,8 @@ def encode_campaign(item: Campaign, counts: Counts) -> pb.Campaign:
         counts=encode_counts(counts),
         create_time=to_timestamp(item.create_time),
         launch_time=_time(item.launch_time),
+        evergreen=item.evergreen,
+        series=format_name("campaigns", item.series) if item.series else "",
     )
 
 
@@ -171,37 +137,6 @@ def encode_counts(counts: Counts) -> pb.MessageCounts:
         duplicates=counts.duplicates,
         suppressed_by_reason=counts.by_reason,
         waiting_by_reason=counts.waiting_by_reason,
-    )
-
-
-def encode_journey(item: Journey, counts: Counts) -> pb.Journey:
-    """Encode a journey with its counts."""
-    message = pb.Journey(
-        name=item.origin,
-        display_name=item.display_name,
-        trigger=pb.JourneyTrigger(event_type=item.event_type, segment=item.segment),
-        steps=[_encode_step(step) for step in item.steps],
-        active=item.active,
-        started_count=item.started_count,
-        finished_count=item.finished_count,
-        counts=encode_counts(counts),
-        create_time=to_timestamp(item.create_time),
-    )
-    if item.reentry_after is not None:
-        message.trigger.reentry_after.CopyFrom(to_duration(item.reentry_after))
-    return message
-
-
-def _encode_step(step: Step) -> pb.JourneyStep:
-    if isinstance(step, Wait):
-        return pb.JourneyStep(wait=pb.WaitStep(duration=to_duration(step.duration)))
-    return pb.JourneyStep(
-        send=pb.SendStep(
-            template=format_name("templates", step.template_id),
-            channel=step.channel,
-            topic=step.topic,
-            coupon_pool=format_name("couponPools", step.coupon_pool_id) if step.coupon_pool_id else "",
-        )
     )
 
 

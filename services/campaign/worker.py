@@ -7,12 +7,16 @@ from rapport.campaign.v1 import campaign_pb2
 from services.campaign.codec import encode_counts
 from services.campaign.usecases import (
     campaigns,
+    contact_dates,
     coupons,
     interactions,
+    journey_actions,
+    journey_dates,
     journeys,
     launching,
     parting,
     reports,
+    schedules,
     upkeep,
 )
 from services.kit.bus import EventBatch, OperationContext, RuntimeProvider, operation, subscribe, timer
@@ -61,6 +65,26 @@ class Worker:
     def advance_journeys(self) -> None:
         """Take the steps of journeys that are due."""
         journeys.advance_journeys(self.runtime)
+
+    @timer(seconds=1.0)
+    def do_journey_actions(self) -> None:
+        """Do what journeys bring about in other services."""
+        journey_actions.do_actions(self.runtime)
+
+    @timer(seconds=15.0)
+    def start_by_dates(self) -> None:
+        """Start the journeys whose dates local clocks have reached."""
+        journey_dates.start_by_dates(self.runtime)
+
+    @timer(seconds=5.0)
+    def read_contact_dates(self) -> None:
+        """Read the dates of contacts from before a journey asked for them."""
+        contact_dates.read_contacts(self.runtime)
+
+    @timer(seconds=1.0)
+    def launch_scheduled(self) -> None:
+        """Launch the campaigns that are due by their schedules."""
+        schedules.launch_due(self.runtime)
 
     @timer(seconds=1.0)
     def cancel_rest(self) -> None:

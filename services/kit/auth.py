@@ -29,7 +29,15 @@ SERVICE_PERMISSIONS: Mapping[str, tuple[str, ...]] = {
     "contacts": ("events.read",),
     "sales": ("events.read", "contacts.read"),
     "segmentation": ("events.read", "contacts.read", "sales.read"),
-    "campaign": ("events.read", "contacts.recipients.read", "segmentation.read"),
+    "campaign": (
+        "events.read",
+        "contacts.recipients.read",
+        "contacts.read",
+        "contacts.write",
+        "segmentation.read",
+        "care.read",
+        "care.cases.write",
+    ),
     "care": (
         "events.read",
         "contacts.read",

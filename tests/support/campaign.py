@@ -6,10 +6,10 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from uuid import UUID
 
 import grpc
 from rapport.campaign.v1 import campaign_pb2 as pb
+from rapport.care.v1 import care_pb2, care_pb2_grpc
 from rapport.contacts.v1 import contacts_pb2, contacts_pb2_grpc
 from rapport.segmentation.v1 import segmentation_pb2, segmentation_pb2_grpc
 
@@ -42,14 +43,26 @@ GRANTED, DENIED = contacts_pb2.Consent.STATE_GRANTED, contacts_pb2.Consent.STATE
 class World:
     """Say what contacts and segmentation know; tests change it at any time.
 
-    down: answer UNAVAILABLE; asked: the BatchGetRecipients requests so far; page: the largest page of members.
+    down: answer UNAVAILABLE; asked: the BatchGetRecipients requests so far; page: the largest page of members; rules:
+    for whom each is TRUE, by their texts; attributes: the types of custom attributes; done: what was changed elsewhere
+    (RPC, request), each request id once.
     """
 
     people: dict[str, contacts_pb2.Recipient] = field(default_factory=dict)
     members: dict[str, list[str]] = field(default_factory=dict)
     down: bool = False
     page: int = 10_000
+    rules: dict[str, Callable[[str], bool]] = field(default_factory=dict)
+    attributes: dict[str, Any] = field(default_factory=dict)
+    done: list[tuple[str, Any]] = field(default_factory=list)
+    contacts: dict[str, contacts_pb2.Contact] = field(default_factory=dict)
     asked: list[contacts_pb2.BatchGetRecipientsRequest] = field(default_factory=list)
+
+    def note(self, name: str, request: Any) -> None:
+        """Keep a change that was asked for; a request id that is known changes nothing."""
+        key = getattr(request, "request_id", "")
+        if not key or key not in {getattr(item, "request_id", "") for _, item in self.done}:
+            self.done.append((name, request))
 
     def add(
         self, count: int = 1, *, consent: Any = GRANTED, segment: str = "segments/all", **fields: Any
@@ -82,10 +95,67 @@ class _Contacts(contacts_pb2_grpc.ContactServiceServicer):
                 person.CopyFrom(people[name])
         return answer
 
+    def ListAttributes(self, request: Any, context: grpc.ServicerContext) -> Any:
+        return contacts_pb2.ListAttributesResponse(
+            attributes=[
+                contacts_pb2.Attribute(id=name, type=kind) for name, kind in self._world.attributes.items()
+            ]
+        )
+
+    def ListContacts(self, request: Any, context: grpc.ServicerContext) -> Any:
+        names = sorted(self._world.contacts)
+        rest = [name for name in names if name > request.page_token]
+        page = rest[: min(request.page_size, self._world.page)]
+        return contacts_pb2.ListContactsResponse(
+            contacts=[self._world.contacts[name] for name in page],
+            next_page_token=page[-1] if len(rest) > len(page) else "",
+        )
+
+    def UpdateContact(self, request: Any, context: grpc.ServicerContext) -> Any:
+        return self._change("UpdateContact", request, context, contacts_pb2.UpdateContactResponse())
+
+    def ModifyTags(self, request: Any, context: grpc.ServicerContext) -> Any:
+        return self._change("ModifyTags", request, context, contacts_pb2.ModifyTagsResponse())
+
+    def _change(self, name: str, request: Any, context: grpc.ServicerContext, answer: Any) -> Any:
+        if self._world.down:
+            context.abort(grpc.StatusCode.UNAVAILABLE, "contacts is away")
+        self._world.note(name, request)
+        return answer
+
+
+class _Care(care_pb2_grpc.CareServiceServicer):
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def CreateCase(self, request: Any, context: grpc.ServicerContext) -> Any:
+        if request.case.queue and request.case.queue != "queues/help":
+            context.abort(grpc.StatusCode.NOT_FOUND, f"{request.case.queue} does not exist")
+        self._world.note("CreateCase", request)
+        return care_pb2.CreateCaseResponse()
+
+    def ListQueues(self, request: Any, context: grpc.ServicerContext) -> Any:
+        return care_pb2.ListQueuesResponse(queues=[care_pb2.Queue(name="queues/help")])
+
 
 class _Segmentation(segmentation_pb2_grpc.SegmentationServiceServicer):
     def __init__(self, world: World) -> None:
         self._world = world
+
+    def GetSegment(self, request: Any, context: grpc.ServicerContext) -> Any:
+        if request.name not in self._world.members:
+            context.abort(grpc.StatusCode.NOT_FOUND, f"{request.name} does not exist")
+        return segmentation_pb2.GetSegmentResponse(segment=segmentation_pb2.Segment(name=request.name))
+
+    def MatchContacts(self, request: Any, context: grpc.ServicerContext) -> Any:
+        if self._world.down:
+            context.abort(grpc.StatusCode.UNAVAILABLE, "segmentation is away")
+        if request.rule not in self._world.rules:
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"no such rule: {request.rule}")
+        holds = self._world.rules[request.rule]
+        return segmentation_pb2.MatchContactsResponse(
+            contacts=[name for name in request.contacts if holds(name)]
+        )
 
     def ListMembers(self, request: Any, context: grpc.ServicerContext) -> Any:
         if request.segment not in self._world.members:
@@ -103,6 +173,7 @@ def neighbours(world: World) -> Iterator[str]:
     server = grpc.server(futures.ThreadPoolExecutor(8))
     contacts_pb2_grpc.add_ContactServiceServicer_to_server(_Contacts(world), server)
     segmentation_pb2_grpc.add_SegmentationServiceServicer_to_server(_Segmentation(world), server)
+    care_pb2_grpc.add_CareServiceServicer_to_server(_Care(world), server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     try:
@@ -229,6 +300,13 @@ def make_journey(runtime: Runtime, steps: Sequence[Step], key: str = "thanks", *
     with runtime.db.transaction() as connection:
         journeys.create_journey(runtime, connection, Journey(**(given | values)))
     journeys.set_active(runtime, key, active=True)
+
+
+def update_journey(runtime: Runtime, key: str = "thanks", **values: Any) -> Journey:
+    """Change fields of a journey, as a new version."""
+    present = journeys.get_journey(runtime, key)[0]
+    with runtime.db.transaction() as connection:
+        return journeys.update_journey(runtime, connection, replace(present, **values), 0)[0]
 
 
 def begin_launch(runtime: Runtime, key: str = "spring") -> OperationContext:

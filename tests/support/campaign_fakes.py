@@ -20,7 +20,7 @@ from rapport.segmentation.v1 import segmentation_pb2, segmentation_pb2_grpc
 
 from services.kit import paging
 from services.kit.auth import SERVICE_PERMISSIONS, TokenStore, add_tokens
-from services.kit.errors import NotFound, Unavailable
+from services.kit.errors import InvalidArgument, NotFound, Unavailable
 from services.kit.grpc.server import ApiServer
 from services.kit.names import new_id
 from services.kit.signing import Signer
@@ -117,6 +117,16 @@ class Segmentation(segmentation_pb2_grpc.SegmentationServiceServicer):
             raise NotFound.resource(request.name)
         segment = segmentation_pb2.Segment(name=request.name, member_count=len(known.members[request.name]))
         return segmentation_pb2.GetSegmentResponse(segment=segment)
+
+    def MatchContacts(self, request: Any, context: grpc.ServicerContext) -> Any:
+        """Return those who are in the segment that a rule `in_segment("segments/…")` names."""
+        known = self._directory
+        name = request.rule.removeprefix('in_segment("').removesuffix('")')
+        if name not in known.members:
+            raise InvalidArgument.field("rule", f"no such rule here: {request.rule}", reason="INVALID_RULE")
+        return segmentation_pb2.MatchContactsResponse(
+            contacts=[contact for contact in request.contacts if contact in known.members[name]]
+        )
 
     def ListMembers(self, request: Any, context: grpc.ServicerContext) -> Any:
         """Return a page of members by name; a page token belongs to its segment."""

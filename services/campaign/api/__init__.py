@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import grpc
-from rapport.campaign.v1 import campaign_pb2_grpc, content_pb2_grpc, limits_pb2_grpc, tracking_pb2_grpc
+from rapport.campaign.v1 import (
+    campaign_pb2_grpc,
+    content_pb2_grpc,
+    journeys_pb2_grpc,
+    limits_pb2_grpc,
+    schedules_pb2_grpc,
+    tracking_pb2_grpc,
+)
 
 from services.campaign.api.campaigns import CampaignMethods
 from services.campaign.api.content import ContentServicer
 from services.campaign.api.coupons import CouponMethods
-from services.campaign.api.journeys import JourneyMethods
+from services.campaign.api.journeys import JourneyMethods, JourneyServicer
 from services.campaign.api.limits import LimitServicer
 from services.campaign.api.messages import MessageMethods
+from services.campaign.api.schedules import ScheduleServicer
 from services.campaign.api.suppressions import SuppressionMethods
 from services.campaign.api.templates import TemplateMethods
 from services.campaign.api.tracking import TrackingServicer
@@ -36,6 +44,8 @@ def register(server: grpc.Server, runtime: Runtime) -> None:
     tracking_pb2_grpc.add_TrackingServiceServicer_to_server(TrackingServicer(runtime), server)  # type: ignore[no-untyped-call]
     limits_pb2_grpc.add_LimitServiceServicer_to_server(LimitServicer(runtime), server)  # type: ignore[no-untyped-call]
     content_pb2_grpc.add_ContentServiceServicer_to_server(ContentServicer(runtime), server)  # type: ignore[no-untyped-call]
+    journeys_pb2_grpc.add_JourneyServiceServicer_to_server(JourneyServicer(runtime), server)  # type: ignore[no-untyped-call]
+    schedules_pb2_grpc.add_ScheduleServiceServicer_to_server(ScheduleServicer(runtime), server)  # type: ignore[no-untyped-call]
 
 
 def background(runtime: Runtime) -> list[PluginPart]:

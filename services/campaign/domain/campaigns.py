@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-DRAFT, PLANNING, SENDING, PAUSED, DONE, CANCELLED = (
+DRAFT, SCHEDULED, PLANNING, SENDING, PAUSED, DONE, CANCELLED = (
     "draft",
+    "scheduled",
     "planning",
     "sending",
     "paused",
@@ -20,7 +21,11 @@ OPEN_TO_SENDERS = (SENDING, DONE)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Campaign:
-    """Hold a campaign. planned: its audience is complete."""
+    """Hold a campaign.
+
+    planned: its audience is complete; evergreen: members to come get it too; series: the id of the campaign that it is
+    a run of; recipient_local: what the recipients' clocks show when it is due, None for at once.
+    """
 
     id: str
     display_name: str
@@ -33,6 +38,9 @@ class Campaign:
     planned: bool
     create_time: datetime
     launch_time: datetime | None
+    evergreen: bool = False
+    series: str = ""
+    recipient_local: datetime | None = None
 
     @property
     def origin(self) -> str:
@@ -45,14 +53,20 @@ class StateError(Exception):
 
 
 def after(action: str, campaign: Campaign) -> str:
-    """Return the state after `launch`, `pause`, `resume` or `cancel`; the present one when it is so already.
+    """Return the state after `launch`, `schedule`, `unschedule`, `start` (a schedule's), `pause`, `resume` or `cancel`.
 
-    Raises StateError.
+    It is the present one when it is so already. Raises StateError.
     """
     state = campaign.state
     match action:
         case "launch" if state == DRAFT:
             return PLANNING
+        case "start" if state == SCHEDULED:
+            return PLANNING
+        case "schedule" if state in (DRAFT, SCHEDULED):
+            return SCHEDULED
+        case "unschedule" if state in (DRAFT, SCHEDULED):
+            return DRAFT
         case "pause" if state in RUNNING:
             return PAUSED
         case "resume" if state == PAUSED:
@@ -63,6 +77,9 @@ def after(action: str, campaign: Campaign) -> str:
             return CANCELLED
     allowed = {
         "launch": "only a draft is launched",
+        "start": "only a scheduled campaign is started by its schedule",
+        "schedule": "only a draft is scheduled",
+        "unschedule": "only a scheduled campaign is taken back",
         "pause": "only a campaign that is being planned or sent is paused",
         "resume": "only a paused campaign is resumed",
         "cancel": "a campaign that is done cannot be cancelled",

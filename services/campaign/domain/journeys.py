@@ -1,44 +1,48 @@
-"""Journeys: what starts one, which steps it takes, and when the next is due."""
+"""Journeys: what one is, its versions as stored, and who is on one."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field
+from datetime import datetime, time, timedelta
+from functools import lru_cache
+from json import loads
 from typing import Any
 from uuid import UUID
 
-from services.campaign.domain.ids import RuleError, check_topic
+from services.campaign.domain.graph import Problem, check_graph, check_match
+from services.campaign.domain.ids import RuleError
+from services.campaign.domain.steps import (
+    Match,
+    Node,
+    Send,
+    Step,
+    Wait,
+    WaitEvent,
+    match_to_json,
+    steps_from_json,
+    steps_to_json,
+)
+from services.campaign.domain.triggers import DATE_REACHED, DateRule, Trigger, check_date, check_event
 
-_EVENT = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+")
-MEMBERSHIP = ("segment.entered", "segment.left")
-LONGEST_WAIT = timedelta(days=3660)
+__all__ = ["Entry", "Graph", "Journey", "Send", "Step", "Trigger", "Wait", "steps_from_json", "steps_to_json"]
 
-
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """Wait so long."""
-
-    duration: timedelta
-
-
-@dataclass(frozen=True, slots=True)
-class Send:
-    """Send a message; coupon_pool_id is empty for none."""
-
-    template_id: str
-    channel: str
-    topic: str
-    coupon_pool_id: str = ""
-
-
-Step = Wait | Send
+_MICRO = timedelta(microseconds=1)
+MOST_MATCHES = 10
+FINISHED, EXITED, GOAL, LIMIT = "finished", "exited", "goal", "limit"
+EARLY = (EXITED, GOAL, LIMIT)
+OUTCOMES = (FINISHED, *EARLY, "merged", "erased")
+MOST_STEPS = 1000
+"""Steps that one entry takes at most: a journey that leads around ends then."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Journey:
-    """Hold a journey. segment: empty for any; reentry_after: None for never; counts as read."""
+    """Hold a journey at its newest version.
+
+    segment: empty for any; condition: of the event that starts it; date: in place of an event; reentry_after: None for
+    never, or with after_leaving for as soon as it has left; counts as read.
+    """
 
     id: str
     display_name: str
@@ -49,8 +53,15 @@ class Journey:
     active: bool
     activate_time: datetime | None
     create_time: datetime
+    condition: str = ""
+    date: DateRule | None = None
+    after_leaving: bool = False
+    exits: Sequence[Match] = ()
+    goals: Sequence[Match] = ()
+    version: int = 1
     started_count: int = 0
     finished_count: int = 0
+    left_counts: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def origin(self) -> str:
@@ -58,124 +69,149 @@ class Journey:
         return f"journeys/{self.id}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trigger:
-    """Hold what happened to a contact; types: the names by which a journey may wait for it."""
-
-    event_id: UUID
-    contact_id: UUID
-    types: tuple[str, ...]
-    segment: str
-    record_time: datetime
-    event: Mapping[str, Any]
-
-
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Hold a contact on its way: `step` is the index of the next step, due at `due_time`."""
+    """Hold a contact on its way.
+
+    step: how many steps it has taken; step_id: the one it stands before, or in which it waits, since `arrive_time`;
+    signalled: whether events were noted for it.
+    """
 
     id: UUID
     journey_id: str
+    version: int
     contact_id: UUID
     step: int
-    due_time: datetime
+    step_id: str
+    start_time: datetime
+    arrive_time: datetime
+    signalled: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Advance:
-    """Say what a due entry does: the steps that send now, where it stands then, and whether it is through."""
+@dataclass(frozen=True)
+class Graph:
+    """Hold what entries of a version follow."""
 
-    sends: tuple[tuple[int, Send], ...]
-    step: int
-    due_time: datetime
-    finished: bool
+    nodes: Mapping[str, Node]
+    order: tuple[str, ...]
+    exits: tuple[Match, ...]
+    goals: tuple[Match, ...]
 
+    @property
+    def first(self) -> str:
+        """Return the id of the first step."""
+        return self.order[0]
 
-def check_trigger(event_type: str, segment: str, reentry_after: timedelta | None) -> None:
-    """Raise RuleError when a trigger makes no sense."""
-    if not _EVENT.fullmatch(event_type):
-        raise RuleError(
-            f"{event_type!r} is no type of event: expected a name such as 'order.placed'",
-            "trigger.event_type",
-        )
-    if event_type in MEMBERSHIP and not segment:
-        raise RuleError(f"is needed for {event_type}", "trigger.segment")
-    if event_type not in MEMBERSHIP and segment:
-        raise RuleError(f"has no meaning for {event_type}: leave it empty", "trigger.segment")
-    if reentry_after is not None and reentry_after < timedelta(0):
-        raise RuleError("must not be negative", "trigger.reentry_after")
+    def at(self, step_id: str, taken: int) -> str:
+        """Return where an entry stands: `step_id`, or the position that entries of earlier releases have instead."""
+        return step_id or (self.order[taken] if taken < len(self.order) else "end")
 
 
-def check_steps(steps: Sequence[Step]) -> None:
-    """Raise RuleError that names the step at fault."""
-    if not any(isinstance(step, Send) for step in steps):
-        raise RuleError("at least one step must send", "steps")
-    for index, step in enumerate(steps):
-        if isinstance(step, Wait):
-            if not timedelta(0) < step.duration <= LONGEST_WAIT:
-                raise RuleError("must be positive and at most 3,660 days", f"steps[{index}].wait.duration")
-        else:
+def make_graph(steps: Sequence[Step], exits: Sequence[Match] = (), goals: Sequence[Match] = ()) -> Graph:
+    """Return the graph of steps that were found sound."""
+    nodes = steps_from_json(steps_to_json(steps))
+    return Graph(
+        {node.id: node for node in nodes}, tuple(node.id for node in nodes), tuple(exits), tuple(goals)
+    )
+
+
+def definition_to_json(item: Journey) -> dict[str, Any]:
+    """Return what a version consists of."""
+    date = item.date
+    return {
+        "trigger": {
+            "event_type": item.event_type,
+            "segment": item.segment,
+            "condition": item.condition,
+            "reentry_after": None if item.reentry_after is None else item.reentry_after // _MICRO,
+            "after_leaving": item.after_leaving,
+            "date": date
+            and {
+                "attribute": date.attribute,
+                "offset_days": date.offset_days,
+                "time": date.time.isoformat(),
+                "yearly": date.yearly,
+                "zone": date.zone,
+            },
+        },
+        "steps": steps_to_json(item.steps),
+        "exits": [match_to_json(match) for match in item.exits],
+        "goals": [match_to_json(match) for match in item.goals],
+    }
+
+
+def definition_from_json(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a Journey that definition_to_json stored."""
+    trigger = stored["trigger"]
+    after, date = trigger["reentry_after"], trigger.get("date")
+    return {
+        "event_type": trigger["event_type"],
+        "segment": trigger["segment"],
+        "condition": trigger.get("condition", ""),
+        "reentry_after": None if after is None else timedelta(microseconds=after),
+        "after_leaving": trigger.get("after_leaving", False),
+        "date": date and DateRule(**{**date, "time": time.fromisoformat(date["time"])}),
+        "steps": steps_from_json(stored["steps"]),
+        "exits": tuple(Match(**item) for item in stored.get("exits", ())),
+        "goals": tuple(Match(**item) for item in stored.get("goals", ())),
+    }
+
+
+@lru_cache(maxsize=512)
+def graph_of(text: str) -> Graph:
+    """Return the graph of a stored definition, given as text, which makes it the key of what is kept."""
+    fields = definition_from_json(loads(text))
+    return make_graph(fields["steps"], fields["exits"], fields["goals"])
+
+
+def listens(item: Journey) -> set[tuple[str, str]]:
+    """Return the (type, segment) of events that entries of a journey's version have to hear of."""
+    waits = [
+        step.action.match
+        for step in item.steps
+        if isinstance(step, Node) and isinstance(step.action, WaitEvent)
+    ]
+    return {(match.event_type, match.segment) for match in (*waits, *item.exits, *item.goals)}
+
+
+def check_journey(item: Journey) -> list[Problem]:
+    """Return all that is wrong with a journey by itself, apart from what it names."""
+    found: list[Problem] = []
+
+    def check(path: str, *calls: Any) -> None:
+        for call in calls:
             try:
-                check_topic(step.topic)
+                call()
             except RuleError as error:
-                raise RuleError(str(error), f"steps[{index}].send.topic") from None
+                found.append(Problem(f"{path}.{error.field}" if error.field else path, str(error)))
+
+    date = item.date
+    check("trigger", lambda: check_event(item.event_type, item.segment))
+    if item.condition:
+        check("trigger", lambda: check_match(Match(item.event_type, item.segment, item.condition)))
+    if (item.event_type == DATE_REACHED) != (date is not None):
+        found.append(
+            Problem("trigger.date", f"belongs to the event type {DATE_REACHED}, and is needed there")
+        )
+    if date is not None:
+        check("trigger.date", lambda: check_date(date))
+    if item.reentry_after is not None and item.reentry_after < timedelta(0):
+        found.append(Problem("trigger.reentry_after", "must not be negative"))
+    for name, matches in (("exits", item.exits), ("goals", item.goals)):
+        for index, match in enumerate(matches):
+            check(f"{name}[{index}]", lambda match=match: check_match(match))
+    return [*_once(found), *check_graph(item.steps)]
+
+
+def _once(problems: Sequence[Problem]) -> list[Problem]:
+    return list({(problem.field, problem.text): problem for problem in problems}.values())
 
 
 def starts(journey: Journey, trigger: Trigger) -> bool:
-    """Say whether an event starts a journey, apart from when the contact started it last."""
+    """Say whether an event starts a journey, apart from its condition and when the contact started it last."""
     return (
         journey.active
         and journey.event_type in trigger.types
         and (not journey.segment or journey.segment == trigger.segment)
         and (journey.activate_time is None or trigger.record_time >= journey.activate_time)
-    )
-
-
-def advance(steps: Sequence[Step], entry: Entry, now: datetime) -> Advance:
-    """Take all steps that are due by now.
-
-    A wait counts from the moment the entry reached it, not from when somebody looked, so nothing adds up.
-    """
-    sends: list[tuple[int, Send]] = []
-    index, due = entry.step, entry.due_time
-    while index < len(steps) and due <= now:
-        step = steps[index]
-        if isinstance(step, Wait):
-            due += step.duration
-        else:
-            sends.append((index, step))
-        index += 1
-    # A wait at the end is waited for too: the journey is finished when it is over.
-    return Advance(tuple(sends), index, due, index >= len(steps) and due <= now)
-
-
-def steps_to_json(steps: Sequence[Step]) -> list[dict[str, Any]]:
-    """Return the steps as stored; durations in microseconds."""
-    return [
-        {"wait": step.duration // timedelta(microseconds=1)}
-        if isinstance(step, Wait)
-        else {
-            "send": {
-                "template": step.template_id,
-                "channel": step.channel,
-                "topic": step.topic,
-                "coupon_pool": step.coupon_pool_id,
-            }
-        }
-        for step in steps
-    ]
-
-
-def steps_from_json(stored: Sequence[Mapping[str, Any]]) -> tuple[Step, ...]:
-    """Return the steps from what steps_to_json made."""
-    return tuple(
-        Wait(timedelta(microseconds=item["wait"]))
-        if "wait" in item
-        else Send(
-            item["send"]["template"],
-            item["send"]["channel"],
-            item["send"]["topic"],
-            item["send"]["coupon_pool"],
-        )
-        for item in stored
     )

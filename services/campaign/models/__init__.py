@@ -10,24 +10,45 @@ from services.campaign.models.content import (
     link_settings,
     template,
 )
-from services.campaign.models.journeys import journey, journey_contact, journey_entry
+from services.campaign.models.journeys import (
+    contact_date,
+    date_attribute,
+    journey,
+    journey_action,
+    journey_contact,
+    journey_entry,
+    journey_listen,
+    journey_move,
+    journey_signal,
+    journey_version,
+)
 from services.campaign.models.ledger import channel, message, suppression
 from services.campaign.models.limits import circuit, rate_bucket, rate_limit, recent_send, send_policy
+from services.campaign.models.schedules import campaign_occurrence, campaign_schedule
 from services.campaign.models.tracking import delivery_report, interaction, quarantine
 
 __all__ = [
     "campaign",
+    "campaign_occurrence",
+    "campaign_schedule",
     "channel",
     "circuit",
+    "contact_date",
     "contact_gone",
     "coupon",
     "coupon_code",
     "coupon_pool",
+    "date_attribute",
     "delivery_report",
     "interaction",
     "journey",
+    "journey_action",
     "journey_contact",
     "journey_entry",
+    "journey_listen",
+    "journey_move",
+    "journey_signal",
+    "journey_version",
     "kit",
     "link",
     "link_settings",

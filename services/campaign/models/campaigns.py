@@ -23,5 +23,21 @@ campaign = Table(
     ),
     time_("create_time"),
     time_("launch_time", nullable=True),
+    Column(
+        "evergreen",
+        sa.Boolean,
+        nullable=False,
+        server_default=sa.false(),
+        comment="who enters the segment after the launch gets it too",
+    ),
+    exact_(
+        "series", server_default=sa.text("''"), comment="id of the recurring campaign that it is a run of"
+    ),
+    Column(
+        "recipient_local",
+        sa.DateTime(timezone=False),
+        comment="when the recipients' clocks show it, the message is due; NULL: at once",
+    ),
+    sa.Index("ix_campaign_evergreen", "segment", postgresql_where=sa.text("evergreen")),
     sa.ForeignKeyConstraint(["template_id"], ["template.id"]),
 )

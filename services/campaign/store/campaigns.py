@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
@@ -9,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 from sqlalchemy.dialects import postgresql as pg
 
-from services.campaign.domain.campaigns import CANCELLED, Campaign
+from services.campaign.domain.campaigns import CANCELLED, RUNNING, Campaign
 from services.campaign.domain.ledger import PLANNED
 from services.campaign.models import campaign, kit, message
 
@@ -44,6 +45,14 @@ def set_state(connection: Connection, key: str, state: str, launch_time: datetim
     connection.execute(sa.update(campaign).where(campaign.c.id == key).values(values))
 
 
+def start(
+    connection: Connection, key: str, state: str, now: datetime, recipient_local: datetime | None
+) -> None:
+    """Store that a campaign was launched by its schedule."""
+    values = {"state": state, "launch_time": now, "recipient_local": recipient_local}
+    connection.execute(sa.update(campaign).where(campaign.c.id == key).values(values))
+
+
 def set_planned(connection: Connection, key: str) -> None:
     """Store that the audience is complete."""
     connection.execute(sa.update(campaign).where(campaign.c.id == key).values(planned=True))
@@ -54,6 +63,14 @@ def cancelled_with_planned(connection: Connection) -> list[str]:
     origin = sa.literal("campaigns/") + campaign.c.id
     left = sa.exists().where(message.c.origin == origin, message.c.state == PLANNED)
     return list(connection.scalars(sa.select(campaign.c.id).where(campaign.c.state == CANCELLED, left)))
+
+
+def evergreen(connection: Connection, segments: Collection[str]) -> list[Campaign]:
+    """Return the running evergreen campaigns to some segments; nobody changes them until the transaction ends."""
+    wanted = sa.any_(sa.cast(list(segments), pg.ARRAY(sa.Text)))
+    query = sa.select(campaign).where(campaign.c.evergreen, campaign.c.segment == wanted)
+    query = query.where(campaign.c.state.in_(RUNNING)).order_by(campaign.c.id).with_for_update(read=True)
+    return [Campaign(**row._mapping) for row in connection.execute(query)]
 
 
 def has_operation(connection: Connection, kind: str, request_id: str) -> bool:

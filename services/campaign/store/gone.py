@@ -31,7 +31,7 @@ _HAND_OVER = (
     """,
     "DELETE FROM journey_contact WHERE contact_id = %(key)s",
     """
-    UPDATE journey_entry AS e SET finish_time = %(now)s
+    UPDATE journey_entry AS e SET finish_time = %(now)s, outcome = 'merged'
     WHERE e.contact_id = %(key)s AND e.finish_time IS NULL AND EXISTS (
         SELECT FROM journey_entry AS o
         WHERE o.contact_id = %(heir)s AND o.journey_id = e.journey_id AND o.finish_time IS NULL)
@@ -54,6 +54,13 @@ _HAND_OVER = (
     """,
     # What either of them got counts under the frequency caps of the one that remains.
     "UPDATE recent_send SET contact_id = %(heir)s WHERE contact_id = %(key)s",
+    """
+    DELETE FROM journey_signal AS s USING journey_entry AS e
+    WHERE s.entry_id = e.id AND e.contact_id IN (%(key)s, %(heir)s) AND e.finish_time IS NOT NULL
+    """,
+    # What a journey brings about for the absorbed contact is brought about for the one that remains.
+    "UPDATE journey_action SET contact_id = %(heir)s WHERE contact_id = %(key)s",
+    "DELETE FROM contact_date WHERE contact_id = %(key)s",
 )
 _EMPTY = (
     """
@@ -63,9 +70,23 @@ _EMPTY = (
     WHERE contact_id = ANY(%(keys)s::uuid[])
     """,
     "DELETE FROM journey_contact WHERE contact_id = ANY(%(keys)s::uuid[])",
+    """
+    DELETE FROM journey_signal AS s USING journey_entry AS e
+    WHERE s.entry_id = e.id AND e.contact_id = ANY(%(keys)s::uuid[])
+    """,
+    """
+    UPDATE journey_action SET contact_id = NULL, body = '{}',
+        reason = CASE WHEN state = 'planned' THEN 'CONTACT_ERASED' ELSE '' END,
+        finish_time = coalesce(finish_time, %(now)s),
+        state = CASE WHEN state = 'planned' THEN 'cancelled' ELSE state END
+    WHERE contact_id = ANY(%(keys)s::uuid[])
+    """,
+    "DELETE FROM contact_date WHERE contact_id = ANY(%(keys)s::uuid[])",
     # Their number stays, under the id of nobody; an event is of one contact, so no two have the same.
     """
-    UPDATE journey_entry SET finish_time = coalesce(finish_time, %(now)s), event = '{}', contact_id = %(nobody)s
+    UPDATE journey_entry SET event = '{}', contact_id = %(nobody)s, problem = '',
+        outcome = CASE WHEN finish_time IS NULL THEN 'erased' ELSE outcome END,
+        finish_time = coalesce(finish_time, %(now)s)
     WHERE contact_id = ANY(%(keys)s::uuid[])
     """,
     "UPDATE coupon SET contact_id = NULL WHERE contact_id = ANY(%(keys)s::uuid[])",

@@ -1,9 +1,9 @@
-"""Queries on journeys and those who are on them."""
+"""Queries on journeys and their versions."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Collection
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -11,45 +11,105 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, Row
 from sqlalchemy.dialects import postgresql as pg
 
-from services.campaign.domain.journeys import Advance, Entry, Journey, Trigger, steps_from_json, steps_to_json
-from services.campaign.models import journey, journey_contact, journey_entry
+from services.campaign.domain.journeys import (
+    EARLY,
+    Graph,
+    Journey,
+    definition_from_json,
+    definition_to_json,
+    graph_of,
+    listens,
+)
+from services.campaign.models import journey, journey_entry, journey_listen, journey_version
 
-_UUIDS = pg.ARRAY(pg.UUID(as_uuid=True))
-_TIMES = pg.ARRAY(sa.DateTime(timezone=True))
+_ROW = [
+    journey.c[name]
+    for name in ("id", "display_name", "active", "activate_time", "create_time", "version", "definition")
+]
 
 
 def insert(connection: Connection, item: Journey) -> bool:
-    """Write a new journey; False when there is one of that id."""
+    """Write a new journey with its first version; False when there is one of that id."""
     values = {
+        **_columns(item),
         "id": item.id,
+        "active": item.active,
+        "activate_time": item.activate_time,
+        "create_time": item.create_time,
+        "version": 1,
+    }
+    statement = pg.insert(journey).values(values).on_conflict_do_nothing(index_elements=["id"])
+    if connection.execute(statement.returning(journey.c.id)).first() is None:
+        return False
+    _add_version(connection, item, 1, item.create_time)
+    return True
+
+
+def update(connection: Connection, item: Journey, version: int, now: datetime) -> None:
+    """Write a locked journey anew, with a version if its number is new."""
+    new = connection.execute(
+        sa.update(journey)
+        .where(journey.c.id == item.id)
+        .values(**_columns(item), version=version, activate_time=item.activate_time)
+    )
+    assert new.rowcount == 1
+    if version != item.version:
+        _add_version(connection, item, version, now)
+
+
+def _columns(item: Journey) -> dict[str, Any]:
+    definition = definition_to_json(item)
+    return {
         "display_name": item.display_name,
         "event_type": item.event_type,
         "segment": item.segment,
         "reentry_after": item.reentry_after,
-        "steps": steps_to_json(item.steps),
-        "active": item.active,
-        "activate_time": item.activate_time,
-        "create_time": item.create_time,
+        "steps": definition["steps"],
+        "definition": definition,
     }
-    statement = pg.insert(journey).values(values).on_conflict_do_nothing(index_elements=["id"])
-    return connection.execute(statement.returning(journey.c.id)).first() is not None
+
+
+def _add_version(connection: Connection, item: Journey, version: int, now: datetime) -> None:
+    connection.execute(
+        sa.insert(journey_version).values(
+            journey_id=item.id, version=version, definition=definition_to_json(item), create_time=now
+        )
+    )
+    heard = sorted(listens(item))
+    if heard:
+        connection.execute(
+            sa.insert(journey_listen).values(
+                [
+                    {"event_type": name, "segment": segment, "journey_id": item.id, "version": version}
+                    for name, segment in heard
+                ]
+            )
+        )
 
 
 def _with_counts() -> sa.Select[Any]:
+    entry = journey_entry.c
     counts = (
         sa.select(
             sa.func.count().label("started_count"),
-            sa.func.count(journey_entry.c.finish_time).label("finished_count"),
+            sa.func.count(entry.finish_time).label("ended_count"),
+            *(sa.func.count().filter(entry.outcome == name).label(name) for name in EARLY),
         )
-        .where(journey_entry.c.journey_id == journey.c.id)
+        .where(entry.journey_id == journey.c.id)
         .lateral()
     )
-    return sa.select(journey, counts.c.started_count, counts.c.finished_count).join(counts, sa.true())
+    return sa.select(*_ROW, *counts.c).join(counts, sa.true())
 
 
 def get(connection: Connection, key: str) -> Journey | None:
     """Return a journey with the counts of its entries, or None."""
     row = connection.execute(_with_counts().where(journey.c.id == key)).one_or_none()
+    return None if row is None else _journey(row)
+
+
+def lock(connection: Connection, key: str) -> Journey | None:
+    """Return a journey without counts, locked until the transaction ends, or None."""
+    row = connection.execute(sa.select(*_ROW).where(journey.c.id == key).with_for_update()).one_or_none()
     return None if row is None else _journey(row)
 
 
@@ -65,8 +125,12 @@ def set_active(connection: Connection, key: str, active: bool, now: datetime) ->
 
     A journey that is active already stays active since when it was.
     """
-    since = sa.case((journey.c.active, journey.c.activate_time), else_=now)
-    values: dict[str, Any] = {"active": active, "activate_time": since if active else None}
+    values: dict[str, Any] = {
+        "active": active,
+        "activate_time": sa.case((journey.c.active, journey.c.activate_time), else_=now) if active else None,
+        # Dates that came round while it was inactive are gone.
+        "fired_time": sa.case((journey.c.active, journey.c.fired_time), else_=now),
+    }
     statement = sa.update(journey).where(journey.c.id == key).values(values)
     return bool(connection.execute(statement).rowcount)
 
@@ -74,119 +138,68 @@ def set_active(connection: Connection, key: str, active: bool, now: datetime) ->
 def waiting_for(connection: Connection, types: Collection[str]) -> list[Journey]:
     """Return the active journeys that events of the types start."""
     wanted = sa.any_(sa.cast(list(types), pg.ARRAY(sa.Text)))
-    query = sa.select(journey).where(journey.c.active, journey.c.event_type == wanted).order_by(journey.c.id)
+    query = sa.select(*_ROW).where(journey.c.active, journey.c.event_type == wanted).order_by(journey.c.id)
     return [_journey(row) for row in connection.execute(query)]
 
 
-def steps_of(connection: Connection, keys: Collection[str]) -> dict[str, Journey]:
-    """Return journeys by id."""
-    wanted = sa.any_(sa.cast(list(keys), pg.ARRAY(sa.Text)))
-    return {
-        row.id: _journey(row) for row in connection.execute(sa.select(journey).where(journey.c.id == wanted))
-    }
+def graphs(connection: Connection, keys: Collection[tuple[str, int]]) -> dict[tuple[str, int], Graph]:
+    """Return the graphs of versions by (journey, version)."""
+    wanted = sorted(keys)
+    query = sa.select(
+        journey_version.c.journey_id,
+        journey_version.c.version,
+        sa.cast(journey_version.c.definition, sa.Text),
+    ).where(sa.tuple_(journey_version.c.journey_id, journey_version.c.version).in_(wanted))
+    return {(row[0], row[1]): graph_of(row[2]) for row in connection.execute(query)}
 
 
-def may_start(
-    connection: Connection,
-    journey_id: str,
-    contacts: Collection[UUID],
-    now: datetime,
-    reentry: timedelta | None,
-) -> set[UUID]:
-    """Record that contacts start a journey now and return those whose last start allows it.
-
-    The row of (contact, journey) decides: whoever comes at the same moment waits for it, and then sees this start.
-    """
-    ordered = sorted(contacts)
-    column = sa.func.unnest(sa.cast(ordered, _UUIDS)).column_valued("contact_id")
-    rows = sa.select(column, sa.literal(journey_id, sa.Text), sa.literal(now, sa.DateTime(timezone=True)))
-    insert_ = pg.insert(journey_contact).from_select(["contact_id", "journey_id", "start_time"], rows)
-    if reentry is None:
-        statement = insert_.on_conflict_do_nothing()
-    else:
-        statement = insert_.on_conflict_do_update(
-            index_elements=["contact_id", "journey_id"],
-            set_={"start_time": insert_.excluded.start_time},
-            where=journey_contact.c.start_time <= now - reentry,
+def version(connection: Connection, key: str, number: int) -> tuple[dict[str, Any], datetime] | None:
+    """Return the fields of a Journey that a version has, and when it was made; None when there is none."""
+    row = connection.execute(
+        sa.select(journey_version.c.definition, journey_version.c.create_time).where(
+            journey_version.c.journey_id == key, journey_version.c.version == number
         )
-    return set(connection.scalars(statement.returning(journey_contact.c.contact_id)))
+    ).one_or_none()
+    return None if row is None else (definition_from_json(row[0]), row[1])
 
 
-def enrol(connection: Connection, journey_id: str, entries: Mapping[UUID, Trigger], now: datetime) -> int:
-    """Write entries by their id, due at once; one for each event. Returns how many are new."""
-    if not entries:
-        return 0
-    statement = (
-        pg.insert(journey_entry)
-        .values(
-            [
-                {
-                    "id": key,
-                    "journey_id": journey_id,
-                    "contact_id": trigger.contact_id,
-                    "event_id": trigger.event_id,
-                    "event": dict(trigger.event),
-                    "step": 0,
-                    "start_time": now,
-                    "due_time": now,
-                }
-                for key, trigger in entries.items()
-            ]
+def versions(
+    connection: Connection, key: str, *, before: int, count: int
+) -> list[tuple[int, dict[str, Any], datetime, int]]:
+    """Return the next versions, newest first: number, fields, when it was made, and how many are on it."""
+    open_ = (
+        sa.select(sa.func.count())
+        .where(
+            journey_entry.c.journey_id == key,
+            journey_entry.c.version == journey_version.c.version,
+            journey_entry.c.finish_time.is_(None),
         )
-        .on_conflict_do_nothing()
-        .returning(journey_entry.c.id)
+        .scalar_subquery()
     )
-    return len(connection.scalars(statement).all())
-
-
-def take_due(connection: Connection, now: datetime, count: int) -> list[Entry]:
-    """Return entries whose next step is due, locked until the transaction ends."""
     query = (
         sa.select(
-            journey_entry.c.id,
-            journey_entry.c.journey_id,
-            journey_entry.c.contact_id,
-            journey_entry.c.step,
-            journey_entry.c.due_time,
+            journey_version.c.version, journey_version.c.definition, journey_version.c.create_time, open_
         )
-        .where(journey_entry.c.finish_time.is_(None), journey_entry.c.due_time <= now)
-        .order_by(journey_entry.c.due_time, journey_entry.c.id)
+        .where(journey_version.c.journey_id == key, journey_version.c.version < before)
+        .order_by(journey_version.c.version.desc())
         .limit(count)
-        .with_for_update(skip_locked=True)
     )
-    return [Entry(*row) for row in connection.execute(query)]
+    return [(row[0], definition_from_json(row[1]), row[2], row[3]) for row in connection.execute(query)]
 
 
-def move(connection: Connection, moves: Sequence[tuple[Entry, Advance]], now: datetime) -> None:
-    """Store where entries stand after their steps."""
-    item = (
-        sa.func.unnest(
-            sa.cast([entry.id for entry, _ in moves], _UUIDS),
-            sa.cast([step.step for _, step in moves], pg.ARRAY(sa.Integer)),
-            sa.cast([step.due_time for _, step in moves], _TIMES),
-            sa.cast([now if step.finished else None for _, step in moves], _TIMES),
-        )
-        .table_valued("id", "step", "due_time", "finish_time", name="item")
-        .render_derived()
-    )
-    connection.execute(
-        sa.update(journey_entry)
-        .where(journey_entry.c.id == item.c.id)
-        .values(step=item.c.step, due_time=item.c.due_time, finish_time=item.c.finish_time)
-    )
-
-
-def events_of(connection: Connection, entries: Collection[UUID]) -> dict[UUID, Mapping[str, Any]]:
+def events_of(connection: Connection, entries: Collection[UUID]) -> dict[UUID, Any]:
     """Return what templates see of the events that started entries."""
     if not entries:
         return {}
     query = sa.select(journey_entry.c.id, journey_entry.c.event).where(
-        journey_entry.c.id == sa.any_(sa.cast(list(entries), _UUIDS))
+        journey_entry.c.id == sa.any_(sa.cast(list(entries), pg.ARRAY(pg.UUID(as_uuid=True))))
     )
     return {row.id: row.event for row in connection.execute(query)}
 
 
 def _journey(row: Row[Any]) -> Journey:
     values = dict(row._mapping)
-    values["steps"] = steps_from_json(values["steps"])
-    return Journey(**values)
+    definition = definition_from_json(values.pop("definition"))
+    early = {name: values.pop(name, 0) for name in EARLY}
+    ended = values.pop("ended_count", 0)
+    return Journey(**values, **definition, finished_count=ended - sum(early.values()), left_counts=early)

@@ -24,17 +24,35 @@ _UUIDS = pg.ARRAY(pg.UUID(as_uuid=True))
 
 
 def plan_campaign(
-    connection: Connection, model: NewMessage, ids: Sequence[UUID], contacts: Sequence[UUID], now: Any
+    connection: Connection,
+    model: NewMessage,
+    ids: Sequence[UUID],
+    contacts: Sequence[UUID],
+    now: Any,
+    due_times: Sequence[Any] | None = None,
 ) -> int:
-    """Plan a message like the model for each contact; those who have one already keep it. Returns how many are new."""
+    """Plan a message like the model for each contact; those who have one already keep it. Returns how many are new.
+
+    due_times: when each is to leave; None: at once.
+    """
+    times = [now] * len(ids) if due_times is None else list(due_times)
     item = (
-        sa.func.unnest(sa.cast(list(ids), _UUIDS), sa.cast(list(contacts), _UUIDS))
-        .table_valued("id", "contact_id", name="item")
+        sa.func.unnest(
+            sa.cast(list(ids), _UUIDS),
+            sa.cast(list(contacts), _UUIDS),
+            sa.cast(times, pg.ARRAY(sa.DateTime(timezone=True))),
+        )
+        .table_valued("id", "contact_id", "due_time", name="item")
         .render_derived()
     )
-    common = {name: sa.literal(value, message.c[name].type) for name, value in _common(model, now).items()}
-    rows = sa.select(item.c.id, item.c.contact_id, *common.values())
-    statement = pg.insert(message).from_select(["id", "contact_id", *common], rows).on_conflict_do_nothing()
+    common = {
+        name: sa.literal(value, message.c[name].type)
+        for name, value in _common(model, now).items()
+        if name != "due_time"
+    }
+    own = ["id", "contact_id", "due_time"]
+    rows = sa.select(*(item.c[name] for name in own), *common.values())
+    statement = pg.insert(message).from_select([*own, *common], rows).on_conflict_do_nothing()
     # The driver tells no count for an INSERT.
     return len(connection.execute(statement.returning(sa.literal(1))).all())
 
@@ -58,6 +76,40 @@ def plan(connection: Connection, messages: Sequence[NewMessage], now: Any) -> li
     made = list(connection.scalars(statement))
     notify(connection)
     return made
+
+
+def plan_steps(connection: Connection, messages: Sequence[NewMessage], now: Any) -> None:
+    """Plan the messages of journeys' steps and wake the senders; those planned before stay as they are.
+
+    As plan(), for thousands at once: the statement is the same whatever their number.
+    """
+    if not messages:
+        return
+    own: dict[str, tuple[Any, list[Any]]] = {
+        "id": (_UUIDS, [item.id for item in messages]),
+        "contact_id": (_UUIDS, [item.contact_id for item in messages]),
+        "entry_id": (_UUIDS, [item.entry_id for item in messages]),
+        "step": (pg.ARRAY(sa.Integer), [item.step for item in messages]),
+        "content": (
+            pg.ARRAY(pg.JSONB(none_as_null=True)),
+            [None if item.content is None else dict(item.content) for item in messages],
+        ),
+        **{
+            name: (pg.ARRAY(sa.Text), [getattr(item, name) for item in messages])
+            for name in ("origin", "lane", "channel", "topic", "template_id", "coupon_pool_id", "subject")
+        },
+    }
+    columns: list[Any] = [sa.cast(values, kind) for kind, values in own.values()]
+    item = sa.func.unnest(*columns).table_valued(*own, name="item").render_derived()
+    constants = {
+        name: sa.literal(value, message.c[name].type)
+        for name, value in _common(messages[0], now).items()
+        if name not in own
+    }
+    rows = sa.select(*(item.c[name] for name in own), *constants.values())
+    statement = pg.insert(message).from_select([*own, *constants], rows)
+    connection.execute(statement.on_conflict_do_nothing())
+    notify(connection)
 
 
 def notify(connection: Connection) -> None:

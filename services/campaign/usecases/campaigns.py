@@ -74,11 +74,11 @@ def launch_campaign(runtime: Runtime, key: str, request: ProtoMessage, request_i
     request: what the operation keeps, without the id. Raises NotFound, FailedPrecondition as check_launch.
     """
     with runtime.db.transaction() as connection:
-        campaign = _locked(connection, key)
+        campaign = locked(connection, key)
         again = bool(request_id) and store.has_operation(connection, LAUNCH, request_id)
         if not again:
             check_launch(runtime, connection, campaign)
-            store.set_state(connection, key, _after("launch", campaign), runtime.clock.now())
+            store.set_state(connection, key, change_plan("launch", campaign), runtime.clock.now())
         return operations.create(
             connection, kit, LAUNCH, request, runtime.clock, request_id=request_id, unit="messages"
         )
@@ -86,7 +86,7 @@ def launch_campaign(runtime: Runtime, key: str, request: ProtoMessage, request_i
 
 def check_launch(runtime: Runtime, connection: Connection, campaign: Campaign) -> None:
     """Raise FailedPrecondition when it cannot be launched: CAMPAIGN_STATE, UNKNOWN_CHANNEL, COUPON_POOL_EXPIRED."""
-    _after("launch", campaign)
+    change_plan("launch", campaign)
     channels = known_channels(runtime)
     if campaign.channel not in channels:
         raise FailedPrecondition(
@@ -108,8 +108,8 @@ def check_launch(runtime: Runtime, connection: Connection, campaign: Campaign) -
 def change_state(runtime: Runtime, action: str, key: str) -> Counted:
     """Pause, resume or cancel a campaign; raises NotFound, FailedPrecondition (CAMPAIGN_STATE)."""
     with runtime.db.transaction() as connection:
-        campaign = _locked(connection, key)
-        state = _after(action, campaign)
+        campaign = locked(connection, key)
+        state = change_plan(action, campaign)
         store.set_state(connection, key, state)
         if state == CANCELLED:
             # The rest, if there are more, is the worker's; the senders take none of them from now on.
@@ -131,14 +131,16 @@ def cancel_rest(runtime: Runtime) -> int:
     return total
 
 
-def _locked(connection: Connection, key: str) -> Campaign:
+def locked(connection: Connection, key: str) -> Campaign:
+    """Return a campaign, locked until the transaction ends; raises NotFound."""
     found = store.get(connection, key, lock=True)
     if found is None:
         raise NotFound.resource(format_name("campaigns", key))
     return found
 
 
-def _after(action: str, campaign: Campaign) -> str:
+def change_plan(action: str, campaign: Campaign) -> str:
+    """Return the state after an action; raises FailedPrecondition (CAMPAIGN_STATE)."""
     try:
         return after(action, campaign)
     except StateError as error:

@@ -1,43 +1,32 @@
-"""Journeys: made, switched on and off, started by events, and taken step by step."""
+"""Journeys: made, changed, switched on and off."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import replace
-from datetime import timedelta
-from uuid import UUID
+from datetime import datetime
+from typing import Any
 
-from rapport.events.v1.events_pb2 import Event
-from rapport.segmentation.v1 import events_pb2 as segmentation_events
 from sqlalchemy import Connection
 
-from services.campaign.channels import known_channels
+from services.campaign.domain.graph import Problem
 from services.campaign.domain.ids import RuleError, check_id
-from services.campaign.domain.journeys import (
-    Journey,
-    Send,
-    Trigger,
-    advance,
-    check_steps,
-    check_trigger,
-    starts,
-)
-from services.campaign.domain.ledger import Counts, NewMessage
-from services.campaign.models import contact_gone, kit
+from services.campaign.domain.journeys import Journey, definition_to_json
+from services.campaign.domain.ledger import Counts
+from services.campaign.domain.steps import Node, Send, numbered
+from services.campaign.store import dates, entries, ledger
 from services.campaign.store import journeys as store
-from services.campaign.store import ledger
+from services.campaign.usecases import journey_checks as checks
 from services.campaign.usecases.checks import exists_already, refuse, require_pools, require_templates
-from services.campaign.usecases.events import Batch, describe, event_types
-from services.kit import gone
-from services.kit.errors import InvalidArgument, NotFound
-from services.kit.events.payload import event_uuid, unpack
-from services.kit.names import format_name, new_id, parse_name
+from services.campaign.usecases.journey_moving import advance_journeys
+from services.campaign.usecases.journey_starting import start_journeys
+from services.kit.errors import Aborted, FailedPrecondition, FieldViolation, InvalidArgument, NotFound
+from services.kit.names import format_name
 from services.kit.runtime import Runtime
-from services.kit.wire import from_timestamp
+
+__all__ = ["advance_journeys", "start_journeys"]
 
 Counted = tuple[Journey, Counts]
-_AT_ONCE = 500
-_INVALID = "INVALID_JOURNEY"
 
 
 def create_journey(runtime: Runtime, connection: Connection, given: Journey) -> Journey:
@@ -46,26 +35,68 @@ def create_journey(runtime: Runtime, connection: Connection, given: Journey) -> 
         check_id(given.id)
     except RuleError as error:
         raise refuse(error, "journey_id") from error
-    try:
-        check_trigger(given.event_type, given.segment, given.reentry_after)
-        check_steps(given.steps)
-    except RuleError as error:
-        raise InvalidArgument.field(f"journey.{error.field}", str(error), reason=_INVALID) from error
-    channels = known_channels(runtime)
-    sends = [(index, step) for index, step in enumerate(given.steps) if isinstance(step, Send)]
-    for index, step in sends:
-        if step.channel not in channels:
-            raise InvalidArgument.field(
-                f"journey.steps[{index}].send.channel",
-                f"no plugin offers {step.channel!r}; there are: {', '.join(sorted(channels)) or 'none'}",
-                reason=_INVALID,
-            )
-    require_templates(connection, {step.template_id for _, step in sends})
-    require_pools(connection, {step.coupon_pool_id for _, step in sends})
-    made = replace(given, active=False, activate_time=None, create_time=runtime.clock.now())
+    given = _sound(runtime, connection, given)
+    made = replace(given, active=False, activate_time=None, create_time=runtime.clock.now(), version=1)
     if not store.insert(connection, made):
         raise exists_already(format_name("journeys", made.id))
     return made
+
+
+def _sound(runtime: Runtime, connection: Connection, given: Journey) -> Journey:
+    given = checks.with_channels(runtime, given)
+    if problems := checks.local_problems(runtime, given):
+        raise checks.refuse(problems)
+    nodes = numbered(given.steps)
+    sends = [node.action for node in nodes if isinstance(node.action, Send)]
+    require_templates(connection, {send.template_id for send in sends})
+    require_pools(connection, {send.coupon_pool_id for send in sends})
+    return replace(given, steps=nodes)
+
+
+def validate_journey(runtime: Runtime, given: Journey) -> list[Problem]:
+    """Return all that keeps a journey from being activated, as if it was created first; raises Unavailable."""
+    given = checks.with_channels(runtime, given)
+    found = checks.local_problems(runtime, given)
+    with runtime.db.read() as connection:
+        found += checks.missing_parts(connection, given)
+    # Of steps that are unsound by themselves nobody else can say whether they are.
+    faulty = {(problem.field, problem.step) for problem in found}
+    outside = checks.outside_problems(runtime, given) if given.steps else []
+    return found + [item for item in outside if (item.field, item.step) not in faulty]
+
+
+def update_journey(runtime: Runtime, connection: Connection, given: Journey, expected: int) -> Counted:
+    """Replace a journey, with a new version if it differs; raises NotFound, InvalidArgument, Aborted, Unavailable.
+
+    expected: the version that was read, 0 for any.
+    """
+    present = _locked(connection, given.id)
+    if expected not in (0, present.version):
+        raise Aborted(
+            f"journeys/{given.id} is at version {present.version}, not {expected}: read it again and decide anew",
+            reason="VERSION_MISMATCH",
+        )
+    given = _sound(runtime, connection, given)
+    now = runtime.clock.now()
+    new = definition_to_json(given) != definition_to_json(present)
+    if new and present.active:
+        _prepare(runtime, connection, given, now)
+    triggered_alike = (given.event_type, given.segment, given.condition, given.date) == (
+        present.event_type,
+        present.segment,
+        present.condition,
+        present.date,
+    )
+    changed = replace(
+        given,
+        active=present.active,
+        # Events from before somebody wanted them start nothing.
+        activate_time=present.activate_time if triggered_alike or not present.active else now,
+        create_time=present.create_time,
+        version=present.version,
+    )
+    store.update(connection, changed, present.version + new, now)
+    return _counted(connection, given.id)
 
 
 def get_journey(runtime: Runtime, key: str) -> Counted:
@@ -83,10 +114,86 @@ def list_journeys(runtime: Runtime, *, after: str, count: int) -> list[Counted]:
 
 
 def set_active(runtime: Runtime, key: str, *, active: bool) -> Counted:
-    """Let events start a journey from now on, or no more; raises NotFound."""
+    """Let events start a journey from now on, or no more.
+
+    Raises NotFound; to activate it, also InvalidArgument (INVALID_JOURNEY) and Unavailable.
+    """
     with runtime.db.transaction() as connection:
-        store.set_active(connection, key, active, runtime.clock.now())
+        now = runtime.clock.now()
+        if active:
+            journey = _locked(connection, key)
+            if not journey.active:
+                _prepare(runtime, connection, journey, now)
+        store.set_active(connection, key, active, now)
         return _counted(connection, key)
+
+
+def _prepare(runtime: Runtime, connection: Connection, journey: Journey, now: datetime) -> None:
+    problems = [*checks.missing_parts(connection, journey), *checks.outside_problems(runtime, journey)]
+    if problems:
+        raise checks.refuse(problems)
+    if journey.date is not None:
+        dates.want(connection, journey.date.attribute, now)
+
+
+def list_versions(
+    runtime: Runtime, key: str, *, before: int, count: int
+) -> list[tuple[int, Mapping[str, Any], datetime, int]]:
+    """Return the next versions of a journey, newest first; raises NotFound."""
+    with runtime.db.read() as connection:
+        if store.get(connection, key) is None:
+            raise NotFound.resource(format_name("journeys", key))
+        return list(store.versions(connection, key, before=before, count=count))
+
+
+def migrate_journey(
+    runtime: Runtime, key: str, mapping: Mapping[str, str], from_version: int
+) -> tuple[int, int]:
+    """Put those on older versions, or on one of them, onto the newest; returns how many, and which it is.
+
+    Raises NotFound, InvalidArgument (INVALID_MAPPING), FailedPrecondition (STEPS_UNMAPPED).
+    """
+    with runtime.db.transaction() as connection:
+        # Locked, so that the newest stays the newest.
+        journey = _locked(connection, key)
+        there = {node.id for node in journey.steps if isinstance(node, Node)} | {"end"}
+        wrong = [
+            FieldViolation(f"steps[{old}]", _no_step(new, journey))
+            for old, new in mapping.items()
+            if new not in there
+        ]
+        if wrong:
+            raise InvalidArgument(wrong[0].description, reason="INVALID_MAPPING", violations=wrong)
+        waiting = {
+            place: count
+            for place, count in entries.open_steps(connection, key, journey.version).items()
+            if from_version in (0, place[0])
+        }
+        targets = {step: mapping.get(step, step) for _, step in waiting}
+        lost = sorted(step for step, target in targets.items() if target not in there)
+        if lost:
+            raise FailedPrecondition(
+                f"{journey.origin}: people are in {', '.join(lost)}, which version {journey.version} has not: say in "
+                "`steps` where they go",
+                reason="STEPS_UNMAPPED",
+                metadata={"steps": ",".join(lost)},
+            )
+        moved = 0
+        if targets:
+            versions = {number for number, _ in waiting}
+            moved = entries.migrate(connection, key, journey.version, targets, versions, runtime.clock.now())
+        return moved, journey.version
+
+
+def _no_step(step: str, journey: Journey) -> str:
+    return f"{step!r} is no step of version {journey.version} of {journey.origin}"
+
+
+def _locked(connection: Connection, key: str) -> Journey:
+    found = store.lock(connection, key)
+    if found is None:
+        raise NotFound.resource(format_name("journeys", key))
+    return found
 
 
 def _counted(connection: Connection, key: str) -> Counted:
@@ -94,86 +201,3 @@ def _counted(connection: Connection, key: str) -> Counted:
     if found is None:
         raise NotFound.resource(format_name("journeys", key))
     return found, ledger.counts(connection, [found.origin])[found.origin]
-
-
-def start_journeys(runtime: Runtime, batch: Batch) -> int:
-    """Start the journeys that events of contacts trigger; events of the past start none. Returns how many entries."""
-    with runtime.db.transaction() as connection:
-        triggers = [trigger for event in batch.claim(connection, kit) if (trigger := _trigger(event))]
-        now_of = gone.current(connection, contact_gone, {item.contact_id for item in triggers})
-        triggers = [
-            replace(item, contact_id=key) for item in triggers if (key := now_of[item.contact_id]) is not None
-        ]
-        if not triggers:
-            return 0
-        started = 0
-        for journey in store.waiting_for(connection, {name for item in triggers for name in item.types}):
-            wanted = [trigger for trigger in triggers if starts(journey, trigger)]
-            started += _start(runtime, connection, journey, wanted)
-        return started
-
-
-def _trigger(event: Event) -> Trigger | None:
-    if event.historical or not event.contact:
-        return None
-    payload = unpack(event)
-    return Trigger(
-        event_id=event_uuid(event),
-        contact_id=parse_name(event.contact, "contacts"),
-        types=event_types(event, payload),
-        segment=payload.segment if isinstance(payload, segmentation_events.MembershipChanged) else "",
-        record_time=from_timestamp(event.record_time),
-        event=describe(event),
-    )
-
-
-def _start(runtime: Runtime, connection: Connection, journey: Journey, wanted: Sequence[Trigger]) -> int:
-    if not wanted:
-        return 0
-    now = runtime.clock.now()
-    if journey.reentry_after == timedelta(0):
-        chosen: Sequence[Trigger] = wanted
-    else:
-        first: dict[UUID, Trigger] = {}
-        for trigger in wanted:
-            first.setdefault(trigger.contact_id, trigger)
-        allowed = store.may_start(connection, journey.id, first.keys(), now, journey.reentry_after)
-        chosen = [first[key] for key in first if key in allowed]
-    return store.enrol(connection, journey.id, {new_id(): trigger for trigger in chosen}, now)
-
-
-def advance_journeys(runtime: Runtime) -> int:
-    """Take the steps that are due by now, a few hundred entries at a time, and return how many entries moved."""
-    moved = 0
-    while True:
-        now = runtime.clock.now()
-        with runtime.db.transaction() as connection:
-            due = store.take_due(connection, now, _AT_ONCE)
-            if due:
-                known = store.steps_of(connection, {entry.journey_id for entry in due})
-                moves = [(entry, advance(known[entry.journey_id].steps, entry, now)) for entry in due]
-                messages = [
-                    _message(known[entry.journey_id].origin, entry.id, entry.contact_id, index, send)
-                    for entry, step in moves
-                    for index, send in step.sends
-                ]
-                ledger.plan(connection, messages, now)
-                store.move(connection, moves, now)
-        moved += len(due)
-        if len(due) < _AT_ONCE:
-            return moved
-
-
-def _message(origin: str, entry_id: UUID, contact_id: UUID, index: int, send: Send) -> NewMessage:
-    return NewMessage(
-        id=new_id(),
-        origin=origin,
-        lane=origin,
-        contact_id=contact_id,
-        channel=send.channel,
-        topic=send.topic,
-        entry_id=entry_id,
-        step=index,
-        template_id=send.template_id,
-        coupon_pool_id=send.coupon_pool_id,
-    )

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
 
 import grpc
 from rapport.campaign.v1 import campaign_pb2
@@ -21,9 +24,11 @@ from services.campaign.domain.campaigns import (
     Campaign,
 )
 from services.campaign.domain.ledger import Counts, NewMessage
+from services.campaign.domain.localtime import at_local
 from services.campaign.store import campaigns as store
 from services.campaign.store import ledger
 from services.campaign.usecases.campaigns import CANCEL_AT_ONCE
+from services.campaign.usecases.journey_moving import zones_of
 from services.kit.errors import Cancelled, FailedPrecondition, NotFound
 from services.kit.names import new_id, parse_key, parse_name
 from services.kit.operations import OperationContext
@@ -76,13 +81,14 @@ def _plan(runtime: Runtime, op: OperationContext, key: str) -> None:
             raise
         contacts = [parse_name(name, "contacts") for name in page.contacts]
         now = runtime.clock.now()
+        due_times = _due_times(runtime, campaign, contacts, now)
         with runtime.db.transaction() as connection:
             # The lock keeps a cancellation from passing between the look and the plan.
             campaign = _existing(connection, key, lock=True)
             last = campaign.state == CANCELLED or not page.next_page_token
             if campaign.state != CANCELLED:
                 total += ledger.plan_campaign(
-                    connection, _model(campaign), [new_id() for _ in contacts], contacts, now
+                    connection, model_of(campaign), [new_id() for _ in contacts], contacts, now, due_times
                 )
             if last and campaign.state != CANCELLED:
                 store.set_planned(connection, key)
@@ -96,7 +102,19 @@ def _plan(runtime: Runtime, op: OperationContext, key: str) -> None:
             return
 
 
-def _model(campaign: Campaign) -> NewMessage:
+def _due_times(
+    runtime: Runtime, campaign: Campaign, contacts: Sequence[UUID], now: datetime
+) -> list[datetime] | None:
+    """Return when the recipients' own clocks show the campaign's time; None when it goes out at once."""
+    local = campaign.recipient_local
+    if local is None:
+        return None
+    zones = zones_of(runtime, contacts)
+    return [max(now, at_local(local.date(), local.time(), zones[key])) for key in contacts]
+
+
+def model_of(campaign: Campaign) -> NewMessage:
+    """Return the message to be planned for each contact."""
     return NewMessage(
         id=new_id(),
         origin=campaign.origin,
@@ -132,7 +150,8 @@ def _follow(runtime: Runtime, op: OperationContext, key: str) -> Counts:
             counts = ledger.states(connection, campaign.origin)
             if counts.open == 0:
                 campaign = _existing(connection, key, lock=True)
-                if campaign.state in (SENDING, PAUSED):
+                # An evergreen campaign goes on, although its launch is over.
+                if campaign.state in (SENDING, PAUSED) and not campaign.evergreen:
                     store.set_state(connection, key, DONE)
                 counts = ledger.counts(connection, [campaign.origin])[campaign.origin]
             op.checkpoint(

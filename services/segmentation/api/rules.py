@@ -6,7 +6,7 @@ import grpc
 from rapport.segmentation.v1 import segmentation_pb2 as pb
 
 from services.kit.errors import InvalidArgument
-from services.kit.names import format_name
+from services.kit.names import format_name, parse_name
 from services.kit.wire import from_timestamp, set_timestamp
 from services.segmentation.api.base import Methods
 from services.segmentation.domain import parse_segment
@@ -38,6 +38,16 @@ class RuleMethods(Methods):
         )
         set_timestamp(response.as_of_time, found.as_of)
         return response
+
+    def MatchContacts(
+        self, request: pb.MatchContactsRequest, context: grpc.ServicerContext
+    ) -> pb.MatchContactsResponse:
+        """Say for which contacts a rule is TRUE."""
+        keys = [
+            parse_name(name, "contacts", f"contacts[{place}]") for place, name in enumerate(request.contacts)
+        ]
+        found = previewing.match_contacts(self._service, request.rule, keys)
+        return pb.MatchContactsResponse(contacts=[format_name("contacts", key) for key in found])
 
     def GetRuleSchema(
         self, request: pb.GetRuleSchemaRequest, context: grpc.ServicerContext

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy import Connection, Select
+from sqlalchemy.dialects import postgresql as pg
 
 from services.segmentation.models import profile
 
@@ -31,3 +33,12 @@ def count(
         {"now": now},
     ).one()
     return row[0], row[1], list(row[2] or ())
+
+
+def matching(
+    connection: Connection, values: Select[Any], contact_ids: Sequence[UUID], now: datetime
+) -> list[UUID]:
+    """Return those of some contacts whose value is TRUE in a SELECT of contact_id and a rule's value, in order."""
+    some = sa.any_(sa.cast(list(contact_ids), pg.ARRAY(pg.UUID(as_uuid=True))))
+    rows = connection.execute(values.where(values.selected_columns[0] == some), {"now": now})
+    return sorted(row[0] for row in rows if row[1] is True)

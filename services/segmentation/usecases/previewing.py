@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,12 +13,12 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from services.kit import context
-from services.kit.errors import InvalidArgument, ResourceExhausted
+from services.kit.errors import FailedPrecondition, InvalidArgument, ResourceExhausted
 from services.kit.plugins import PluginTimeout
 from services.segmentation.context import Service
 from services.segmentation.rules import CompiledRule
 from services.segmentation.store import evaluation, segments
-from services.segmentation.usecases.answers import fill_for_all
+from services.segmentation.usecases.answers import ask, fill, fill_for_all
 from services.segmentation.usecases.defining import compile_new, load
 from services.segmentation.usecases.history import members_select
 from services.segmentation.usecases.rebuilding import compile_stored
@@ -27,6 +27,9 @@ LONGEST_SECONDS = 20.0
 _LONGER = (
     "the rule takes longer than {:g} s over all contacts: give it a narrower time window, or save it as a segment, "
     "which has no such limit"
+)
+_LONGER_FOR_SOME = (
+    "the rule takes longer than {:g} s over these contacts: ask about fewer, or save it as a segment"
 )
 
 
@@ -54,6 +57,26 @@ def evaluate_rule(
         else:
             compiled = compile_new(service, connection, rule, "rule")
         return count(service, connection, compiled, as_of, sample)
+
+
+def match_contacts(service: Service, rule: str, contact_ids: Sequence[UUID]) -> list[UUID]:
+    """Return those of some contacts for whom a rule is TRUE now, in order.
+
+    Raises InvalidArgument (INVALID_RULE), FailedPrecondition (PLUGIN_FAILED), ResourceExhausted (RULE_TOO_COSTLY).
+    """
+    now = service.clock.now()
+    with snapshot(service, _LONGER_FOR_SOME) as connection:
+        compiled = compile_new(service, connection, rule, "rule")
+        if not contact_ids:
+            return []
+        if compiled.plugin_calls:
+            calls = {(call.function, call.params) for call in compiled.plugin_calls}
+            answers = ask(service, connection, calls, contact_ids, now)
+            if answers.failed:
+                problem = next(iter(answers.failed.values()))
+                raise FailedPrecondition(f"the rule cannot be evaluated: {problem}", reason="PLUGIN_FAILED")
+            fill(connection, compiled.plugin_calls, answers)
+        return evaluation.matching(connection, compiled.values_select([compiled.ir]), contact_ids, now)
 
 
 @contextmanager

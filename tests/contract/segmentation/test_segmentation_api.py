@@ -29,6 +29,7 @@ from tests.support.stack import Served
 
 KEY, OTHER = contact_id(1), contact_id(2)
 NAME, OTHER_NAME = f"contacts/{KEY}", f"contacts/{OTHER}"
+KEY_NONE = f"contacts/{contact_id(999)}"
 
 CALLS: dict[str, tuple[str, dict[str, Any]]] = {
     "create_segment": ("write", {"segment_id": "x", "segment": {"rule": "true"}}),
@@ -41,6 +42,7 @@ CALLS: dict[str, tuple[str, dict[str, Any]]] = {
     "delete_segment": ("write", {"name": "segments/none"}),
     "rebuild_segments": ("write", {}),
     "evaluate_rule": ("read", {"rule": "true"}),
+    "match_contacts": ("read", {"rule": "true"}),
     "list_members": ("read", {"segment": "segments/none"}),
     "list_contact_segments": ("read", {"contact": NAME}),
     "get_profile": ("read", {"contact": NAME}),
@@ -327,6 +329,24 @@ def test_rebuild_segments(seg: World, api: Any) -> None:
     seg.deliver(contact(KEY))
     (result,) = seg.rebuild("a").segments
     assert result == pb.SegmentRebuild(segment="segments/a", version=1, entered_count=1, member_count=1)
+
+
+def test_match_contacts(seg: World, api: Any) -> None:
+    seg.deliver(contact(KEY), contact(OTHER), order(KEY, NOW - days(3)), order(OTHER, NOW - days(1)))
+    rule = "events.order_placed.exists(o, now - o.time <= days(1))"
+    assert list(api.match_contacts(rule=rule, contacts=[KEY_NONE, NAME, OTHER_NAME]).contacts) == [OTHER_NAME]
+    assert not api.match_contacts(rule=rule, contacts=[NAME]).contacts
+    assert not api.match_contacts(rule=rule).contacts
+    for contacts in ([], [NAME]):
+        with pytest.raises(errors.InvalidArgument) as caught:
+            api.match_contacts(rule="contact.nonsense > 1", contacts=contacts)
+        assert caught.value.reason == "INVALID_RULE"
+    with pytest.raises(errors.InvalidArgument):
+        api.match_contacts(rule="true", contacts=[NAME] * 1001)
+    # A plugin's rule is asked about these contacts alone.
+    assert list(api.match_contacts(rule='loyalty.tier(contact) != "gold"', contacts=[NAME]).contacts) == [
+        NAME
+    ]
 
 
 def test_evaluate_rule(seg: World, api: Any) -> None:

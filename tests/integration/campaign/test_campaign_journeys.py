@@ -119,6 +119,7 @@ def test_events_that_start_nothing(runtime: Runtime, world: World) -> None:
 def test_a_journey_for_a_segment_or_an_activity(runtime: Runtime, world: World) -> None:
     [name] = world.add()
     make_template(runtime, text="{{ event.page }}")
+    world.members["segments/vip"] = []
     make_journey(runtime, [SEND], "vip", event_type="segment.entered", segment="segments/vip")
     make_journey(runtime, [SEND], "seen", event_type="page.visited")
     seen = contact_events.ActivityRecorded(

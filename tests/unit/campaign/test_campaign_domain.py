@@ -1,18 +1,16 @@
-"""Coupon codes, consent, back-off, states of campaigns, and steps of journeys."""
+"""Coupon codes, consent, back-off, and states of campaigns."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from uuid import uuid4
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.campaign.domain import campaigns, journeys, ledger
+from services.campaign.domain import campaigns, ledger
 from services.campaign.domain.coupons import ALPHABET, check_character, key_of, new_code
 from services.campaign.domain.ids import RuleError, check_id, check_topic, one_line
-from services.campaign.domain.journeys import Entry, Send, Wait, advance, steps_from_json, steps_to_json
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 BODY = st.text(ALPHABET, min_size=13, max_size=13)
@@ -101,12 +99,19 @@ ALLOWED = {
     "launch": {"draft": "planning"},
     "pause": {"planning": "paused", "sending": "paused", "paused": "paused"},
     "resume": {"paused": "sending", "planning": "planning", "sending": "sending"},
-    "cancel": dict.fromkeys(("draft", "planning", "sending", "paused", "cancelled"), "cancelled"),
+    "schedule": {"draft": "scheduled", "scheduled": "scheduled"},
+    "unschedule": {"draft": "draft", "scheduled": "draft"},
+    "start": {"scheduled": "planning"},
+    "cancel": dict.fromkeys(
+        ("draft", "scheduled", "planning", "sending", "paused", "cancelled"), "cancelled"
+    ),
 }
 
 
 @pytest.mark.parametrize("action", ALLOWED)
-@pytest.mark.parametrize("state", ["draft", "planning", "sending", "paused", "done", "cancelled"])
+@pytest.mark.parametrize(
+    "state", ["draft", "scheduled", "planning", "sending", "paused", "done", "cancelled"]
+)
 def test_states_of_a_campaign(action: str, state: str):
     if state in ALLOWED[action]:
         assert campaigns.after(action, campaign(state)) == ALLOWED[action][state]
@@ -117,39 +122,3 @@ def test_states_of_a_campaign(action: str, state: str):
 
 def test_a_campaign_paused_while_planned_goes_on_planning():
     assert campaigns.after("resume", campaign("paused", planned=False)) == "planning"
-
-
-STEPS = st.lists(
-    st.one_of(
-        st.builds(Wait, st.timedeltas(timedelta(seconds=1), timedelta(days=30))),
-        st.just(Send("t", "email.smtp", "marketing", "p")),
-    ),
-    min_size=1,
-    max_size=8,
-)
-
-
-@given(STEPS, st.lists(st.timedeltas(timedelta(0), timedelta(days=40)), max_size=30))
-def test_every_send_happens_once_in_order_and_never_early(
-    steps: list[journeys.Step], pauses: list[timedelta]
-):
-    entry = Entry(uuid4(), "j", uuid4(), 0, NOW)
-    now, sent, finished = NOW, [], False
-    for pause in [*pauses, timedelta(days=400)]:
-        now += pause
-        if finished or entry.due_time > now:
-            continue
-        done = advance(steps, entry, now)
-        for index, _ in done.sends:
-            sent.append(index)
-            waits = sum((step.duration for step in steps[:index] if isinstance(step, Wait)), timedelta(0))
-            assert now >= NOW + waits
-        finished = done.finished
-        entry = Entry(entry.id, "j", entry.contact_id, done.step, done.due_time)
-    assert finished
-    assert sent == [index for index, step in enumerate(steps) if isinstance(step, Send)]
-
-
-@given(STEPS)
-def test_steps_survive_storage(steps: list[journeys.Step]):
-    assert steps_from_json(steps_to_json(steps)) == tuple(steps)

@@ -327,7 +327,9 @@ class CampaignServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ActivateJourney(self, request, context):
-        """Lets events start the journey from now on. Errors: NOT_FOUND.
+        """Lets events start the journey from now on, after checking what it names in other services. Errors: NOT_FOUND; INVALID_ARGUMENT
+        (INVALID_JOURNEY) naming each step at fault, for rules, segments, attributes and queues that are not there; UNAVAILABLE when a
+        service that is asked does not answer.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

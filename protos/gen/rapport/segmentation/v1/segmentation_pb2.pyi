@@ -239,6 +239,20 @@ class EvaluateRuleResponse(_message.Message):
     as_of_time: _timestamp_pb2.Timestamp
     def __init__(self, member_count: _Optional[int] = ..., contact_count: _Optional[int] = ..., sample_contacts: _Optional[_Iterable[str]] = ..., as_of_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
+class MatchContactsRequest(_message.Message):
+    __slots__ = ("rule", "contacts")
+    RULE_FIELD_NUMBER: _ClassVar[int]
+    CONTACTS_FIELD_NUMBER: _ClassVar[int]
+    rule: str
+    contacts: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, rule: _Optional[str] = ..., contacts: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class MatchContactsResponse(_message.Message):
+    __slots__ = ("contacts",)
+    CONTACTS_FIELD_NUMBER: _ClassVar[int]
+    contacts: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, contacts: _Optional[_Iterable[str]] = ...) -> None: ...
+
 class ExplainMembershipRequest(_message.Message):
     __slots__ = ("contact", "rule", "segment", "as_of_time")
     CONTACT_FIELD_NUMBER: _ClassVar[int]

@@ -71,6 +71,11 @@ class SegmentationServiceStub:
                 request_serializer=rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.EvaluateRuleRequest.SerializeToString,
                 response_deserializer=rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.EvaluateRuleResponse.FromString,
                 _registered_method=True)
+        self.MatchContacts = channel.unary_unary(
+                '/rapport.segmentation.v1.SegmentationService/MatchContacts',
+                request_serializer=rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.MatchContactsRequest.SerializeToString,
+                response_deserializer=rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.MatchContactsResponse.FromString,
+                _registered_method=True)
         self.ExplainMembership = channel.unary_unary(
                 '/rapport.segmentation.v1.SegmentationService/ExplainMembership',
                 request_serializer=rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.ExplainMembershipRequest.SerializeToString,
@@ -190,6 +195,15 @@ class SegmentationServiceServicer:
         rule is shown the profile of today, with the events up to then.
         Errors: INVALID_ARGUMENT (INVALID_RULE); NOT_FOUND; FAILED_PRECONDITION (BEFORE_RETENTION) with the earliest time in the
         metadata, when what the rule asks is not kept that long; RESOURCE_EXHAUSTED (RULE_TOO_COSTLY) when it takes longer than the server allows.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def MatchContacts(self, request, context):
+        """Says for which of some contacts a rule is TRUE now, as membership of a segment with that rule would be; contacts without a profile
+        are not. Errors: INVALID_ARGUMENT (INVALID_RULE), also without contacts; FAILED_PRECONDITION (PLUGIN_FAILED) when a plugin that the
+        rule asks does not answer; RESOURCE_EXHAUSTED (RULE_TOO_COSTLY) when it takes longer than the server allows.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -341,6 +355,11 @@ def add_SegmentationServiceServicer_to_server(servicer, server):
                     servicer.EvaluateRule,
                     request_deserializer=rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.EvaluateRuleRequest.FromString,
                     response_serializer=rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.EvaluateRuleResponse.SerializeToString,
+            ),
+            'MatchContacts': grpc.unary_unary_rpc_method_handler(
+                    servicer.MatchContacts,
+                    request_deserializer=rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.MatchContactsRequest.FromString,
+                    response_serializer=rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.MatchContactsResponse.SerializeToString,
             ),
             'ExplainMembership': grpc.unary_unary_rpc_method_handler(
                     servicer.ExplainMembership,
@@ -594,6 +613,33 @@ class SegmentationService:
             '/rapport.segmentation.v1.SegmentationService/EvaluateRule',
             rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.EvaluateRuleRequest.SerializeToString,
             rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.EvaluateRuleResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def MatchContacts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rapport.segmentation.v1.SegmentationService/MatchContacts',
+            rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.MatchContactsRequest.SerializeToString,
+            rapport_dot_segmentation_dot_v1_dot_segmentation__pb2.MatchContactsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -1,0 +1,131 @@
+"""When campaigns are launched by themselves: once, or again and again by a rule of RFC 5545, by the clocks of a zone.
+
+Occurrences are local times; what clocks skip or show twice is as `localtime` says. A recurring campaign makes a run for
+each occurrence, `campaigns/<id>.<number>`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from dateutil.rrule import rrule, rrulestr
+
+from services.campaign.domain.ids import RuleError
+from services.campaign.domain.localtime import at_local, check_zone
+
+LOOK_AHEAD = timedelta(days=5 * 366)
+"""The next occurrence is looked for so far: a rule that never comes true must not be searched to the end of time."""
+MOST_COUNT = 10_000
+LONGEST_ID = 50
+OLDEST_START = timedelta(days=366)
+DEFAULT_CATCH_UP, LONGEST_CATCH_UP = timedelta(hours=1), timedelta(days=7)
+# Where the day begins first, by UTC+14.
+_EARLIEST = timedelta(hours=14)
+_FREQUENCIES = ("HOURLY", "DAILY", "WEEKLY", "MONTHLY", "YEARLY")
+_PARTS = (
+    "FREQ",
+    "INTERVAL",
+    "COUNT",
+    "UNTIL",
+    "WKST",
+    "BYMONTH",
+    "BYMONTHDAY",
+    "BYDAY",
+    "BYHOUR",
+    "BYSETPOS",
+)
+_UNTIL = re.compile(r"\d{8}(T\d{6})?")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schedule:
+    """Say when. start: as the zone's clocks show it, without a zone; recurrence: RRULE, "" for once.
+
+    recipient_time: each recipient's own clock counts; catch_up: later than so much, an occurrence is skipped.
+    """
+
+    start: datetime
+    zone: str
+    recurrence: str = ""
+    recipient_time: bool = False
+    catch_up: timedelta = DEFAULT_CATCH_UP
+
+
+def check_schedule(item: Schedule, now: datetime) -> None:
+    """Raise RuleError when a schedule makes no sense."""
+    try:
+        zone = check_zone(item.zone)
+    except RuleError as error:
+        raise RuleError(str(error), "time_zone") from None
+    if at_local(item.start.date(), item.start.time(), zone) < now - OLDEST_START:
+        raise RuleError("lies more than a year back", "start_time")
+    if not timedelta(0) <= item.catch_up <= LONGEST_CATCH_UP:
+        raise RuleError("must be at most 7 days", "catch_up")
+    if item.recurrence:
+        _rule(item)
+
+
+def _rule(item: Schedule) -> tuple[rrule, int | None, datetime | None]:
+    """Return the rule without its end, and its COUNT and UNTIL, by which nothing is searched beyond LOOK_AHEAD."""
+    text = item.recurrence.removeprefix("RRULE:")
+    parts: dict[str, str] = {}
+    for part in text.split(";"):
+        name, _, value = part.partition("=")
+        if name not in _PARTS or not value or name in parts:
+            raise RuleError(
+                f"{part[:40]!r} is no part of a rule here: there are {', '.join(_PARTS)}, each once, as NAME=VALUE",
+                "recurrence",
+            )
+        parts[name] = value
+    if parts.get("FREQ") not in _FREQUENCIES:
+        raise RuleError(f"FREQ must be one of {', '.join(_FREQUENCIES)}", "recurrence")
+    for name, most in (("INTERVAL", 1000), ("COUNT", MOST_COUNT)):
+        value = parts.get(name, "1")
+        if not value.isascii() or not value.isdigit() or not 1 <= int(value[:9]) <= most:
+            raise RuleError(f"{name} must be a number from 1 to {most}", "recurrence")
+    if "UNTIL" in parts and "COUNT" in parts:
+        raise RuleError("UNTIL and COUNT exclude one another", "recurrence")
+    if "UNTIL" in parts and not _UNTIL.fullmatch(parts["UNTIL"]):
+        raise RuleError("UNTIL must be a local time such as 20261231T180000, without Z", "recurrence")
+    if len(text) > 500:
+        raise RuleError("must have at most 500 characters", "recurrence")
+    until, count = parts.pop("UNTIL", None), parts.pop("COUNT", None)
+    try:
+        end = None if until is None else datetime.fromisoformat(until)
+        made = rrulestr(";".join(f"{name}={value}" for name, value in parts.items()), dtstart=item.start)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise RuleError(f"is no rule of RFC 5545: {error}", "recurrence") from None
+    assert isinstance(made, rrule)
+    return made, None if count is None else int(count), end
+
+
+def occurrences(item: Schedule, after: datetime | None) -> Iterator[datetime]:
+    """Yield the local times after one of them, or all; ends where none follows for five years."""
+    last = item.start - timedelta(seconds=1) if after is None else after
+    if not item.recurrence:
+        if item.start > last:
+            yield item.start
+        return
+    rule, count, until = _rule(item)
+    while True:
+        limit = max(last, item.start) + LOOK_AHEAD
+        end = limit if until is None else min(limit, until)
+        found = False
+        for number, local in enumerate(rule.replace(until=end)):
+            if count is not None and number >= count:
+                return
+            if local > last:
+                found, last = True, local
+                yield local
+        if not found or end == until:
+            return
+
+
+def moment_of(item: Schedule, local: datetime) -> datetime:
+    """Return when an occurrence is launched: at its time in its zone, or when the first recipients' clocks show it."""
+    if item.recipient_time:
+        return local.replace(tzinfo=UTC) - _EARLIEST
+    return at_local(local.date(), local.time(), check_zone(item.zone))

@@ -1,0 +1,94 @@
+"""Journeys: events start them, and are noted for those who wait for one, or may leave because of one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+from uuid import UUID
+
+from rapport.events.v1.events_pb2 import Event
+from rapport.segmentation.v1 import events_pb2 as segmentation_events
+from sqlalchemy import Connection
+
+from services.campaign.domain.conditions import holds
+from services.campaign.domain.journeys import Journey, starts
+from services.campaign.domain.steps import numbered
+from services.campaign.domain.triggers import Trigger
+from services.campaign.models import contact_gone, kit
+from services.campaign.store import entries as store
+from services.campaign.store import journeys
+from services.campaign.usecases import contact_dates, evergreen
+from services.campaign.usecases.events import Batch, describe, event_types
+from services.kit import gone
+from services.kit.events.payload import event_uuid, unpack
+from services.kit.names import new_id, parse_name
+from services.kit.runtime import Runtime
+from services.kit.wire import from_timestamp
+
+
+def start_journeys(runtime: Runtime, batch: Batch) -> int:
+    """Start the journeys that events of contacts trigger; events of the past start none. Returns how many entries."""
+    with runtime.db.transaction() as connection:
+        events = batch.claim(connection, kit)
+        triggers = [trigger for event in events if (trigger := _trigger(event))]
+        now_of = gone.current(
+            connection,
+            contact_gone,
+            {parse_name(event.contact, "contacts") for event in events if event.contact},
+        )
+        contact_dates.learn(connection, events, now_of)
+        triggers = [
+            replace(item, contact_id=key) for item in triggers if (key := now_of[item.contact_id]) is not None
+        ]
+        if not triggers:
+            return 0
+        now = runtime.clock.now()
+        types = {name for item in triggers for name in item.types}
+        started = 0
+        for journey in journeys.waiting_for(connection, types):
+            wanted = [
+                trigger
+                for trigger in triggers
+                if starts(journey, trigger) and holds(journey.condition, trigger.event)
+            ]
+            started += start(runtime, connection, journey, wanted)
+        # After the starts: what a batch tells later may be waited for by who starts in it.
+        if store.is_heard(connection, types):
+            store.signal(connection, triggers, now)
+        evergreen.add_members(runtime, connection, triggers)
+        return started
+
+
+def _trigger(event: Event) -> Trigger | None:
+    if event.historical or not event.contact:
+        return None
+    payload = unpack(event)
+    return Trigger(
+        event_id=event_uuid(event),
+        contact_id=parse_name(event.contact, "contacts"),
+        types=event_types(event, payload),
+        segment=payload.segment if isinstance(payload, segmentation_events.MembershipChanged) else "",
+        record_time=from_timestamp(event.record_time),
+        event=describe(event),
+    )
+
+
+def start(runtime: Runtime, connection: Connection, journey: Journey, wanted: Sequence[Trigger]) -> int:
+    """Start a journey for what happened to contacts, as far as their last starts allow; returns how many entries."""
+    if not wanted:
+        return 0
+    now = runtime.clock.now()
+    after = journey.reentry_after
+    # A date that comes round is meant to start it each time.
+    always = after == timedelta(0) or (after is None and journey.date is not None)
+    if always and not journey.after_leaving:
+        chosen: Sequence[Trigger] = wanted
+    else:
+        first: dict[UUID, Trigger] = {}
+        for trigger in wanted:
+            first.setdefault(trigger.contact_id, trigger)
+        allowed = store.may_start(connection, journey, first.keys(), now)
+        chosen = [first[key] for key in first if key in allowed]
+    begin = numbered(journey.steps)[0].id
+    return store.enrol(connection, journey, begin, {new_id(): trigger for trigger in chosen}, now)

@@ -1,0 +1,200 @@
+"""Campaigns that are launched by themselves: scheduled, taken back, and launched when they are due."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from itertools import islice
+
+from rapport.campaign.v1 import campaign_pb2
+from sqlalchemy import Connection
+
+from services.campaign.domain.campaigns import DONE, DRAFT, PLANNING, SCHEDULED, Campaign
+from services.campaign.domain.ids import RuleError
+from services.campaign.domain.schedules import (
+    LONGEST_ID,
+    Schedule,
+    check_schedule,
+    moment_of,
+    occurrences,
+)
+from services.campaign.models import kit
+from services.campaign.store import campaigns, schedules
+from services.campaign.store.schedules import Kept, Occurrence
+from services.campaign.usecases.campaigns import LAUNCH, change_plan, check_launch, locked
+from services.kit import operations
+from services.kit.errors import FailedPrecondition, InvalidArgument, NotFound
+from services.kit.names import format_name
+from services.kit.runtime import Runtime
+
+INVALID = "INVALID_SCHEDULE"
+PREVIOUS_RUNS, TOO_LATE = "PREVIOUS_RUNS", "TOO_LATE"
+
+
+def schedule_campaign(runtime: Runtime, key: str, given: Schedule) -> Kept:
+    """Let a draft be launched by itself; again with another schedule replaces it.
+
+    Raises NotFound, InvalidArgument (INVALID_SCHEDULE), FailedPrecondition (CAMPAIGN_STATE, SCHEDULE_OVER).
+    """
+    now = runtime.clock.now()
+    _check(given, now)
+    with runtime.db.transaction() as connection:
+        campaign = locked(connection, key)
+        state = change_plan("schedule", campaign)
+        if given.recurrence and len(key) > LONGEST_ID:
+            raise InvalidArgument.field(
+                "name", f"a recurring campaign's id has at most {LONGEST_ID} characters", reason=INVALID
+            )
+        if campaign.evergreen and (given.recurrence or given.recipient_time):
+            raise InvalidArgument.field(
+                "schedule", "an evergreen campaign is launched once and at one moment", reason=INVALID
+            )
+        check_launch(runtime, connection, replace(campaign, state=DRAFT))
+        # An occurrence that is still caught up with counts as to come.
+        coming = (
+            local for local in occurrences(given, None) if moment_of(given, local) >= now - given.catch_up
+        )
+        local = next(coming, None)
+        if local is None:
+            raise FailedPrecondition(
+                f"{campaign.origin}: the schedule has no occurrence to come", reason="SCHEDULE_OVER"
+            )
+        schedules.save(connection, key, given, local, moment_of(given, local))
+        campaigns.set_state(connection, key, state)
+        return _kept(connection, key)
+
+
+def unschedule_campaign(runtime: Runtime, key: str) -> Campaign:
+    """Make a scheduled campaign a draft again; runs that were launched go on. Raises NotFound, FailedPrecondition."""
+    with runtime.db.transaction() as connection:
+        campaign = locked(connection, key)
+        state = change_plan("unschedule", campaign)
+        schedules.stop(connection, key)
+        campaigns.set_state(connection, key, state)
+        return replace(campaign, state=state)
+
+
+def get_schedule(runtime: Runtime, key: str, count: int) -> tuple[Kept, list[tuple[datetime, datetime]]]:
+    """Return a schedule and its next occurrences (local time, moment); raises NotFound."""
+    with runtime.db.read() as connection:
+        kept = _kept(connection, key)
+    if kept.next_local is None:
+        return kept, []
+    rest = islice(occurrences(kept.schedule, kept.next_local), count - 1)
+    coming = [kept.next_local, *rest]
+    return kept, [(local, moment_of(kept.schedule, local)) for local in coming]
+
+
+def preview_schedule(runtime: Runtime, given: Schedule, count: int) -> list[tuple[datetime, datetime]]:
+    """Return the occurrences to come of a schedule that is not stored; raises InvalidArgument (INVALID_SCHEDULE)."""
+    now = runtime.clock.now()
+    _check(given, now)
+    coming = (local for local in occurrences(given, None) if moment_of(given, local) >= now)
+    return [(local, moment_of(given, local)) for local in islice(coming, count)]
+
+
+def list_runs(runtime: Runtime, key: str, *, before: datetime | None, count: int) -> Sequence[Occurrence]:
+    """Return the next occurrences that are over, newest first; raises NotFound."""
+    with runtime.db.read() as connection:
+        _kept(connection, key)
+        return schedules.page(connection, key, before=before, count=count)
+
+
+def launch_due(runtime: Runtime) -> int:
+    """Launch the campaigns that are due, each by exactly one worker, and return how many."""
+    launched = 0
+    with runtime.db.read() as connection:
+        keys = schedules.due(connection, runtime.clock.now())
+    for key in keys:
+        with runtime.db.transaction() as connection:
+            launched += _launch_one(runtime, connection, key)
+    return launched
+
+
+def _launch_one(runtime: Runtime, connection: Connection, key: str) -> bool:
+    now = runtime.clock.now()
+    # The campaign first, as who schedules it does.
+    campaign = locked(connection, key)
+    kept = schedules.claim(connection, key, now)
+    if kept is None or kept.next_local is None:
+        return False
+    if campaign.state != SCHEDULED:
+        schedules.stop(connection, key)
+        return False
+    item = kept.schedule
+    missed: list[datetime] = []
+    local: datetime | None = kept.next_local
+    coming = occurrences(item, kept.next_local)
+    while local is not None and now - moment_of(item, local) > item.catch_up:
+        missed.append(local)
+        local = next(coming, None)
+    if missed:
+        schedules.record(
+            connection,
+            key,
+            Occurrence(
+                local=missed[0], time=moment_of(item, missed[0]), run="", reason=TOO_LATE, count=len(missed)
+            ),
+        )
+    run = ""
+    if local is not None and moment_of(item, local) <= now:
+        run, reason = _begin(runtime, connection, campaign, kept, local)
+        done = Occurrence(local=local, time=moment_of(item, local), run=run, reason=reason, count=1)
+        schedules.record(connection, key, done)
+        local = next(coming, None)
+    schedules.move_on(connection, kept, local, local and moment_of(item, local), run)
+    if local is None and run != key:
+        # What was never launched is a draft again; a series is over.
+        campaigns.set_state(connection, key, DONE if item.recurrence else DRAFT)
+    return bool(run)
+
+
+def _begin(
+    runtime: Runtime, connection: Connection, campaign: Campaign, kept: Kept, local: datetime
+) -> tuple[str, str]:
+    """Launch an occurrence; returns the id of its run, or why there is none."""
+    if kept.last_run and schedules.is_running(connection, kept.last_run):
+        return "", PREVIOUS_RUNS
+    try:
+        check_launch(runtime, connection, replace(campaign, state=DRAFT))
+    except FailedPrecondition as error:
+        return "", error.reason
+    now = runtime.clock.now()
+    recipient_local = local if kept.schedule.recipient_time else None
+    if not kept.schedule.recurrence:
+        campaigns.start(connection, campaign.id, change_plan("start", campaign), now, recipient_local)
+        run = campaign.id
+    else:
+        run = f"{campaign.id}.{kept.run_count + 1}"
+        made = replace(
+            campaign,
+            id=run,
+            state=PLANNING,
+            planned=False,
+            create_time=now,
+            launch_time=now,
+            series=campaign.id,
+            recipient_local=recipient_local,
+        )
+        assert campaigns.insert(connection, made), "the schedule's row is locked"
+    request = campaign_pb2.LaunchCampaignRequest(name=format_name("campaigns", run))
+    operations.create(connection, kit, LAUNCH, request, runtime.clock, unit="messages")
+    return run, ""
+
+
+def _check(given: Schedule, now: datetime) -> None:
+    try:
+        check_schedule(given, now)
+    except RuleError as error:
+        raise InvalidArgument.field(f"schedule.{error.field}", str(error), reason=INVALID) from error
+
+
+def _kept(connection: Connection, key: str) -> Kept:
+    found = schedules.get(connection, key)
+    if found is None:
+        raise NotFound(
+            f"campaigns/{key} does not exist, or was never scheduled",
+            metadata={"resource": f"campaigns/{key}"},
+        )
+    return found

@@ -1,0 +1,260 @@
+"""Campaigns that are launched by themselves, once or again and again, and those that go on for who comes later."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from typing import Any
+from uuid import UUID
+
+import pytest
+import sqlalchemy as sa
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rapport.segmentation.v1 import events_pb2 as segment_events
+
+from services.campaign.domain.ids import RuleError
+from services.campaign.domain.schedules import Schedule, check_schedule, moment_of, occurrences
+from services.campaign.models import campaign, kit, message
+from services.campaign.usecases import campaigns, launching, schedules
+from services.kit.errors import FailedPrecondition, InvalidArgument
+from services.kit.runtime import Runtime
+from tests.integration.campaign.test_campaign_journeys import event, feed
+from tests.support.campaign import (
+    NOW,
+    World,
+    begin_launch,
+    claim_operation,
+    clock_of,
+    counts,
+    make_campaign,
+    make_template,
+)
+
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+
+
+def local(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+def plan(**values: Any) -> Schedule:
+    given: dict[str, Any] = {"start": local("2026-03-02T09:00"), "zone": "UTC"}
+    return Schedule(**(given | values))
+
+
+def state(runtime: Runtime, key: str) -> str:
+    return campaigns.get_campaign(runtime, key)[0].state
+
+
+def runs(runtime: Runtime, key: str = "spring") -> list[tuple[str, str, int]]:
+    found = schedules.list_runs(runtime, key, before=None, count=50)
+    return [(item.run, item.reason, item.count) for item in reversed(found)]
+
+
+def launches(runtime: Runtime) -> list[UUID]:
+    with runtime.db.read() as connection:
+        return list(connection.scalars(sa.select(kit.operation.c.id).order_by(kit.operation.c.id)))
+
+
+def do_launches(runtime: Runtime) -> None:
+    """Plan the audiences of all launches that are under way."""
+    for key in launches(runtime):
+        op = claim_operation(runtime, key)
+        launching._plan(runtime, op, op.request.name.removeprefix("campaigns/"))  # type: ignore[attr-defined]
+
+
+def end(runtime: Runtime, key: str) -> None:
+    with runtime.db.transaction() as connection:
+        connection.execute(sa.update(campaign).where(campaign.c.id == key).values(state="done"))
+
+
+@pytest.mark.parametrize(
+    ("values", "field"),
+    [
+        ({"zone": "Mars/Base"}, "time_zone"),
+        ({"start": local("2024-01-01T00:00")}, "start_time"),
+        ({"catch_up": 8 * DAY}, "catch_up"),
+        ({"recurrence": "FREQ=MINUTELY"}, "recurrence"),
+        ({"recurrence": "FREQ=SECONDLY"}, "recurrence"),
+        ({"recurrence": "FREQ=HOURLY;BYMINUTE=0,1"}, "recurrence"),
+        ({"recurrence": "FREQ=DAILY;INTERVAL=0"}, "recurrence"),
+        ({"recurrence": "FREQ=DAILY;COUNT=99999"}, "recurrence"),
+        ({"recurrence": "FREQ=DAILY;UNTIL=20270101T000000Z"}, "recurrence"),
+        ({"recurrence": "FREQ=DAILY;COUNT=3;UNTIL=20270101"}, "recurrence"),
+        ({"recurrence": "FREQ=DAILY;BYDAY=XX"}, "recurrence"),
+        ({"recurrence": "FREQ=DAILY;UNTIL=20261301"}, "recurrence"),
+        ({"recurrence": "every day"}, "recurrence"),
+        ({"recurrence": "FREQ=DAILY\nDTSTART:20200101"}, "recurrence"),
+    ],
+)
+def test_unsound_schedules_are_refused(values: dict[str, Any], field: str) -> None:
+    with pytest.raises(RuleError) as caught:
+        check_schedule(plan(**values), NOW)
+    assert caught.value.field == field
+
+
+@pytest.mark.parametrize("end", ["", ";COUNT=3", ";UNTIL=20990101"])
+def test_a_rule_that_never_comes_true_ends(end: str) -> None:
+    assert list(occurrences(plan(recurrence=f"FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30{end}"), None)) == []
+
+
+def test_a_series_ends_by_count_or_by_a_last_time() -> None:
+    third = local("2026-03-04T09:00")
+    counted = plan(recurrence="FREQ=DAILY;COUNT=3")
+    assert [item.day for item in occurrences(counted, None)] == [2, 3, 4]
+    assert list(occurrences(counted, third - DAY)) == [third]
+    assert list(occurrences(plan(recurrence="FREQ=DAILY;UNTIL=20260304T090000"), None))[-1] == third
+    leap = plan(start=local("2024-02-29T08:00"), recurrence="FREQ=YEARLY;COUNT=20")
+    assert [item.year for item in islice(occurrences(leap, None), 3)] == [2024, 2028, 2032]
+
+
+def test_clocks_that_are_put_forward_and_back() -> None:
+    daily = plan(start=local("2026-03-28T02:30"), zone="Europe/Berlin", recurrence="FREQ=DAILY;COUNT=3")
+    moments = [moment_of(daily, item) for item in occurrences(daily, None)]
+    # On 29 March 02:00 becomes 03:00: 02:30 is taken with the offset before, as 03:30.
+    assert moments == [
+        datetime(2026, 3, 28, 1, 30, tzinfo=UTC),
+        datetime(2026, 3, 29, 1, 30, tzinfo=UTC),
+        datetime(2026, 3, 30, 0, 30, tzinfo=UTC),
+    ]
+    autumn = plan(start=local("2026-10-25T02:30"), zone="Europe/Berlin")
+    assert moment_of(autumn, autumn.start) == datetime(2026, 10, 25, 0, 30, tzinfo=UTC)
+
+
+ZONES = st.sampled_from(["America/New_York", "Australia/Lord_Howe", "Pacific/Apia", "Asia/Ho_Chi_Minh"])
+
+
+@given(
+    ZONES,
+    st.sampled_from(["HOURLY", "DAILY", "WEEKLY", "MONTHLY"]),
+    st.datetimes(local("2026-01-01"), local("2027-01-01")),
+)
+@settings(max_examples=40, deadline=None)
+def test_occurrences_rise_and_going_on_from_one_skips_none(
+    zone: str, frequency: str, start: datetime
+) -> None:
+    item = plan(start=start.replace(microsecond=0), zone=zone, recurrence=f"FREQ={frequency}")
+    found = list(islice(occurrences(item, None), 30))
+    assert found == sorted(set(found))
+    assert list(islice(occurrences(item, found[9]), 20)) == found[10:]
+
+
+def test_a_campaign_is_launched_at_its_time_by_one_worker(runtime: Runtime, world: World) -> None:
+    world.add(3)
+    make_template(runtime)
+    make_campaign(runtime)
+    schedules.schedule_campaign(runtime, "spring", plan())
+    assert state(runtime, "spring") == "scheduled"
+    with pytest.raises(FailedPrecondition):
+        begin_launch(runtime)
+    assert schedules.launch_due(runtime) == 0
+    clock_of(runtime).instant = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+    results: list[int] = []
+    threads = [
+        threading.Thread(target=lambda: results.append(schedules.launch_due(runtime))) for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(results) == [0, 0, 0, 1]
+    assert len(launches(runtime)) == 1
+    do_launches(runtime)
+    assert (state(runtime, "spring"), counts(runtime).audience) == ("sending", 3)
+    assert runs(runtime) == [("spring", "", 1)]
+    assert schedules.get_schedule(runtime, "spring", 5)[1] == []
+
+
+def test_runs_of_a_series_have_counts_of_their_own_and_do_not_pile_up(runtime: Runtime, world: World) -> None:
+    world.add(2)
+    make_template(runtime)
+    make_campaign(runtime)
+    schedules.schedule_campaign(runtime, "spring", plan(recurrence="FREQ=DAILY;COUNT=5"))
+    for day in (2, 3):
+        clock_of(runtime).instant = datetime(2026, 3, day, 9, 0, tzinfo=UTC)
+        schedules.launch_due(runtime)
+    # The second came while the first was sent.
+    assert runs(runtime) == [("spring.1", "", 1), ("", "PREVIOUS_RUNS", 1)]
+    do_launches(runtime)
+    assert (counts(runtime, "spring.1").audience, counts(runtime).audience) == (2, 0)
+    assert campaigns.get_campaign(runtime, "spring.1")[0].series == "spring"
+    end(runtime, "spring.1")
+    # Nobody was there on the fourth, and on the fifth too late.
+    clock_of(runtime).instant = datetime(2026, 3, 5, 10, 30, tzinfo=UTC)
+    assert schedules.launch_due(runtime) == 0
+    assert runs(runtime)[2:] == [("", "TOO_LATE", 2)]
+    clock_of(runtime).instant = datetime(2026, 3, 6, 9, 30, tzinfo=UTC)
+    assert schedules.launch_due(runtime) == 1
+    assert runs(runtime)[3:] == [("spring.2", "", 1)]
+    assert state(runtime, "spring") == "done"
+
+
+def test_a_schedule_is_taken_back(runtime: Runtime, world: World) -> None:
+    make_template(runtime)
+    make_campaign(runtime)
+    with pytest.raises(FailedPrecondition) as over:
+        schedules.schedule_campaign(runtime, "spring", plan(start=local("2026-02-01T09:00")))
+    assert over.value.reason == "SCHEDULE_OVER"
+    schedules.schedule_campaign(runtime, "spring", plan())
+    assert schedules.unschedule_campaign(runtime, "spring").state == "draft"
+    clock_of(runtime).instant = NOW + 2 * DAY
+    assert schedules.launch_due(runtime) == 0
+    schedules.schedule_campaign(runtime, "spring", plan(start=local("2026-03-09T09:00")))
+    campaigns.change_state(runtime, "cancel", "spring")
+    clock_of(runtime).instant = NOW + 9 * DAY
+    assert schedules.launch_due(runtime) == 0
+    assert state(runtime, "spring") == "cancelled"
+
+
+def test_recipients_get_it_when_their_own_clocks_show_the_time(runtime: Runtime, world: World) -> None:
+    zones = ["Pacific/Kiritimati", "Asia/Tokyo", "America/New_York", ""]
+    people = {world.add(time_zone=zone)[0]: zone for zone in zones}
+    make_template(runtime)
+    make_campaign(runtime)
+    schedules.schedule_campaign(runtime, "spring", plan(start=local("2026-03-08T02:30"), recipient_time=True))
+    clock_of(runtime).instant = datetime(2026, 3, 7, 12, 30, tzinfo=UTC)
+    assert schedules.launch_due(runtime) == 1
+    do_launches(runtime)
+    with runtime.db.read() as connection:
+        rows = connection.execute(sa.select(message.c.contact_id, message.c.due_time)).all()
+    due = {people[f"contacts/{row.contact_id}"]: row.due_time for row in rows}
+    assert due == {
+        "Pacific/Kiritimati": datetime(2026, 3, 7, 12, 30, tzinfo=UTC),
+        "Asia/Tokyo": datetime(2026, 3, 7, 17, 30, tzinfo=UTC),
+        # That night 02:30 is skipped in New York.
+        "America/New_York": datetime(2026, 3, 8, 7, 30, tzinfo=UTC),
+        "": datetime(2026, 3, 8, 2, 30, tzinfo=UTC),
+    }
+
+
+def entered(name: str, at: datetime) -> Any:
+    return event(name, "segment.entered", segment_events.MembershipChanged(segment="segments/all"), at=at)
+
+
+def test_an_evergreen_campaign_reaches_who_enters_later_once(runtime: Runtime, world: World) -> None:
+    early, member = world.add(2)
+    make_template(runtime)
+    make_campaign(runtime, evergreen=True)
+    make_campaign(runtime, "fixed")
+    with pytest.raises(InvalidArgument):
+        schedules.schedule_campaign(runtime, "spring", plan(recurrence="FREQ=DAILY"))
+    world.members["segments/all"] = [member]
+    op = begin_launch(runtime)
+    launching._plan(runtime, op, "spring")
+    launching._plan(runtime, begin_launch(runtime, "fixed"), "fixed")
+    feed(runtime, entered(early, NOW + HOUR), entered(early, NOW + 2 * HOUR), entered(member, NOW + HOUR))
+    feed(runtime, entered(early, NOW - HOUR))
+    assert (counts(runtime).audience, counts(runtime, "fixed").audience) == (2, 1)
+    with runtime.db.transaction() as connection:
+        connection.execute(sa.update(message).values(state="sent"))
+    launching._follow(runtime, op, "spring")
+    # All is sent, yet it goes on until somebody ends it.
+    [late] = world.add()
+    feed(runtime, entered(late, NOW + DAY))
+    assert (state(runtime, "spring"), counts(runtime).audience) == ("sending", 3)
+    campaigns.change_state(runtime, "cancel", "spring")
+    [last] = world.add()
+    feed(runtime, entered(last, NOW + DAY))
+    assert counts(runtime).audience == 3
