@@ -1,14 +1,16 @@
-"""The worker of campaign: launches, journeys, coupons shown in orders, what came back, recovery and upkeep."""
+"""The worker of campaign: launches, journeys, experiments, what orders tell, what came back, recovery and upkeep."""
 
 from __future__ import annotations
 
-from rapport.campaign.v1 import campaign_pb2
+from rapport.campaign.v1 import campaign_pb2, results_pb2
 
 from services.campaign.codec import encode_counts
 from services.campaign.usecases import (
+    attribution,
     campaigns,
     contact_dates,
     coupons,
+    experiments,
     interactions,
     journey_actions,
     journey_dates,
@@ -36,6 +38,14 @@ class Worker:
         """Fix the audience of a campaign and follow its messages."""
         return campaign_pb2.LaunchCampaignResult(counts=encode_counts(launching.launch(self.runtime, op)))
 
+    @operation(attribution.RECOMPUTE, concurrency=1)
+    def recompute_attribution(self, op: OperationContext) -> results_pb2.RecomputeAttributionResult:
+        """Attribute all orders anew."""
+        done = attribution.recompute(self.runtime, op)
+        return results_pb2.RecomputeAttributionResult(
+            order_count=done.orders, conversion_count=done.conversions, rule_revision=done.rule_revision
+        )
+
     @subscribe("contacts", "contact.created", "contact.updated", "activity.recorded", batch_size=500)
     def start_from_contacts(self, batch: EventBatch) -> None:
         """Start journeys that contacts trigger."""
@@ -60,6 +70,11 @@ class Worker:
     def redeem_coupons(self, batch: EventBatch) -> None:
         """Redeem the coupons that customers showed."""
         coupons.redeem_of_orders(self.runtime, batch)
+
+    @subscribe("sales", "order.placed", "order.returned", batch_size=500)
+    def take_sales(self, batch: EventBatch) -> None:
+        """Keep orders and returns, and attribute them to messages."""
+        attribution.take_sales(self.runtime, batch)
 
     @timer(seconds=0.5)
     def advance_journeys(self) -> None:
@@ -90,6 +105,11 @@ class Worker:
     def cancel_rest(self) -> None:
         """Cancel what is left of cancelled campaigns."""
         campaigns.cancel_rest(self.runtime)
+
+    @timer(seconds=2.0)
+    def advance_experiments(self) -> None:
+        """Declare winners at the planned end, and give them to those who wait."""
+        experiments.advance(self.runtime)
 
     @timer(seconds=2.0)
     def recover_messages(self) -> None:

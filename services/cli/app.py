@@ -23,6 +23,7 @@ _COMMANDS = {
     "demo": "demo",
     "import": "imports",
     "segments": "segments",
+    "campaigns": "campaigns",
     "plugins": "plugins",
     "operations": "operations",
     "tokens": "tokens",

@@ -145,7 +145,9 @@ class _Segmentation(segmentation_pb2_grpc.SegmentationServiceServicer):
     def GetSegment(self, request: Any, context: grpc.ServicerContext) -> Any:
         if request.name not in self._world.members:
             context.abort(grpc.StatusCode.NOT_FOUND, f"{request.name} does not exist")
-        return segmentation_pb2.GetSegmentResponse(segment=segmentation_pb2.Segment(name=request.name))
+        count = len(self._world.members[request.name])
+        segment = segmentation_pb2.Segment(name=request.name, version=1, member_count=count)
+        return segmentation_pb2.GetSegmentResponse(segment=segment)
 
     def MatchContacts(self, request: Any, context: grpc.ServicerContext) -> Any:
         if self._world.down:

@@ -35,14 +35,15 @@ class Directory:
     """Hold what contacts and segmentation know; a test may change it at any time.
 
     people: what is known of each contact by name; addresses by (contact, channel); consents by (contact, channel,
-    topic); members by segment. down: contacts answers UNAVAILABLE; page: the largest page of members; asked and
-    listed: the requests so far.
+    topic); members by segment; version: of every segment's rule. down: contacts answers UNAVAILABLE;
+    page: the largest page of members; asked and listed: the requests so far.
     """
 
     people: dict[str, contacts_pb2.Recipient] = field(default_factory=dict)
     addresses: dict[tuple[str, str], str] = field(default_factory=dict)
     consents: dict[tuple[str, str, str], contacts_pb2.Consent.State] = field(default_factory=dict)
     members: dict[str, set[str]] = field(default_factory=lambda: {EVERYBODY: set()})
+    version: int = 1
     down: bool = False
     page: int = 10_000
     asked: list[contacts_pb2.BatchGetRecipientsRequest] = field(default_factory=list)
@@ -115,7 +116,9 @@ class Segmentation(segmentation_pb2_grpc.SegmentationServiceServicer):
             raise Unavailable("segmentation is away")
         if request.name not in known.members:
             raise NotFound.resource(request.name)
-        segment = segmentation_pb2.Segment(name=request.name, member_count=len(known.members[request.name]))
+        segment = segmentation_pb2.Segment(
+            name=request.name, version=known.version, member_count=len(known.members[request.name])
+        )
         return segmentation_pb2.GetSegmentResponse(segment=segment)
 
     def MatchContacts(self, request: Any, context: grpc.ServicerContext) -> Any:

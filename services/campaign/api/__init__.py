@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import grpc
 from rapport.campaign.v1 import (
+    approvals_pb2_grpc,
     campaign_pb2_grpc,
     content_pb2_grpc,
+    experiments_pb2_grpc,
     journeys_pb2_grpc,
     limits_pb2_grpc,
+    results_pb2_grpc,
     schedules_pb2_grpc,
     tracking_pb2_grpc,
 )
 
+from services.campaign.api.approvals import ApprovalServicer
 from services.campaign.api.campaigns import CampaignMethods
 from services.campaign.api.content import ContentServicer
 from services.campaign.api.coupons import CouponMethods
+from services.campaign.api.experiments import ExperimentServicer
 from services.campaign.api.journeys import JourneyMethods, JourneyServicer
 from services.campaign.api.limits import LimitServicer
 from services.campaign.api.messages import MessageMethods
+from services.campaign.api.results import ResultServicer
 from services.campaign.api.schedules import ScheduleServicer
 from services.campaign.api.suppressions import SuppressionMethods
 from services.campaign.api.templates import TemplateMethods
@@ -46,6 +52,9 @@ def register(server: grpc.Server, runtime: Runtime) -> None:
     content_pb2_grpc.add_ContentServiceServicer_to_server(ContentServicer(runtime), server)  # type: ignore[no-untyped-call]
     journeys_pb2_grpc.add_JourneyServiceServicer_to_server(JourneyServicer(runtime), server)  # type: ignore[no-untyped-call]
     schedules_pb2_grpc.add_ScheduleServiceServicer_to_server(ScheduleServicer(runtime), server)  # type: ignore[no-untyped-call]
+    approvals_pb2_grpc.add_ApprovalServiceServicer_to_server(ApprovalServicer(runtime), server)  # type: ignore[no-untyped-call]
+    experiments_pb2_grpc.add_ExperimentServiceServicer_to_server(ExperimentServicer(runtime), server)  # type: ignore[no-untyped-call]
+    results_pb2_grpc.add_ResultServiceServicer_to_server(ResultServicer(runtime), server)  # type: ignore[no-untyped-call]
 
 
 def background(runtime: Runtime) -> list[PluginPart]:

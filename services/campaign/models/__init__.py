@@ -1,5 +1,6 @@
 """The tables of campaign, one module for each subject; importing this knows them all."""
 
+from services.campaign.models.approvals import approval, approval_policy
 from services.campaign.models.base import contact_gone, kit, metadata
 from services.campaign.models.campaigns import campaign
 from services.campaign.models.content import (
@@ -10,6 +11,7 @@ from services.campaign.models.content import (
     link_settings,
     template,
 )
+from services.campaign.models.experiments import experiment, hold_out
 from services.campaign.models.journeys import (
     contact_date,
     date_attribute,
@@ -24,22 +26,39 @@ from services.campaign.models.journeys import (
 )
 from services.campaign.models.ledger import channel, message, suppression
 from services.campaign.models.limits import circuit, rate_bucket, rate_limit, recent_send, send_policy
+from services.campaign.models.results import (
+    AMOUNT,
+    attribution_rule,
+    budget,
+    channel_cost,
+    conversion,
+    sale,
+)
 from services.campaign.models.schedules import campaign_occurrence, campaign_schedule
 from services.campaign.models.tracking import delivery_report, interaction, quarantine
 
 __all__ = [
+    "AMOUNT",
+    "approval",
+    "approval_policy",
+    "attribution_rule",
+    "budget",
     "campaign",
     "campaign_occurrence",
     "campaign_schedule",
     "channel",
+    "channel_cost",
     "circuit",
     "contact_date",
     "contact_gone",
+    "conversion",
     "coupon",
     "coupon_code",
     "coupon_pool",
     "date_attribute",
     "delivery_report",
+    "experiment",
+    "hold_out",
     "interaction",
     "journey",
     "journey_action",
@@ -58,6 +77,7 @@ __all__ = [
     "rate_bucket",
     "rate_limit",
     "recent_send",
+    "sale",
     "send_policy",
     "suppression",
     "template",

@@ -38,6 +38,14 @@ message = Table(
     text_("provider_id"),
     Column("content", pg.JSONB(none_as_null=True), comment="of a single message, until it is final"),
     Column("content_hash", sa.LargeBinary, comment="of the request, so that a repetition is known"),
+    exact_("variant", server_default="", comment="of the campaign's experiment; empty for none and held out"),
+    Column(
+        "tested",
+        sa.Boolean,
+        nullable=False,
+        server_default=sa.false(),
+        comment="is compared, or held out for it",
+    ),
     sa.UniqueConstraint("origin", "entry_id", "step", "contact_id"),
     sa.Index(
         "uq_message_request", "origin", unique=True, postgresql_where=sa.text("content_hash IS NOT NULL")

@@ -28,11 +28,14 @@ def get(connection: Connection, key: str, *, lock: bool = False) -> StoredTempla
     return None if row is None else _template(row)
 
 
-def get_many(connection: Connection, keys: Collection[str]) -> dict[str, StoredTemplate]:
-    """Return the templates of the ids that there are."""
+def get_many(
+    connection: Connection, keys: Collection[str], *, share: bool = False
+) -> dict[str, StoredTemplate]:
+    """Return the templates of the ids that there are; share: so that nobody changes them meanwhile."""
     if not keys:
         return {}
-    return {row.id: _template(row) for row in connection.execute(_GET_MANY, {"ids": list(keys)})}
+    query = _GET_MANY.order_by(template.c.id).with_for_update(read=True) if share else _GET_MANY
+    return {row.id: _template(row) for row in connection.execute(query, {"ids": list(keys)})}
 
 
 def page(connection: Connection, *, after: str, count: int) -> list[StoredTemplate]:

@@ -15,8 +15,10 @@ from services.campaign.domain.ids import RuleError, check_id, check_topic
 from services.campaign.domain.ledger import Counts
 from services.campaign.models import kit
 from services.campaign.store import campaigns as store
-from services.campaign.store import coupons, ledger
+from services.campaign.store import coupons, experiments, ledger
+from services.campaign.usecases import approvals
 from services.campaign.usecases.checks import exists_already, refuse, require_pools, require_templates
+from services.campaign.usecases.experiments import uses
 from services.kit import operations
 from services.kit.errors import FailedPrecondition, InvalidArgument, NotFound
 from services.kit.names import format_name
@@ -85,16 +87,29 @@ def launch_campaign(runtime: Runtime, key: str, request: ProtoMessage, request_i
 
 
 def check_launch(runtime: Runtime, connection: Connection, campaign: Campaign) -> None:
-    """Raise FailedPrecondition when it cannot be launched: CAMPAIGN_STATE, UNKNOWN_CHANNEL, COUPON_POOL_EXPIRED."""
+    """Raise FailedPrecondition when it cannot be launched.
+
+    Reasons: CAMPAIGN_STATE, EVERGREEN_EXPERIMENT, UNKNOWN_CHANNEL, COUPON_POOL_EXPIRED, APPROVAL_REQUIRED,
+    APPROVAL_VOID. Raises NotFound and Unavailable when approval asks for the segment.
+    """
     change_plan("launch", campaign)
-    channels = known_channels(runtime)
-    if campaign.channel not in channels:
+    tried = experiments.get(connection, campaign.id)
+    if tried is not None and campaign.evergreen:
         raise FailedPrecondition(
-            f"{campaign.origin}: no plugin offers the channel {campaign.channel!r} any more; "
+            f"{campaign.origin} is evergreen and has an experiment, whose groups are complete at the launch: "
+            "delete the experiment, or draft the campaign without `evergreen`",
+            reason="EVERGREEN_EXPERIMENT",
+        )
+    sent = uses(tried, campaign)
+    channels = known_channels(runtime)
+    if missing := sorted({item.channel for item in sent} - set(channels)):
+        raise FailedPrecondition(
+            f"{campaign.origin}: no plugin offers the channel {missing[0]!r} any more; "
             f"there are: {', '.join(sorted(channels)) or 'none'}",
             reason="UNKNOWN_CHANNEL",
         )
-    pools = coupons.pools(connection, [campaign.coupon_pool_id]) if campaign.coupon_pool_id else {}
+    wanted = {item.coupon_pool_id for item in sent if item.coupon_pool_id}
+    pools = coupons.pools(connection, wanted) if wanted else {}
     now = runtime.clock.now()
     for pool in pools.values():
         if pool.expire_time is not None and pool.expire_time <= now:
@@ -103,6 +118,7 @@ def check_launch(runtime: Runtime, connection: Connection, campaign: Campaign) -
                 "nobody could redeem one; draft it anew with another pool",
                 reason="COUPON_POOL_EXPIRED",
             )
+    approvals.require(runtime, connection, campaign)
 
 
 def change_state(runtime: Runtime, action: str, key: str) -> Counted:

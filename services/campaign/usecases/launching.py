@@ -23,10 +23,13 @@ from services.campaign.domain.campaigns import (
     SENDING,
     Campaign,
 )
+from services.campaign.domain.experiments import Experiment
 from services.campaign.domain.ledger import Counts, NewMessage
 from services.campaign.domain.localtime import at_local
 from services.campaign.store import campaigns as store
+from services.campaign.store import experiments as experiment_store
 from services.campaign.store import ledger
+from services.campaign.usecases import experiments
 from services.campaign.usecases.campaigns import CANCEL_AT_ONCE
 from services.campaign.usecases.journey_moving import zones_of
 from services.kit.errors import Cancelled, FailedPrecondition, NotFound
@@ -86,12 +89,13 @@ def _plan(runtime: Runtime, op: OperationContext, key: str) -> None:
             # The lock keeps a cancellation from passing between the look and the plan.
             campaign = _existing(connection, key, lock=True)
             last = campaign.state == CANCELLED or not page.next_page_token
+            experiment = experiment_store.get(connection, key)
             if campaign.state != CANCELLED:
-                total += ledger.plan_campaign(
-                    connection, model_of(campaign), [new_id() for _ in contacts], contacts, now, due_times
-                )
+                total += _plan_page(connection, campaign, experiment, contacts, now, due_times)
             if last and campaign.state != CANCELLED:
                 store.set_planned(connection, key)
+                if experiment is not None:
+                    experiments.start(connection, experiment, now)
                 if campaign.state == PLANNING:
                     store.set_state(connection, key, SENDING)
                 ledger.notify(connection)
@@ -111,6 +115,20 @@ def _due_times(
         return None
     zones = zones_of(runtime, contacts)
     return [max(now, at_local(local.date(), local.time(), zones[key])) for key in contacts]
+
+
+def _plan_page(
+    connection: Connection,
+    campaign: Campaign,
+    experiment: Experiment | None,
+    contacts: list[UUID],
+    now: datetime,
+    due_times: list[datetime] | None,
+) -> int:
+    ids = [new_id() for _ in contacts]
+    if experiment is not None:
+        return experiments.plan_page(connection, campaign, experiment, ids, contacts, now)
+    return ledger.plan_campaign(connection, model_of(campaign), ids, contacts, now, due_times)
 
 
 def model_of(campaign: Campaign) -> NewMessage:

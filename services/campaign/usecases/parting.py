@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from services.campaign.models import contact_gone, kit
 from services.campaign.store import gone as store
+from services.campaign.usecases import attribution
 from services.campaign.usecases.events import Batch
 from services.kit import gone
 from services.kit.runtime import Runtime
@@ -19,6 +20,8 @@ def let_go(runtime: Runtime, batch: Batch) -> None:
         parted = gone.let_go(connection, contact_gone, events, now)
         if parted.erased:
             store.empty(connection, parted.erased, now)
+            attribution.empty(connection, parted.erased)
         for key, heir in parted.heirs.items():
             if heir is not None:
                 store.hand_over(connection, key, heir, now)
+                attribution.hand_over(connection, key, heir)

@@ -14,6 +14,7 @@ from rapport_sdk import OutboundMessage, Recipient
 from sqlalchemy import Connection
 
 from services.campaign.domain.coupons import Coupon, Pool, new_code
+from services.campaign.domain.experiments import HELD_OUT_GLOBAL
 from services.campaign.domain.ids import TRANSACTIONAL, one_line
 from services.campaign.domain.ledger import (
     FAILED,
@@ -27,7 +28,15 @@ from services.campaign.domain.ledger import (
 from services.campaign.domain.policies import Policies
 from services.campaign.domain.rendering import BadTemplate, Rendered, StoredTemplate
 from services.campaign.domain.utm import LinkSettings
-from services.campaign.store import coupons, journeys, links, policies, suppressions, templates
+from services.campaign.store import (
+    coupons,
+    experiments,
+    journeys,
+    links,
+    policies,
+    suppressions,
+    templates,
+)
 from services.campaign.store.claims import Claim, HandOver, Result
 from services.campaign.usecases import audience, contents
 from services.campaign.usecases.contents import NO_SETTINGS, Draft
@@ -115,15 +124,25 @@ def prepare(
         person = people.get(claim.contact_id) if claim.contact_id else None
         addresses[claim.id] = (claim.content or {}).get("address") or (person.address if person else "")
         compared[claim.id] = kind, normalise_address(kind, addresses[claim.id])
+    now = runtime.clock.now()
     with runtime.db.read() as connection:
+        held_out = experiments.get_hold_out(connection)
         blocked = suppressions.find(connection, {pair for pair in compared.values() if pair[1]})
         needs = _needs(connection, claims)
         prepared = Prepared(policies=policies.load(connection))
-    holding = Holding(prepared.policies, runtime.settings.time_zone, runtime.clock.now())
+    holding = Holding(prepared.policies, runtime.settings.time_zone, now)
     allowed: list[tuple[Claim, contacts_pb2.Recipient | None]] = []
     for claim in claims:
         person = people.get(claim.contact_id) if claim.contact_id else None
         address = addresses[claim.id]
+        if (
+            held_out is not None
+            and claim.topic != TRANSACTIONAL
+            and claim.contact_id is not None
+            and held_out.holds(claim.contact_id, now)
+        ):
+            prepared.decided.append(_result(runtime, claim, SUPPRESSED, HELD_OUT_GLOBAL))
+            continue
         problem = _problem(claim, person, address, compared[claim.id] in blocked)
         if problem:
             prepared.decided.append(_result(runtime, claim, SUPPRESSED, problem))

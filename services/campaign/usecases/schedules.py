@@ -20,13 +20,15 @@ from services.campaign.domain.schedules import (
     occurrences,
 )
 from services.campaign.models import kit
-from services.campaign.store import campaigns, schedules
+from services.campaign.store import campaigns, experiments, schedules
 from services.campaign.store.schedules import Kept, Occurrence
 from services.campaign.usecases.campaigns import LAUNCH, change_plan, check_launch, locked
-from services.kit import operations
-from services.kit.errors import FailedPrecondition, InvalidArgument, NotFound
+from services.kit import log, operations
+from services.kit.errors import FailedPrecondition, InvalidArgument, NotFound, Unavailable
 from services.kit.names import format_name
 from services.kit.runtime import Runtime
+
+_log = log.get_logger("schedules")
 
 INVALID = "INVALID_SCHEDULE"
 PREVIOUS_RUNS, TOO_LATE = "PREVIOUS_RUNS", "TOO_LATE"
@@ -50,6 +52,8 @@ def schedule_campaign(runtime: Runtime, key: str, given: Schedule) -> Kept:
             raise InvalidArgument.field(
                 "schedule", "an evergreen campaign is launched once and at one moment", reason=INVALID
             )
+        if given.recurrence or given.recipient_time:
+            _refuse_experiment(connection, campaign)
         check_launch(runtime, connection, replace(campaign, state=DRAFT))
         # An occurrence that is still caught up with counts as to come.
         coming = (
@@ -107,8 +111,12 @@ def launch_due(runtime: Runtime) -> int:
     with runtime.db.read() as connection:
         keys = schedules.due(connection, runtime.clock.now())
     for key in keys:
-        with runtime.db.transaction() as connection:
-            launched += _launch_one(runtime, connection, key)
+        try:
+            with runtime.db.transaction() as connection:
+                launched += _launch_one(runtime, connection, key)
+        except Unavailable as error:
+            # Nothing was changed: it stays due, and holds up no other.
+            _log.warning("a scheduled campaign waits", campaign=key, problem=error.message)
     return launched
 
 
@@ -158,7 +166,7 @@ def _begin(
         return "", PREVIOUS_RUNS
     try:
         check_launch(runtime, connection, replace(campaign, state=DRAFT))
-    except FailedPrecondition as error:
+    except (FailedPrecondition, NotFound) as error:
         return "", error.reason
     now = runtime.clock.now()
     recipient_local = local if kept.schedule.recipient_time else None
@@ -181,6 +189,16 @@ def _begin(
     request = campaign_pb2.LaunchCampaignRequest(name=format_name("campaigns", run))
     operations.create(connection, kit, LAUNCH, request, runtime.clock, unit="messages")
     return run, ""
+
+
+def _refuse_experiment(connection: Connection, campaign: Campaign) -> None:
+    """An experiment is decided once, among contacts whose messages leave together."""
+    if experiments.get(connection, campaign.id) is not None:
+        raise InvalidArgument.field(
+            "schedule",
+            f"{campaign.origin} has an experiment: schedule it once and at one moment, or delete the experiment",
+            reason=INVALID,
+        )
 
 
 def _check(given: Schedule, now: datetime) -> None:

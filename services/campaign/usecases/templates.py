@@ -20,7 +20,7 @@ from services.campaign.domain.rendering import (
 from services.campaign.renderer.pool import shared
 from services.campaign.store import links
 from services.campaign.store import templates as store
-from services.campaign.usecases import audience
+from services.campaign.usecases import approvals, audience
 from services.campaign.usecases.checks import exists_already, refuse
 from services.campaign.usecases.contents import example
 from services.kit.errors import Aborted, FieldViolation, InvalidArgument, NotFound
@@ -65,7 +65,7 @@ def update_template(
 ) -> StoredTemplate:
     """Change fields of a template in the caller's transaction.
 
-    Raises NotFound, Aborted (ETAG_MISMATCH), InvalidArgument.
+    Raises NotFound, Aborted (ETAG_MISMATCH), FailedPrecondition (TEMPLATE_APPROVED), InvalidArgument.
     """
     unknown = sorted(set(fields) - set(FIELDS))
     if unknown or not fields:
@@ -81,6 +81,8 @@ def update_template(
         raise NotFound.resource(format_name("templates", key))
     if etag and etag != found.etag:
         raise Aborted(f"templates/{key} was changed meanwhile: read it again, then decide anew")
+    if "contents" in fields:
+        approvals.refuse_change(connection, key)
     changed = replace(
         found,
         display_name=display_name if "display_name" in fields else found.display_name,

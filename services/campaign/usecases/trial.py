@@ -6,8 +6,9 @@ import grpc
 from rapport_client.errors import RapportError as ClientError
 
 from services.campaign.store import campaigns as store
-from services.campaign.store import coupons
+from services.campaign.store import coupons, experiments
 from services.campaign.usecases import campaigns, templates
+from services.campaign.usecases.experiments import uses
 from services.kit.errors import InvalidArgument, NotFound, Unavailable
 from services.kit.names import format_name, parse_name
 from services.kit.runtime import Runtime
@@ -27,11 +28,13 @@ def try_launch(runtime: Runtime, key: str) -> tuple[int, list[str]]:
         campaigns.check_launch(runtime, connection, campaign)
         pools = coupons.pools(connection, [campaign.coupon_pool_id]) if campaign.coupon_pool_id else {}
         free = {pool.id: coupons.free_count(connection, pool.id) for pool in pools.values() if pool.imported}
+        sent = uses(experiments.get(connection, key), campaign)
     try:
         segment = runtime.clients.segmentation.get_segment(name=campaign.segment).segment
         first = runtime.clients.segmentation.list_members(segment=campaign.segment, page_size=1).contacts
         if first:
-            _render(runtime, campaign.template_id, first[0])
+            for template in sorted({item.template_id for item in sent}):
+                _render(runtime, template, first[0])
     except ClientError as error:
         if is_transient(error):
             raise Unavailable(

@@ -82,7 +82,7 @@ class Coupon(_message.Message):
     def __init__(self, code: _Optional[str] = ..., pool: _Optional[str] = ..., contact: _Optional[str] = ..., issue_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., redeem_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., order: _Optional[str] = ...) -> None: ...
 
 class Campaign(_message.Message):
-    __slots__ = ("name", "display_name", "segment", "template", "channel", "topic", "coupon_pool", "state", "counts", "create_time", "launch_time")
+    __slots__ = ("name", "display_name", "segment", "template", "channel", "topic", "coupon_pool", "state", "counts", "create_time", "launch_time", "evergreen", "series")
     class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         STATE_UNSPECIFIED: _ClassVar[Campaign.State]
@@ -92,6 +92,7 @@ class Campaign(_message.Message):
         STATE_PAUSED: _ClassVar[Campaign.State]
         STATE_DONE: _ClassVar[Campaign.State]
         STATE_CANCELLED: _ClassVar[Campaign.State]
+        STATE_SCHEDULED: _ClassVar[Campaign.State]
     STATE_UNSPECIFIED: Campaign.State
     STATE_DRAFT: Campaign.State
     STATE_PLANNING: Campaign.State
@@ -99,6 +100,7 @@ class Campaign(_message.Message):
     STATE_PAUSED: Campaign.State
     STATE_DONE: Campaign.State
     STATE_CANCELLED: Campaign.State
+    STATE_SCHEDULED: Campaign.State
     NAME_FIELD_NUMBER: _ClassVar[int]
     DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
     SEGMENT_FIELD_NUMBER: _ClassVar[int]
@@ -110,6 +112,8 @@ class Campaign(_message.Message):
     COUNTS_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     LAUNCH_TIME_FIELD_NUMBER: _ClassVar[int]
+    EVERGREEN_FIELD_NUMBER: _ClassVar[int]
+    SERIES_FIELD_NUMBER: _ClassVar[int]
     name: str
     display_name: str
     segment: str
@@ -121,7 +125,9 @@ class Campaign(_message.Message):
     counts: MessageCounts
     create_time: _timestamp_pb2.Timestamp
     launch_time: _timestamp_pb2.Timestamp
-    def __init__(self, name: _Optional[str] = ..., display_name: _Optional[str] = ..., segment: _Optional[str] = ..., template: _Optional[str] = ..., channel: _Optional[str] = ..., topic: _Optional[str] = ..., coupon_pool: _Optional[str] = ..., state: _Optional[_Union[Campaign.State, str]] = ..., counts: _Optional[_Union[MessageCounts, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., launch_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    evergreen: bool
+    series: str
+    def __init__(self, name: _Optional[str] = ..., display_name: _Optional[str] = ..., segment: _Optional[str] = ..., template: _Optional[str] = ..., channel: _Optional[str] = ..., topic: _Optional[str] = ..., coupon_pool: _Optional[str] = ..., state: _Optional[_Union[Campaign.State, str]] = ..., counts: _Optional[_Union[MessageCounts, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., launch_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., evergreen: _Optional[bool] = ..., series: _Optional[str] = ...) -> None: ...
 
 class MessageCounts(_message.Message):
     __slots__ = ("audience", "planned", "in_flight", "sent", "suppressed", "failed", "unknown", "cancelled", "duplicates", "suppressed_by_reason", "waiting_by_reason")
@@ -214,7 +220,7 @@ class Message(_message.Message):
     def __init__(self, name: _Optional[str] = ..., contact: _Optional[str] = ..., origin: _Optional[str] = ..., channel: _Optional[str] = ..., state: _Optional[_Union[Message.State, str]] = ..., reason: _Optional[str] = ..., attempt_count: _Optional[int] = ..., external_id: _Optional[str] = ..., coupon_code: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., send_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., topic: _Optional[str] = ..., subject: _Optional[str] = ...) -> None: ...
 
 class Journey(_message.Message):
-    __slots__ = ("name", "display_name", "trigger", "steps", "active", "started_count", "finished_count", "counts", "create_time")
+    __slots__ = ("name", "display_name", "trigger", "steps", "active", "started_count", "finished_count", "counts", "create_time", "exits", "goals", "version", "exited_count", "goal_count", "limit_count")
     NAME_FIELD_NUMBER: _ClassVar[int]
     DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
     TRIGGER_FIELD_NUMBER: _ClassVar[int]
@@ -224,6 +230,12 @@ class Journey(_message.Message):
     FINISHED_COUNT_FIELD_NUMBER: _ClassVar[int]
     COUNTS_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    EXITS_FIELD_NUMBER: _ClassVar[int]
+    GOALS_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    EXITED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    GOAL_COUNT_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_COUNT_FIELD_NUMBER: _ClassVar[int]
     name: str
     display_name: str
     trigger: JourneyTrigger
@@ -233,25 +245,171 @@ class Journey(_message.Message):
     finished_count: int
     counts: MessageCounts
     create_time: _timestamp_pb2.Timestamp
-    def __init__(self, name: _Optional[str] = ..., display_name: _Optional[str] = ..., trigger: _Optional[_Union[JourneyTrigger, _Mapping]] = ..., steps: _Optional[_Iterable[_Union[JourneyStep, _Mapping]]] = ..., active: _Optional[bool] = ..., started_count: _Optional[int] = ..., finished_count: _Optional[int] = ..., counts: _Optional[_Union[MessageCounts, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    exits: _containers.RepeatedCompositeFieldContainer[EventMatch]
+    goals: _containers.RepeatedCompositeFieldContainer[EventMatch]
+    version: int
+    exited_count: int
+    goal_count: int
+    limit_count: int
+    def __init__(self, name: _Optional[str] = ..., display_name: _Optional[str] = ..., trigger: _Optional[_Union[JourneyTrigger, _Mapping]] = ..., steps: _Optional[_Iterable[_Union[JourneyStep, _Mapping]]] = ..., active: _Optional[bool] = ..., started_count: _Optional[int] = ..., finished_count: _Optional[int] = ..., counts: _Optional[_Union[MessageCounts, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., exits: _Optional[_Iterable[_Union[EventMatch, _Mapping]]] = ..., goals: _Optional[_Iterable[_Union[EventMatch, _Mapping]]] = ..., version: _Optional[int] = ..., exited_count: _Optional[int] = ..., goal_count: _Optional[int] = ..., limit_count: _Optional[int] = ...) -> None: ...
+
+class EventMatch(_message.Message):
+    __slots__ = ("event_type", "segment", "condition")
+    EVENT_TYPE_FIELD_NUMBER: _ClassVar[int]
+    SEGMENT_FIELD_NUMBER: _ClassVar[int]
+    CONDITION_FIELD_NUMBER: _ClassVar[int]
+    event_type: str
+    segment: str
+    condition: str
+    def __init__(self, event_type: _Optional[str] = ..., segment: _Optional[str] = ..., condition: _Optional[str] = ...) -> None: ...
+
+class DateTrigger(_message.Message):
+    __slots__ = ("attribute", "offset_days", "local_time", "yearly", "time_zone")
+    ATTRIBUTE_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_DAYS_FIELD_NUMBER: _ClassVar[int]
+    LOCAL_TIME_FIELD_NUMBER: _ClassVar[int]
+    YEARLY_FIELD_NUMBER: _ClassVar[int]
+    TIME_ZONE_FIELD_NUMBER: _ClassVar[int]
+    attribute: str
+    offset_days: int
+    local_time: str
+    yearly: bool
+    time_zone: str
+    def __init__(self, attribute: _Optional[str] = ..., offset_days: _Optional[int] = ..., local_time: _Optional[str] = ..., yearly: _Optional[bool] = ..., time_zone: _Optional[str] = ...) -> None: ...
 
 class JourneyTrigger(_message.Message):
-    __slots__ = ("event_type", "segment", "reentry_after")
+    __slots__ = ("event_type", "segment", "reentry_after", "condition", "date", "reentry_after_leaving")
     EVENT_TYPE_FIELD_NUMBER: _ClassVar[int]
     SEGMENT_FIELD_NUMBER: _ClassVar[int]
     REENTRY_AFTER_FIELD_NUMBER: _ClassVar[int]
+    CONDITION_FIELD_NUMBER: _ClassVar[int]
+    DATE_FIELD_NUMBER: _ClassVar[int]
+    REENTRY_AFTER_LEAVING_FIELD_NUMBER: _ClassVar[int]
     event_type: str
     segment: str
     reentry_after: _duration_pb2.Duration
-    def __init__(self, event_type: _Optional[str] = ..., segment: _Optional[str] = ..., reentry_after: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    condition: str
+    date: DateTrigger
+    reentry_after_leaving: bool
+    def __init__(self, event_type: _Optional[str] = ..., segment: _Optional[str] = ..., reentry_after: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., condition: _Optional[str] = ..., date: _Optional[_Union[DateTrigger, _Mapping]] = ..., reentry_after_leaving: _Optional[bool] = ...) -> None: ...
 
 class JourneyStep(_message.Message):
-    __slots__ = ("wait", "send")
+    __slots__ = ("wait", "send", "wait_until", "wait_event", "branch", "split", "set_attribute", "modify_tags", "open_case", "webhook", "id", "next")
     WAIT_FIELD_NUMBER: _ClassVar[int]
     SEND_FIELD_NUMBER: _ClassVar[int]
+    WAIT_UNTIL_FIELD_NUMBER: _ClassVar[int]
+    WAIT_EVENT_FIELD_NUMBER: _ClassVar[int]
+    BRANCH_FIELD_NUMBER: _ClassVar[int]
+    SPLIT_FIELD_NUMBER: _ClassVar[int]
+    SET_ATTRIBUTE_FIELD_NUMBER: _ClassVar[int]
+    MODIFY_TAGS_FIELD_NUMBER: _ClassVar[int]
+    OPEN_CASE_FIELD_NUMBER: _ClassVar[int]
+    WEBHOOK_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    NEXT_FIELD_NUMBER: _ClassVar[int]
     wait: WaitStep
     send: SendStep
-    def __init__(self, wait: _Optional[_Union[WaitStep, _Mapping]] = ..., send: _Optional[_Union[SendStep, _Mapping]] = ...) -> None: ...
+    wait_until: WaitUntilStep
+    wait_event: WaitEventStep
+    branch: BranchStep
+    split: SplitStep
+    set_attribute: SetAttributeStep
+    modify_tags: ModifyTagsStep
+    open_case: OpenCaseStep
+    webhook: WebhookStep
+    id: str
+    next: str
+    def __init__(self, wait: _Optional[_Union[WaitStep, _Mapping]] = ..., send: _Optional[_Union[SendStep, _Mapping]] = ..., wait_until: _Optional[_Union[WaitUntilStep, _Mapping]] = ..., wait_event: _Optional[_Union[WaitEventStep, _Mapping]] = ..., branch: _Optional[_Union[BranchStep, _Mapping]] = ..., split: _Optional[_Union[SplitStep, _Mapping]] = ..., set_attribute: _Optional[_Union[SetAttributeStep, _Mapping]] = ..., modify_tags: _Optional[_Union[ModifyTagsStep, _Mapping]] = ..., open_case: _Optional[_Union[OpenCaseStep, _Mapping]] = ..., webhook: _Optional[_Union[WebhookStep, _Mapping]] = ..., id: _Optional[str] = ..., next: _Optional[str] = ...) -> None: ...
+
+class WaitUntilStep(_message.Message):
+    __slots__ = ("local_time", "weekdays", "time_zone")
+    LOCAL_TIME_FIELD_NUMBER: _ClassVar[int]
+    WEEKDAYS_FIELD_NUMBER: _ClassVar[int]
+    TIME_ZONE_FIELD_NUMBER: _ClassVar[int]
+    local_time: str
+    weekdays: _containers.RepeatedScalarFieldContainer[int]
+    time_zone: str
+    def __init__(self, local_time: _Optional[str] = ..., weekdays: _Optional[_Iterable[int]] = ..., time_zone: _Optional[str] = ...) -> None: ...
+
+class WaitEventStep(_message.Message):
+    __slots__ = ("event", "timeout", "timeout_next")
+    EVENT_FIELD_NUMBER: _ClassVar[int]
+    TIMEOUT_FIELD_NUMBER: _ClassVar[int]
+    TIMEOUT_NEXT_FIELD_NUMBER: _ClassVar[int]
+    event: EventMatch
+    timeout: _duration_pb2.Duration
+    timeout_next: str
+    def __init__(self, event: _Optional[_Union[EventMatch, _Mapping]] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., timeout_next: _Optional[str] = ...) -> None: ...
+
+class BranchStep(_message.Message):
+    __slots__ = ("cases",)
+    class Case(_message.Message):
+        __slots__ = ("rule", "next")
+        RULE_FIELD_NUMBER: _ClassVar[int]
+        NEXT_FIELD_NUMBER: _ClassVar[int]
+        rule: str
+        next: str
+        def __init__(self, rule: _Optional[str] = ..., next: _Optional[str] = ...) -> None: ...
+    CASES_FIELD_NUMBER: _ClassVar[int]
+    cases: _containers.RepeatedCompositeFieldContainer[BranchStep.Case]
+    def __init__(self, cases: _Optional[_Iterable[_Union[BranchStep.Case, _Mapping]]] = ...) -> None: ...
+
+class SplitStep(_message.Message):
+    __slots__ = ("parts",)
+    class Part(_message.Message):
+        __slots__ = ("percent", "next")
+        PERCENT_FIELD_NUMBER: _ClassVar[int]
+        NEXT_FIELD_NUMBER: _ClassVar[int]
+        percent: float
+        next: str
+        def __init__(self, percent: _Optional[float] = ..., next: _Optional[str] = ...) -> None: ...
+    PARTS_FIELD_NUMBER: _ClassVar[int]
+    parts: _containers.RepeatedCompositeFieldContainer[SplitStep.Part]
+    def __init__(self, parts: _Optional[_Iterable[_Union[SplitStep.Part, _Mapping]]] = ...) -> None: ...
+
+class SetAttributeStep(_message.Message):
+    __slots__ = ("attribute", "string_value", "int_value", "double_value", "bool_value", "timestamp_value")
+    ATTRIBUTE_FIELD_NUMBER: _ClassVar[int]
+    STRING_VALUE_FIELD_NUMBER: _ClassVar[int]
+    INT_VALUE_FIELD_NUMBER: _ClassVar[int]
+    DOUBLE_VALUE_FIELD_NUMBER: _ClassVar[int]
+    BOOL_VALUE_FIELD_NUMBER: _ClassVar[int]
+    TIMESTAMP_VALUE_FIELD_NUMBER: _ClassVar[int]
+    attribute: str
+    string_value: str
+    int_value: int
+    double_value: float
+    bool_value: bool
+    timestamp_value: _timestamp_pb2.Timestamp
+    def __init__(self, attribute: _Optional[str] = ..., string_value: _Optional[str] = ..., int_value: _Optional[int] = ..., double_value: _Optional[float] = ..., bool_value: _Optional[bool] = ..., timestamp_value: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class ModifyTagsStep(_message.Message):
+    __slots__ = ("add_tags", "remove_tags")
+    ADD_TAGS_FIELD_NUMBER: _ClassVar[int]
+    REMOVE_TAGS_FIELD_NUMBER: _ClassVar[int]
+    add_tags: _containers.RepeatedScalarFieldContainer[str]
+    remove_tags: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, add_tags: _Optional[_Iterable[str]] = ..., remove_tags: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class OpenCaseStep(_message.Message):
+    __slots__ = ("subject", "text", "queue", "priority")
+    SUBJECT_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    QUEUE_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    subject: str
+    text: str
+    queue: str
+    priority: str
+    def __init__(self, subject: _Optional[str] = ..., text: _Optional[str] = ..., queue: _Optional[str] = ..., priority: _Optional[str] = ...) -> None: ...
+
+class WebhookStep(_message.Message):
+    __slots__ = ("url", "channel")
+    URL_FIELD_NUMBER: _ClassVar[int]
+    CHANNEL_FIELD_NUMBER: _ClassVar[int]
+    url: str
+    channel: str
+    def __init__(self, url: _Optional[str] = ..., channel: _Optional[str] = ...) -> None: ...
 
 class WaitStep(_message.Message):
     __slots__ = ("duration",)

@@ -1,0 +1,198 @@
+"""Experiments: what they are made of, and who is in which group, which a hash decides.
+
+The hash is of the experiment and the contact, so the same contact is in the same group at every attempt, and the groups
+of two experiments have nothing to do with each other.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import lru_cache
+from hashlib import blake2b
+from typing import Any
+from uuid import UUID
+
+from services.campaign.domain.ids import RuleError
+
+DRAFT, RUNNING, RELEASING, DECIDED = "draft", "running", "releasing", "decided"
+CONVERSION, REVENUE = "conversion", "revenue"
+HELD_OUT, HELD_OUT_GLOBAL = "HELD_OUT", "HELD_OUT_GLOBAL"
+"""Reasons of the ledger: held out of one campaign, and of all messages that are not transactional."""
+
+DEFAULT_DURATION = timedelta(days=7)
+DEFAULT_ALPHA = 0.05
+_SHORTEST, _LONGEST, _LONGEST_DELAY = timedelta(hours=1), timedelta(days=90), timedelta(days=30)
+_VARIANT = re.compile(r"[a-z][a-z0-9_]{0,15}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variant:
+    """Hold one of the ways in which a campaign is sent; empty fields are as the campaign has them."""
+
+    id: str
+    weight: int = 1
+    template_id: str = ""
+    channel: str = ""
+    coupon_pool_id: str = ""
+    delay: timedelta = timedelta(0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Experiment:
+    """Hold the variants of a campaign, and how they are compared; the first is the control."""
+
+    campaign_id: str
+    variants: tuple[Variant, ...]
+    hold_out_percent: float = 0.0
+    test_percent: float = 100.0
+    duration: timedelta = DEFAULT_DURATION
+    window: timedelta = DEFAULT_DURATION
+    metric: str = CONVERSION
+    alpha: float = DEFAULT_ALPHA
+    by_hand: bool = False
+    state: str = DRAFT
+    end_time: datetime | None = None
+    winner: str = ""
+    decision: str = ""
+    decide_time: datetime | None = None
+
+    @property
+    def control(self) -> Variant:
+        """Return the variant that the others are compared with."""
+        return self.variants[0]
+
+    @property
+    def comparisons(self) -> int:
+        """Return how many comparisons share alpha: each other variant, and the control with those held out."""
+        return max(1, len(self.variants) - 1 + (self.hold_out_percent > 0))
+
+    def variant(self, key: str) -> Variant | None:
+        """Return a variant by id, or None."""
+        return next((item for item in self.variants if item.id == key), None)
+
+    def plan(self) -> dict[str, Any]:
+        """Return all that its maker decided, as JSON."""
+        return {
+            "variants": variants_to_json(self.variants),
+            "hold_out_percent": self.hold_out_percent,
+            "test_percent": self.test_percent,
+            "duration": self.duration.total_seconds(),
+            "window": self.window.total_seconds(),
+            "metric": self.metric,
+            "alpha": self.alpha,
+            "by_hand": self.by_hand,
+        }
+
+
+def variants_to_json(variants: Sequence[Variant]) -> list[dict[str, Any]]:
+    """Return variants as they are stored."""
+    return [
+        {
+            "id": item.id,
+            "weight": item.weight,
+            "template_id": item.template_id,
+            "channel": item.channel,
+            "coupon_pool_id": item.coupon_pool_id,
+            "delay": item.delay.total_seconds(),
+        }
+        for item in variants
+    ]
+
+
+def variants_from_json(stored: Sequence[dict[str, Any]]) -> tuple[Variant, ...]:
+    """Return variants from what variants_to_json returned."""
+    return tuple(Variant(**(item | {"delay": timedelta(seconds=item["delay"])})) for item in stored)
+
+
+def check(item: Experiment) -> None:
+    """Raise RuleError, with the field, for an experiment that cannot be."""
+    if not item.variants:
+        raise RuleError("must hold a variant at least", "variants")
+    if len(item.variants) == 1 and not item.hold_out_percent:
+        raise RuleError("one variant has nothing to be compared with: add another, or a hold-out", "variants")
+    seen: set[str] = set()
+    for index, variant in enumerate(item.variants):
+        path = f"variants[{index}]"
+        if not _VARIANT.fullmatch(variant.id):
+            raise RuleError(
+                "write 1 to 16 lower-case letters, digits and '_', with a letter first", f"{path}.id"
+            )
+        if variant.id in seen:
+            raise RuleError(f"{variant.id!r} is there already", f"{path}.id")
+        seen.add(variant.id)
+        if not timedelta(0) <= variant.delay <= _LONGEST_DELAY:
+            raise RuleError("must be from 0 to 30 days", f"{path}.delay")
+    for name, length in (("duration", item.duration), ("window", item.window)):
+        if not _SHORTEST <= length <= _LONGEST:
+            raise RuleError("must be from an hour to 90 days", name)
+    latest = max(variant.delay for variant in item.variants)
+    if item.window + latest > item.duration:
+        raise RuleError(
+            "with the longest delay it ends after the planned end: make it shorter, or the duration longer",
+            "window",
+        )
+    if not 0.001 <= item.alpha <= 0.2:
+        raise RuleError("must be from 0.001 to 0.2", "alpha")
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Say what a contact is: held out, in the test with a variant, or (variant None) waiting for the winner."""
+
+    held_out: bool
+    variant: Variant | None
+
+
+def unit(salt: str, contact_id: UUID) -> float:
+    """Return a number from 0 up to 1 that follows from both and from nothing else, evenly spread (BLAKE2b)."""
+    digest = blake2b(contact_id.bytes, digest_size=8, key=_key(salt)).digest()
+    # 53 bits are what a float holds, so that the result stays below 1.
+    return (int.from_bytes(digest, "big") >> 11) / (1 << 53)
+
+
+@lru_cache(maxsize=256)
+def _key(salt: str) -> bytes:
+    return blake2b(salt.encode(), digest_size=32).digest()
+
+
+def assign(item: Experiment, contacts: Sequence[UUID]) -> list[Group]:
+    """Return the group of each contact."""
+    held, tested, chosen = (f"{part}:{item.campaign_id}" for part in ("h", "t", "v"))
+    hold_out, test = item.hold_out_percent / 100, item.test_percent / 100
+    total = sum(variant.weight for variant in item.variants)
+    limits: list[tuple[float, Group]] = []
+    reached = 0
+    for variant in item.variants:
+        reached += variant.weight
+        limits.append((reached / total, Group(False, variant)))
+    out, waiting = Group(True, None), Group(False, None)
+    groups = []
+    for contact in contacts:
+        if hold_out and unit(held, contact) < hold_out:
+            groups.append(out)
+        elif test < 1 and unit(tested, contact) >= test:
+            groups.append(waiting)
+        else:
+            share = unit(chosen, contact)
+            groups.append(next(group for limit, group in limits if share < limit))
+    return groups
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldOut:
+    """Say which share of all contacts gets no message but transactional ones; period_days 0: always the same."""
+
+    percent: float
+    period_days: int
+    salt: str
+    start_time: datetime
+
+    def holds(self, contact_id: UUID, now: datetime) -> bool:
+        """Tell whether a contact is held out now."""
+        if not self.percent:
+            return False
+        period = (now - self.start_time) // timedelta(days=self.period_days) if self.period_days else 0
+        return unit(f"{self.salt}:{period}", contact_id) < self.percent / 100

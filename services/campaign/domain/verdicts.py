@@ -1,0 +1,236 @@
+"""What the figures of an experiment mean: comparisons, the winner, and words for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from services.campaign.domain.experiments import CONVERSION, Experiment
+from services.campaign.domain.statistics import (
+    Amounts,
+    Compared,
+    compare_amounts,
+    compare_rates,
+    detectable,
+    size_per_group,
+)
+
+_HEAVY = 0.2
+"""From this share of a group's revenue on, a single customer is named as what may decide it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """Hold what a group spent in a currency; contacts: who spent anything, net."""
+
+    total: Decimal
+    amounts: Amounts
+    contacts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """Hold what a group did; variant "" : held out."""
+
+    variant: str
+    assigned: int = 0
+    sent: int = 0
+    converted: int = 0
+    spent: Mapping[str, Spent] = field(default_factory=dict)
+
+    @property
+    def rate(self) -> float:
+        """Return the share of contacts with an order."""
+        return self.converted / self.assigned if self.assigned else 0.0
+
+    def amounts(self, currency: str) -> Amounts:
+        """Return what all of the group spent; those who spent nothing count."""
+        found = self.spent.get(currency)
+        return found.amounts if found else Amounts(self.assigned, 0.0, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Hold a group's comparisons, each with what it is compared with; None: nothing to compare with, or not yet."""
+
+    arm: Arm
+    against: str | None
+    conversion: Compared | None
+    revenue: Mapping[str, Compared]
+
+
+def judge(experiment: Experiment, arms: Sequence[Arm], *, final: bool) -> list[Verdict]:
+    """Compare each variant with the control and the control with those held out; nothing before the planned end."""
+    by_id = {arm.variant: arm for arm in arms}
+    alpha = experiment.alpha / experiment.comparisons
+    verdicts = []
+    for arm in arms:
+        against: str | None = None
+        if arm.variant == experiment.control.id:
+            against = "" if "" in by_id else None
+        elif arm.variant:
+            against = experiment.control.id
+        if not final or against is None or against not in by_id:
+            verdicts.append(Verdict(arm, None, None, {}))
+            continue
+        other = by_id[against]
+        verdicts.append(
+            Verdict(
+                arm,
+                against,
+                compare_rates(arm.converted, arm.assigned, other.converted, other.assigned, alpha),
+                {
+                    currency: compare_amounts(arm.amounts(currency), other.amounts(currency), alpha)
+                    for currency in sorted(arm.spent.keys() | other.spent.keys())
+                },
+            )
+        )
+    return verdicts
+
+
+def main_currency(arms: Sequence[Arm]) -> str:
+    """Return the currency in which most contacts bought, or ""."""
+    buyers: dict[str, int] = {}
+    for arm in arms:
+        for currency, spent in arm.spent.items():
+            buyers[currency] = buyers.get(currency, 0) + spent.contacts
+    return max(sorted(buyers), key=lambda currency: buyers[currency], default="")
+
+
+def winner(experiment: Experiment, verdicts: Sequence[Verdict]) -> tuple[str, str]:
+    """Return the variant that wins at the planned end, and why: the control unless another is better beyond chance."""
+    control = experiment.control.id
+    currency = main_currency([item.arm for item in verdicts])
+    better: list[tuple[float, str, Compared]] = []
+    for item in verdicts:
+        if item.against != control:
+            continue
+        compared = item.conversion if experiment.metric == CONVERSION else item.revenue.get(currency)
+        if compared is not None and compared.significant and compared.difference > 0:
+            better.append((compared.difference, item.arm.variant, compared))
+    what = (
+        "conversion"
+        if experiment.metric == CONVERSION
+        else f"revenue for each contact in {currency or 'any currency'}"
+    )
+    if not better:
+        return control, f"{control} wins as the control: no other variant's {what} is better beyond chance"
+    difference, best, compared = max(better)
+    more = _points(difference) if experiment.metric == CONVERSION else _amount(difference, currency)
+    return best, f"{best} wins: its {what} is {more} above that of {control}; {_odds(compared.p_value)}"
+
+
+def words(experiment: Experiment, verdicts: Sequence[Verdict], *, final: bool, now: datetime) -> list[str]:
+    """Return what the figures mean, a line for each comparison."""
+    lines = []
+    if not final:
+        end = f"at {experiment.end_time.isoformat()}" if experiment.end_time else "some time after the launch"
+        lines.append(f"Not final: the planned end is {end}; until then nothing is compared")
+    for item in verdicts:
+        if item.conversion is not None:
+            lines.append(_conversion(item, item.conversion))
+        for currency, compared in item.revenue.items():
+            lines.append(_revenue(item, compared, currency))
+    if experiment.decision:
+        lines.append(experiment.decision)
+    return lines
+
+
+def _conversion(item: Verdict, compared: Compared) -> str:
+    low, high = compared.interval.low, compared.interval.high
+    span = f"({_confidence(compared.alpha)}: {low * 100:+.2f} to {high * 100:+.2f} points)"
+    other = item.against or "those held out"
+    if not compared.significant:
+        return f"{item.arm.variant} and {other} do not differ in conversion beyond chance {span}"
+    way = "more" if compared.difference > 0 else "less"
+    return (
+        f"{item.arm.variant} converts {_points(abs(compared.difference))} {way} than {other} {span}; "
+        f"{_odds(compared.p_value)}"
+    )
+
+
+def _revenue(item: Verdict, compared: Compared, currency: str) -> str:
+    low, high = compared.interval.low, compared.interval.high
+    span = f"({_confidence(compared.alpha)}: {low:+,.4g} to {high:+,.4g})"
+    other = item.against or "those held out"
+    if compared.significant:
+        way = "more" if compared.difference > 0 else "less"
+        more = f"{_amount(abs(compared.difference), currency)} {way}"
+        line = f"{item.arm.variant} brings {more} for each contact than {other} {span}"
+    else:
+        line = f"{item.arm.variant} and {other} do not differ in revenue in {currency} beyond chance {span}"
+    amounts = item.arm.amounts(currency)
+    share = amounts.largest / amounts.total if amounts.total > 0 else 0.0
+    if share >= _HEAVY:
+        line += f"; one customer brought {share:.0%} of it, so trust the interval less"
+    return line
+
+
+def _points(difference: float) -> str:
+    return f"{difference * 100:.2f} points"
+
+
+def _amount(value: float, currency: str) -> str:
+    return f"{value:,.4g} {currency}"
+
+
+def _confidence(alpha: float) -> str:
+    return f"{(1 - alpha) * 100:.4g} %"
+
+
+def _odds(p_value: float) -> str:
+    if p_value < 0.0001:
+        return "chance alone makes such a difference in less than 1 of 10,000 cases"
+    return f"chance alone makes such a difference in {p_value * 1000:.2g} of 1,000 cases"
+
+
+@dataclass(frozen=True, slots=True)
+class SizePlan:
+    """Hold how large an experiment must be."""
+
+    per_arm: int
+    total: int
+    alpha: float
+    duration: timedelta
+    test_percent: float
+    detectable: float
+    summary: str
+
+
+def plan_size(
+    *,
+    rate: float,
+    effect: float,
+    power: float,
+    alpha: float,
+    arms: int,
+    audience: int,
+    per_day: int,
+    window: timedelta,
+) -> SizePlan:
+    """Return how many contacts are needed, in words too; audience and per_day 0: not known."""
+    single = alpha / max(1, arms - 1)
+    per_arm = size_per_group(rate, effect, power, single)
+    total = per_arm * arms
+    reached = timedelta(days=total / per_day) if per_day else timedelta(0)
+    percent = total / audience * 100 if audience else 0.0
+    found = detectable(rate, audience // arms, power, single) if audience else 0.0
+    lines = [
+        f"{per_arm} contacts for each of {arms} groups find {_points(effect)} over {rate:.2%} "
+        f"with a power of {power:.0%}; "
+        f"alpha {alpha:g} is shared by {arms - 1} comparison{'s' if arms > 2 else ''} (Bonferroni: {single:.4g} each)"
+    ]
+    if audience:
+        lines.append(
+            f"that is {percent:.3g} % of the audience"
+            if percent <= 100
+            else "the audience is too small: "
+            + (
+                f"with all of it {_points(found)} are found"
+                if found
+                else "no difference is found with this power"
+            )
+        )
+    return SizePlan(per_arm, total, single, reached + window, percent, found, "; ".join(lines))

@@ -1,0 +1,103 @@
+"""Queries on approvals and the policies that ask for them."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+from sqlalchemy.dialects import postgresql as pg
+
+from services.campaign.domain.approvals import REQUESTED, WITHDRAWN, Approval, Policy
+from services.campaign.domain.campaigns import RUNNING
+from services.campaign.models import approval, approval_policy, campaign
+
+
+def set_policy(connection: Connection, policy: Policy) -> None:
+    """Store a policy in the place of the one for its topic."""
+    amount, currency = policy.budget_above or (None, "")
+    values = {
+        "topic": policy.topic,
+        "always": policy.always,
+        "audience_above": policy.audience_above,
+        "budget_above": amount,
+        "budget_currency": currency,
+        "size_tolerance_percent": policy.size_tolerance_percent,
+        "update_time": policy.update_time,
+    }
+    insert = pg.insert(approval_policy).values(values)
+    connection.execute(insert.on_conflict_do_update(index_elements=["topic"], set_=values))
+
+
+def delete_policy(connection: Connection, topic: str) -> None:
+    """Remove the policy for a topic."""
+    connection.execute(sa.delete(approval_policy).where(approval_policy.c.topic == topic))
+
+
+def policies(connection: Connection) -> list[Policy]:
+    """Return all policies by topic."""
+    found = []
+    for row in connection.execute(sa.select(approval_policy).order_by(approval_policy.c.topic)):
+        values = dict(row._mapping)
+        amount, currency = values.pop("budget_above"), values.pop("budget_currency")
+        found.append(Policy(**values, budget_above=None if amount is None else (amount, currency)))
+    return found
+
+
+def insert(connection: Connection, item: Approval) -> None:
+    """Write a request; the one that was open before is withdrawn. The campaign's row must be locked."""
+    connection.execute(
+        sa.update(approval)
+        .where(approval.c.campaign_id == item.campaign_id, approval.c.state == REQUESTED)
+        .values(state=WITHDRAWN, decide_time=item.request_time, decider=item.requester)
+    )
+    values = {name: getattr(item, name) for name in Approval.__dataclass_fields__}
+    connection.execute(sa.insert(approval).values(values | {"subject": dict(item.subject)}))
+
+
+def decide(connection: Connection, item: Approval) -> None:
+    """Write what was decided on an open request."""
+    connection.execute(
+        sa.update(approval)
+        .where(approval.c.id == item.id, approval.c.state == REQUESTED)
+        .values(
+            state=item.state,
+            decider=item.decider,
+            decision_comment=item.decision_comment,
+            decide_time=item.decide_time,
+        )
+    )
+
+
+def newest(connection: Connection, campaign_id: str) -> Approval | None:
+    """Return the last request for a campaign, or None."""
+    found = page(connection, campaign_id=campaign_id, state="", before=None, count=1)
+    return found[0] if found else None
+
+
+def page(
+    connection: Connection, *, campaign_id: str, state: str, before: UUID | None, count: int
+) -> list[Approval]:
+    """Return the next requests, newest first (ids rise with time); empty conditions let all pass."""
+    query = sa.select(approval).order_by(approval.c.id.desc()).limit(count)
+    conditions: list[Any] = []
+    if campaign_id:
+        conditions.append(approval.c.campaign_id == campaign_id)
+    if state:
+        conditions.append(approval.c.state == state)
+    if before is not None:
+        conditions.append(approval.c.id < before)
+    return [Approval(**row._mapping) for row in connection.execute(query.where(*conditions))]
+
+
+def running_with_template(connection: Connection, template_id: str) -> list[str]:
+    """Return the campaigns that were approved with a template and still send it."""
+    sends = approval.c.subject.has_key(f"template:{template_id}")
+    query = (
+        sa.select(campaign.c.id)
+        .join(approval, approval.c.campaign_id == campaign.c.id)
+        .where(campaign.c.state.in_(RUNNING), approval.c.state == "approved", sends)
+        .distinct()
+    )
+    return sorted(connection.scalars(query))

@@ -1,0 +1,115 @@
+"""Results drawn in the terminal: a funnel of bars, money by currency, and the groups of an experiment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from services.cli.segments.insight_drawing import amount, bar, percent
+
+_LOST = ("held_out", "suppressed", "cancelled", "failed", "unknown", "waiting")
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=Text(title))
+    for name in columns:
+        table.add_column(name, justify="right" if name else "left", no_wrap=True)
+    return table
+
+
+def funnel(answer: Any) -> Group:
+    """Return the funnel: a bar for each part, as long as its share of the audience."""
+    table = _table(f"{answer.origin}: {answer.audience} in its audience", "", "messages", "share", "")
+    for label, count, style in _parts(answer):
+        share = count / answer.audience if answer.audience else 0.0
+        table.add_row(Text(label), str(count), percent(share), Text(bar(share), style))
+    notes = []
+    if not answer.engagement_known:
+        notes.append("opens and clicks are not tracked")
+    if answer.outdated_conversions:
+        notes.append(
+            f"{answer.outdated_conversions} parts of orders follow a former rule; RecomputeAttribution renews them"
+        )
+    return Group(table, *(Text(note, "dim") for note in notes))
+
+
+def _parts(answer: Any) -> Iterator[tuple[str, int, str]]:
+    yield "audience", answer.audience, "blue"
+    for name in _LOST:
+        if count := getattr(answer, name):
+            yield f"  {name.replace('_', ' ')}", count, "yellow"
+        if name == "suppressed":
+            for reason, number in sorted(
+                answer.suppressed_by_reason.items(), key=lambda item: (-item[1], item[0])
+            ):
+                yield f"    {reason}", number, "dim"
+    yield "sent", answer.sent, "blue"
+    if answer.engagement_known:
+        yield "opened", answer.opened, "blue"
+        yield "clicked", answer.clicked, "blue"
+    yield "converted", answer.converted, "green"
+
+
+def money(answer: Any) -> Group:
+    """Return revenue beside cost: a line for each currency, then for each channel where there are several."""
+    table = _table(
+        "attributed revenue",
+        "",
+        "currency",
+        "orders",
+        "gross",
+        "returned",
+        "revenue",
+        "cost",
+        "profit",
+        "ROI",
+    )
+    sources = [("all", answer.money)]
+    if len(answer.channels) > 1:
+        sources += [(channel.channel, channel.money) for channel in answer.channels]
+    for label, items in sources:
+        for item in items:
+            figures = (item.gross, item.returned, item.revenue, item.cost, item.profit)
+            roi = percent(float(item.roi)) if item.roi else "-"
+            table.add_row(Text(label), item.currency_code, str(item.orders), *map(amount, figures), roi)
+    return Group(table)
+
+
+def experiment(answer: Any) -> Group:
+    """Return the groups of an experiment, and what their figures mean in words."""
+    state = "final" if answer.final else "not final"
+    table = _table(
+        f"experiment, {state}",
+        "",
+        "assigned",
+        "sent",
+        "converted",
+        "rate",
+        "95 %",
+        "uplift",
+        "for each contact",
+    )
+    for arm in answer.arms:
+        interval = f"{percent(arm.conversion_interval.low)} to {percent(arm.conversion_interval.high)}"
+        uplift = Text("")
+        if arm.HasField("conversion_uplift"):
+            found = arm.conversion_uplift
+            colour = ("green" if found.difference > 0 else "red") if found.significant else ""
+            uplift = Text(f"{found.difference * 100:+.2f} points{' *' if found.significant else ''}", colour)
+        spent = ", ".join(f"{item.per_contact:,.4g} {item.currency_code}" for item in arm.revenue)
+        winner = bool(arm.variant) and arm.variant == answer.experiment.winner
+        table.add_row(
+            Text(arm.variant or "held out", "bold green" if winner else ""),
+            str(arm.assigned),
+            str(arm.sent),
+            str(arm.converted),
+            percent(arm.conversion_rate),
+            interval,
+            uplift,
+            spent or "-",
+        )
+    return Group(table, *(Text(line) for line in answer.summary))

@@ -1,0 +1,139 @@
+"""Who is in which group, exact amounts, what the funnel adds up to, and the words of verdicts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import timedelta
+from decimal import Decimal
+from uuid import UUID
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from services.campaign.domain.experiments import Experiment, HoldOut, Variant, assign
+from services.campaign.domain.funnel import Stood, build
+from services.campaign.domain.ledger import STATES
+from services.campaign.domain.money import plain, ratio, split, total
+from services.campaign.domain.statistics import Amounts
+from services.campaign.domain.verdicts import Arm, Spent, judge, winner, words
+from tests.support.stack import NOW
+
+CONTACTS = [UUID(int=number) for number in range(1, 8001)]
+THREE = (Variant(id="a", weight=2), Variant(id="b"), Variant(id="c"))
+
+
+def names(experiment: Experiment) -> list[str]:
+    return [
+        "held" if group.held_out else group.variant.id if group.variant else "rest"
+        for group in assign(experiment, CONTACTS)
+    ]
+
+
+def test_groups_are_as_large_as_asked_for_and_always_the_same() -> None:
+    experiment = Experiment(campaign_id="spring", variants=THREE, hold_out_percent=10.0, test_percent=40.0)
+    found = names(experiment)
+    shares = {"held": 0.1, "rest": 0.54, "a": 0.18, "b": 0.09, "c": 0.09}
+    counts = Counter(found)
+    test = stats.chisquare(
+        [counts[key] for key in shares], [share * len(CONTACTS) for share in shares.values()]
+    )
+    assert test.pvalue > 1e-4
+    assert names(experiment) == found
+
+
+def test_groups_of_two_experiments_have_nothing_to_do_with_each_other() -> None:
+    """Nor have the three choices within one: a larger test keeps everybody's variant."""
+    first = Experiment(campaign_id="one", variants=THREE)
+    pairs = Counter(zip(names(first), names(Experiment(campaign_id="two", variants=THREE)), strict=True))
+    table = [[pairs[one, two] for two in "abc"] for one in "abc"]
+    assert stats.chi2_contingency(table).pvalue > 1e-4
+    small = names(Experiment(campaign_id="one", variants=THREE, test_percent=30.0))
+    assert all(one == two for one, two in zip(small, names(first), strict=True) if one != "rest")
+
+
+def test_ids_that_differ_at_their_end_only_are_two_experiments() -> None:
+    one, two = ("x" * 62 + end for end in "ab")
+    assert names(Experiment(campaign_id=one, variants=THREE)) != names(
+        Experiment(campaign_id=two, variants=THREE)
+    )
+
+
+def test_the_global_hold_out_changes_with_its_period_only() -> None:
+    item = HoldOut(percent=10.0, period_days=30, salt="s", start_time=NOW)
+    first = [item.holds(key, NOW) for key in CONTACTS]
+    assert 700 < sum(first) < 900
+    assert [item.holds(key, NOW + timedelta(days=29)) for key in CONTACTS] == first
+    later = [item.holds(key, NOW + timedelta(days=30)) for key in CONTACTS]
+    assert 30 < sum(one and two for one, two in zip(first, later, strict=True)) < 140
+    assert not HoldOut(percent=0.0, period_days=0, salt="s", start_time=NOW).holds(CONTACTS[0], NOW)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.decimals("-999999999999999999", "999999999999999999", places=9), st.integers(1, 50))
+def test_parts_add_up_to_the_amount(amount: Decimal, count: int) -> None:
+    found = split(amount, count)
+    assert len(found) == count
+    assert total(found) == amount
+    assert max(found) - min(found) <= Decimal("1e-9")
+    assert Decimal(plain(amount)) == amount
+
+
+def test_amounts_are_written_plainly() -> None:
+    assert [plain(Decimal(text)) for text in ("1E+3", "-0.50", "-0.0", "7")] == ["1000", "-0.5", "0", "7"]
+    assert (ratio(Decimal(1), Decimal(3)), ratio(Decimal(1), Decimal(0))) == ("0.3333", "")
+
+
+stood = st.builds(
+    Stood,
+    channel=st.sampled_from(["email.smtp", "sms"]),
+    state=st.sampled_from(STATES),
+    reason=st.sampled_from(["", "NO_CONSENT", "HELD_OUT", "HELD_OUT_GLOBAL"]),
+    count=st.integers(1, 1000),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(stood, max_size=20))
+def test_the_ends_of_a_funnel_add_up_to_its_audience(items: list[Stood]) -> None:
+    found = build(
+        origin="campaigns/spring",
+        stood=items,
+        converted={},
+        earned=[],
+        budget=(Decimal("0.1"), "EUR"),
+        costs={"sms": (Decimal("0.07"), "EUR")},
+        engagement=None,
+        outdated=0,
+        now=NOW,
+    )
+    assert found.audience == sum(item.count for item in items) == sum(found.ends.values())
+    assert found.suppressed == sum(found.by_reason.values())
+    assert sum(item.sent for item in found.channels) == found.ends["sent"]
+    texts = sum(item.count for item in items if (item.channel, item.state) == ("sms", "sent"))
+    assert found.money[0].cost == Decimal("0.1") + texts * Decimal("0.07")
+
+
+def arm(variant: str, converted: int, amounts: list[float]) -> Arm:
+    spent = Amounts(1000, sum(amounts), sum(value * value for value in amounts), max(amounts, default=0.0))
+    return Arm(variant, 1000, 990, converted, {"VND": Spent(Decimal(sum(amounts)), spent, len(amounts))})
+
+
+def test_verdicts_are_said_in_words_and_not_before_the_end() -> None:
+    experiment = Experiment(
+        campaign_id="spring", variants=(Variant(id="a"), Variant(id="b")), end_time=NOW, hold_out_percent=5.0
+    )
+    arms = [arm("a", 50, [10.0] * 50), arm("b", 90, [10.0] * 89 + [5000.0]), Arm("", 1000, 0, 45)]
+    early = judge(experiment, arms, final=False)
+    assert all(item.conversion is None and not item.revenue for item in early)
+    assert len(words(experiment, early, final=False, now=NOW)) == 1
+    verdicts = judge(experiment, arms, final=True)
+    assert winner(experiment, verdicts)[0] == "b"
+    lines = words(experiment, verdicts, final=True, now=NOW)
+    assert lines[0].startswith("a and those held out do not differ in conversion beyond chance (97.5 %: ")
+    assert lines[2].startswith(
+        "b converts 4.00 points more than a (97.5 %: +1.45 to +6.61 points); chance alone"
+    )
+    assert "one customer brought 85% of it, so trust the interval less" in lines[3]
+    level, why = winner(experiment, judge(experiment, [arm("a", 50, []), arm("b", 55, [])], final=True))
+    assert (level, why.startswith("a wins as the control")) == ("a", True)
