@@ -91,6 +91,7 @@ def test_request_approval(api: Any, name: str) -> None:
         "topic": "marketing",
         "coupon_pool": "",
         "budget": "",
+        "evergreen": "",
         "experiment": "",
     }
     assert len(first.fingerprint) == 64

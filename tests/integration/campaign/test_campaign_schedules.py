@@ -18,7 +18,7 @@ from services.campaign.domain.ids import RuleError
 from services.campaign.domain.schedules import Schedule, check_schedule, moment_of, occurrences
 from services.campaign.models import campaign, kit, message
 from services.campaign.usecases import campaigns, launching, schedules
-from services.kit.errors import FailedPrecondition, InvalidArgument
+from services.kit.errors import FailedPrecondition, InvalidArgument, NotFound, Unavailable
 from services.kit.runtime import Runtime
 from tests.integration.campaign.test_campaign_journeys import event, feed
 from tests.support.campaign import (
@@ -258,3 +258,45 @@ def test_an_evergreen_campaign_reaches_who_enters_later_once(runtime: Runtime, w
     [last] = world.add()
     feed(runtime, entered(last, NOW + DAY))
     assert counts(runtime).audience == 3
+
+
+def test_a_campaign_that_cannot_be_asked_about_holds_up_no_other(
+    runtime: Runtime, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.add(1)
+    make_template(runtime)
+    make_campaign(runtime, "first")
+    make_campaign(runtime, "second")
+    for key in ("first", "second"):
+        schedules.schedule_campaign(runtime, key, plan(start=local("2026-03-02T09:00")))
+    check = schedules.check_launch
+
+    def away(runtime: Runtime, connection: Any, item: Any) -> None:
+        if item.id == "first":
+            raise Unavailable("segments/all cannot be asked for")
+        check(runtime, connection, item)
+
+    clock_of(runtime).instant = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+    monkeypatch.setattr(schedules, "check_launch", away)
+    assert schedules.launch_due(runtime) == 1
+    assert (state(runtime, "first"), state(runtime, "second")) == ("scheduled", "planning")
+    monkeypatch.setattr(schedules, "check_launch", check)
+    assert schedules.launch_due(runtime) == 1
+    assert state(runtime, "first") == "planning"
+
+
+def test_a_segment_that_is_gone_ends_the_occurrence_only(
+    runtime: Runtime, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_template(runtime)
+    make_campaign(runtime)
+    schedules.schedule_campaign(runtime, "spring", plan(recurrence="FREQ=DAILY"))
+
+    def gone(*_: Any) -> None:
+        raise NotFound.resource("segments/all")
+
+    monkeypatch.setattr(schedules, "check_launch", gone)
+    clock_of(runtime).instant = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+    assert schedules.launch_due(runtime) == 0
+    assert runs(runtime) == [("", "NOT_FOUND", 1)]
+    assert state(runtime, "spring") == "scheduled"
