@@ -21,7 +21,7 @@ from services.segmentation.rules.profile import Profile
 from services.segmentation.rules.registry import EventType, Registry
 from services.segmentation.rules.sql import statements
 from services.segmentation.rules.sql.frames import Lookups
-from services.segmentation.rules.tables import membership, plugin_leaf, profile
+from services.segmentation.rules.tables import membership, plugin_leaf
 from services.segmentation.rules.timing import first_change, leaves_of
 from services.segmentation.rules.weight import check_weight
 
@@ -83,11 +83,12 @@ class CompiledRule:
 
     def where(
         self,
-        relation: FromClause = profile,
+        relation: FromClause,
         answers: FromClause = plugin_leaf,
         members: FromClause = membership,
     ) -> ColumnElement[bool]:
-        """Return a condition, TRUE for members, on a relation with the columns of the profile table.
+        """Return a condition, TRUE for members, on a relation with the columns of the profile table, the very one
+        that the statement selects from: another of that name would not be its row.
 
         The statement it is put in takes the parameter ``now``. ``answers`` has the columns of
         ``tables.plugin_leaf``, ``members`` those of ``tables.membership``.
@@ -103,7 +104,7 @@ class CompiledRule:
         return statements.rebuild(self.ir, self.registry.time_zone, lookups, relation)
 
     def values_select(
-        self, nodes: Sequence[ir.Node], relation: FromClause = profile, members: FromClause = membership
+        self, nodes: Sequence[ir.Node], relation: FromClause, members: FromClause = membership
     ) -> Select[Any]:
         """Return ``SELECT contact_id`` and the values of parts of the rule, in order, for the contacts of a
         relation; parameter ``now``. What is missing or unknown is NULL. Arguments as for ``where``.

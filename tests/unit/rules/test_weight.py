@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy.dialects import postgresql
 
 from services.segmentation.rules import RuleError, RuleTooLargeError, compile_rule
+from services.segmentation.rules.tables import profile
 from services.segmentation.rules.weight import MAX_NESTED_LISTS, MAX_WEIGHT, weight
 from tests.integration.rules import edges, selection, sides
 from tests.integration.rules.vocabulary import REGISTRY
@@ -19,7 +20,7 @@ def test_the_weight_bounds_the_sql(offset: int) -> None:
     texts = [*selection.chosen(), *edges.windows(), *edges.instants(), *edges.kept()][offset::12]
     for text in texts:
         rule = compile_rule(text, sides.REGISTRY)
-        sql = str(rule.where().compile(dialect=postgresql.dialect()))  # type: ignore[no-untyped-call]
+        sql = str(rule.where(profile).compile(dialect=postgresql.dialect()))  # type: ignore[no-untyped-call]
         assert len(sql) <= PART * weight(rule.ir), text
 
 
@@ -40,7 +41,7 @@ def test_what_nesting_repeats_is_counted(form: str, core: str, levels: int) -> N
     for _ in range(levels):
         text = form.replace("@", text)
         rule = compile_rule(text, REGISTRY)
-        sql = str(rule.where().compile(dialect=postgresql.dialect()))  # type: ignore[no-untyped-call]
+        sql = str(rule.where(profile).compile(dialect=postgresql.dialect()))  # type: ignore[no-untyped-call]
         assert len(sql) <= PART * weight(rule.ir), text
 
 
