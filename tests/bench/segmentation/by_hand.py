@@ -11,7 +11,9 @@ from tests.support.segmentation import NOW
 
 
 def hand_rebuild(connection: Connection, item: Measured, number: int) -> None:
-    """Bring a segment's members in line: find the difference, apply it, tell it, note when time changes anything."""
+    """Bring a segment's members in line: find the difference, apply it, keep who was a member when, tell it, note when
+    time changes anything.
+    """
     values = {"now": NOW, "number": number}
 
     def run(statement: str) -> None:
@@ -25,8 +27,13 @@ def hand_rebuild(connection: Connection, item: Measured, number: int) -> None:
         WHERE r.contact_id IS NULL OR m.contact_id IS NULL
     """)
     run("""
-        DELETE FROM membership AS m USING difference AS d
-        WHERE NOT d.entered AND m.segment_number = %(number)s AND m.contact_id = d.contact_id
+        WITH gone AS (
+            DELETE FROM membership AS m USING difference AS d
+            WHERE NOT d.entered AND m.segment_number = %(number)s AND m.contact_id = d.contact_id
+            RETURNING m.contact_id, m.enter_time
+        )
+        INSERT INTO membership_past (segment_number, contact_id, enter_time, leave_time)
+        SELECT %(number)s, contact_id, enter_time, %(now)s FROM gone
     """)
     run("""
         INSERT INTO membership (segment_number, contact_id, enter_time)
@@ -38,6 +45,10 @@ def hand_rebuild(connection: Connection, item: Measured, number: int) -> None:
         SELECT gen_random_uuid(), CASE WHEN entered THEN 'segment.entered' ELSE 'segment.left' END, 'segments/x',
                contact_id, 1, %(now)s, %(now)s, false, 'type', ''::bytea
         FROM difference
+    """)
+    run("""
+        INSERT INTO segment_size (segment_number, delta)
+        SELECT %(number)s, count(*) FILTER (WHERE entered) - count(*) FILTER (WHERE NOT entered) FROM difference
     """)
     if item.changes:
         run(f"""

@@ -18,7 +18,7 @@ from tests.bench.segmentation.many import rules as rules
 from tests.bench.segmentation.rules import SINGLE
 from tests.support.segmentation import NOW, World
 
-ROUNDS = 3
+ROUNDS = 5
 
 
 def measure(seg: World, postmaster: int, say: Callable[[str], None]) -> list[Figure]:
@@ -76,13 +76,19 @@ def disturb(connection: Connection, number: int) -> None:
 
 
 def fingerprint(connection: Connection, number: int) -> tuple[int, ...]:
-    """Return what tells two memberships apart: how many, a sum over their hashes, and how many events were told."""
+    """Return what tells two memberships apart: how many, a sum over their hashes, the size that is kept, how many
+    memberships are past, and how many events were told.
+    """
     members = connection.exec_driver_sql(
         "SELECT count(*), coalesce(sum(uuid_hash(contact_id)::bigint), 0) FROM membership WHERE segment_number = %s",
         (number,),
     ).one()
+    (size,) = connection.exec_driver_sql(
+        "SELECT coalesce(sum(delta), 0)::bigint FROM segment_size WHERE segment_number = %s", (number,)
+    ).one()
+    (past,) = connection.exec_driver_sql("SELECT count(*) FROM membership_past").one()
     (told,) = connection.exec_driver_sql("SELECT count(*) FROM outbox").one()
-    return (*members, told)
+    return (*members, size, past, told)
 
 
 def measure_pass(
