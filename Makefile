@@ -22,6 +22,7 @@ $(VENV)/.installed: requirements.lock pyproject.toml $(wildcard protos/pyproject
 	@echo "installing the locked packages into $(VENV) …"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation $(LOCAL)
+	@$(BIN)/python -m compileall -q services protos plugins
 	@touch $@
 
 demo: venv ## run the main job on generated data, or on DATA=path/to/online_retail.csv.gz, and print its report
@@ -30,6 +31,8 @@ demo: venv ## run the main job on generated data, or on DATA=path/to/online_reta
 run: venv ## keep the whole stack up until Ctrl-C; data stays in .rapport/
 	@$(BIN)/rapport up
 
+# Hundreds of processes are started: each module is compiled once, whatever the environment says.
+test: export PYTHONDONTWRITEBYTECODE =
 test: venv ## run all tests on an embedded PostgreSQL
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -q -m "not mutants"
 
