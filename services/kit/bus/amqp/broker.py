@@ -5,14 +5,12 @@ from __future__ import annotations
 import random
 import socket
 import ssl
-import threading
 from dataclasses import dataclass, field
 from urllib.parse import SplitResult, unquote, urlsplit
 
 import amqp
-import amqp.transport
-from eventlet import patcher
 
+from services.kit.bus.amqp import plain
 from services.kit.errors import InvalidArgument
 
 CONNECT_SECONDS = 10.0
@@ -22,8 +20,6 @@ PORTS = {"amqp": 5672, "amqps": 5671}
 
 ERRORS = (amqp.AMQPError, OSError, EOFError)
 """What a broken connection, or a refusal of the broker, raises."""
-
-_plain = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -42,7 +38,7 @@ class Broker:
 
     def connect(self, name: str) -> amqp.Connection:
         """Return an open connection to one of the nodes, which shows by this name there; raises one of ERRORS."""
-        _use_plain_sockets()
+        plain.free_library()
         nodes = random.sample(self.nodes, len(self.nodes))
         for host, port in nodes[:-1]:
             try:
@@ -140,18 +136,6 @@ def close_quietly(connection: amqp.Connection | None) -> None:
         connection.close()
     except ERRORS:
         connection.collect()
-
-
-def _use_plain_sockets() -> None:
-    """Let the AMQP library use the operating system's sockets, where the process is patched by eventlet.
-
-    All connections belong to native threads: a green socket would start a hub of its own in each of them.
-    """
-    with _plain:
-        if patcher.is_monkey_patched("socket") and not getattr(amqp.transport, "plain", False):
-            amqp.transport.socket = patcher.original("socket")
-            amqp.transport.ssl = patcher.original("ssl")
-            amqp.transport.plain = True
 
 
 def headers(message: amqp.Message) -> dict[str, object]:

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Any
 
 import amqp
-from eventlet import patcher
 
-_select: Any = patcher.original("select")
-_socket: Any = patcher.original("socket")
+from services.kit.bus.amqp.plain import unpatched
 
 
 class Poller:
     """Let the thread of a connection sleep until there is something for it to do."""
 
     def __init__(self) -> None:
-        self._read, self._write = _socket.socketpair()
+        self._select = unpatched("select")
+        self._read, self._write = unpatched("socket").socketpair()
         for end in (self._read, self._write):
             end.setblocking(False)
 
@@ -28,10 +26,10 @@ class Poller:
 
     def wait(self, connection: amqp.Connection | None, seconds: float) -> bool:
         """Sleep until the connection has data, somebody wakes, or so long; tell whether somebody did wake."""
-        poll = _select.poll()
-        poll.register(self._read, _select.POLLIN)
+        poll = self._select.poll()
+        poll.register(self._read, self._select.POLLIN)
         if connection is not None:
-            poll.register(connection.sock, _select.POLLIN)
+            poll.register(connection.sock, self._select.POLLIN)
         poll.poll(max(seconds, 0) * 1000)
         woken = False
         try:

@@ -24,7 +24,10 @@ from services.kit.bus.transport import StreamBroken
 _log = logging.getLogger(__name__)
 
 PREFETCH = 20
-"""Messages that the broker sends ahead of their acknowledgement: the bound on what waits in this process."""
+"""Messages that the broker sends ahead of their acknowledgement: the bound on what waits in this process.
+
+Of those that came back only one at a time: when the process dies of one, no other is counted as returned with it.
+"""
 
 CONFIRM_SECONDS = 30.0
 
@@ -57,7 +60,9 @@ class QueueReader:
         self._stopping = self._ending = self._ended = False
         self._broken: StreamBroken | None = None
         self._channel: amqp.Channel | None = None
-        self._tags: list[str] = []
+        self._dead_tag = self._main_tag = ""
+        self._cautious = True
+        self._seen_fresh = False
         self._thread = threading.Thread(target=self._run, name=f"amqp {queues.main}", daemon=True)
 
     def start(self) -> None:
@@ -172,6 +177,8 @@ class QueueReader:
                 drain(connection)
                 while self._commands:
                     self._commands.popleft()(connection)
+                if self._cautious and self._seen_fresh and not self._stopping:
+                    self._take_more()
                 if self._is_done():
                     break
                 self._poller.wait(connection, HEARTBEAT_SECONDS / 4)
@@ -199,16 +206,25 @@ class QueueReader:
         if not self._complete:
             mark_complete(connection, self._queues)
         channel = self._channel = connection.channel()
-        channel.basic_qos(0, PREFETCH, False)
-        for queue, dead in ((self._queues.dead, True), (self._queues.main, False)):
-            self._tags.append(f"{queue} {id(self):x}")
-            channel.basic_consume(queue, self._tags[-1], callback=self._receiver(dead))
+        channel.basic_qos(0, 1, False)
+        self._dead_tag = channel.basic_consume(self._queues.dead, callback=self._receiver(True))
+        self._main_tag = channel.basic_consume(self._queues.main, callback=self._receiver(False))
+
+    def _take_more(self) -> None:
+        """Take many at a time, now that what came back is over: it is delivered before all others."""
+        assert self._channel is not None
+        self._cautious = False
+        # A consumer keeps the limit that held when it began.
+        self._channel.basic_cancel(self._main_tag)
+        self._channel.basic_qos(0, PREFETCH, False)
+        self._main_tag = self._channel.basic_consume(self._queues.main, callback=self._receiver(False))
 
     def _receiver(self, dead: bool) -> Callable[[amqp.Message], None]:
         def receive(message: amqp.Message) -> None:
             body = message.body if isinstance(message.body, bytes) else message.body.encode()
             returned = headers(message).get("x-delivery-count", 0)
             arrived = Arrived(message.delivery_tag, body, int(str(returned)), dead)
+            self._seen_fresh = self._seen_fresh or not (dead or arrived.returned)
             with self._changed:
                 self._inbox.append(arrived)
                 self._changed.notify_all()
@@ -236,9 +252,10 @@ class QueueReader:
     def _give_back(self, tags: Sequence[int]) -> None:
         if self._channel is None:
             return
-        for consumer in self._tags:
-            self._channel.basic_cancel(consumer)
-        self._tags.clear()
+        if self._main_tag:
+            self._channel.basic_cancel(self._dead_tag)
+            self._channel.basic_cancel(self._main_tag)
+            self._main_tag = ""
         with self._changed:
             waiting = [message.tag for message in self._inbox]
             self._inbox.clear()

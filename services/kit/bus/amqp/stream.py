@@ -23,6 +23,9 @@ _log = logging.getLogger(__name__)
 SCATTER_AFTER = 3
 """A message of several events that came back so often is taken apart: one of them may be what kills its consumer."""
 
+LAST_TRIES = 3
+"""What reached the queue of dead letters may have done so without being at fault: it is tried so often again."""
+
 IDLE_SECONDS = 5.0
 """How long `next` waits before it lets its caller look around."""
 
@@ -36,7 +39,7 @@ class _Part:
     events: Sequence[events_pb2.Event]
     tag: int | None
     cursor: events_pb2.Cursor | None
-    dead: bool = False
+    exhausted: bool = False
 
 
 @dataclass(frozen=True)
@@ -156,22 +159,22 @@ class AmqpStream:
         events: list[events_pb2.Event] = []
         tags: list[int] = []
         cursor = None
-        dead = False
+        exhausted = False
         while True:
             if not self._parts:
                 self._fetch(0.0)
             if not self._parts:
                 break
             part = self._parts[0]
-            if len(events) + len(part.events) > self._batch_size or (events and (dead or part.dead)):
+            if len(events) + len(part.events) > self._batch_size or (events and part.exhausted):
                 break
             self._parts.popleft()
             events += part.events
-            dead = dead or part.dead
+            exhausted = part.exhausted
             cursor = part.cursor or cursor
             if part.tag is not None:
                 tags.append(part.tag)
-            if dead:
+            if exhausted:
                 break
         with self._lock:
             if self._closed:
@@ -180,7 +183,7 @@ class AmqpStream:
             self._in_hand = set(tags)
         if not events and not tags:
             return Delivery((), None)
-        return Delivery(events, _Receipt(tuple(tags), cursor), exhausted=dead)
+        return Delivery(events, _Receipt(tuple(tags), cursor), exhausted=exhausted)
 
     def _fetch(self, seconds: float) -> None:
         """Take a message, if one comes in time, and take it apart into parts no greater than a batch."""
@@ -207,9 +210,10 @@ class AmqpStream:
             self._reader.scatter(message, singles)
             return
         size = self._batch_size
+        exhausted = message.dead and message.returned >= LAST_TRIES
         chunks = [wanted[at : at + size] for at in range(0, len(wanted), size)] or [[]]
-        self._parts += [_Part(chunk, None, None, message.dead) for chunk in chunks[:-1]]
-        self._parts.append(_Part(chunks[-1], message.tag, response.cursor, message.dead))
+        self._parts += [_Part(chunk, None, None, exhausted) for chunk in chunks[:-1]]
+        self._parts.append(_Part(chunks[-1], message.tag, response.cursor, exhausted))
 
     def _wants(self, event: events_pb2.Event) -> bool:
         return event.source == self._source and (not self._queues.types or event.type in self._queues.types)

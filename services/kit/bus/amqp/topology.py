@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import amqp
 
-DELIVERY_LIMIT = 20
-"""So often a message may come back before it becomes a dead letter: its consumer dies of it, or never ends."""
+DELIVERY_LIMIT = 12
+"""So often a message may come back before it is put among the dead letters: its consumer dies of it, or never ends."""
 
 MARK = "mark"
 """Routing key of messages without events, which tell how far the stream has come."""
@@ -42,8 +42,14 @@ class ConsumerQueues:
     def of(cls, prefix: str, source: str, subscription: str, types: Sequence[str]) -> ConsumerQueues:
         """Return the names of a consumer's queues."""
         main = f"{prefix}.{subscription}"
-        others = (f"{main}.{end}" for end in ("dead", "ready", "unreadable"))
-        return cls(exchange_name(prefix, source), main, *others, tuple(types))
+        return cls(
+            exchange_name(prefix, source),
+            main,
+            dead=f"{main}.dead",
+            ready=f"{main}.ready",
+            unreadable=f"{main}.unreadable",
+            types=tuple(types),
+        )
 
 
 def exchange_name(prefix: str, source: str) -> str:
