@@ -3,6 +3,7 @@
 import logging
 import sys
 
+import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 from structlog.typing import EventDict, WrappedLogger
@@ -10,6 +11,17 @@ from structlog.typing import EventDict, WrappedLogger
 # No unit test is timed: a busy machine must not fail a law that holds.
 settings.register_profile("rapport", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("rapport")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let one choose what carries events in tests of whole services."""
+    parser.addoption(
+        "--transport",
+        choices=("auto", "stream", "amqp"),
+        default="auto",
+        help="what carries events between services: the event streams or RabbitMQ; auto: RabbitMQ in the stack of "
+        "tests/e2e where it is installed, and the streams elsewhere. Tests of the transports themselves run on both.",
+    )
 
 
 def _errors_only(_logger: WrappedLogger, method: str, event: EventDict) -> EventDict:

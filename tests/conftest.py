@@ -10,7 +10,11 @@ import pytest
 from sqlalchemy import Engine
 
 from services.kit.db import make_engine
+from tests.support import rabbit
 from tests.support.postgres import ADMIN_URL_VARIABLE, DatabaseFactory, shared_server
+
+# Tests that use no RabbitMQ must not see it.
+GIVEN_RABBIT = os.environ.pop(rabbit.URL_VARIABLE, "")
 
 
 @pytest.fixture(scope="session")
@@ -55,6 +59,61 @@ def make_session_database(admin_url: str) -> Iterator[DatabaseFactory]:
     factory = DatabaseFactory(admin_url)
     yield factory
     factory.close()
+
+
+@pytest.fixture(scope="session")
+def rabbit_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of the run's RabbitMQ, one for all its processes: its own, unless RAPPORT_AMQP_URL names another."""
+    if GIVEN_RABBIT:
+        yield GIVEN_RABBIT
+        return
+    try:
+        rabbit.find_server()
+    except rabbit.NoRabbit as error:
+        if rabbit.is_required():
+            pytest.fail(str(error), pytrace=False)
+        pytest.skip(str(error))
+    with rabbit.shared_node(_run_folder(tmp_path_factory)) as url:
+        yield url
+
+
+@pytest.fixture(autouse=True)
+def chosen_transport(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run workers on what `--transport` says; a test's own fixture may choose otherwise."""
+    if request.config.getoption("--transport") == "amqp":
+        use_rabbit(monkeypatch, request.getfixturevalue("rabbit_url"))
+    else:
+        use_streams(monkeypatch)
+
+
+@pytest.fixture(params=["stream", "rabbitmq"])
+def each_transport(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, chosen_transport: None
+) -> str:
+    """Run the test twice, on the event streams and on RabbitMQ."""
+    if request.param == "rabbitmq":
+        use_rabbit(monkeypatch, request.getfixturevalue("rabbit_url"))
+    else:
+        use_streams(monkeypatch)
+    return str(request.param)
+
+
+@pytest.fixture
+def on_rabbit(monkeypatch: pytest.MonkeyPatch, chosen_transport: None, rabbit_url: str) -> str:
+    """Run the test on RabbitMQ; returns its URL."""
+    use_rabbit(monkeypatch, rabbit_url)
+    return rabbit_url
+
+
+def use_rabbit(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    """Let settings and processes made from now on use RabbitMQ, under names that no other test has."""
+    for name, value in rabbit.variables(url).items():
+        monkeypatch.setenv(name, value)
+
+
+def use_streams(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let settings and processes made from now on use the event streams."""
+    monkeypatch.delenv(rabbit.URL_VARIABLE, raising=False)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from typing import Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, ValidationError, field_validator
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from services.kit.clock import parse_clock
@@ -62,6 +63,19 @@ class Settings(BaseSettings):
     care_database_url: str = Field("", description="URL of the care database; wins over DATABASE_URL.")
     database_pool_size: int = Field(
         12, ge=1, le=500, description="Database connections of one process at the most."
+    )
+    amqp_url: str = Field(
+        "",
+        repr=False,
+        description="RabbitMQ (3.10 or newer) that carries events between services, "
+        "amqp://user:password@host:port/virtual-host, amqps:// for TLS, nodes of a cluster with commas between; "
+        "empty: workers read the event streams.",
+    )
+    amqp_prefix: str = Field(
+        "rapport",
+        pattern="^[a-z0-9][a-z0-9_-]{0,40}$",
+        description="Names of exchanges and queues begin with it; installations that share a virtual host need "
+        "different ones.",
     )
     clock: str = Field(
         "",
@@ -259,7 +273,14 @@ def load_settings(**overrides: object) -> Settings:
     except ValidationError as error:
         problems = "; ".join(
             f"RAPPORT_{'_'.join(str(part) for part in item['loc']).upper()}: "
-            f"{item['msg'].removeprefix('Value error, ')} (got {item.get('input')!r})"
+            f"{item['msg'].removeprefix('Value error, ')}{_got(item)}"
             for item in error.errors()
         )
         raise InvalidArgument(f"bad settings: {problems}", reason="INVALID_SETTINGS") from error
+
+
+def _got(problem: ErrorDetails) -> str:
+    """Return what a variable was set to, unless that may hold a secret."""
+    name = str(problem["loc"][0]) if problem["loc"] else ""
+    secret = name in ("token", "secret_key", "amqp_url") or name.endswith("database_url")
+    return "" if secret else f" (got {problem.get('input')!r})"

@@ -25,6 +25,8 @@ from google.protobuf.wrappers_pb2 import StringValue
 from rapport.events.v1 import events_pb2_grpc
 
 from services.kit.auth import TokenStore, create_tokens
+from services.kit.bus.amqp.topology import PUBLISHER
+from services.kit.bus.transport import make_publisher
 from services.kit.clock import FixedClock
 from services.kit.config import Settings
 from services.kit.db import Database, make_engine, new_metadata
@@ -32,6 +34,7 @@ from services.kit.events import EventStream, Relay
 from services.kit.grpc.server import ApiServer
 from services.kit.outbox import NewEvent, append
 from services.kit.tables import KitTables, kit_tables
+from tests.support.rabbit import clean_environment
 
 ROOT = Path(__file__).parents[2]
 NOW = datetime(2026, 3, 1, 10, 0, tzinfo=UTC)
@@ -84,12 +87,21 @@ class Source:
             kit = kit_tables(metadata)
             metadata.create_all(self.engine)
         self.kit = kit
-        self.relay = self.stream = self.server = None
+        self.relay = self.stream = self.server = self.publisher = None
 
     def start_relay(self, **options: Any) -> None:
-        """Start giving positions."""
+        """Start giving positions, and publishing where RabbitMQ is chosen."""
+        self.start_publisher()
+        if self.publisher is not None:
+            options = {"on_positions": self.publisher.wake, **options}
         self.relay = Relay(self.engine, self.kit, self.clock, retention_days=30, **options)
         self.relay.start()
+
+    def start_publisher(self) -> None:
+        """Start publishing where RabbitMQ is chosen."""
+        self.publisher = make_publisher(self.service, self.engine, self.kit, self.clock, self.settings)
+        if self.publisher is not None:
+            self.publisher.start()
 
     def start_server(self, **options: Any) -> None:
         """Serve the stream on the service's events port."""
@@ -116,6 +128,8 @@ class Source:
         self.stop_server()
         if self.relay is not None:
             self.relay.stop()
+        if self.publisher is not None:
+            self.publisher.stop()
         self.db.close()
 
     def say(self, *texts: str, type: str = "greeting.said") -> list[str]:
@@ -203,7 +217,7 @@ class Toy:
         (folder / "gates").mkdir()
         self.tokens = create_tokens(folder / "tokens.json")
         self.environment = {
-            **{key: value for key, value in os.environ.items() if not key.startswith("RAPPORT_")},
+            **clean_environment(),
             "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'protos'}{os.pathsep}{ROOT / 'protos' / 'gen'}",
             "RAPPORT_DATA_DIR": str(folder),
             "RAPPORT_BASE_PORT": str(free_base_port()),
@@ -253,7 +267,9 @@ class Toy:
         """Return the acknowledged positions at the source."""
         table = self.source.kit.subscription
         with self.source.db.read() as connection:
-            rows: Iterable[Any] = connection.execute(sa.select(table.c.name, table.c.position))
+            rows: Iterable[Any] = connection.execute(
+                sa.select(table.c.name, table.c.position).where(table.c.name != PUBLISHER)
+            )
             return {row.name: row.position for row in rows}
 
     def close(self) -> None:

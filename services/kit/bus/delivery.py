@@ -32,6 +32,15 @@ class Stopping(Exception):
     """Report that the process stops; what was not done is delivered again."""
 
 
+class ConsumerEnded(Exception):
+    """Say of an event that its consumer ended, again and again, while it had it in hand."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the process ended each time while it had the event in hand; its log may say of what"
+        )
+
+
 class Deliverer:
     """Bring batches to one consumer.
 
@@ -58,7 +67,7 @@ class Deliverer:
         if error is None:
             return
         if len(events) == 1:
-            self._give_up(events[0], error)
+            self.give_up(events[0], error)
             return
         _log.warning(
             "%s failed %d times on %d events, trying them apart: %s",
@@ -78,7 +87,7 @@ class Deliverer:
             if len(half) > 1:
                 self._bisect(half)
             else:
-                self._give_up(half[0], error)
+                self.give_up(half[0], error)
 
     def _attempt(self, events: Events, attempts: int) -> Exception | None:
         """Run the handler until it succeeds, or failed for good so many times; return the last error."""
@@ -109,7 +118,8 @@ class Deliverer:
                 self._rest(pause)
                 pause = min(pause * 2, LONGEST_PAUSE)
 
-    def _give_up(self, event: events_pb2.Event, error: Exception) -> None:
+    def give_up(self, event: events_pb2.Event, error: Exception) -> None:
+        """Return once an event is a dead letter; raises Stopping."""
         _log.error(
             "%s cannot process event %s (%s of %s, position %d); it is kept in dead_letter",
             self._consumer,

@@ -21,6 +21,7 @@ _HELP = {
     grpc.StatusCode.UNIMPLEMENTED,
 }
 ACKNOWLEDGE_SECONDS = 30.0
+UNARY_SECONDS = 5.0
 
 
 class LaptopTransport:
@@ -33,19 +34,29 @@ class LaptopTransport:
 
     def open(self, source: str, subscription: str, types: Sequence[str], batch_size: int) -> Stream:
         """Open a subscription; nothing is sent before the first `next`."""
-        with self._lock:
-            channel = self._channels.get(source)
-            if channel is None:
-                channel = self._channels[source] = self._connect(source)
         request = events_pb2.SubscribeRequest(
             subscription=subscription, types=types, max_batch_size=batch_size
         )
-        return _LaptopStream(
-            events_pb2_grpc.EventServiceStub(channel),  # type: ignore[no-untyped-call]
-            request,
-            self._metadata(),
-            f"the event stream of {source} at {self._settings.service_events_address(source)}",
-        )
+        return _LaptopStream(self._stub(source), request, self._metadata(), self._where(source))
+
+    def state(self, source: str) -> events_pb2.GetStreamResponse:
+        """Return where a source's stream and its subscriptions stand; raises StreamBroken."""
+        request = events_pb2.GetStreamRequest()
+        try:
+            answer: events_pb2.GetStreamResponse = self._stub(source).GetStream(
+                request, metadata=self._metadata(), timeout=UNARY_SECONDS
+            )
+            return answer
+        except grpc.RpcError as error:
+            raise _broken(error, self._where(source)) from None
+
+    def acknowledge(self, source: str, subscription: str, cursor: events_pb2.Cursor) -> None:
+        """Move a subscription's cursor; raises StreamBroken."""
+        request = events_pb2.AcknowledgeRequest(subscription=subscription, cursor=cursor)
+        try:
+            self._stub(source).Acknowledge(request, metadata=self._metadata(), timeout=UNARY_SECONDS)
+        except grpc.RpcError as error:
+            raise _broken(error, self._where(source)) from None
 
     def close(self) -> None:
         """Close the channels."""
@@ -53,6 +64,16 @@ class LaptopTransport:
             for channel in self._channels.values():
                 channel.close()
             self._channels.clear()
+
+    def _stub(self, source: str) -> events_pb2_grpc.EventServiceStub:
+        with self._lock:
+            channel = self._channels.get(source)
+            if channel is None:
+                channel = self._channels[source] = self._connect(source)
+        return events_pb2_grpc.EventServiceStub(channel)  # type: ignore[no-untyped-call]
+
+    def _where(self, source: str) -> str:
+        return f"the event stream of {source} at {self._settings.service_events_address(source)}"
 
     def _connect(self, source: str) -> grpc.Channel:
         size = self._settings.max_message_bytes
@@ -104,7 +125,7 @@ class _LaptopStream:
         except grpc.RpcError as error:
             if self._closed:
                 return None
-            raise self._broken(error) from None
+            raise _broken(error, self._where) from None
         return Delivery(list(response.events), response.cursor)
 
     def acknowledge(self, delivery: Delivery) -> None:
@@ -113,7 +134,7 @@ class _LaptopStream:
         try:
             self._stub.Acknowledge(request, metadata=self._metadata, timeout=ACKNOWLEDGE_SECONDS)
         except grpc.RpcError as error:
-            raise self._broken(error) from None
+            raise _broken(error, self._where) from None
 
     def close(self) -> None:
         with self._lock:
@@ -121,6 +142,7 @@ class _LaptopStream:
             if self._call is not None:
                 self._call.cancel()
 
-    def _broken(self, error: grpc.RpcError) -> StreamBroken:
-        code = error.code()
-        return StreamBroken(f"{self._where}: {code.name}: {error.details()}", needs_help=code in _HELP)
+
+def _broken(error: grpc.RpcError, where: str) -> StreamBroken:
+    code = error.code()
+    return StreamBroken(f"{where}: {code.name}: {error.details()}", needs_help=code in _HELP)

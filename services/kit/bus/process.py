@@ -24,7 +24,7 @@ from services.kit.bus.host import CONFIG_KEY, Host
 from services.kit.bus.http import StatusPage
 from services.kit.bus.native import enable, native
 from services.kit.bus.operations import OperationRunner
-from services.kit.bus.transport import make_transport
+from services.kit.bus.transport import make_publisher, make_transport
 from services.kit.config import load_settings
 from services.kit.errors import InvalidArgument, RapportError
 from services.kit.events.relay import Relay
@@ -93,7 +93,14 @@ def _serve(runtime: Runtime, worker: type, models: ModuleType, signals: _Signals
         # Before anything runs: a worker that is not fit must not be seen ready, nor take events.
         native(prepare, runtime)
     locks = Locks(runtime.db.engine)
-    relay = Relay(runtime.db.engine, models.kit, runtime.clock, retention_days=settings.event_retention_days)
+    publisher = make_publisher(runtime.service, runtime.db.engine, models.kit, runtime.clock, settings)
+    relay = Relay(
+        runtime.db.engine,
+        models.kit,
+        runtime.clock,
+        retention_days=settings.event_retention_days,
+        on_positions=publisher.wake if publisher else lambda: None,
+    )
     upkeep = Upkeep(
         runtime.db, models.kit, runtime.clock, locks, retention_days=settings.event_retention_days
     )
@@ -102,11 +109,15 @@ def _serve(runtime: Runtime, worker: type, models: ModuleType, signals: _Signals
     # Every entrypoint must find a free worker at once, or one that waits would hold up the others.
     container = ServiceContainer(worker, config={CONFIG_KEY: host, "max_workers": max(slots, 1)})
     ready = False
-    page = StatusPage(
-        settings.host, settings.metrics_port(runtime.service, "worker"), lambda: ready, lambda: host.status
-    )
+
+    def status() -> dict[str, str]:
+        return host.status | ({"publisher": publisher.status} if publisher else {})
+
+    page = StatusPage(settings.host, settings.metrics_port(runtime.service, "worker"), lambda: ready, status)
     try:
         relay.start()
+        if publisher:
+            publisher.start()
         upkeep.start()
         container.start()
         ready = True
@@ -120,6 +131,8 @@ def _serve(runtime: Runtime, worker: type, models: ModuleType, signals: _Signals
     finally:
         ready = False
         native(relay.stop)
+        if publisher:
+            native(publisher.stop)
         native(upkeep.stop)
         native(transport.close)
         native(locks.close)

@@ -17,7 +17,7 @@ from rapport.events.v1 import events_pb2
 from services.kit import context as call_context
 from services.kit.bus import consumer
 from services.kit.bus.batch import EventBatch
-from services.kit.bus.delivery import Deliverer, Stopping
+from services.kit.bus.delivery import ConsumerEnded, Deliverer, Stopping
 from services.kit.bus.host import CONFIG_KEY, F, Host, StopSignal, hold_lock, run_worker_method
 from services.kit.bus.native import native
 from services.kit.bus.transport import Delivery, Stream, StreamBroken
@@ -137,7 +137,10 @@ class Subscription(Entrypoint):  # type: ignore[misc]
         native(self.host.locks.release, self.name)
 
     def _take(self, stream: Stream, delivery: Delivery) -> None:
-        if delivery.events:
+        if delivery.exhausted:
+            for event in delivery.events:
+                self._deliverer.give_up(event, ConsumerEnded())
+        elif delivery.events:
             self._deliverer.deliver(delivery.events)
         native(stream.acknowledge, delivery)
         if delivery.events and time.monotonic() >= self._next_forget:

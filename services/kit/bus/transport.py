@@ -1,7 +1,8 @@
 """What carries events to handlers: the seam between handlers and the ways to deliver.
 
-Handlers, entrypoints and the worker process know `Transport` alone; `make_transport` is the one place that names an
-implementation. There is one so far, the event streams of the services; a second comes with the setting that picks it.
+Handlers, entrypoints and the worker process know `Transport` and `Publisher` alone; the functions that make them are
+the one place that names implementations. The setting RAPPORT_AMQP_URL picks one: RabbitMQ, else the event streams of
+the services.
 """
 
 from __future__ import annotations
@@ -11,19 +12,24 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from rapport.events.v1 import events_pb2
+from sqlalchemy import Engine
 
+from services.kit.clock import Clock
 from services.kit.config import Settings
+from services.kit.tables import KitTables
 
 
 @dataclass(frozen=True)
 class Delivery:
     """Hold events that await acknowledgement, in order, and what the transport needs to acknowledge them.
 
-    No events: only the place in the stream moved, which is acknowledged as well.
+    No events: only the place in the stream moved, which is acknowledged as well. exhausted: they came back so often,
+    with nobody left to say why, that they are to be dead letters.
     """
 
     events: Sequence[events_pb2.Event]
     receipt: object
+    exhausted: bool = False
 
 
 class StreamBroken(Exception):
@@ -53,6 +59,27 @@ class Stream(Protocol):
         ...
 
 
+class Publisher(Protocol):
+    """Bring a service's events, as they get their positions, to where its consumers wait for them."""
+
+    def start(self) -> None:
+        """Begin."""
+        ...
+
+    def wake(self) -> None:
+        """Tell that there are new positions; from any thread."""
+        ...
+
+    def stop(self) -> None:
+        """End; what was not confirmed is published again later."""
+        ...
+
+    @property
+    def status(self) -> str:
+        """What it does now, in words."""
+        ...
+
+
 class Transport(Protocol):
     """Open streams."""
 
@@ -69,4 +96,24 @@ def make_transport(settings: Settings) -> Transport:
     """Return the transport of a worker process; nothing is connected yet."""
     from services.kit.bus.laptop import LaptopTransport  # which is made of the parts above
 
-    return LaptopTransport(settings)
+    streams = LaptopTransport(settings)
+    if not settings.amqp_url:
+        return streams
+    from services.kit.bus.amqp.broker import parse_url
+    from services.kit.bus.amqp.transport import AmqpTransport
+
+    return AmqpTransport(parse_url(settings.amqp_url), streams, prefix=settings.amqp_prefix)
+
+
+def make_publisher(
+    service: str, engine: Engine, kit: KitTables, clock: Clock, settings: Settings
+) -> Publisher | None:
+    """Return the publisher of a service's events, or None where consumers read the event stream themselves."""
+    if not settings.amqp_url:
+        return None
+    from services.kit.bus.amqp.broker import parse_url
+    from services.kit.bus.amqp.publisher import Publisher as AmqpPublisher
+
+    return AmqpPublisher(
+        service, engine, kit, clock, parse_url(settings.amqp_url), prefix=settings.amqp_prefix
+    )

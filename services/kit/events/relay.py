@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
 from datetime import timedelta
 
 import sqlalchemy as sa
@@ -32,7 +33,8 @@ class Relay:
     """Order the events of one service in a thread of its own.
 
     retention_days: events older than this are deleted once every subscription has passed them; a subscription
-    that did not move for as long is taken for abandoned and holds nothing back.
+    that did not move for as long is taken for abandoned and holds nothing back. on_positions: called in the relay's
+    thread after events got their positions; must not block.
     """
 
     def __init__(
@@ -43,12 +45,14 @@ class Relay:
         *,
         retention_days: int,
         purge_seconds: float = 60.0,
+        on_positions: Callable[[], None] = lambda: None,
     ) -> None:
         self._engine = engine
         self._kit = kit
         self._clock = clock
         self._retention = timedelta(days=retention_days)
         self._purge_seconds = purge_seconds
+        self._on_positions = on_positions
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._seen: dict[str, int] = {}
@@ -93,6 +97,8 @@ class Relay:
                         store.ensure_stream(connection, self._kit)
                 with connection.begin():
                     given = store.assign_positions(connection, self._kit, BATCH)
+                if given:
+                    self._on_positions()
                 if time.monotonic() >= next_purge:
                     self._purge(connection)
                     next_purge = time.monotonic() + self._purge_seconds

@@ -24,6 +24,11 @@ def toy(tmp_path: Path, make_database: DatabaseFactory) -> Iterator[Toy]:
     made.close()
 
 
+# What carries events must make no difference.
+on_each_transport = pytest.mark.usefixtures("each_transport")
+
+
+@on_each_transport
 def test_events_reach_their_handlers(toy: Toy) -> None:
     toy.source.start_relay()
     toy.source.start_server()
@@ -44,6 +49,7 @@ def test_events_reach_their_handlers(toy: Toy) -> None:
     assert worker.wait() == 0
 
 
+@on_each_transport
 def test_an_effect_happens_once_though_the_worker_is_killed_in_its_handler(toy: Toy) -> None:
     toy.source.start_relay()
     toy.source.start_server()
@@ -59,6 +65,7 @@ def test_an_effect_happens_once_though_the_worker_is_killed_in_its_handler(toy: 
     assert toy.effects() == ["first", "gate:deadly", "last", "later"]
 
 
+@on_each_transport
 def test_a_worker_killed_between_effect_and_acknowledgement_does_not_repeat_the_effect(toy: Toy) -> None:
     toy.source.start_relay()
     toy.source.start_server()
@@ -90,6 +97,7 @@ def test_a_worker_outlives_its_source_and_catches_up(toy: Toy) -> None:
     assert toy.effects() == ["up", *(f"down {number}" for number in range(120))]
 
 
+@on_each_transport
 def test_a_poisonous_event_becomes_a_dead_letter_and_the_others_have_their_effect(toy: Toy) -> None:
     toy.source.start_relay()
     toy.source.start_server()
@@ -110,6 +118,7 @@ def test_a_poisonous_event_becomes_a_dead_letter_and_the_others_have_their_effec
     eventually(lambda: toy.effects()[-1:] == ["after"])
 
 
+@on_each_transport
 def test_sigterm_lets_the_handler_finish_and_acknowledges(toy: Toy) -> None:
     toy.source.start_relay()
     toy.source.start_server()
@@ -130,6 +139,7 @@ def test_sigterm_lets_the_handler_finish_and_acknowledges(toy: Toy) -> None:
     eventually(lambda: toy.effects() == ["gate:slow", "too late"])
 
 
+@on_each_transport
 def test_two_workers_share_the_work_without_doing_it_twice(toy: Toy) -> None:
     toy.source.start_relay()
     toy.source.start_server()

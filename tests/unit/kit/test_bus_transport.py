@@ -24,9 +24,22 @@ def named_in(path: Path) -> set[str]:
 
 
 def test_one_place_names_an_implementation() -> None:
-    users = [path.name for path in sorted(BUS.parent.parent.rglob("*.py")) if "laptop" in str(named_in(path))]
-    assert users == ["transport.py"]
+    for implementation in ("bus.laptop", "bus.amqp.transport", "bus.amqp.publisher"):
+        users = [
+            path.relative_to(BUS).as_posix()
+            for path in sorted(BUS.parent.parent.rglob("*.py"))
+            if f"services.kit.{implementation}" in named_in(path)
+        ]
+        assert users == ["transport.py"], implementation
     assert "services.kit.bus.transport.make_transport" in named_in(BUS / "process.py")
+    assert "services.kit.bus.transport.make_publisher" in named_in(BUS / "process.py")
+
+
+def test_the_setting_picks_the_transport() -> None:
+    for url, kind in (("", "LaptopTransport"), ("amqp://nobody@127.0.0.1:1", "AmqpTransport")):
+        transport = make_transport(Settings(amqp_url=url))
+        assert type(transport).__name__ == kind
+        transport.close()
 
 
 def test_what_it_makes_opens_streams_and_closes() -> None:

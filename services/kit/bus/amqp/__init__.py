@@ -1,0 +1,1 @@
+"""The transport over RabbitMQ: the publisher beside the relay, the queues of consumers, and their streams."""

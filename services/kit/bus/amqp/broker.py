@@ -1,0 +1,144 @@
+"""Where RabbitMQ is and how a connection to it is made; nothing here tells credentials to anyone."""
+
+from __future__ import annotations
+
+import random
+import socket
+import ssl
+from dataclasses import dataclass, field
+from urllib.parse import SplitResult, unquote, urlsplit
+
+import amqp
+
+from services.kit.bus.amqp import plain
+from services.kit.errors import InvalidArgument
+
+CONNECT_SECONDS = 10.0
+WRITE_SECONDS = 30.0
+HEARTBEAT_SECONDS = 20
+PORTS = {"amqp": 5672, "amqps": 5671}
+
+ERRORS = (amqp.AMQPError, OSError, EOFError)
+"""What a broken connection, or a refusal of the broker, raises."""
+
+
+@dataclass(frozen=True)
+class Broker:
+    """Hold the nodes of a broker and the credentials; its text shows the former alone."""
+
+    nodes: tuple[tuple[str, int], ...]
+    virtual_host: str
+    user: str = field(repr=False)
+    password: str = field(repr=False)
+    secure: bool
+
+    def __str__(self) -> str:
+        nodes = ", ".join(f"{host}:{port}" for host, port in self.nodes)
+        return f"RabbitMQ at {nodes}, virtual host {self.virtual_host}"
+
+    def connect(self, name: str) -> amqp.Connection:
+        """Return an open connection to one of the nodes, which shows by this name there; raises one of ERRORS."""
+        plain.free_library()
+        nodes = random.sample(self.nodes, len(self.nodes))
+        for host, port in nodes[:-1]:
+            try:
+                return self._connect(host, port, name)
+            except ERRORS:
+                continue
+        return self._connect(*nodes[-1], name)
+
+    def _connect(self, host: str, port: int, name: str) -> amqp.Connection:
+        connection = amqp.Connection(
+            host=f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
+            userid=self.user,
+            password=self.password,
+            login_method="PLAIN",
+            virtual_host=self.virtual_host,
+            ssl={"server_hostname": host, "cert_reqs": ssl.CERT_REQUIRED} if self.secure else False,
+            connect_timeout=CONNECT_SECONDS,
+            write_timeout=WRITE_SECONDS,
+            heartbeat=HEARTBEAT_SECONDS,
+            # A machine that vanished is noticed by the heartbeat; small messages are not held back.
+            socket_settings={socket.TCP_NODELAY: 1},
+            client_properties={"connection_name": name, "product": "rapport"},
+        )
+        try:
+            connection.connect()
+        except BaseException:
+            connection.collect()
+            raise
+        return connection
+
+
+def parse_url(text: str) -> Broker:
+    """Return the broker of a URL, or of several with commas between, the nodes of one cluster.
+
+    Raises InvalidArgument that does not repeat the URL, which holds a password.
+    """
+    parts = [urlsplit(one.strip()) for one in text.split(",") if one.strip()]
+    if not parts or any(part.scheme not in PORTS or not part.hostname for part in parts):
+        raise _malformed()
+    if len({(part.scheme, part.username, part.password, part.path) for part in parts}) > 1:
+        raise InvalidArgument(
+            "RAPPORT_AMQP_URL: its nodes differ in more than host and port; name nodes of one cluster",
+            reason="INVALID_AMQP_URL",
+        )
+    first = parts[0]
+    return Broker(
+        tuple((part.hostname or "", _port(part)) for part in parts),
+        unquote(first.path[1:]) or "/",
+        unquote(first.username or "guest"),
+        unquote(first.password or "guest"),
+        first.scheme == "amqps",
+    )
+
+
+def _port(part: SplitResult) -> int:
+    try:
+        return part.port or PORTS[part.scheme]
+    except ValueError:
+        raise _malformed() from None
+
+
+def _malformed() -> InvalidArgument:
+    return InvalidArgument(
+        "RAPPORT_AMQP_URL: expected amqp://user:password@host:port/virtual-host, or amqps:// for TLS",
+        reason="INVALID_AMQP_URL",
+    )
+
+
+def explain(error: BaseException, broker: Broker) -> tuple[str, bool]:
+    """Return what went wrong in words, and whether an operator must act before it can work."""
+    match error:
+        case amqp.AccessRefused():
+            # On channel 0 it is the login, whose user is no secret but whose password may be in the text.
+            return f"{broker}: access refused: {_reply(error)}", True
+        case amqp.NotAllowed() | amqp.PreconditionFailed():
+            return f"{broker}: {_reply(error)}", True
+        case amqp.AMQPError():
+            return f"{broker}: {_reply(error)}", False
+        case TimeoutError():
+            return f"{broker}: no answer within {CONNECT_SECONDS:g} s", False
+        case OSError():
+            return f"{broker}: {error.strerror or error}", False
+    return f"{broker}: {type(error).__name__}: {error}", False
+
+
+def _reply(error: amqp.AMQPError) -> str:
+    return str(getattr(error, "reply_text", "") or error or type(error).__name__)
+
+
+def close_quietly(connection: amqp.Connection | None) -> None:
+    """End a connection in whatever state it is; the broker takes back what was not acknowledged."""
+    if connection is None:
+        return
+    try:
+        connection.close()
+    except ERRORS:
+        connection.collect()
+
+
+def headers(message: amqp.Message) -> dict[str, object]:
+    """Return the headers of a message, which need not have any."""
+    found: dict[str, object] = message.properties.get("application_headers") or {}
+    return found

@@ -1,0 +1,269 @@
+"""What is special to RabbitMQ: new consumers, lost queues, changes of the transport, and what comes back too often."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import amqp
+import pytest
+import sqlalchemy as sa
+from rapport.events.v1 import events_pb2
+
+from services.kit.bus.amqp.broker import close_quietly, parse_url
+from services.kit.bus.amqp.messages import message_of
+from services.kit.bus.amqp.stream import LAST_TRIES, SCATTER_AFTER
+from services.kit.bus.amqp.topology import DELIVERY_LIMIT, PUBLISHER
+from services.kit.bus.transport import make_transport
+from services.kit.events import unpack
+from tests.support import rabbit
+from tests.support.postgres import DatabaseFactory
+from tests.support.toy import Toy, eventually
+
+pytestmark = pytest.mark.usefixtures("on_rabbit")
+GREETER = "contacts.on_greeting"
+
+
+@pytest.fixture
+def toy(tmp_path: Path, make_database: DatabaseFactory, on_rabbit: str) -> Iterator[Toy]:
+    made = Toy(tmp_path, make_database("sales"), make_database("contacts"))
+    yield made
+    made.close()
+
+
+class Desk:
+    """Look at the broker, as an operator does."""
+
+    def __init__(self, toy: Toy) -> None:
+        self._url = toy.environment[rabbit.URL_VARIABLE]
+        self._prefix = toy.environment[rabbit.PREFIX_VARIABLE]
+
+    def queue(self, name: str = GREETER) -> str:
+        return f"{self._prefix}.{name}"
+
+    def count(self, name: str = GREETER) -> int:
+        """Return how many messages wait in a queue, those in hand not counted."""
+        connection = parse_url(self._url).connect("desk")
+        try:
+            return int(connection.channel().queue_declare(self.queue(name), passive=True).message_count)
+        finally:
+            close_quietly(connection)
+
+    def has(self, name: str) -> bool:
+        """Tell whether there is a queue."""
+        try:
+            return self.count(name) >= 0
+        except amqp.NotFound:
+            return False
+
+    def delete(self, name: str = GREETER) -> None:
+        connection = parse_url(self._url).connect("desk")
+        connection.channel().queue_delete(self.queue(name))
+        close_quietly(connection)
+
+    def put(self, body: bytes, name: str = GREETER) -> None:
+        connection = parse_url(self._url).connect("desk")
+        connection.channel().basic_publish_confirm(message_of(body), "", self.queue(name), mandatory=True)
+        close_quietly(connection)
+
+
+def published(toy: Toy) -> int | None:
+    """Return how far the publisher has come, or None before there was one."""
+    table = toy.source.kit.subscription
+    with toy.source.db.read() as connection:
+        query = sa.select(table.c.position).where(table.c.name == PUBLISHER)
+        position: int | None = connection.execute(query).scalar_one_or_none()
+        return position
+
+
+def receiving(toy: Toy) -> bool:
+    return toy.workers[-1].health()["entrypoints"][GREETER] == "receiving"
+
+
+def test_a_new_consumer_gets_what_was_published_before_it_came_and_a_lost_queue_is_made_good(
+    toy: Toy,
+) -> None:
+    toy.source.start_relay()
+    toy.source.start_server()
+    before = toy.source.say(*(f"before {number}" for number in range(120)))
+    eventually(lambda: published(toy) == 120)
+    worker = toy.worker().start()
+    eventually(lambda: len(toy.effects()) == 120)
+    now = toy.source.say("now")
+    eventually(lambda: toy.effects() == before + now)
+    eventually(lambda: toy.cursors()[GREETER] == 121)
+    # An operator's mistake, or a broker that lost its disk: what was in the queue is gone.
+    worker.signal()
+    assert worker.wait() == 0
+    missed = toy.source.say("missed")
+    eventually(lambda: published(toy) == 122)
+    desk = Desk(toy)
+    eventually(lambda: desk.count() >= 1)
+    desk.delete()
+    worker.start()
+    eventually(lambda: toy.effects() == before + now + missed)
+    # While it reads: the consumer is told that its queue has gone, and does the same.
+    eventually(lambda: receiving(toy))
+    desk.delete()
+    again = toy.source.say("again")
+    eventually(lambda: toy.effects() == before + now + missed + again)
+
+
+def test_the_transport_can_be_changed_and_changed_back(toy: Toy) -> None:
+    with_rabbit = dict(toy.environment)
+    del toy.environment[rabbit.URL_VARIABLE]
+    toy.source.start_server()
+    # On the streams: no publisher.
+    publisher, toy.source.start_publisher = toy.source.start_publisher, lambda: None
+    toy.source.start_relay()
+    toy.source.say("by stream")
+    worker = toy.worker().start()
+    eventually(lambda: toy.effects() == ["by stream"])
+
+    # Its consumer changes first: with nobody to publish, it goes on reading the stream.
+    worker.signal()
+    assert worker.wait() == 0
+    toy.source.say("while it was away")
+    toy.environment.update(with_rabbit)
+    changed = toy.worker().start()
+    eventually(lambda: toy.effects()[-1] == "while it was away")
+    toy.source.say("still by stream")
+    eventually(lambda: toy.effects()[-1] == "still by stream")
+
+    # Then the source does.
+    publisher()
+    toy.source.say("on the way")
+    eventually(lambda: toy.effects()[-1] == "on the way")
+    eventually(lambda: receiving(toy))
+    toy.source.say("by queue")
+    eventually(lambda: toy.effects()[-1] == "by queue")
+    toy.source.stop_server()  # nothing but the queue can have brought this one
+    toy.source.say("by queue alone")
+    eventually(lambda: toy.effects()[-1] == "by queue alone")
+
+    # And back, with something left in the queue.
+    changed.signal()
+    assert changed.wait() == 0
+    toy.source.say("left in the queue")
+    eventually(lambda: Desk(toy).count() >= 1)
+    toy.source.start_server()
+    del toy.environment[rabbit.URL_VARIABLE]
+    toy.worker().start()
+    eventually(lambda: toy.effects()[-1] == "left in the queue")
+    assert toy.effects() == [
+        "by stream", "while it was away", "still by stream", "on the way", "by queue", "by queue alone",
+        "left in the queue",
+    ]  # fmt: skip
+
+
+def test_an_event_that_kills_its_consumer_each_time_becomes_a_dead_letter_and_its_neighbours_do_not(
+    toy: Toy,
+) -> None:
+    """The deaths are of connections, which are all that the broker sees of a process that dies."""
+    toy.source.start_relay()
+    toy.source.start_server()
+    transport = make_transport(toy.settings.model_copy(update={"token": toy.tokens["contacts"]}))
+    taken: list[str] = []
+
+    def live() -> bool:
+        """Read until there is nothing more, or until it kills; tell whether it did."""
+        stream = transport.open("sales", GREETER, ["greeting.said"], 500)
+        try:
+            while (delivery := stream.next()) is not None:
+                texts = [unpack(event).value for event in delivery.events]
+                if "deadly" in texts and not delivery.exhausted:
+                    return True
+                if delivery.exhausted:
+                    assert texts == ["deadly"]
+                    return False
+                taken.extend(texts)
+                stream.acknowledge(delivery)
+        finally:
+            stream.close()
+            stream.close()
+            stream.join()
+        raise AssertionError("closed by itself")
+
+    # The first life is for the queue: what is there before it is read from the stream.
+    eventually(lambda: published(toy) is not None)
+    opening = transport.open("sales", GREETER, ["greeting.said"], 500)
+    opening.next()
+    desk = Desk(toy)
+    eventually(lambda: desk.has(f"{GREETER}.ready"))
+    opening.close()
+    opening.join()
+    texts = [f"fine {number}" for number in range(9)]
+    toy.source.say(*texts[:4], "deadly", *texts[4:])
+    later = [f"later {number}" for number in range(30)]
+    for text in later:
+        toy.source.say(text)
+    eventually(lambda: published(toy) == 40)
+    deaths = 0
+    while live():
+        deaths += 1
+    transport.close()
+    assert deaths == SCATTER_AFTER + DELIVERY_LIMIT + 1 + LAST_TRIES
+    toy.worker().start()
+    eventually(lambda: letters(toy))
+    ((consumer, text, error),) = letters(toy)
+    assert (consumer, text) == (GREETER, "deadly")
+    assert "the process ended each time" in error
+    # What only the dead have seen had no effect; the rest came to the worker or to them, and nothing is missing.
+    eventually(lambda: {*toy.effects(), *taken} == {*texts, *later})
+    assert len(toy.effects()) == len({*toy.effects()})
+
+
+def letters(toy: Toy) -> list[tuple[str, str, str]]:
+    """Return the dead letters as (consumer, text, error)."""
+    with toy.db.read() as connection:
+        rows = list(connection.execute(sa.select(toy.models.kit.dead_letter)))
+    return [(row.consumer, unpack(events_pb2.Event.FromString(row.event)).value, row.error) for row in rows]
+
+
+def test_a_message_that_is_none_of_ours_is_put_aside_and_stops_nobody(toy: Toy) -> None:
+    toy.source.start_relay()
+    toy.source.start_server()
+    toy.worker().start()
+    eventually(lambda: receiving(toy))
+    desk = Desk(toy)
+    desk.put(b"\xff not a message")
+    toy.source.say("after")
+    eventually(lambda: toy.effects() == ["after"])
+    eventually(lambda: desk.count(f"{GREETER}.unreadable") == 1)
+    assert "put aside" in toy.workers[0].log.read_text()
+
+
+def test_what_was_not_started_goes_back_when_the_worker_stops(toy: Toy) -> None:
+    toy.source.start_relay()
+    toy.source.start_server()
+    worker = toy.worker().start()
+    eventually(lambda: receiving(toy))
+    toy.source.say("gate:slow")
+    eventually(lambda: toy.reached("slow"))
+    for number in range(3):
+        toy.source.say(f"waiting {number}")
+        eventually(lambda number=number: published(toy) == 2 + number)
+    worker.signal()
+    desk = Desk(toy)
+    # They are there for another worker before the one in hand has ended.
+    eventually(lambda: desk.count() >= 3)
+    assert toy.effects() == []
+    worker.signal()
+    toy.open_gate("slow")
+    assert worker.wait() == 0
+    assert toy.effects() == ["gate:slow"]
+    worker.start()
+    eventually(lambda: len(toy.effects()) == 4)
+    assert toy.effects() == ["gate:slow", "waiting 0", "waiting 1", "waiting 2"]
+
+
+def test_nobody_is_told_the_password(toy: Toy) -> None:
+    url = toy.environment[rabbit.URL_VARIABLE].replace("guest:guest", "guest:dontreadme")
+    toy.environment[rabbit.URL_VARIABLE] = url
+    worker = toy.worker().start()
+    eventually(lambda: "access refused" in worker.health()["entrypoints"][GREETER])
+    eventually(lambda: "access refused" in worker.health()["entrypoints"]["publisher"])
+    worker.signal()
+    assert worker.wait() == 0
+    assert "dontreadme" not in worker.log.read_text()
+    assert "ACCESS_REFUSED" in worker.log.read_text()
