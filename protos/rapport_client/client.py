@@ -29,6 +29,8 @@ _CHANNEL_OPTIONS = (
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 2_000),
+    # Where a name stands for several processes, each gets its share of the calls.
+    ("grpc.lb_policy_name", "round_robin"),
 )
 
 

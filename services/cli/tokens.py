@@ -13,7 +13,14 @@ from rich.table import Table
 from rich.text import Text
 
 from services.cli.console import console, errors
-from services.kit.auth import Principal, add_tokens, new_token, read_principals, remove_tokens
+from services.kit.auth import (
+    Principal,
+    add_tokens,
+    create_tokens,
+    new_token,
+    read_principals,
+    remove_tokens,
+)
 from services.kit.config import SERVICES, load_settings
 from services.kit.errors import AlreadyExists, InvalidArgument, NotFound
 
@@ -70,6 +77,28 @@ def create(
     # The token alone goes to the output, so that a script can take it from there.
     _note(f"{name} may use {', '.join(permission)}. The token is shown this once:")
     typer.echo(token)
+
+
+@app.command("services")
+def services(
+    renew: Annotated[
+        bool,
+        typer.Option("--renew", help="replace those that are there; the present ones are refused at once"),
+    ] = False,
+) -> None:
+    """Make the tokens of the owner and of each service, as a cluster needs them, and print them as variables.
+
+    The lines, such as CONTACTS_TOKEN=…, are fit for an environment file; they are shown this once. On a laptop
+    `rapport up` does this by itself.
+    """
+    file = load_settings().effective_tokens_file
+    if not renew and any(_is_of_the_stack(found.name) for found in read_principals(file)):
+        raise AlreadyExists(
+            f"{file} has the services' tokens already; --renew makes new ones, and whoever holds an old one is refused",
+            reason="TOKEN_EXISTS",
+        )
+    for name, token in create_tokens(file).items():
+        typer.echo(f"{name.upper()}_TOKEN={token}")
 
 
 @app.command("list")

@@ -18,6 +18,8 @@ from services.kit.grpc.guard import Guard
 
 _KEEPALIVE_SECONDS = 60
 _MIN_PING_SECONDS = 10
+# Clients look a name up again when a connection ends, and only then find processes that were added.
+_CONNECTION_SECONDS = 600.0
 # Calls that may wait for a thread, as a multiple of the threads; beyond it the server refuses at once.
 _QUEUE_FACTOR = 16
 
@@ -96,20 +98,21 @@ class ApiServer:
         threads: int = 16,
         max_streams: int | None = None,
         max_message_bytes: int = 8 << 20,
+        connection_seconds: float = _CONNECTION_SECONDS,
         name: str = "API",
     ) -> None:
         """Prepare a server.
 
         address: `host:port`, port 0 for a free one; threads: calls worked on at once; max_streams: how many
-        of them may be streams, by default half; max_message_bytes: largest request and answer; name: used in
-        messages.
+        of them may be streams, by default half; max_message_bytes: largest request and answer;
+        connection_seconds: age at which a connection takes no new calls, those on it go on; name: used in messages.
         """
         self._address = address
         self._name = name
         self._pool = futures.ThreadPoolExecutor(threads, thread_name_prefix=f"grpc-{name}")
         self._server = grpc.server(
             self._pool,
-            options=_options(max_message_bytes),
+            options=_options(max_message_bytes, connection_seconds),
             maximum_concurrent_rpcs=threads * _QUEUE_FACTOR,
         )
         self._registry = ServiceRegistry(
@@ -157,7 +160,7 @@ class ApiServer:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _options(max_message_bytes: int) -> list[tuple[str, int]]:
+def _options(max_message_bytes: int, connection_seconds: float) -> list[tuple[str, int]]:
     return [
         # Two processes on one port would share its calls at random, and a mistake would stay unnoticed.
         ("grpc.so_reuseport", 0),
@@ -168,6 +171,7 @@ def _options(max_message_bytes: int) -> list[tuple[str, int]]:
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.min_ping_interval_without_data_ms", _MIN_PING_SECONDS * 1000),
         ("grpc.http2.max_ping_strikes", 4),
+        ("grpc.max_connection_age_ms", int(connection_seconds * 1000)),
     ]
 
 

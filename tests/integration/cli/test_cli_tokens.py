@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from services.kit.auth import SERVICE_PERMISSIONS, TokenStore
+from services.kit.config import SERVICES
 from tests.integration.cli.conftest import Office
 from tests.support.cli import Ran, run_cli
 from tests.support.waiting import until
@@ -89,3 +91,25 @@ def test_a_broken_file_is_left_alone_and_comes_with_a_remedy(tmp_path: Path, con
         assert str(file) in ran.err
         assert "move it away" in ran.err
         assert file.read_text() == content
+
+
+def test_the_tokens_of_a_cluster_are_made_once_and_renewed_when_asked(tmp_path: Path) -> None:
+    file = tmp_path / "tokens.json"
+    shop = tokens(file, "create", "shop", "-p", "contacts.read").out.strip()
+    made = tokens(file, "services")
+    assert made.code == 0
+    first = dict(line.split("=", 1) for line in made.out.splitlines())
+    assert set(first) == {"OWNER_TOKEN", *(f"{service.upper()}_TOKEN" for service in SERVICES)}
+    store = TokenStore(file)
+    for service, permissions in SERVICE_PERMISSIONS.items():
+        found = store.find(first[f"{service.upper()}_TOKEN"])
+        assert found is not None
+        assert (found.name, found.permissions) == (f"service:{service}", permissions)
+    again = tokens(file, "services")
+    assert (again.code, again.out) == (1, "")
+    assert "--renew" in again.err
+    assert TokenStore(file).find(first["CARE_TOKEN"]) is not None
+    renewed = tokens(file, "services", "--renew")
+    assert renewed.code == 0
+    assert TokenStore(file).find(first["CARE_TOKEN"]) is None
+    assert TokenStore(file).find(shop) is not None

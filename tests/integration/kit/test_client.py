@@ -16,7 +16,7 @@ from rapport_client import Rapport, RetryPolicy, errors
 from services.kit import context as call_context
 from services.kit.errors import Aborted, InvalidArgument, NotFound, Unavailable
 from services.kit.grpc.status import classify, status_message
-from tests.support.echo import READER, make_client, pb, serve
+from tests.support.echo import OWNER, READER, make_client, pb, serve
 from tests.support.waiting import until
 
 
@@ -409,3 +409,21 @@ def test_tls_checks_the_server():
                     rapport.operations("contacts").get_operation(name=NAME)
     finally:
         server.stop(0)
+
+
+def test_calls_are_spread_over_the_processes_behind_a_name(tmp_path):
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    with serve(tmp_path / "one") as one, serve(tmp_path / "two") as two:
+        name = f"ipv4:{one.address},{two.address}"  # as a name with two addresses is resolved
+        with Rapport(address=name, token=OWNER) as rapport:
+            metadata = (("authorization", f"Bearer {OWNER}"),)
+            client = make_client(rapport._channel(name), metadata=lambda: metadata, wait_for_ready=True)
+
+            def both_were_called() -> bool:
+                client.echo(text="a")
+                return bool(one.echo.calls and two.echo.calls)
+
+            until(both_were_called, "both processes are called")
+            one.server.stop(0)
+            assert [client.echo(text="b").text for _ in range(4)] == ["b"] * 4
