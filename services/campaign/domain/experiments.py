@@ -9,12 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 from uuid import UUID
 
+from services.campaign.domain.campaigns import Campaign
 from services.campaign.domain.ids import RuleError
 
 DRAFT, RUNNING, RELEASING, DECIDED = "draft", "running", "releasing", "decided"
@@ -144,6 +145,40 @@ class Group:
 
     held_out: bool
     variant: Variant | None
+
+
+WAITING = datetime(9999, 12, 31, tzinfo=UTC)
+"""When what waits for a winner is due: never, until the winner is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """Hold what a contact gets; variant: the id, empty for none; tested: whether it counts in comparisons.
+
+    due_time: WAITING for who waits for the winner.
+    """
+
+    channel: str
+    template_id: str
+    coupon_pool_id: str
+    held_out: bool
+    due_time: datetime
+    variant: str
+    tested: bool
+
+
+def share_of(campaign: Campaign, group: Group, now: datetime) -> Share:
+    """Return what a contact of a group gets when a campaign is planned now."""
+    variant = group.variant or Variant(id="")
+    return Share(
+        channel=variant.channel or campaign.channel,
+        template_id=variant.template_id or campaign.template_id,
+        coupon_pool_id=variant.coupon_pool_id or campaign.coupon_pool_id,
+        held_out=group.held_out,
+        due_time=now + group.variant.delay if group.variant else now if group.held_out else WAITING,
+        variant=variant.id,
+        tested=group.held_out or group.variant is not None,
+    )
 
 
 def unit(salt: str, contact_id: UUID) -> float:

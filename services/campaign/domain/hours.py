@@ -143,6 +143,28 @@ def next_allowed(hours: Hours, zone: ZoneInfo, instant: datetime) -> tuple[datet
     raise ValueError("the hours allow no instant within a year")
 
 
+class HoursAhead:
+    """Answer as next_allowed does, and look again only when the answer may be another.
+
+    Whoever must wait at one moment must wait for the same one at all moments up to it.
+    """
+
+    def __init__(self) -> None:
+        """Know nothing yet."""
+        self._waits: dict[tuple[Hours, str], tuple[datetime, datetime]] = {}
+
+    def next(self, hours: Hours, zone: ZoneInfo, instant: datetime) -> tuple[datetime, str]:
+        """Return what next_allowed returns."""
+        known = self._waits.get((hours, zone.key))
+        if known is not None and known[0] <= instant < known[1]:
+            wall = instant.astimezone(zone)
+            return known[1], hours.problem(wall.isoweekday(), wall.hour * 60 + wall.minute)
+        until, reason = next_allowed(hours, zone, instant)
+        if reason:
+            self._waits[hours, zone.key] = (instant, until)
+        return until, reason
+
+
 @dataclass(frozen=True, slots=True)
 class _Change:
     """Hold where a clock goes forward or back: the instant, and the wall times before and after it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from hashlib import sha256
 from typing import Any
@@ -87,6 +87,11 @@ class Advance:
     outcome: str = ""
     finish_time: datetime | None = None
     needs: str = ""
+
+
+def moved(entry: Entry, done: Advance) -> Entry:
+    """Return where an entry stands after what it did."""
+    return replace(entry, step=done.step, step_id=done.step_id, arrive_time=done.arrive_time)
 
 
 def matches(match: Match, signal: Signal) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -17,10 +17,12 @@ from services.campaign.domain.experiments import (
     HELD_OUT,
     RELEASING,
     RUNNING,
+    WAITING,
     Experiment,
     Group,
     HoldOut,
     Variant,
+    share_of,
     variants_from_json,
     variants_to_json,
 )
@@ -28,9 +30,6 @@ from services.campaign.domain.ledger import NO_ENTRY, PLANNED, SUPPRESSED
 from services.campaign.domain.statistics import Amounts
 from services.campaign.domain.verdicts import Arm, Spent
 from services.campaign.models import experiment, hold_out, message
-
-WAITING = datetime(9999, 12, 31, tzinfo=UTC)
-"""When what waits for a winner is due: never, until the winner is known."""
 
 _PLAN = sa.text("""
 INSERT INTO message (id, origin, lane, entry_id, step, contact_id, channel, topic, template_id, coupon_pool_id, state,
@@ -133,8 +132,7 @@ def plan_groups(
 
     Returns how many are new.
     """
-    nothing = Variant(id="")
-    variants = [group.variant or nothing for group in groups]
+    shares = [share_of(campaign, group, now) for group in groups]
     rows = connection.execute(
         _PLAN,
         {
@@ -144,17 +142,14 @@ def plan_groups(
             "now": now,
             "ids": list(ids),
             "contacts": list(contacts),
-            "channels": [item.channel or campaign.channel for item in variants],
-            "templates": [item.template_id or campaign.template_id for item in variants],
-            "pools": [item.coupon_pool_id or campaign.coupon_pool_id for item in variants],
-            "states": [SUPPRESSED if group.held_out else PLANNED for group in groups],
-            "reasons": [HELD_OUT if group.held_out else "" for group in groups],
-            "dues": [
-                now + group.variant.delay if group.variant else now if group.held_out else WAITING
-                for group in groups
-            ],
-            "variants": [item.id for item in variants],
-            "tested": [group.held_out or group.variant is not None for group in groups],
+            "channels": [item.channel for item in shares],
+            "templates": [item.template_id for item in shares],
+            "pools": [item.coupon_pool_id for item in shares],
+            "states": [SUPPRESSED if item.held_out else PLANNED for item in shares],
+            "reasons": [HELD_OUT if item.held_out else "" for item in shares],
+            "dues": [item.due_time for item in shares],
+            "variants": [item.variant for item in shares],
+            "tested": [item.tested for item in shares],
         },
     )
     return len(rows.all())

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 from sqlalchemy.dialects import postgresql as pg
 
+from services.campaign.domain.buckets import grant_of
 from services.campaign.domain.rates import Bucket, Grant, RateLimit, RateLimits
 from services.campaign.models import rate_bucket, rate_limit
 
@@ -78,15 +79,7 @@ def take(connection: Connection, wanted: Mapping[Bucket, int]) -> dict[Bucket, G
             "counts": [wanted[bucket] for bucket in by_key.values()],
         },
     )
-    return {by_key[row.key]: _grant(row) for row in rows}
-
-
-def _grant(row: sa.Row[Any]) -> Grant:
-    # `used` seconds ahead of now the bucket is empty up to; a place is there once it is at most `burst - 1` gaps ahead.
-    def until(places: int) -> float:
-        return max(0.0, float(row.used - (row.burst - places) * row.gap))
-
-    return Grant(row.granted, until(1), until(max(1, row.burst // 2)))
+    return {by_key[row.key]: grant_of(row.granted, row.used, row.gap, row.burst) for row in rows}
 
 
 def give_back(connection: Connection, unused: Mapping[Bucket, int]) -> None:

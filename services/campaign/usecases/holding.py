@@ -4,70 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
-from services.campaign.domain.hours import find_zone, next_allowed
+from services.campaign.domain.decisions import Stay, stay_capped
 from services.campaign.domain.ledger import PLANNED, SUPPRESSED
-from services.campaign.domain.policies import FREQUENCY_CAP, Cap, Policies
+from services.campaign.domain.policies import Policies
 from services.campaign.store import caps as store
 from services.campaign.store.claims import Claim, Result
 from services.kit.log import safe_text
 
-TIME_ZONE_UNKNOWN = "TIME_ZONE_UNKNOWN"
 
-
-class Holding:
-    """Decide by the policies for the messages of one batch. home: the zone of recipients whose own is not known."""
-
-    def __init__(self, policies: Policies, home: str, now: datetime) -> None:
-        self._policies = policies
-        self._home = find_zone(home) or ZoneInfo("UTC")
-        self._now = now
-        self._known: dict[tuple[str, str, str], tuple[datetime, str]] = {}
-
-    def hours(self, claim: Claim, zone_name: str) -> Result | None:
-        """Return what becomes of a message that must not leave at this hour of its recipient's day, or None."""
-        policy = self._policies.of(claim.channel, claim.topic)
-        if policy is None or not policy.hours or claim.contact_id is None:
-            return None
-        zone = find_zone(zone_name)
-        at, reason = self._next(claim, zone or self._home)
-        if not reason:
-            return None
-        local = at.astimezone(zone or self._home)
-        detail = f"until {local.isoformat(timespec='minutes')} in {(zone or self._home).key}"
-        if zone is None:
-            detail += (
-                f", as the contact's time zone {zone_name[:60]!r} is not known"
-                if zone_name
-                else ", by default"
-            )
-        return Result(
-            claim=claim,
-            state=PLANNED,
-            reason=safe_text(f"{reason}: {detail}")[:500],
-            due_time=at,
-            tried=False,
-        )
-
-    def note(self, claim: Claim, zone_name: str) -> str:
-        """Return what is recorded of a message that may leave: that a malformed time zone did not count, or ""."""
-        policy = self._policies.of(claim.channel, claim.topic)
-        if policy is None or not policy.hours or not zone_name or find_zone(zone_name) is not None:
-            return ""
-        return safe_text(f"{TIME_ZONE_UNKNOWN}: {zone_name[:60]!r}, so {self._home.key} counted")[:500]
-
-    def _next(self, claim: Claim, zone: ZoneInfo) -> tuple[datetime, str]:
-        key = (claim.channel, claim.topic, zone.key)
-        if key not in self._known:
-            policy = self._policies.of(claim.channel, claim.topic)
-            assert policy is not None, "it was found for this very message"
-            self._known[key] = next_allowed(policy.hours, zone, self._now)
-        return self._known[key]
+def held(claim: Claim, stay: Stay, now: datetime) -> Result:
+    """Return what becomes of a message that does not leave now."""
+    # What plugins and servers say may quote the address, which the ledger does not keep.
+    reason = safe_text(stay.reason)[:500]
+    if stay.until is None:
+        return Result(claim=claim, state=SUPPRESSED, reason=reason, due_time=now)
+    return Result(claim=claim, state=PLANNED, reason=reason, due_time=stay.until, tried=False)
 
 
 @dataclass(slots=True)
@@ -127,25 +83,8 @@ def reserve(
     by_id = {claim.id: claim for claim in claims}
     for key, (cap, free) in store.full(connection, capped.counted, channel, topic, caps, now).items():
         del capped.counted[key]
-        capped.held.append(_over(by_id[key], cap, free, policy.defer, now))
+        capped.held.append(held(by_id[key], stay_capped(cap, free, defer=policy.defer), now))
     return capped
-
-
-def _over(claim: Claim, cap: Cap, free: datetime, defer: bool, now: datetime) -> Result:
-    of = " and ".join(word for word, on in (("channel", cap.of_channel), ("topic", cap.of_topic)) if on)
-    text = f"{FREQUENCY_CAP}: {cap.count} in {_length(cap.period)}" + (f" of the {of}" if of else "")
-    if not defer:
-        return Result(claim=claim, state=SUPPRESSED, reason=text, due_time=now)
-    until = free.astimezone(UTC).isoformat(timespec="seconds")
-    return Result(claim=claim, state=PLANNED, reason=f"{text}, until {until}", due_time=free, tried=False)
-
-
-def _length(period: timedelta) -> str:
-    for unit, seconds in (("days", 86400), ("hours", 3600), ("minutes", 60)):
-        number, rest = divmod(period.total_seconds(), seconds)
-        if number and not rest:
-            return f"{number:.0f} {unit}"
-    return f"{period.total_seconds():g} seconds"
 
 
 def leave(connection: Connection, capped: Capped, leaving: Collection[UUID], now: datetime) -> None:

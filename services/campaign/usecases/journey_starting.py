@@ -31,7 +31,7 @@ def start_journeys(runtime: Runtime, batch: Batch) -> int:
     """Start the journeys that events of contacts trigger; events of the past start none. Returns how many entries."""
     with runtime.db.transaction() as connection:
         events = batch.claim(connection, kit)
-        triggers = [trigger for event in events if (trigger := _trigger(event))]
+        triggers = [trigger for event in events if (trigger := trigger_of(event))]
         now_of = gone.current(
             connection,
             contact_gone,
@@ -60,7 +60,8 @@ def start_journeys(runtime: Runtime, batch: Batch) -> int:
         return started
 
 
-def _trigger(event: Event) -> Trigger | None:
+def trigger_of(event: Event) -> Trigger | None:
+    """Return what an event may start or end; None for one of the past, or of nobody."""
     if event.historical or not event.contact:
         return None
     payload = unpack(event)

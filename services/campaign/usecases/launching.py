@@ -84,7 +84,7 @@ def _plan(runtime: Runtime, op: OperationContext, key: str) -> None:
             raise
         contacts = [parse_name(name, "contacts") for name in page.contacts]
         now = runtime.clock.now()
-        due_times = _due_times(runtime, campaign, contacts, now)
+        due_times = due_times_of(runtime, campaign, contacts, now)
         with runtime.db.transaction() as connection:
             # The lock keeps a cancellation from passing between the look and the plan.
             campaign = _existing(connection, key, lock=True)
@@ -106,7 +106,7 @@ def _plan(runtime: Runtime, op: OperationContext, key: str) -> None:
             return
 
 
-def _due_times(
+def due_times_of(
     runtime: Runtime, campaign: Campaign, contacts: Sequence[UUID], now: datetime
 ) -> list[datetime] | None:
     """Return when the recipients' own clocks show the campaign's time; None when it goes out at once."""

@@ -14,14 +14,13 @@ from rapport_sdk import OutboundMessage, Recipient
 from sqlalchemy import Connection
 
 from services.campaign.domain.coupons import Coupon, Pool, new_code
-from services.campaign.domain.experiments import HELD_OUT_GLOBAL
-from services.campaign.domain.ids import TRANSACTIONAL, one_line
+from services.campaign.domain.decisions import Facts, HourRules, Stay, no_code, refusal
+from services.campaign.domain.ids import one_line
 from services.campaign.domain.ledger import (
     FAILED,
     PLANNED,
     REQUESTS,
     SUPPRESSED,
-    consent_problem,
     lane_of,
     normalise_address,
 )
@@ -40,7 +39,7 @@ from services.campaign.store import (
 from services.campaign.store.claims import Claim, HandOver, Result
 from services.campaign.usecases import audience, contents
 from services.campaign.usecases.contents import NO_SETTINGS, Draft
-from services.campaign.usecases.holding import Holding
+from services.campaign.usecases.holding import held
 from services.campaign.usecases.throttle import Admission, Put, Throttle
 from services.kit import log
 from services.kit.errors import RapportError
@@ -130,24 +129,21 @@ def prepare(
         blocked = suppressions.find(connection, {pair for pair in compared.values() if pair[1]})
         needs = _needs(connection, claims)
         prepared = Prepared(policies=policies.load(connection))
-    holding = Holding(prepared.policies, runtime.settings.time_zone, now)
+    hours = HourRules(prepared.policies, runtime.settings.time_zone)
     allowed: list[tuple[Claim, contacts_pb2.Recipient | None]] = []
     for claim in claims:
         person = people.get(claim.contact_id) if claim.contact_id else None
-        address = addresses[claim.id]
-        if (
-            held_out is not None
-            and claim.topic != TRANSACTIONAL
-            and claim.contact_id is not None
-            and held_out.holds(claim.contact_id, now)
-        ):
-            prepared.decided.append(_result(runtime, claim, SUPPRESSED, HELD_OUT_GLOBAL))
-            continue
-        problem = _problem(claim, person, address, compared[claim.id] in blocked)
-        if problem:
-            prepared.decided.append(_result(runtime, claim, SUPPRESSED, problem))
-        elif held := holding.hours(claim, person.time_zone if person is not None else ""):
-            prepared.decided.append(held)
+        facts = Facts(
+            claim.contact_id,
+            person is not None,
+            audience.consent_of(person) if person is not None else "",
+            addresses[claim.id],
+            compared[claim.id] in blocked,
+        )
+        if problem := refusal(claim.topic, facts, held_out, now):
+            prepared.decided.append(held(claim, Stay(problem), now))
+        elif stay := hours.stay(claim.channel, claim.topic, claim.contact_id, _zone(person), now):
+            prepared.decided.append(held(claim, stay, now))
         else:
             allowed.append((claim, person))
     left: list[_Open] = []
@@ -187,7 +183,7 @@ def prepare(
         if veto is not None:
             prepared.decided.append(_result(runtime, claim, SUPPRESSED, f"VETOED: {veto.reason}"))
             continue
-        note = holding.note(claim, item.person.time_zone if item.person is not None else "")
+        note = safe_text(hours.note(claim.channel, claim.topic, _zone(item.person)))[:500]
         prepared.ready.append(replace(ready, note=note, position=item.position))
     if prepared.admission is not None:
         used = {ready.position for ready in prepared.ready}
@@ -229,8 +225,7 @@ def _with_coupons(runtime: Runtime, left: Sequence[_Open], needs: _Needs, prepar
         pool_ = needs.pools[claim.coupon_pool_id]
         code = uploaded.get(claim.id, "") if pool_.imported else new_code(pool_.prefix)
         if not code:
-            reason = f"COUPON_POOL_EMPTY: couponPools/{pool_.id} has no code left; import more"
-            prepared.decided.append(_result(runtime, claim, FAILED, reason))
+            prepared.decided.append(_result(runtime, claim, FAILED, no_code(pool_.id)))
             continue
         # It is issued in the transaction that lets the message go: none for those that do not.
         coupon = Coupon(
@@ -292,17 +287,8 @@ def _rendered(
     return {draft.message_id: text for draft, text in zip(drafts, made, strict=True)}
 
 
-def _problem(claim: Claim, person: contacts_pb2.Recipient | None, address: str, blocked: bool) -> str:
-    if claim.contact_id is not None:
-        if person is None:
-            return "CONTACT_GONE"
-        if problem := consent_problem(claim.topic, audience.consent_of(person)):
-            return problem
-    elif claim.topic != TRANSACTIONAL:
-        return "NO_CONSENT"
-    if not address:
-        return "NO_ADDRESS"
-    return "SUPPRESSED" if blocked else ""
+def _zone(person: contacts_pb2.Recipient | None) -> str:
+    return person.time_zone if person is not None else ""
 
 
 def _make(runtime: Runtime, item: _Open, rendered: Rendered | BadTemplate | None, kind: str) -> Ready:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from rapport_sdk import Outcome, SendResult
 from sqlalchemy import Connection
 
+from services.campaign.domain.buckets import LONGEST_WAIT, SHORTEST_WAIT, Backlog
 from services.campaign.domain.circuit import CLOSED, Circuit
 from services.campaign.domain.pace import CALL_SECONDS, Pace
 from services.campaign.domain.rates import RATE_LIMITED, Bucket, RateLimits, domain_of
@@ -28,9 +29,6 @@ from services.kit.runtime import Runtime
 _log = log.get_logger("sender")
 DOMAIN_UNAVAILABLE = "DOMAIN_UNAVAILABLE"
 NOT_TRIED = "not tried"
-# A change of limits is noticed within a second, whatever was waited for.
-_LONGEST_WAIT = 1.0
-_SHORTEST_WAIT = 0.02
 # So many places are used up soon, also by a channel whose pace is not known yet.
 _MOST_PLACES = 100
 
@@ -75,8 +73,7 @@ class Throttle:
         self.channels: dict[str, ChannelState] = defaultdict(lambda: ChannelState(Pace(call_seconds)))
         self.domains: dict[tuple[str, str], Circuit] = {}
         self.contacts = Circuit()
-        # Until when messages of a lane were put back for a bucket, and how often it is worth looking.
-        self._backlog: dict[tuple[str, str], tuple[float, float]] = {}
+        self._backlog = Backlog()
 
     def load(self, connection: Connection) -> None:
         """Read the limits that are in force."""
@@ -106,13 +103,12 @@ class Throttle:
     def wait(self, longest: float) -> float:
         """Return for how many seconds nothing becomes possible by time alone, at most `longest`."""
         now = self._monotonic()
-        self._backlog = {key: value for key, value in self._backlog.items() if value[0] > now}
-        waits = [longest, *(every for _, every in self._backlog.values())]
+        waits = [longest, *self._backlog.waits(now)]
         if (left := self.contacts.wait(now)) > 0:
             waits.append(left)
         for state in self.channels.values():
             waits += [left for left in (state.rate_until - now, state.circuit.wait(now)) if left > 0]
-        return max(_SHORTEST_WAIT, min(waits))
+        return max(SHORTEST_WAIT, min(waits))
 
     def take_places(self, channel: str, wanted: int) -> int:
         """Take up to so many places in the limits of a channel; without limits there are enough."""
@@ -128,7 +124,7 @@ class Throttle:
             store.give_back(connection, {bucket: grant.places - places for bucket, grant in grants.items()})
         if not places:
             wait = max(grant.full for grant in grants.values())
-            until = self._monotonic() + min(_LONGEST_WAIT, max(_SHORTEST_WAIT, wait))
+            until = self._monotonic() + min(LONGEST_WAIT, max(SHORTEST_WAIT, wait))
             self.channels[channel].rate_until = until
         return places
 
@@ -157,7 +153,10 @@ class Throttle:
             left = {bucket: grant.places for bucket, grant in grants.items()}
             for index, (buckets, (lane, _)) in enumerate(zip(needs, wanted, strict=True)):
                 if missing := [bucket for bucket in buckets if not left[bucket]]:
-                    seconds = max(self._queue(bucket, lane, grants[bucket].wait) for bucket in missing)
+                    now = self._monotonic()
+                    seconds = max(
+                        self._backlog.put(bucket, lane, grants[bucket].wait, now) for bucket in missing
+                    )
                     puts[index] = Put(seconds, f"{RATE_LIMITED}: {domains[index]}")
                     needs[index] = ()
                 for bucket in needs[index]:
@@ -258,16 +257,6 @@ class Throttle:
                 circuit.hold(now)
             return None
         return Put(circuit.wait(now), f"{DOMAIN_UNAVAILABLE}: {domain}: {safe_text(circuit.problem)[:200]}")
-
-    def _queue(self, bucket: Bucket, lane: str, wait: float) -> float:
-        """Return for how many seconds the next message of a lane is put back for want of a place."""
-        now = self._monotonic()
-        gap = 1 / bucket.per_second
-        begin, _ = self._backlog.get((bucket.key, lane), (0.0, 0.0))
-        at = max(begin, now + wait)
-        every = min(_LONGEST_WAIT, max(_SHORTEST_WAIT, gap * max(1, bucket.burst // 2)))
-        self._backlog[bucket.key, lane] = (at + gap, every)
-        return at - now
 
 
 class Admission:

@@ -46,7 +46,8 @@ class RuleMethods(Methods):
         keys = [
             parse_name(name, "contacts", f"contacts[{place}]") for place, name in enumerate(request.contacts)
         ]
-        found = previewing.match_contacts(self._service, request.rule, keys)
+        as_of = from_timestamp(request.as_of_time, "as_of_time") if request.HasField("as_of_time") else None
+        found = previewing.match_contacts(self._service, request.rule, keys, as_of)
         return pb.MatchContactsResponse(contacts=[format_name("contacts", key) for key in found])
 
     def GetRuleSchema(

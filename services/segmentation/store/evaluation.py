@@ -10,8 +10,10 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy import Connection, Select
 from sqlalchemy.dialects import postgresql as pg
+from sqlalchemy.sql.selectable import FromClause
 
 from services.segmentation.models import profile
+from services.segmentation.rules import CompiledRule
 
 
 def count(
@@ -36,9 +38,17 @@ def count(
 
 
 def matching(
-    connection: Connection, values: Select[Any], contact_ids: Sequence[UUID], now: datetime
+    connection: Connection,
+    rule: CompiledRule,
+    relation: FromClause,
+    members: FromClause,
+    contact_ids: Sequence[UUID],
+    now: datetime,
 ) -> list[UUID]:
-    """Return those of some contacts whose value is TRUE in a SELECT of contact_id and a rule's value, in order."""
+    """Return those of some contacts for whom a rule is TRUE, in order.
+
+    relation, members: profiles and memberships, as CompiledRule.values_select takes them.
+    """
     some = sa.any_(sa.cast(list(contact_ids), pg.ARRAY(pg.UUID(as_uuid=True))))
-    rows = connection.execute(values.where(values.selected_columns[0] == some), {"now": now})
-    return sorted(row[0] for row in rows if row[1] is True)
+    values = rule.values_select([rule.ir], relation, members).where(relation.c.contact_id == some)
+    return sorted(row[0] for row in connection.execute(values, {"now": now}) if row[1] is True)

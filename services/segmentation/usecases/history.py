@@ -9,13 +9,14 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, Select
+from sqlalchemy.sql.selectable import FromClause
 
 from services.kit.errors import FailedPrecondition, InvalidArgument, NotFound
 from services.kit.names import format_name
 from services.segmentation.context import Service
 from services.segmentation.domain import SEGMENTS
 from services.segmentation.models import ORDER_SUMS
-from services.segmentation.rules import CompiledRule
+from services.segmentation.rules import CompiledRule, tables
 from services.segmentation.store import kept, past, past_members, past_segments
 from services.segmentation.store.kept import Subject
 from services.segmentation.store.past_members import Change
@@ -33,14 +34,25 @@ def members_select(
     """
     if at >= service.clock.now():
         return compiled.rebuild_select
+    return compiled.select_from(*relations_at(service, connection, compiled, at))
+
+
+def relations_at(
+    service: Service, connection: Connection, compiled: CompiledRule, at: datetime
+) -> tuple[FromClause, FromClause]:
+    """Return the profiles and memberships that a rule is evaluated over for a time; those of now if it is to come.
+
+    Raises FailedPrecondition (BEFORE_RETENTION) when the rule asks what is not kept that long.
+    """
+    if at >= service.clock.now():
+        return tables.profile, tables.membership
     if compiled.segments:
         check_kept(service, connection, "memberships", at)
+    members = past_members.members_at(at)
     if compiled.attributes <= set(ORDER_SUMS):
-        relation = past.present_at(at)
-    else:
-        check_kept(service, connection, "profiles", at)
-        relation = past.relation_at(at)
-    return compiled.select_from(relation, past_members.members_at(at))
+        return past.present_at(at), members
+    check_kept(service, connection, "profiles", at)
+    return past.relation_at(at), members
 
 
 def earliest(service: Service, connection: Connection, subject: Subject) -> datetime:

@@ -20,7 +20,7 @@ from services.segmentation.rules import CompiledRule
 from services.segmentation.store import evaluation, segments
 from services.segmentation.usecases.answers import ask, fill, fill_for_all
 from services.segmentation.usecases.defining import compile_new, load
-from services.segmentation.usecases.history import members_select
+from services.segmentation.usecases.history import members_select, relations_at
 from services.segmentation.usecases.rebuilding import compile_stored
 
 LONGEST_SECONDS = 20.0
@@ -59,16 +59,28 @@ def evaluate_rule(
         return count(service, connection, compiled, as_of, sample)
 
 
-def match_contacts(service: Service, rule: str, contact_ids: Sequence[UUID]) -> list[UUID]:
-    """Return those of some contacts for whom a rule is TRUE now, in order.
+def match_contacts(
+    service: Service, rule: str, contact_ids: Sequence[UUID], as_of: datetime | None = None
+) -> list[UUID]:
+    """Return those of some contacts for whom a rule is TRUE now, or at another time, in order.
 
-    Raises InvalidArgument (INVALID_RULE), FailedPrecondition (PLUGIN_FAILED), ResourceExhausted (RULE_TOO_COSTLY).
+    Raises InvalidArgument (INVALID_RULE), FailedPrecondition (PLUGIN_FAILED, BEFORE_RETENTION, NO_PAST_ANSWER),
+    ResourceExhausted (RULE_TOO_COSTLY).
     """
-    now = service.clock.now()
+    now = _instant(service, as_of)
+    past = as_of is not None and now < service.clock.now()
     with snapshot(service, _LONGER_FOR_SOME) as connection:
         compiled = compile_new(service, connection, rule, "rule")
         if not contact_ids:
             return []
+        if past and compiled.plugin_calls:
+            name = compiled.plugin_calls[0].function
+            raise FailedPrecondition(
+                f"{name} of a plugin is asked about the profiles of today, and not about {now.isoformat()}: ask "
+                "about now, or about a rule without it",
+                reason="NO_PAST_ANSWER",
+                metadata={"object": name},
+            )
         if compiled.plugin_calls:
             calls = {(call.function, call.params) for call in compiled.plugin_calls}
             answers = ask(service, connection, calls, contact_ids, now)
@@ -76,7 +88,8 @@ def match_contacts(service: Service, rule: str, contact_ids: Sequence[UUID]) -> 
                 problem = next(iter(answers.failed.values()))
                 raise FailedPrecondition(f"the rule cannot be evaluated: {problem}", reason="PLUGIN_FAILED")
             fill(connection, compiled.plugin_calls, answers)
-        return evaluation.matching(connection, compiled.values_select([compiled.ir]), contact_ids, now)
+        relation, members = relations_at(service, connection, compiled, now)
+        return evaluation.matching(connection, compiled, relation, members, contact_ids, now)
 
 
 @contextmanager
@@ -111,9 +124,7 @@ def count(
     service: Service, connection: Connection, compiled: CompiledRule, as_of: datetime | None, sample: int
 ) -> Found:
     """Count the contacts for which a rule is TRUE at a time, or now; raises FailedPrecondition (BEFORE_RETENTION)."""
-    now = as_of or service.clock.now()
-    if not 1001 <= now.year <= 8998:
-        raise InvalidArgument.field("as_of_time", f"must lie between the years 1001 and 8998, got {now}")
+    now = _instant(service, as_of)
     select = (
         members_select(service, connection, compiled, as_of) if as_of is not None else compiled.rebuild_select
     )
@@ -122,3 +133,10 @@ def count(
         fill_for_all(service, connection, compiled, now, past=past, timeout=LONGEST_SECONDS)
     members, contacts, ids = evaluation.count(connection, select, now, sample)
     return Found(members, contacts, ids, now)
+
+
+def _instant(service: Service, as_of: datetime | None) -> datetime:
+    now = as_of or service.clock.now()
+    if not 1001 <= now.year <= 8998:
+        raise InvalidArgument.field("as_of_time", f"must lie between the years 1001 and 8998, got {now}")
+    return now

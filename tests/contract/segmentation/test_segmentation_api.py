@@ -343,6 +343,13 @@ def test_match_contacts(seg: World, api: Any) -> None:
         assert caught.value.reason == "INVALID_RULE"
     with pytest.raises(errors.InvalidArgument):
         api.match_contacts(rule="true", contacts=[NAME] * 1001)
+    # At another time, what was there then counts.
+    for at, found in ((NOW - days(2), [NAME]), (NOW - days(5), []), (NOW + days(5), [])):
+        answer = api.match_contacts(rule=rule, contacts=[NAME, OTHER_NAME], as_of_time=at)
+        assert list(answer.contacts) == found
+    with pytest.raises(errors.FailedPrecondition) as asked:
+        api.match_contacts(rule='loyalty.tier(contact) != "gold"', contacts=[NAME], as_of_time=NOW - days(1))
+    assert asked.value.reason == "NO_PAST_ANSWER"
     # A plugin's rule is asked about these contacts alone.
     assert list(api.match_contacts(rule='loyalty.tier(contact) != "gold"', contacts=[NAME]).contacts) == [
         NAME

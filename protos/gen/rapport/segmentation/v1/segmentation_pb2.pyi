@@ -240,12 +240,14 @@ class EvaluateRuleResponse(_message.Message):
     def __init__(self, member_count: _Optional[int] = ..., contact_count: _Optional[int] = ..., sample_contacts: _Optional[_Iterable[str]] = ..., as_of_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class MatchContactsRequest(_message.Message):
-    __slots__ = ("rule", "contacts")
+    __slots__ = ("rule", "contacts", "as_of_time")
     RULE_FIELD_NUMBER: _ClassVar[int]
     CONTACTS_FIELD_NUMBER: _ClassVar[int]
+    AS_OF_TIME_FIELD_NUMBER: _ClassVar[int]
     rule: str
     contacts: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, rule: _Optional[str] = ..., contacts: _Optional[_Iterable[str]] = ...) -> None: ...
+    as_of_time: _timestamp_pb2.Timestamp
+    def __init__(self, rule: _Optional[str] = ..., contacts: _Optional[_Iterable[str]] = ..., as_of_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class MatchContactsResponse(_message.Message):
     __slots__ = ("contacts",)

@@ -201,9 +201,10 @@ class SegmentationServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def MatchContacts(self, request, context):
-        """Says for which of some contacts a rule is TRUE now, as membership of a segment with that rule would be; contacts without a profile
-        are not. Errors: INVALID_ARGUMENT (INVALID_RULE), also without contacts; FAILED_PRECONDITION (PLUGIN_FAILED) when a plugin that the
-        rule asks does not answer; RESOURCE_EXHAUSTED (RULE_TOO_COSTLY) when it takes longer than the server allows.
+        """Says for which of some contacts a rule is TRUE, now or as of another time, as membership of a segment with that rule would be; contacts
+        without a profile are not. Errors: INVALID_ARGUMENT (INVALID_RULE), also without contacts; FAILED_PRECONDITION: PLUGIN_FAILED when a
+        plugin that the rule asks does not answer, BEFORE_RETENTION with the earliest time in the metadata, NO_PAST_ANSWER for a past time and
+        a rule that asks plugins; RESOURCE_EXHAUSTED (RULE_TOO_COSTLY) when it takes longer than the server allows.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
