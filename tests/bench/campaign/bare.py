@@ -20,7 +20,7 @@ from rapport_builtin.email.build import build
 from rapport_sdk import OutboundMessage
 
 from services.campaign.domain.rendering import CompiledContent, Content
-from tests.bench.campaign.letter import CONTENT, PEOPLE, token
+from tests.bench.campaign.letter import CONTENT, PEOPLE, WEB, token
 from tests.support.campaign import ROOT
 
 _DISTINCT = 1_000
@@ -34,8 +34,13 @@ def prebuilt() -> list[tuple[str, bytes]]:
     for number in range(_DISTINCT):
         given, family, city = PEOPLE[number % len(PEOPLE)]
         person = {"given_name": given, "family_name": family, "locality": city, "attributes": {}}
-        links = {"unsubscribe": f"mailto:u+marketing.{token()}@shop.test"}
-        rendered = content.render({"contact": person, "links": links, "now": _NOW})
+        mail = f"mailto:u+marketing.{token()}@shop.test"
+        web = f"{WEB}/u/{token()}{token()[:30]}"
+        tracked = [f"{WEB}/c/{token()[:38]}" for _ in content.links]
+        rendered = content.render(
+            {"contact": person, "links": {"unsubscribe": web}, "now": _NOW}, links=tracked
+        )
+        pixel = f'<img src="{WEB}/o/{token()[:35]}.gif" width="1" height="1" alt="" style="display:block">'
         to = f"person.{number}@mail.test"
         message = OutboundMessage(
             message_id=str(uuid4()),
@@ -43,10 +48,15 @@ def prebuilt() -> list[tuple[str, bytes]]:
             to_name=f"{given} {family}",
             subject=rendered.subject,
             text=rendered.text,
-            html=rendered.html,
+            html=rendered.html.replace("</body>", f"{pixel}</body>"),
             from_address="care@shop.test",
             reply_to=f"reply+{token()}@shop.test",
-            headers={"List-Unsubscribe": f"<{links['unsubscribe']}>"},
+            headers={
+                "List-Unsubscribe": f"<{web}>, <{mail}>",
+                "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
+                "List-Id": "<marketing.shop.test>",
+                "Precedence": "bulk",
+            },
         )
         made.append((to, build(message, _NOW)))
     return made

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import secrets
 
+WEB = "https://go.shop.test"
+"""Where the links of messages lead: they are rewritten, openings are counted, and one click unsubscribes."""
 PEOPLE = (
     ("An", "Nguyễn", "Hà Nội"),
     ("Mary", "Smith", "London"),

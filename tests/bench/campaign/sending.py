@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from statistics import median
 
 import psutil
 
+from tests.bench.campaign import parts
 from tests.bench.campaign.bare import Bare
-from tests.bench.campaign.sink import open_sink
+from tests.bench.campaign.sink import Sink, open_sink
 from tests.bench.campaign.stack import EVERYBODY, Stack
 from tests.bench.report import Figure
 from tests.support.campaign import make_campaign, plan
 
-_MILLISECONDS = 0.01
+_LOOK_SECONDS = 0.02
 
 
 def measure(
@@ -32,22 +33,25 @@ def measure(
     memory: dict[float, float] = {}
     with open_sink(say) as sink:
         loop = Bare(sink.port)
+        stack.bind()
         running = [psutil.Process(sender.process.pid) for sender in stack.start_senders(senders, sink.port)]
-        _one_campaign(stack, "warm-up", everybody[:500])
-        began = _cpu(running)
+        _one_campaign(stack, sink, "warm-up", everybody[:500])
+        spent: Counter[str] = Counter()
         for number in range(rounds):
             bare.append(loop.send(each) / each)
             stack.members.names = everybody[number * each : (number + 1) * each]
-            seconds = _one_campaign(stack, f"round-{number}", stack.members.names)
+            seconds, used = _one_campaign(stack, sink, f"round-{number}", stack.members.names)
+            spent.update(used)
             ours.append(seconds / each)
             memory[(number + 1) / rounds] = max(process.memory_info().rss for process in running)
             say(
                 f"{(number + 1) * each:>9,} mails: ours {1 / ours[-1]:,.0f}/s, bare loop {1 / bare[-1]:,.0f}/s, "
                 f"sender {memory[(number + 1) / rounds] / 1e6:.0f} MB"
             )
-        say(f"CPU of the senders {(_cpu(running) - began) / (each * rounds) * 1e6:.0f} µs a message")
+        say(parts.words(spent, each * rounds))
         loop.close()
         stack.stop_senders()
+        stack.unbind()
     stack.members.names = everybody
     states = stack.states()
     if set(states) != {"sent"}:
@@ -74,17 +78,13 @@ def measure(
     ]
 
 
-def _one_campaign(stack: Stack, key: str, names: object) -> float:
-    """Plan a campaign to the members as they are now and return the seconds until all of it is sent."""
-    stack.members.names = names  # type: ignore[assignment]
+def _one_campaign(stack: Stack, sink: Sink, key: str, names: Sequence[str]) -> tuple[float, Counter[str]]:
+    """Plan a campaign to some and return the seconds until all of it is sent, and the CPU seconds of each part."""
+    stack.members.names = names
     make_campaign(stack.runtime, key, segment=EVERYBODY)
     plan(stack.runtime, key)
+    before = stack.cpu(sink.pid)
     started = time.perf_counter()
-    pause = threading.Event()
-    while stack.open_messages():
-        pause.wait(_MILLISECONDS)
-    return time.perf_counter() - started
-
-
-def _cpu(processes: list[psutil.Process]) -> float:
-    return sum(sum(process.cpu_times()[:2]) for process in processes)
+    stack.wait_until_sent(_LOOK_SECONDS)
+    seconds = time.perf_counter() - started
+    return seconds, parts.between(before, stack.cpu(sink.pid))

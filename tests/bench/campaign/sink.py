@@ -27,10 +27,11 @@ _PLACES = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/
 
 @dataclass(frozen=True, slots=True)
 class Sink:
-    """Where the server listens, and what it is: `smtp-sink` or `our own sink`."""
+    """Where the server listens, what it is: `smtp-sink` or `our own sink`, and its process id."""
 
     port: int
     name: str
+    pid: int
 
 
 @contextmanager
@@ -54,7 +55,7 @@ def open_sink(say: Callable[[str], None]) -> Iterator[Sink]:
         until(lambda: process.poll() is not None or _answers(port), "the sink listens")
         if process.poll() is not None:
             raise RuntimeError(f"{name} ended at once with status {process.returncode}")
-        yield Sink(port, name)
+        yield Sink(port, name, process.pid)
     finally:
         process.terminate()
         process.wait()

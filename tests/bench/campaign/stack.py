@@ -10,10 +10,13 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
 from contextlib import ExitStack, contextmanager, suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -25,14 +28,19 @@ from rapport.segmentation.v1 import segmentation_pb2, segmentation_pb2_grpc
 from rapport_sdk.names import plugin_of
 
 from services.campaign import channels
+from services.campaign.domain.hours import Hours, Span
+from services.campaign.domain.policies import Cap, Policy
+from services.campaign.domain.rates import RateLimit
 from services.campaign.models import message
+from services.campaign.usecases import policies, rates
 from services.kit.auth import SERVICE_PERMISSIONS, add_tokens, new_token
 from services.kit.clock import FixedClock
 from services.kit.config import load_settings
 from services.kit.plugins import PluginHost
 from services.kit.postgres import EmbeddedPostgres, libpq_url, provision
 from services.kit.runtime import Runtime, make_runtime
-from tests.bench.campaign.letter import CONTENT, PEOPLE
+from tests.bench.campaign import parts
+from tests.bench.campaign.letter import CONTENT, PEOPLE, WEB
 from tests.support.campaign import CHANNEL, NOW, ROOT, SenderProcess, make_template, start_sender
 from tests.support.schema import create_schema
 from tests.support.waiting import until
@@ -44,6 +52,10 @@ _SECRET = "k" * 32
 EVERYBODY = "segments/all"
 
 
+_BUSY = """
+SELECT EXISTS (SELECT FROM message WHERE state = 'planned')
+    OR EXISTS (SELECT FROM message WHERE state IN ('claimed', 'sending'))
+"""
 _FILL = """
 INSERT INTO contact (id, kind, display_name, folded_name, given_name, family_name, language_code, time_zone,
     region_code, administrative_area, locality, sublocality, postal_code, address_lines, gender, lifecycle_stage,
@@ -87,6 +99,7 @@ class Stack:
         self.server = server
         self.urls = urls
         self.members = Members()
+        self.contacts_pid = 0
         self._folder = folder
         self._base_port = base_port
         self._token = token
@@ -128,6 +141,7 @@ class Stack:
                 RAPPORT_BASE_PORT=str(self._base_port),
                 RAPPORT_TOKEN=self._token,
                 RAPPORT_LOG_LEVEL="WARNING",
+                RAPPORT_PUBLIC_WEB_URL=WEB,
                 **variables,
             )
             self._senders.append(sender)
@@ -137,6 +151,31 @@ class Stack:
                 raise RuntimeError(sender.log.read_text())
         return made
 
+    def bind(self) -> None:
+        """Set a policy with quiet hours and caps, and a rate limit, none of which holds anything back."""
+        hours = Hours(quiet=(Span(start=23 * 60, end=6 * 60),))
+        caps = (Cap(count=50, period=timedelta(days=7)), Cap(count=200, period=timedelta(days=30)))
+        stamps: dict[str, Any] = {"revision": 0, "create_time": NOW, "update_time": NOW}
+        common: dict[str, Any] = {"id": "bench", "channel": "", "topic": ""}
+        policies.set_policy(
+            self.runtime,
+            Policy(**common, hours=hours, caps=caps, transactional=False, defer=True, **stamps),
+            "",
+        )
+        second = timedelta(seconds=1)
+        limit = {"channels": (CHANNEL,), "domain": "", "count": 5_000, "period": second, "burst": 5_000}
+        rates.set_limit(self.runtime, RateLimit(id="bench", **limit, **stamps), "")
+
+    def unbind(self) -> None:
+        """Take policy and limit away."""
+        policies.delete_policy(self.runtime, "bench", "")
+        rates.delete_limit(self.runtime, "bench", "")
+
+    def cpu(self, sink: int) -> Counter[str]:
+        """Return the CPU seconds so far by part, with the mail server of that process id."""
+        senders = [sender.process.pid for sender in self._senders]
+        return parts.cpu(senders, self.contacts_pid, self.server.pid or 0, sink)
+
     def stop_senders(self) -> None:
         """Stop all senders in order."""
         for sender in self._senders:
@@ -144,11 +183,15 @@ class Stack:
                 sender.stop()
         self._senders.clear()
 
-    def open_messages(self) -> int:
-        """Return how many messages are planned or in a sender's hand."""
-        query = sa.select(sa.func.count()).where(message.c.state.in_(["planned", "claimed", "sending"]))
+    def wait_until_sent(self, pause_seconds: float) -> None:
+        """Return once no message is planned or in a sender's hand."""
+        pause = threading.Event()
         with self.runtime.db.read() as connection:
-            return int(connection.scalar(query) or 0)
+            # By the partial indexes alone: nothing may look at the messages that are done.
+            connection.exec_driver_sql("SET enable_seqscan = off")
+            while connection.exec_driver_sql(_BUSY).scalar_one():
+                pause.wait(pause_seconds)
+            connection.exec_driver_sql("RESET enable_seqscan")
 
     def states(self) -> dict[str, int]:
         """Return how many messages there are in each state."""
@@ -187,7 +230,7 @@ def open_stack(say: Callable[[str], None]) -> Iterator[Stack]:
         host = PluginHost(allowed=(plugin_of(CHANNEL),), environment={})
         channels.provide(stack.runtime, host)
         ends.callback(channels.release, stack.runtime)
-        ends.enter_context(_contacts_api(folder, urls["contacts"], base_port))
+        stack.contacts_pid = ends.enter_context(_contacts_api(folder, urls["contacts"], base_port))
         ends.enter_context(_segmentation(stack.members, base_port + 3))
         ends.callback(stack.stop_senders)
         make_template(stack.runtime, **CONTENT)
@@ -195,7 +238,7 @@ def open_stack(say: Callable[[str], None]) -> Iterator[Stack]:
 
 
 @contextmanager
-def _contacts_api(folder: Path, url: str, base_port: int) -> Iterator[None]:
+def _contacts_api(folder: Path, url: str, base_port: int) -> Iterator[int]:
     environment = {
         **{key: value for key, value in os.environ.items() if not key.startswith("RAPPORT_")},
         "PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "protos", ROOT / "protos" / "gen"))),
@@ -212,7 +255,7 @@ def _contacts_api(folder: Path, url: str, base_port: int) -> Iterator[None]:
         until(lambda: process.poll() is not None or _listens(base_port + 1), "contacts serves")
         if process.poll() is not None:
             raise RuntimeError(f"contacts ended at once with status {process.returncode}")
-        yield
+        yield process.pid
     finally:
         process.terminate()
         process.wait(60)
