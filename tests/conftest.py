@@ -13,9 +13,6 @@ from services.kit.db import make_engine
 from tests.support import rabbit
 from tests.support.postgres import ADMIN_URL_VARIABLE, DatabaseFactory, shared_server
 
-# Tests that use no RabbitMQ must not see it.
-GIVEN_RABBIT = os.environ.pop(rabbit.URL_VARIABLE, "")
-
 
 @pytest.fixture(scope="session")
 def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
@@ -64,8 +61,8 @@ def make_session_database(admin_url: str) -> Iterator[DatabaseFactory]:
 @pytest.fixture(scope="session")
 def rabbit_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of the run's RabbitMQ, one for all its processes: its own, unless RAPPORT_AMQP_URL names another."""
-    if GIVEN_RABBIT:
-        yield GIVEN_RABBIT
+    if rabbit.GIVEN:
+        yield rabbit.GIVEN
         return
     try:
         rabbit.find_server()

@@ -26,6 +26,7 @@ _COMMANDS = {
     "campaigns": "campaigns",
     "plugins": "plugins",
     "operations": "operations",
+    "events": "events",
     "tokens": "tokens",
 }
 """The module of each command, in the order of the help: it has a Typer `app`, or a function called as the command."""

@@ -90,6 +90,7 @@ class Stack:
         Raises PostgresError, SupervisorError or RapportError that says what stands in the way.
         """
         self._check_clock()
+        self._check_broker()
         self._claim_ports()
         try:
             urls = self.prepare_databases()
@@ -174,6 +175,8 @@ class Stack:
             "RAPPORT_SECRET_KEY": self.settings.secret_key or self._secret_key(),
             "RAPPORT_BASE_PORT": str(self.settings.base_port),
             "RAPPORT_HOST": self.settings.host,
+            "RAPPORT_AMQP_URL": self.settings.amqp_url,
+            "RAPPORT_AMQP_PREFIX": self.settings.amqp_prefix,
             "RAPPORT_CLOCK": self.settings.clock,
             "RAPPORT_TIME_ZONE": self.settings.time_zone,
             "PYTHONUNBUFFERED": "1",
@@ -209,6 +212,16 @@ class Stack:
             raise InvalidArgument(
                 f"RAPPORT_CLOCK: cannot read {error.filename}: {error.strerror}", reason="INVALID_CLOCK"
             ) from error
+
+    def _check_broker(self) -> None:
+        """Raise Unavailable, before anything starts, when there is no broker where the settings say."""
+        if self.settings.amqp_url:
+            from services.kit.bus.amqp.broker import (  # which a stack without a broker need not load
+                check,
+                parse_url,
+            )
+
+            check(parse_url(self.settings.amqp_url))
 
     def _write_access(self, access: Access) -> None:
         content = {

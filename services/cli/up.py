@@ -46,6 +46,10 @@ def _welcome(settings: Settings, access: Access) -> None:
     _say("gRPC address  ", f"{access.address}  (base port {access.base_port})")
     _say("token         ", access.token)
     _say("inbound mail  ", f"{settings.inbound_mail_host}:{settings.inbound_mail_port} (SMTP)")
+    if settings.amqp_url:
+        from services.kit.bus.amqp.broker import parse_url
+
+        _say("events by     ", str(parse_url(settings.amqp_url)))
     _say("logs          ", str(settings.data_dir.absolute() / "logs"))
     _say("\nNext, in another terminal in this folder:")
     for line in next_commands(settings):

@@ -11,13 +11,14 @@ from types import ModuleType
 from typing import Protocol, cast
 
 import grpc
-from rapport.events.v1 import events_pb2_grpc
+from rapport.events.v1 import dead_letters_pb2_grpc, events_pb2_grpc
 from rapport.operations.v1 import operations_pb2_grpc
 from sqlalchemy.exc import OperationalError
 
 from services.kit import log, revisions
 from services.kit.auth import TokenStore
 from services.kit.config import SERVICES, Settings, load_settings
+from services.kit.dead_letters.service import DeadLetterService
 from services.kit.errors import InvalidArgument, RapportError
 from services.kit.events.stream import EventStream
 from services.kit.grpc.server import ApiServer
@@ -88,6 +89,7 @@ class ApiProcess:
             runtime.clock,
             streams_per_caller=settings.event_streams_per_caller,
         )
+        self._dead_letters = DeadLetterService(runtime.db, kit, runtime.clock, runtime.signer)
         self._server = ApiServer(
             f"{settings.host}:{self.ports.api}",
             tokens,
@@ -116,6 +118,7 @@ class ApiProcess:
 
     def _add_events(self, server: grpc.Server) -> None:
         events_pb2_grpc.add_EventServiceServicer_to_server(self._stream, server)  # type: ignore[no-untyped-call]
+        dead_letters_pb2_grpc.add_DeadLetterServiceServicer_to_server(self._dead_letters, server)  # type: ignore[no-untyped-call]
 
     def start(self) -> Ports:
         """Bind all ports and serve.

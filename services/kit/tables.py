@@ -96,7 +96,9 @@ def _dead_letter(metadata: MetaData) -> Table:
         sa.Column("event", sa.LargeBinary, nullable=False, comment="rapport.events.v1.Event"),
         sa.Column("error", sa.Text, nullable=False),
         _time("create_time"),
+        sa.Column("replay_time", sa.DateTime(timezone=True), comment="since when it is to be handled again"),
         sa.Index("ix_dead_letter_contact_id", "contact_id"),
+        sa.Index("ix_dead_letter_asked", "consumer", postgresql_where=sa.text("replay_time IS NOT NULL")),
     )
 
 

@@ -17,6 +17,7 @@ from services.demo.mailbox import Mailbox
 from services.kit.clock import write_clock
 from services.kit.config import SERVICES, Settings, load_settings
 from services.kit.postgres import drop
+from tests.support import rabbit
 
 # Each process of the run that needs the stack has one of its own.
 PREFIX = f"e2e_{os.environ.get('PYTEST_XDIST_WORKER', 'main')}"
@@ -48,8 +49,19 @@ class _RecordingStack(Stack):
         return self.urls
 
 
+@pytest.fixture(scope="package")
+def amqp_url(request: pytest.FixtureRequest) -> str:
+    """The broker of the stack, or nothing for the event streams: the laptops of the other tests run on these."""
+    match request.config.getoption("--transport"):
+        case "stream":
+            return ""
+        case "auto" if not rabbit.is_there() and not rabbit.is_required():
+            return ""
+    return str(request.getfixturevalue("rabbit_url"))
+
+
 @pytest.fixture(scope="package")  # not longer: even while nothing happens a stack takes a part of the machine
-def running(admin_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+def running(admin_url: str, amqp_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     # A folder that outlives the run for a while: its logs say why a test failed.
     folder = tmp_path_factory.mktemp("stack")
     clock = folder / "clock"
@@ -62,6 +74,8 @@ def running(admin_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         clock=f"file:{clock}",
         database_url=admin_url,
         secret_key="not-a-secret-in-a-test",
+        amqp_url=amqp_url,
+        amqp_prefix=rabbit.new_prefix(),
     )
     stack = _RecordingStack(
         settings,

@@ -32,6 +32,7 @@ from services.kit.names import new_id
 from services.kit.operations import OperationContext
 from services.kit.operations import store as operations
 from services.kit.runtime import Runtime
+from tests.support.rabbit import clean_environment
 
 ROOT = Path(__file__).parents[2]
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -225,7 +226,7 @@ def start_sender(
     """Start a sender process; its log is in the folder. variables: of its environment, over those given here."""
     log = folder / f"sender-{new_id()}.log"
     environment = {
-        **{key: value for key, value in os.environ.items() if not key.startswith("RAPPORT_")},
+        **clean_environment(),
         "PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "protos", ROOT / "protos" / "gen"))),
         "RAPPORT_DATA_DIR": str(folder),
         "RAPPORT_CAMPAIGN_DATABASE_URL": database_url,

@@ -16,6 +16,7 @@ from rapport_client import Rapport, connect
 
 from services.kit.postgres import EmbeddedPostgres
 from tests.support.programs import REPOSITORY
+from tests.support.rabbit import clean_environment
 
 PATIENCE_SECONDS = 200.0
 
@@ -25,9 +26,8 @@ class Laptop:
 
     def __init__(self, folder: Path, base_port: int, **settings: str) -> None:
         self.folder = folder
-        clean = {key: value for key, value in os.environ.items() if not key.startswith("RAPPORT_")}
         self.environment = {
-            **clean,
+            **clean_environment(),
             "PYTHONPATH": os.pathsep.join([str(REPOSITORY), *filter(None, sys.path)]),
             "COLUMNS": "200",
             "RAPPORT_DATA_DIR": str(folder),

@@ -7,6 +7,7 @@ import fcntl
 import itertools
 import json
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -28,6 +29,9 @@ REQUIRED_VARIABLE = "RAPPORT_TEST_REQUIRE_RABBITMQ"
 START_SECONDS = 120.0
 _PROGRAMS = "/usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin/rabbitmq-server"
 _names = itertools.count(1)
+
+# Taken out of the environment: tests that use no RabbitMQ must not see it.
+GIVEN = os.environ.pop(URL_VARIABLE, "")
 
 
 class NoRabbit(Exception):
@@ -183,7 +187,12 @@ def own_node() -> Iterator[Node]:
 
 def variables(url: str) -> Mapping[str, str]:
     """Return the settings of processes that share a broker with others: names of their own on it."""
-    return {URL_VARIABLE: url, PREFIX_VARIABLE: f"t{os.getpid()}-{next(_names)}"}
+    return {URL_VARIABLE: url, PREFIX_VARIABLE: new_prefix()}
+
+
+def new_prefix() -> str:
+    """Return a prefix for names on the broker that nobody else has."""
+    return f"t{os.getpid()}-{next(_names)}-{secrets.token_hex(3)}"
 
 
 def clean_environment() -> dict[str, str]:
@@ -193,6 +202,17 @@ def clean_environment() -> dict[str, str]:
         for key, value in os.environ.items()
         if not key.startswith("RAPPORT_") or key in (URL_VARIABLE, PREFIX_VARIABLE)
     }
+
+
+def is_there() -> bool:
+    """Tell whether this machine has a server, or the environment named one."""
+    if GIVEN:
+        return True
+    try:
+        find_server()
+    except NoRabbit:
+        return False
+    return True
 
 
 def is_required() -> bool:

@@ -24,6 +24,7 @@ from services.kit.outbox import NewEvent, append
 from services.kit.process import ApiProcess
 from services.kit.runtime import make_runtime
 from tests.support.postgres import DatabaseFactory
+from tests.support.rabbit import clean_environment
 from tests.support.segmentation import NOW
 from tests.support.toy import ROOT, Source, eventually, free_base_port
 
@@ -50,7 +51,7 @@ class Stack:
             plugins_allow=("loyalty", "rfm"),
         )
         self.environment = {
-            **{key: value for key, value in os.environ.items() if not key.startswith("RAPPORT_")},
+            **clean_environment(),
             "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'protos'}{os.pathsep}{ROOT / 'protos' / 'gen'}",
             "RAPPORT_DATA_DIR": str(folder),
             "RAPPORT_BASE_PORT": str(base),

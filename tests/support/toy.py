@@ -248,6 +248,10 @@ class Toy:
         self.workers.append(worker)
         return worker
 
+    def worker_receives(self, name: str = "contacts.on_greeting") -> bool:
+        """Tell whether the newest worker's subscription takes events now."""
+        return bool(self.workers[-1].health()["entrypoints"][name] == "receiving")
+
     def open_gate(self, name: str) -> None:
         """Let a handler pass."""
         (self.folder / "gates" / f"{name}.open").touch()

@@ -24,6 +24,8 @@ from services.kit.bus.host import CONFIG_KEY, Host
 from services.kit.bus.http import StatusPage
 from services.kit.bus.native import enable, native
 from services.kit.bus.operations import OperationRunner
+from services.kit.bus.replays import Replays
+from services.kit.bus.subscriptions import Subscription
 from services.kit.bus.transport import make_publisher, make_transport
 from services.kit.config import load_settings
 from services.kit.errors import InvalidArgument, RapportError
@@ -108,6 +110,10 @@ def _serve(runtime: Runtime, worker: type, models: ModuleType, signals: _Signals
     host = Host(runtime, models.kit, locks, transport)
     # Every entrypoint must find a free worker at once, or one that waits would hold up the others.
     container = ServiceContainer(worker, config={CONFIG_KEY: host, "max_workers": max(slots, 1)})
+    replays = Replays(
+        host,
+        lambda: {entry.name: entry for entry in container.entrypoints if isinstance(entry, Subscription)},
+    )
     ready = False
 
     def status() -> dict[str, str]:
@@ -120,9 +126,10 @@ def _serve(runtime: Runtime, worker: type, models: ModuleType, signals: _Signals
             publisher.start()
         upkeep.start()
         container.start()
+        eventlet.spawn_n(replays.run)
         ready = True
         _log.info("worker of %s runs, %d entrypoints", runtime.service, len(entrypoints))
-        eventlet.spawn_n(_stop_on_signal, signals, container)
+        eventlet.spawn_n(_stop_on_signal, signals, container, replays)
         # Returns after a stop; raises what killed the container.
         container.wait()
     except Exception:
@@ -141,9 +148,10 @@ def _serve(runtime: Runtime, worker: type, models: ModuleType, signals: _Signals
     return 0
 
 
-def _stop_on_signal(signals: _Signals, container: ServiceContainer) -> None:
+def _stop_on_signal(signals: _Signals, container: ServiceContainer, replays: Replays) -> None:
     name = signals.wait()
     _log.info("%s: finishing the work in hand", name)
+    replays.stop()
     container.stop()
 
 

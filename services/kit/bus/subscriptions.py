@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import cast
 
+from eventlet.semaphore import Semaphore
 from nameko.exceptions import ContainerBeingKilled
 from nameko.extensions import Entrypoint, register_entrypoint
 from rapport.events.v1 import events_pb2
@@ -22,6 +23,7 @@ from services.kit.bus.host import CONFIG_KEY, F, Host, StopSignal, hold_lock, ru
 from services.kit.bus.native import native
 from services.kit.bus.transport import Delivery, Stream, StreamBroken
 from services.kit.context import CallContext
+from services.kit.dead_letters import store as dead_letters
 from services.kit.log import safe_summary
 
 _log = logging.getLogger(__name__)
@@ -76,6 +78,8 @@ class Subscription(Entrypoint):  # type: ignore[misc]
         self._stop = StopSignal()
         self._stream: Stream | None = None
         self._next_forget = time.monotonic() + FORGET_SECONDS
+        # A dead letter that is handled again waits for the batch in hand, and the next batch for it.
+        self._turn = Semaphore()
         self._deliverer = Deliverer(self.name, handle=self._handle, bury=self._bury, pause=self._stop.wait)
 
     def start(self) -> None:
@@ -95,6 +99,13 @@ class Subscription(Entrypoint):  # type: ignore[misc]
         if self._stream is not None:
             self._stream.close()
         self._greenlet.kill()
+
+    def handle_again(self, event: events_pb2.Event) -> None:
+        """Return once a dead letter's event has had its effect, or has failed again; raises Stopping."""
+        with self._turn:
+            if self._stop.is_set:
+                raise Stopping
+            self._deliverer.deliver([event])
 
     def _run(self) -> None:
         pause = FIRST_PAUSE
@@ -141,7 +152,8 @@ class Subscription(Entrypoint):  # type: ignore[misc]
             for event in delivery.events:
                 self._deliverer.give_up(event, ConsumerEnded())
         elif delivery.events:
-            self._deliverer.deliver(delivery.events)
+            with self._turn:
+                self._deliverer.deliver(delivery.events)
         native(stream.acknowledge, delivery)
         if delivery.events and time.monotonic() >= self._next_forget:
             self._next_forget = time.monotonic() + FORGET_SECONDS
@@ -159,7 +171,7 @@ class Subscription(Entrypoint):  # type: ignore[misc]
     def _store_dead_letter(self, event: events_pb2.Event, error: Exception) -> None:
         runtime = self.host.runtime
         with runtime.db.transaction() as connection:
-            consumer.bury(connection, self.host.kit, self.name, event, error, runtime.clock.now())
+            dead_letters.bury(connection, self.host.kit, self.name, event, error, runtime.clock.now())
 
     def _forget(self, position: int) -> None:
         runtime = self.host.runtime

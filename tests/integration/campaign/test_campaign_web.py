@@ -30,6 +30,7 @@ from services.kit.plugins import PluginManager
 from services.kit.runtime import Runtime
 from tests.support.campaign import NOW, ROOT, World
 from tests.support.campaign_tracking import SentMessage, Tracked
+from tests.support.rabbit import clean_environment
 from tests.support.toy import free_base_port
 from tests.support.waiting import until
 
@@ -289,7 +290,7 @@ def test_the_process_writes_what_it_saw_before_it_ends(
     message = world.sent()
     base = free_base_port()
     environment = {
-        **{key: value for key, value in os.environ.items() if not key.startswith("RAPPORT_")},
+        **clean_environment(),
         "PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "protos", ROOT / "protos" / "gen"))),
         "RAPPORT_DATA_DIR": str(tmp_path),
         "RAPPORT_BASE_PORT": str(base),

@@ -26,6 +26,7 @@ from services.kit.process import ApiProcess
 from services.kit.runtime import make_runtime
 from tests.support.campaign import NOW, ROOT, World, smtp_environment
 from tests.support.postgres import DatabaseFactory
+from tests.support.rabbit import clean_environment
 from tests.support.toy import Source, free_base_port
 from tests.support.waiting import until
 
@@ -58,7 +59,7 @@ def stack(
     api = ApiProcess("services.campaign", runtime)
     api.start()
     environment = {
-        **{key: value for key, value in os.environ.items() if not key.startswith("RAPPORT_")},
+        **clean_environment(),
         "PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "protos", ROOT / "protos" / "gen"))),
         "RAPPORT_DATA_DIR": str(tmp_path),
         "RAPPORT_BASE_PORT": str(base),

@@ -23,6 +23,7 @@ from services.kit.errors import FailedPrecondition, NotFound
 from services.kit.migrations import check
 from services.kit.signing import CASE
 from tests.support.care import DOMAIN, Campaign, case_id, events, mail, neighbour
+from tests.support.rabbit import clean_environment
 from tests.support.stack import Served
 from tests.support.waiting import until
 
@@ -34,7 +35,7 @@ SENDER = "customer@example.test"
 def worker(served: Served, clock: Path | None = None) -> Iterator[subprocess.Popen[bytes]]:
     settings = served.runtime.settings
     environment = {
-        **{key: value for key, value in os.environ.items() if not key.startswith("RAPPORT_")},
+        **clean_environment(),
         "PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "protos", ROOT / "protos" / "gen"))),
         "RAPPORT_DATA_DIR": str(served.folder),
         "RAPPORT_BASE_PORT": str(settings.base_port),

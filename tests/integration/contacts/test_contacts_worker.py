@@ -26,6 +26,7 @@ from services.kit.outbox import NewEvent, append
 from services.kit.runtime import make_runtime
 from tests.support.contacts_data import count, counts, draft, email, every, start_import, written_events
 from tests.support.postgres import DatabaseFactory
+from tests.support.rabbit import clean_environment
 from tests.support.schema import create_schema
 from tests.support.toy import NOW, ROOT, Source, ToyWorker, eventually, free_base_port
 
@@ -37,7 +38,7 @@ class Workplace:
         create_schema("contacts", contacts_url)
         tokens = create_tokens(folder / "tokens.json")
         self.environment = {
-            **{key: value for key, value in os.environ.items() if not key.startswith("RAPPORT_")},
+            **clean_environment(),
             "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'protos'}{os.pathsep}{ROOT / 'protos' / 'gen'}",
             "RAPPORT_DATA_DIR": str(folder),
             "RAPPORT_BASE_PORT": str(free_base_port()),

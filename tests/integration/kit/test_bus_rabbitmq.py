@@ -76,10 +76,6 @@ def published(toy: Toy) -> int | None:
         return position
 
 
-def receiving(toy: Toy) -> bool:
-    return toy.workers[-1].health()["entrypoints"][GREETER] == "receiving"
-
-
 def test_a_new_consumer_gets_what_was_published_before_it_came_and_a_lost_queue_is_made_good(
     toy: Toy,
 ) -> None:
@@ -103,7 +99,7 @@ def test_a_new_consumer_gets_what_was_published_before_it_came_and_a_lost_queue_
     worker.start()
     eventually(lambda: toy.effects() == before + now + missed)
     # While it reads: the consumer is told that its queue has gone, and does the same.
-    eventually(lambda: receiving(toy))
+    eventually(toy.worker_receives)
     desk.delete()
     again = toy.source.say("again")
     eventually(lambda: toy.effects() == before + now + missed + again)
@@ -134,7 +130,7 @@ def test_the_transport_can_be_changed_and_changed_back(toy: Toy) -> None:
     publisher()
     toy.source.say("on the way")
     eventually(lambda: toy.effects()[-1] == "on the way")
-    eventually(lambda: receiving(toy))
+    eventually(toy.worker_receives)
     toy.source.say("by queue")
     eventually(lambda: toy.effects()[-1] == "by queue")
     toy.source.stop_server()  # nothing but the queue can have brought this one
@@ -224,7 +220,7 @@ def test_a_message_that_is_none_of_ours_is_put_aside_and_stops_nobody(toy: Toy) 
     toy.source.start_relay()
     toy.source.start_server()
     toy.worker().start()
-    eventually(lambda: receiving(toy))
+    eventually(toy.worker_receives)
     desk = Desk(toy)
     desk.put(b"\xff not a message")
     toy.source.say("after")
@@ -237,7 +233,7 @@ def test_what_was_not_started_goes_back_when_the_worker_stops(toy: Toy) -> None:
     toy.source.start_relay()
     toy.source.start_server()
     worker = toy.worker().start()
-    eventually(lambda: receiving(toy))
+    eventually(toy.worker_receives)
     toy.source.say("gate:slow")
     eventually(lambda: toy.reached("slow"))
     for number in range(3):

@@ -18,6 +18,7 @@ from services.kit.bus import consumer
 from services.kit.bus.batch import EventBatch
 from services.kit.clock import FixedClock
 from services.kit.db import Database, make_engine
+from services.kit.dead_letters import store as dead_letters
 from services.kit.locks import Locks
 from services.kit.operations import create, store
 from services.kit.upkeep import Upkeep
@@ -106,7 +107,7 @@ def test_a_dead_letter_keeps_the_latest_error_and_no_personal_data(db: Database)
     bad.contact = f"contacts/{uuid4()}"
     for message in ("first", "second \0 for jane@example.test"):
         with db.transaction() as connection:
-            consumer.bury(connection, kit, name, bad, ValueError(message), NOW)
+            dead_letters.bury(connection, kit, name, bad, ValueError(message), NOW)
     table = kit.dead_letter
     with db.read() as connection:
         letter = connection.execute(sa.select(table).where(table.c.consumer == name)).one()

@@ -12,6 +12,7 @@ from rapport.sales.v1 import events_pb2
 
 from services.kit.migrations import check, upgrade
 from tests.support.postgres import DatabaseFactory
+from tests.support.rabbit import clean_environment
 from tests.support.sales_data import goods_back, line, order, payment
 from tests.support.stack import serve
 from tests.support.toy import free_base_port
@@ -25,7 +26,7 @@ def test_recorded_sales_reach_the_stream_in_order(make_database: DatabaseFactory
     with serve("sales", url) as served:
         served.client.batch_upsert_products(products=[{"code": "A", "category": "shoes"}])
         environment = {
-            **{key: value for key, value in os.environ.items() if not key.startswith("RAPPORT_")},
+            **clean_environment(),
             "PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "protos", ROOT / "protos" / "gen"))),
             "RAPPORT_DATA_DIR": str(served.folder),
             "RAPPORT_BASE_PORT": str(free_base_port()),

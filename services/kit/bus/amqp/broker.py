@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import socket
 import ssl
 from dataclasses import dataclass, field
@@ -11,11 +12,12 @@ from urllib.parse import SplitResult, unquote, urlsplit
 import amqp
 
 from services.kit.bus.amqp import plain
-from services.kit.errors import InvalidArgument
+from services.kit.errors import FailedPrecondition, InvalidArgument, Unavailable
 
 CONNECT_SECONDS = 10.0
 WRITE_SECONDS = 30.0
 HEARTBEAT_SECONDS = 20
+OLDEST = (3, 10)
 PORTS = {"amqp": 5672, "amqps": 5671}
 
 ERRORS = (amqp.AMQPError, OSError, EOFError)
@@ -126,6 +128,24 @@ def explain(error: BaseException, broker: Broker) -> tuple[str, bool]:
 
 def _reply(error: amqp.AMQPError) -> str:
     return str(getattr(error, "reply_text", "") or error or type(error).__name__)
+
+
+def check(broker: Broker) -> None:
+    """Raise Unavailable when the broker cannot be used, or FailedPrecondition when it is too old."""
+    try:
+        connection = broker.connect("check")
+    except ERRORS as error:
+        text, _ = explain(error, broker)
+        raise Unavailable(
+            f"{text}; start it, correct RAPPORT_AMQP_URL, or unset it to do without", reason="NO_BROKER"
+        ) from error
+    version = str(connection.server_properties.get("version", ""))
+    close_quietly(connection)
+    if tuple(int(part) for part in re.findall(r"\d+", version)[:2]) < OLDEST:
+        raise FailedPrecondition(
+            f"{broker}: version {version or 'unknown'} is too old; 3.10 is the first that has what is needed",
+            reason="OLD_BROKER",
+        )
 
 
 def close_quietly(connection: amqp.Connection | None) -> None:
