@@ -28,6 +28,7 @@ from services.campaign.store import journeys as store
 from services.campaign.store import ledger
 from services.campaign.usecases.checks import exists_already, refuse, require_pools, require_templates
 from services.campaign.usecases.events import Batch, describe, event_types
+from services.campaign.usecases.tracing import carrying
 from services.kit import gone
 from services.kit.errors import InvalidArgument, NotFound
 from services.kit.events.payload import event_uuid, unpack
@@ -139,7 +140,7 @@ def _start(runtime: Runtime, connection: Connection, journey: Journey, wanted: S
             first.setdefault(trigger.contact_id, trigger)
         allowed = store.may_start(connection, journey.id, first.keys(), now, journey.reentry_after)
         chosen = [first[key] for key in first if key in allowed]
-    return store.enrol(connection, journey.id, {new_id(): trigger for trigger in chosen}, now)
+    return store.enrol(connection, journey.id, {new_id(): carrying(trigger) for trigger in chosen}, now)
 
 
 def advance_journeys(runtime: Runtime) -> int:
