@@ -61,5 +61,5 @@ def in_hand(connection: Connection) -> dict[str, int]:
         .where(message.c.state.in_([CLAIMED, SENDING]))
         .group_by(message.c.state)
     )
-    found: dict[str, int] = dict(connection.execute(query).tuples().all())
+    found: dict[str, int] = {row[0]: row[1] for row in connection.execute(query)}
     return {state: found.get(state, 0) for state in (CLAIMED, SENDING)}

@@ -18,6 +18,7 @@ from google.protobuf.message import DecodeError, Message
 from services.kit import context as call_context
 from services.kit import metrics
 from services.kit.auth import Principal, TokenStore
+from services.kit.clock import machine_nanos
 from services.kit.context import CallContext
 from services.kit.errors import InvalidArgument, PermissionDenied, ResourceExhausted, Unauthenticated
 from services.kit.grpc.plan import MethodPlan, plan_service
@@ -302,7 +303,7 @@ def _add_span(plan: MethodPlan, work: CallContext, code: str, elapsed: float) ->
     """Record the span of a call that has just ended after so many seconds."""
     if not plan.traced or not call_context.is_sampled(work.traceparent):
         return
-    end = time.time_ns()
+    end = machine_nanos()
     number: int = grpc.StatusCode[code].value[0]
     spans.add(
         Span(

@@ -7,7 +7,6 @@ set, which `services.kit.telemetry.export` does when the settings name a collect
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from typing import Protocol
 
 from services.kit import context as call_context
 from services.kit.causes import Causes
+from services.kit.clock import machine_nanos
 from services.kit.context import CallContext
 
 _log = logging.getLogger(__name__)
@@ -112,7 +112,7 @@ def work(
     name: of the span, by default the call's method. only_if_told: record nothing of work that handed its trace on to
     nobody, such as a timer that found nothing due.
     """
-    start = time.time_ns()
+    start = machine_nanos()
     error = ""
     with call_context.activate(call):
         try:
@@ -123,7 +123,7 @@ def work(
             raise
         finally:
             if sink is not None:
-                end = time.time_ns()
+                end = machine_nanos()
                 given = attributes or {}
                 if call.told or not only_if_told:
                     add(

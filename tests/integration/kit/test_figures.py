@@ -22,6 +22,7 @@ from tests.support.toy import NOW
 
 METADATA = new_metadata()
 KIT = kit_tables(METADATA)
+OF_EVENTS = event_figures(KIT)
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ def db(make_database):
     made.close()
 
 
-def read(db, *, now=NOW, reads=(event_figures(KIT),)):
+def read(db, *, now=NOW, reads=(OF_EVENTS,)):
     """Return the figures of a database by name and labels."""
     registry = CollectorRegistry()
     url = db.engine.url.render_as_string(hide_password=False)
@@ -131,7 +132,7 @@ def test_what_cannot_be_read_is_missing_and_said(db):
     def broken(connection, now):
         connection.exec_driver_sql("SELECT * FROM no_such_table")
 
-    found = read(db, reads=(event_figures(KIT), broken))
+    found = read(db, reads=(OF_EVENTS, broken))
     assert found[("rapport_figures_readable",)] == 0
     assert found[("rapport_outbox_waiting_events",)] == 0
 

@@ -122,7 +122,7 @@ def test_every_metric_is_looked_at():
     [
         ("rate(rapport_no_such_total[5m])", "is no metric"),
         ('rapport_outbox_waiting_events{channel="x"}', "has no label"),
-        ("sum by (x (rapport_outbox_waiting_events)", "expected"),
+        ("sum by (x (rapport_outbox_waiting_events)", "parenthesis"),
     ],
 )
 def test_the_guard_sees_mistakes(expression: str, problem: str):

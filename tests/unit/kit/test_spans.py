@@ -10,20 +10,9 @@ import pytest
 from services.kit import context
 from services.kit.telemetry import spans
 from services.kit.telemetry.spans import Kind, Span
+from tests.support.spans import Kept, trace_of
 
 AN, BINH, CHI = (uuid4() for _ in range(3))
-
-
-def trace_of(digit: str, *, sampled: bool = True) -> str:
-    return f"00-{digit * 32}-{digit * 16}-0{int(sampled)}"
-
-
-class Kept:
-    def __init__(self) -> None:
-        self.spans: list[Span] = []
-
-    def add(self, span: Span) -> None:
-        self.spans.append(span)
 
 
 @pytest.fixture
