@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Row
 from sqlalchemy.dialects import postgresql as pg
 
 from services.campaign.domain.journeys import Advance, Entry, Journey, Trigger, steps_from_json, steps_to_json
+from services.campaign.domain.tracing import TRACE, without_trace
 from services.campaign.models import journey, journey_contact, journey_entry
 
 _UUIDS = pg.ARRAY(pg.UUID(as_uuid=True))
@@ -183,7 +184,17 @@ def events_of(connection: Connection, entries: Collection[UUID]) -> dict[UUID, M
     query = sa.select(journey_entry.c.id, journey_entry.c.event).where(
         journey_entry.c.id == sa.any_(sa.cast(list(entries), _UUIDS))
     )
-    return {row.id: row.event for row in connection.execute(query)}
+    return {row.id: without_trace(row.event) for row in connection.execute(query)}
+
+
+def traces_of(connection: Connection, entries: Collection[UUID]) -> dict[UUID, str]:
+    """Return the trace contexts that entries carry, "" for none."""
+    if not entries:
+        return {}
+    query = sa.select(journey_entry.c.id, journey_entry.c.event[TRACE].astext.label("trace")).where(
+        journey_entry.c.id == sa.any_(sa.cast(list(entries), _UUIDS))
+    )
+    return {row.id: row.trace or "" for row in connection.execute(query)}
 
 
 def _journey(row: Row[Any]) -> Journey:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from uuid import UUID
 
 from services.campaign.domain.journeys import Trigger
+from services.campaign.domain.tracing import TRACE
 from services.campaign.store import journeys
 from services.campaign.store.claims import Claim
 from services.kit import context
@@ -18,14 +19,11 @@ from services.kit.runtime import Runtime
 from services.kit.telemetry import spans
 from services.kit.telemetry.spans import Kind
 
-KEY = "_traceparent"
-"""Not to be reached from a template, as it begins with an underscore."""
-
 
 def carried(contact_id: UUID | None = None) -> dict[str, str]:
     """Return what the JSON of something that is to be done for a contact carries of the trace at hand."""
     trace = context.traceparent(contact_id)
-    return {KEY: trace} if context.is_sampled(trace) else {}
+    return {TRACE: trace} if context.is_sampled(trace) else {}
 
 
 def carrying(trigger: Trigger) -> Trigger:
@@ -59,8 +57,11 @@ def note_left(claims: Iterable[Claim]) -> None:
 def _causes(runtime: Runtime, claims: Sequence[Claim]) -> list[tuple[str, str]]:
     entries = {claim.entry_id for claim in claims if claim.origin.startswith("journeys/")}
     with runtime.db.read() as connection:
-        events = journeys.events_of(connection, entries)
+        traces = journeys.traces_of(connection, entries)
     return [
-        (str(claim.contact_id or ""), str((claim.content or events.get(claim.entry_id) or {}).get(KEY, "")))
+        (
+            str(claim.contact_id or ""),
+            traces.get(claim.entry_id, "") if claim.content is None else str(claim.content.get(TRACE, "")),
+        )
         for claim in claims
     ]

@@ -9,12 +9,12 @@ from prometheus_client import REGISTRY
 from rapport_testing.smtp import SmtpServer
 
 from services.campaign.domain.journeys import Send
+from services.campaign.domain.tracing import TRACE
 from services.campaign.models import kit
 from services.campaign.usecases import campaigns, journeys, messages
 from services.campaign.usecases.figures import message_figures
 from services.campaign.usecases.messages import SingleMessage
 from services.campaign.usecases.sending import Sender
-from services.campaign.usecases.tracing import KEY
 from services.kit import context
 from services.kit.context import CallContext
 from services.kit.runtime import Runtime
@@ -106,7 +106,7 @@ def test_nothing_is_carried_of_what_is_not_recorded(runtime: Runtime, world: Wor
     feed(runtime, event(name, traceparent=trace_of("a", sampled=False)))
     with runtime.db.read() as connection:
         [stored] = connection.exec_driver_sql("SELECT event FROM journey_entry").scalars()
-    assert KEY not in stored
+    assert TRACE not in stored
 
 
 def figures(runtime: Runtime) -> dict[tuple[str, ...], float]:
