@@ -9,7 +9,7 @@ ARGS ?=
 LOCAL := -e ./protos -e ./plugins/sdk -e ./plugins/builtin -e ./plugins/testing -e ./plugins/loyalty -e .
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo run test mutants fuzz bench-segmentation bench-campaign chaos-campaign check lint types imports protos protos-check protos-release migrations-check lock clean
+.PHONY: help venv demo run test mutants fuzz bench-segmentation bench-campaign chaos-campaign promtool check lint types imports protos protos-check protos-release migrations-check lock clean
 
 help: ## print the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -76,6 +76,14 @@ protos-release: venv ## take the present API as the released one, against which 
 
 migrations-check: venv ## migrations match the models, on an embedded PostgreSQL
 	@$(BIN)/rapport migrate --check
+
+promtool: .build/promtool ## fetch Prometheus's promtool from Debian, for the tests of the alerting rules
+
+.build/promtool:
+	@rm -rf .build/prometheus && mkdir -p .build/prometheus && chmod 755 .build .build/prometheus
+	@cd .build/prometheus && (apt-get -qq download prometheus || (apt-get -qq update && apt-get -qq download prometheus)) 2>/dev/null
+	@cd .build/prometheus && dpkg -x prometheus_*.deb . && mv usr/bin/promtool ../promtool
+	@rm -rf .build/prometheus
 
 lock: ## resolve pyproject.toml anew into requirements.lock (needs uv)
 	@mkdir -p .build && grep -vE '^  "rapport-' pyproject.toml > .build/pyproject.toml

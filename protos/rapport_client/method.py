@@ -16,6 +16,7 @@ from rapport_client import retry
 from rapport_client.errors import RapportError, from_rpc_error
 from rapport_client.requests import build
 from rapport_client.retry import RetryPolicy
+from rapport_client.tracing import trace_metadata
 
 Metadata = tuple[tuple[str, str], ...]
 
@@ -158,6 +159,8 @@ class Method:
         pairs = (*self._settings.metadata(), *extra)
         if not any(key == "x-request-id" for key, _ in pairs):
             pairs += (("x-request-id", uuid4().hex),)
+        if not any(key == "traceparent" for key, _ in pairs):
+            pairs += trace_metadata()
         return pairs
 
     def _once(self, argument: Any, timeout: float | None, options: dict[str, Any]) -> Any:

@@ -32,6 +32,7 @@ from services.kit.parent import watch_parent
 from services.kit.plugins import PluginManager
 from services.kit.runtime import Runtime, make_runtime
 from services.kit.stop import StopSignal
+from services.kit.telemetry.export import recording
 
 _log = log.get_logger("sender")
 
@@ -287,7 +288,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = load_settings()
         log.configure(settings.log_level, settings.log_format, service="campaign", role="sender")
         watch_parent(settings.shutdown_grace_seconds + 5)
-        return run(settings, options.deadline_seconds, options.ready_file, options.metrics_port)
+        with recording(settings, "campaign", "sender"):
+            return run(settings, options.deadline_seconds, options.ready_file, options.metrics_port)
     except OperationalError as error:
         sys.stderr.write(f"campaign sender: cannot reach the database: {log.safe_summary(error)}\n")
         return 1

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import AliasChoices, Field, ValidationError, field_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -130,6 +130,20 @@ class Settings(BaseSettings):
     log_format: str = Field(
         "json", pattern="^(json|console)$", description="Form of log lines: json or console."
     )
+    otlp_endpoint: str = Field(
+        "",
+        validation_alias=AliasChoices(
+            "RAPPORT_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"
+        ),
+        description="Collector that takes traces by OTLP over HTTP, such as http://collector:4318; empty records none. "
+        "OTEL_EXPORTER_OTLP_ENDPOINT does as well.",
+    )
+    trace_ratio: float = Field(
+        0.1,
+        ge=0,
+        le=1,
+        description="Share of the traces begun here that is recorded, 0 to 1; others follow whoever called.",
+    )
     plugins_allow: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="Plugins to load, by distribution or entry-point name, comma-separated; empty means all installed.",
@@ -188,6 +202,13 @@ class Settings(BaseSettings):
             parse_clock(value)
         except InvalidArgument as error:
             raise ValueError(error.message) from error
+        return value
+
+    @field_validator("otlp_endpoint")
+    @classmethod
+    def _check_otlp_endpoint(cls, value: str) -> str:
+        if value and not value.startswith(("http://", "https://")):
+            raise ValueError("expected an address such as http://collector:4318")
         return value
 
     @field_validator("time_zone")

@@ -8,14 +8,19 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from uuid import uuid4
+from uuid import UUID, uuid4
+
+from services.kit.causes import Causes
 
 _TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+# The last of the eight flags says that the trace is recorded.
+_ODD = frozenset("13579bdf")
+_sampler: Callable[[str], bool] | None = None
 
 
 @dataclass(slots=True)
@@ -24,7 +29,8 @@ class CallContext:
 
     request_id: given by the caller or made here; method: full RPC name or handler; principal: who asks, empty
     when nobody had to say; traceparent: W3C trace context of this piece; deadline: time.monotonic() seconds,
-    or None.
+    or None; parent: trace context that it continues, as it was given; causes: traces of the events that it handles,
+    when these are several; told: whether its trace context went on to others.
     """
 
     request_id: str
@@ -32,6 +38,9 @@ class CallContext:
     principal: str = ""
     traceparent: str = ""
     deadline: float | None = None
+    parent: str = ""
+    causes: Causes | None = None
+    told: bool = False
 
 
 _current: ContextVar[CallContext | None] = ContextVar("rapport_call", default=None)
@@ -70,10 +79,27 @@ def principal() -> str:
     return call.principal if call else ""
 
 
-def traceparent() -> str:
-    """Return the W3C trace context of the work at hand, or the empty string."""
+def traceparent(contact: UUID | None = None) -> str:
+    """Return the W3C trace context of the work at hand, or the empty string.
+
+    contact: whom the effect that will carry it concerns. When events of several traces are handled at once, it then
+    continues the trace of the event of that contact.
+    """
     call = _current.get()
-    return call.traceparent if call else ""
+    if call is None:
+        return ""
+    if call.causes is not None and contact is not None:
+        found = call.causes.trace(str(contact))
+        if found:
+            return found
+    call.told = True
+    return call.traceparent
+
+
+def causes() -> Causes | None:
+    """Return the traces of the events at hand, or None unless they are several."""
+    call = _current.get()
+    return call.causes if call else None
 
 
 def remaining() -> float | None:
@@ -94,7 +120,22 @@ def child_traceparent(parent: str = "") -> str:
     span = os.urandom(8).hex()
     if _TRACEPARENT.fullmatch(parent):
         return f"{parent[:36]}{span}{parent[52:]}"
-    return f"00-{os.urandom(16).hex()}-{span}-01"
+    trace = os.urandom(16).hex()
+    return f"00-{trace}-{span}-{'01' if _sampler is not None and _sampler(trace) else '00'}"
+
+
+def is_sampled(trace_context: str) -> bool:
+    """Tell whether a W3C trace context asks for its spans to be recorded."""
+    return trace_context[-1:] in _ODD
+
+
+def sample_by(sampler: Callable[[str], bool] | None) -> None:
+    """Set what decides, by its id of 32 hexadecimal digits, whether a trace that begins here is recorded.
+
+    None: no trace is, as in a process that has nowhere to record it.
+    """
+    global _sampler
+    _sampler = sampler
 
 
 def outgoing_metadata() -> tuple[tuple[str, str], ...]:
@@ -102,5 +143,6 @@ def outgoing_metadata() -> tuple[tuple[str, str], ...]:
     call = _current.get()
     if call is None:
         return ()
+    call.told = True
     pairs = (("x-request-id", call.request_id), ("traceparent", call.traceparent))
     return tuple(pair for pair in pairs if pair[1])

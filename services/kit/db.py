@@ -30,6 +30,7 @@ def make_engine(
     pool_size: int = 12,
     application_name: str = "rapport",
     statement_timeout_seconds: float | None = None,
+    connect_timeout_seconds: int = 10,
 ) -> Engine:
     """Make an engine whose sessions run in UTC and notice a dead server before they use it.
 
@@ -48,7 +49,7 @@ def make_engine(
         connect_args={
             "application_name": application_name,
             "options": options,
-            "connect_timeout": 10,
+            "connect_timeout": connect_timeout_seconds,
             # A server that vanished without a word is noticed within a minute, not after hours.
             "keepalives_idle": 30,
             "keepalives_interval": 10,

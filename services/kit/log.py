@@ -133,6 +133,7 @@ def _call_fields(_logger: WrappedLogger, _method: str, event: EventDict) -> Even
     if call is not None:
         event.setdefault("request_id", call.request_id)
         event.setdefault("trace_id", call.traceparent[3:35])
+        event.setdefault("span_id", call.traceparent[36:52])
     return event
 
 

@@ -109,7 +109,7 @@ def _row(event: NewEvent, record_time: datetime) -> dict[str, object]:
         event.historical,
         _type_url(event.data),
         event.data.SerializeToString(),
-        context.traceparent(),
+        context.traceparent(event.contact),
     )
     return dict(zip(_COLUMNS, values, strict=True))
 
@@ -118,6 +118,7 @@ def _rows(events: list[NewEvent], record_time: datetime) -> Iterator[tuple[objec
     """Yield the events as COPY takes them fastest: everything but numbers as text."""
     recorded = record_time.isoformat()
     traceparent = context.traceparent()
+    causes = context.causes()
     data, data_type, content = None, "", ""
     time, occurred = record_time, recorded
     for event in events:
@@ -139,7 +140,7 @@ def _rows(events: list[NewEvent], record_time: datetime) -> Iterator[tuple[objec
             "t" if event.historical else "f",
             data_type,
             content,
-            traceparent,
+            traceparent if causes is None else context.traceparent(event.contact),
         )
 
 

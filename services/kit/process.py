@@ -28,6 +28,8 @@ from services.kit.parent import watch_parent
 from services.kit.runtime import Runtime, make_runtime
 from services.kit.stop import StopSignal
 from services.kit.tables import KitTables
+from services.kit.telemetry.export import recording
+from services.kit.telemetry.figures import Figures, event_figures
 
 _log = log.get_logger("process")
 
@@ -67,7 +69,8 @@ class ApiProcess:
     """Serve one service: its RPCs, its long-running operations, its event stream, and metrics.
 
     package: holds `api` with register(server, runtime), and perhaps background(runtime) that returns
-    Startables; and `models` with the kit's tables as `kit`. After start, `ports` tells the ports in use.
+    Startables, and `own_figures`, functions that read figures of its own; and `models` with the kit's tables as `kit`.
+    After start, `ports` tells the ports in use.
     """
 
     def __init__(self, package: str, runtime: Runtime, ports: Ports | None = None) -> None:
@@ -111,6 +114,12 @@ class ApiProcess:
         self._background: list[Startable] = (
             list(api.background(runtime)) if hasattr(api, "background") else []
         )
+        self._figures = Figures(
+            settings.service_database_url(runtime.service),
+            runtime.clock,
+            [event_figures(kit), *getattr(api, "own_figures", ())],
+            name=f"rapport-{runtime.service}-figures",
+        )
         self._undo: list[Startable] = []
 
     def _add_operations(self, server: grpc.Server) -> None:
@@ -131,6 +140,7 @@ class ApiProcess:
         # What stops first stands last: calls end before what they use.
         parts: list[Startable] = [
             metrics,
+            self._figures,
             _Part(self._stream.start, self._stream.stop),
             *self._background,
             _Part(self._server.start, lambda: self._stop_server(grace)),
@@ -195,7 +205,8 @@ def run_api(service: str, *, package: str | None = None) -> int:
         watch_parent(settings.shutdown_grace_seconds + 5)
         runtime = make_runtime(service, "api", settings)
         try:
-            _serve(package or f"services.{service}", runtime, stop)
+            with recording(settings, service, "api"):
+                _serve(package or f"services.{service}", runtime, stop)
         finally:
             runtime.close()
     except OperationalError as error:

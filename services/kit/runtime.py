@@ -11,6 +11,7 @@ from services.kit.clock import Clock, parse_clock
 from services.kit.config import Settings
 from services.kit.db import Database, make_engine
 from services.kit.signing import Signer
+from services.kit.telemetry.pools import POOLS
 
 
 class Clients:
@@ -97,6 +98,7 @@ def make_runtime(service: str, role: str, settings: Settings, *, clock: Clock | 
         # A worker's statements may take as long as they need; nobody waits for an API's beyond its deadline.
         statement_timeout_seconds=2 * settings.default_deadline_seconds if role == "api" else None,
     )
+    POOLS.watch(engine)
     return Runtime(
         service=service,
         role=role,

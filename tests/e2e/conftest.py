@@ -18,6 +18,7 @@ from services.kit.clock import write_clock
 from services.kit.config import SERVICES, Settings, load_settings
 from services.kit.postgres import drop
 from tests.support import rabbit
+from tests.support.collector import Collector, collecting
 
 # Each process of the run that needs the stack has one of its own.
 PREFIX = f"e2e_{os.environ.get('PYTEST_XDIST_WORKER', 'main')}"
@@ -26,7 +27,7 @@ NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 
 @dataclass
 class Running:
-    """A running stack with a client that may do everything, the customers' mail server, and a clock to move."""
+    """A running stack with a client that may do everything, a mail server, a collector of traces, a clock to move."""
 
     stack: Stack
     settings: Settings
@@ -34,6 +35,7 @@ class Running:
     mailbox: Mailbox
     urls: dict[str, str]
     clock: Path
+    collector: Collector
 
     def set_clock(self, instant: datetime) -> None:
         write_clock(self.clock, instant)
@@ -50,6 +52,12 @@ class _RecordingStack(Stack):
 
 
 @pytest.fixture(scope="package")
+def collector() -> Iterator[Collector]:
+    with collecting() as running:
+        yield running
+
+
+@pytest.fixture(scope="package")
 def amqp_url(request: pytest.FixtureRequest) -> str:
     """The broker of the stack, or nothing for the event streams: the laptops of the other tests run on these."""
     match request.config.getoption("--transport"):
@@ -61,7 +69,9 @@ def amqp_url(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="package")  # not longer: even while nothing happens a stack takes a part of the machine
-def running(admin_url: str, amqp_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+def running(
+    admin_url: str, amqp_url: str, tmp_path_factory: pytest.TempPathFactory, collector: Collector
+) -> Iterator[Running]:
     # A folder that outlives the run for a while: its logs say why a test failed.
     folder = tmp_path_factory.mktemp("stack")
     clock = folder / "clock"
@@ -83,6 +93,9 @@ def running(admin_url: str, amqp_url: str, tmp_path_factory: pytest.TempPathFact
             "RAPPORT_PLUGIN_EMAIL_SMTP_HOST": mailbox.host,
             "RAPPORT_PLUGIN_EMAIL_SMTP_PORT": str(mailbox.port),
             "RAPPORT_PLUGIN_EMAIL_SMTP_SECURITY": "none",
+            "RAPPORT_OTLP_ENDPOINT": collector.url,
+            "RAPPORT_TRACE_RATIO": "0",  # those of a caller who asks for it, and no others
+            "OTEL_BSP_SCHEDULE_DELAY": "200",
         },
         database_prefix=PREFIX,
     )
@@ -90,7 +103,7 @@ def running(admin_url: str, amqp_url: str, tmp_path_factory: pytest.TempPathFact
         with stack:
             stack.start()
             with stack.client(timeout=60) as rapport:
-                yield Running(stack, settings, rapport, mailbox, stack.urls, clock)
+                yield Running(stack, settings, rapport, mailbox, stack.urls, clock, collector)
     finally:
         mailbox.stop()
         drop(admin_url, SERVICES, prefix=PREFIX)

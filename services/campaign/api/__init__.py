@@ -29,7 +29,10 @@ from services.campaign.api.suppressions import SuppressionMethods
 from services.campaign.api.templates import TemplateMethods
 from services.campaign.api.tracking import TrackingServicer
 from services.campaign.channels import known_channels, release
+from services.campaign.usecases.figures import message_figures
 from services.kit.runtime import Runtime
+
+own_figures = (message_figures,)
 
 
 class CampaignServicer(

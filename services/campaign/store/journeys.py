@@ -20,6 +20,7 @@ from services.campaign.domain.journeys import (
     graph_of,
     listens,
 )
+from services.campaign.domain.tracing import TRACE, without_trace
 from services.campaign.models import journey, journey_entry, journey_listen, journey_version
 
 _ROW = [
@@ -194,7 +195,17 @@ def events_of(connection: Connection, entries: Collection[UUID]) -> dict[UUID, A
     query = sa.select(journey_entry.c.id, journey_entry.c.event).where(
         journey_entry.c.id == sa.any_(sa.cast(list(entries), pg.ARRAY(pg.UUID(as_uuid=True))))
     )
-    return {row.id: row.event for row in connection.execute(query)}
+    return {row.id: without_trace(row.event) for row in connection.execute(query)}
+
+
+def traces_of(connection: Connection, entries: Collection[UUID]) -> dict[UUID, str]:
+    """Return the trace contexts that entries carry, "" for none."""
+    if not entries:
+        return {}
+    query = sa.select(journey_entry.c.id, journey_entry.c.event[TRACE].astext.label("trace")).where(
+        journey_entry.c.id == sa.any_(sa.cast(list(entries), pg.ARRAY(pg.UUID(as_uuid=True))))
+    )
+    return {row.id: row.trace or "" for row in connection.execute(query)}
 
 
 def _journey(row: Row[Any]) -> Journey:

@@ -20,6 +20,7 @@ from services.campaign.store import entries as store
 from services.campaign.store import journeys
 from services.campaign.usecases import contact_dates, evergreen
 from services.campaign.usecases.events import Batch, describe, event_types
+from services.campaign.usecases.tracing import carrying
 from services.kit import gone
 from services.kit.events.payload import event_uuid, unpack
 from services.kit.names import new_id, parse_name
@@ -92,4 +93,4 @@ def start(runtime: Runtime, connection: Connection, journey: Journey, wanted: Se
         allowed = store.may_start(connection, journey, first.keys(), now)
         chosen = [first[key] for key in first if key in allowed]
     begin = numbered(journey.steps)[0].id
-    return store.enrol(connection, journey, begin, {new_id(): trigger for trigger in chosen}, now)
+    return store.enrol(connection, journey, begin, {new_id(): carrying(trigger) for trigger in chosen}, now)

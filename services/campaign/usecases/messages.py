@@ -12,7 +12,7 @@ from services.campaign.domain.campaigns import CANCELLED as CAMPAIGN_CANCELLED
 from services.campaign.domain.ids import TRANSACTIONAL, RuleError, check_line, check_topic
 from services.campaign.domain.ledger import PLANNED, REQUESTS, SENT, UNKNOWN, Message, NewMessage
 from services.campaign.store import campaigns, ledger
-from services.campaign.usecases import events
+from services.campaign.usecases import events, tracing
 from services.campaign.usecases.checks import refuse
 from services.kit.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
 from services.kit.names import format_name, new_id
@@ -74,6 +74,7 @@ def send_message(runtime: Runtime, given: SingleMessage, request_id: str) -> Mes
             "in_reply_to": given.in_reply_to,
             "address": given.address,
             "html": given.html,
+            **tracing.carried(given.contact_id),
         },
         content_hash=digest,
     )

@@ -39,6 +39,7 @@ from services.campaign.usecases import channels, holding, metrics, upkeep
 from services.campaign.usecases.events import tell_finished
 from services.campaign.usecases.preparing import Prepared, Ready, prepare
 from services.campaign.usecases.throttle import Throttle, certainly_not_sent, is_untried, was_tried
+from services.campaign.usecases.tracing import handing_over, note_left
 from services.kit import log
 from services.kit.db import is_transient
 from services.kit.errors import RapportError
@@ -252,7 +253,9 @@ class Sender:
                 if result.state == PLANNED:
                     metrics.note_deferred(name, result.reason)
             if prepared.ready:
-                tried += self._hand_over(sender, channel, topic, prepared)
+                claims = [item.hand_over.claim for item in prepared.ready]
+                with metrics.HAND_OVER.labels(name).time(), handing_over(self._runtime, name, claims):
+                    tried += self._hand_over(sender, channel, topic, prepared)
             self._beat()
         return tried
 
@@ -287,6 +290,7 @@ class Sender:
                     metrics.note_deferred(channel.channel.name, result.reason)
             if not leaving:
                 return 0
+            note_left(item.hand_over.claim for item in leaving)
             outcomes = self._transmit(channel, [item.outbound for item in leaving])
             used |= {
                 item.position for item, outcome in zip(leaving, outcomes, strict=True) if was_tried(outcome)
@@ -405,6 +409,7 @@ class Sender:
                 (result.claim, result.state, result.reason) for result in results if result.claim.id in mine
             ]
             tell_finished(connection, finished, self._runtime.clock.now())
+        metrics.note_results([result for result in results if result.claim.id in mine])
 
     def _release(self, sender: UUID, claimed: Sequence[Claim]) -> None:
         """Give back what is still claimed, such as the messages of a campaign that was paused."""

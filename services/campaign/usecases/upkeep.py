@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from services.campaign.store import caps, circuits, claims, coupons, ledger, policies, rates
+from services.campaign.usecases import metrics
 from services.kit import log
 from services.kit.runtime import Runtime
 
@@ -27,6 +28,7 @@ def recover_messages(runtime: Runtime) -> tuple[int, int]:
             _log.warning(
                 "recovered the messages of a dead sender", sender=str(sender), planned=again, unknown=lost
             )
+            metrics.note_recovered(again, lost)
         planned += again
         unknown += lost
     with runtime.db.transaction() as connection:

@@ -18,6 +18,12 @@ FAILURES = Counter(
 )
 DEAD_LETTERS = Counter("rapport_dead_letters", "Events that a consumer gave up.", ["consumer"])
 TIMER_RUNS = Counter("rapport_timer_runs", "Runs of timers, by outcome.", ["timer", "outcome"])
+TIMER_SECONDS = Histogram(
+    "rapport_timer_seconds",
+    "Time that a run of a timer took, failures included.",
+    ["timer"],
+    buckets=(0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10.0, 30.0, 60.0, 300.0),
+)
 OPERATIONS = Counter(
     "rapport_operation_attempts", "Attempts of long-running operations, by outcome.", ["kind", "outcome"]
 )

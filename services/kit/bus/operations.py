@@ -24,6 +24,7 @@ from services.kit.grpc.status import Failure, classify, status_message
 from services.kit.log import safe_summary
 from services.kit.operations import store
 from services.kit.operations.context import OperationContext, OperationLost, OperationPaused
+from services.kit.telemetry import spans
 from services.kit.transient import is_transient
 
 _log = logging.getLogger(__name__)
@@ -58,7 +59,8 @@ def operation(kind: str, *, concurrency: int = 2) -> Callable[[F], F]:
 def _in_context(method: Callable[..., Message], worker: object, context: OperationContext) -> Message:
     call = CallContext(call_context.new_request_id(), method=context.name, principal=context.principal)
     call.traceparent = call_context.child_traceparent()
-    with call_context.activate(call):
+    attributes = {"rapport.operation": context.name}
+    with spans.work(call, name=f"operation {context.kind}", attributes=attributes):
         return method(worker, context)
 
 

@@ -33,6 +33,7 @@ from services.kit.events.relay import Relay
 from services.kit.locks import Locks
 from services.kit.parent import watch_parent
 from services.kit.runtime import Runtime, make_runtime
+from services.kit.telemetry.export import recording
 from services.kit.upkeep import Upkeep
 
 _log = logging.getLogger(__name__)
@@ -58,7 +59,8 @@ def run(service: str, package: str) -> int:
         runtime = make_runtime(service, "worker", settings)
         try:
             revisions.require_current(package, runtime.db.engine)
-            return _serve(runtime, worker, models, signals)
+            with recording(settings, service, "worker"):
+                return _serve(runtime, worker, models, signals)
         finally:
             runtime.close()
     except RapportError as error:

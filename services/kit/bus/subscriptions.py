@@ -15,16 +15,16 @@ from nameko.exceptions import ContainerBeingKilled
 from nameko.extensions import Entrypoint, register_entrypoint
 from rapport.events.v1 import events_pb2
 
-from services.kit import context as call_context
 from services.kit.bus import consumer
 from services.kit.bus.batch import EventBatch
 from services.kit.bus.delivery import ConsumerEnded, Deliverer, Stopping
 from services.kit.bus.host import CONFIG_KEY, F, Host, StopSignal, hold_lock, run_worker_method
 from services.kit.bus.native import native
 from services.kit.bus.transport import Delivery, Stream, StreamBroken
-from services.kit.context import CallContext
 from services.kit.dead_letters import store as dead_letters
 from services.kit.log import safe_summary
+from services.kit.telemetry import spans
+from services.kit.telemetry.spans import Kind, Value
 
 _log = logging.getLogger(__name__)
 
@@ -53,11 +53,14 @@ def subscribe(source: str, *types: str, batch_size: int = 500) -> Callable[[F], 
 
 
 def _in_context(method: Callable[..., object], worker: object, batch: EventBatch) -> None:
-    """Run a handler so that its logs, calls and events continue the trace that the events share, if any."""
-    traces = {event.traceparent for event in batch}
-    trace = call_context.child_traceparent(traces.pop() if len(traces) == 1 else "")
-    call = CallContext(call_context.new_request_id(), method=batch.consumer, traceparent=trace)
-    with call_context.activate(call):
+    """Run a handler so that its logs, calls and events continue the traces of its events."""
+    causes = ((event.contact.partition("/")[2], event.traceparent) for event in batch)
+    call, links = spans.call_for(batch.consumer, causes)
+    attributes: dict[str, Value] = {
+        "messaging.system": "rapport",
+        "messaging.batch.message_count": len(batch),
+    }
+    with spans.work(call, kind=Kind.CONSUMER, links=links, attributes=attributes):
         method(worker, batch)
 
 

@@ -10,10 +10,13 @@ from typing import cast
 
 from nameko.extensions import Entrypoint, register_entrypoint
 
+from services.kit import context as call_context
 from services.kit.bus import metrics
 from services.kit.bus.host import CONFIG_KEY, F, Host, StopSignal, hold_lock, run_worker_method
 from services.kit.bus.native import native
+from services.kit.context import CallContext
 from services.kit.log import safe_summary
+from services.kit.telemetry import spans
 from services.kit.transient import is_transient
 
 _log = logging.getLogger(__name__)
@@ -34,12 +37,22 @@ def timer(seconds: float) -> Callable[[F], F]:
     def mark(method: F) -> F:
         @functools.wraps(method)
         def run(self: object) -> None:
-            native(method, self)
+            native(_in_context, method, self)
 
         register_entrypoint(run, Timer(seconds))
         return cast(F, run)
 
     return mark
+
+
+def _in_context(method: Callable[..., object], worker: object) -> None:
+    """Run a timer in a trace of its own, which is recorded only if it did something that others hear of."""
+    name = f"{getattr(type(worker), 'name', type(worker).__name__)}.{method.__name__}"
+    call = CallContext(
+        call_context.new_request_id(), method=name, traceparent=call_context.child_traceparent()
+    )
+    with metrics.TIMER_SECONDS.labels(name).time(), spans.work(call, only_if_told=True):
+        method(worker)
 
 
 class Timer(Entrypoint):  # type: ignore[misc]

@@ -18,12 +18,15 @@ from google.protobuf.message import DecodeError, Message
 from services.kit import context as call_context
 from services.kit import metrics
 from services.kit.auth import Principal, TokenStore
+from services.kit.clock import machine_nanos
 from services.kit.context import CallContext
 from services.kit.errors import InvalidArgument, PermissionDenied, ResourceExhausted, Unauthenticated
 from services.kit.grpc.plan import MethodPlan, plan_service
 from services.kit.grpc.status import Failure, classify, to_wire
 from services.kit.grpc.validation import violations_error
 from services.kit.log import get_logger
+from services.kit.telemetry import spans
+from services.kit.telemetry.spans import Kind, Span
 
 Handlers = Mapping[str, "grpc.RpcMethodHandler[Any, Any]"]
 
@@ -40,6 +43,10 @@ _CLIENT_FAULTS = frozenset(
         grpc.StatusCode.CANCELLED,
         grpc.StatusCode.RESOURCE_EXHAUSTED,
     }
+)
+
+_SERVER_FAULTS = frozenset(
+    {"UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"}
 )
 
 
@@ -185,6 +192,7 @@ class Guard:
             call_context.child_traceparent(traceparent),
             # "No deadline" arrives as a very distant one.
             None if left is None or left > 1e8 else time.monotonic() + left,
+            traceparent,
         )
         # gRPC runs every call in a contextvars.Context of its own, so nothing has to be put back.
         call_context.enter(work)
@@ -215,6 +223,8 @@ class Guard:
         plan.in_flight.dec()
         plan.ok.inc()
         plan.seconds.observe(elapsed)
+        if spans.sink is not None:
+            _add_span(plan, work, "OK", elapsed)
         self._log.info("rpc", method=plan.name, caller=work.principal, code="OK", ms=round(elapsed * 1000, 2))
 
     def _finish(self, plan: MethodPlan, work: CallContext, code: str, started: float) -> float:
@@ -222,6 +232,8 @@ class Guard:
         plan.in_flight.dec()
         metrics.GRPC_CALLS.labels(plan.name, code).inc()
         plan.seconds.observe(elapsed)
+        if spans.sink is not None:
+            _add_span(plan, work, code, elapsed)
         return round(elapsed * 1000, 2)
 
     def _failed(
@@ -285,6 +297,27 @@ class _Slot:
 
     def __exit__(self, *_: object) -> None:
         self._places.release()
+
+
+def _add_span(plan: MethodPlan, work: CallContext, code: str, elapsed: float) -> None:
+    """Record the span of a call that has just ended after so many seconds."""
+    if not plan.traced or not call_context.is_sampled(work.traceparent):
+        return
+    end = machine_nanos()
+    number: int = grpc.StatusCode[code].value[0]
+    spans.add(
+        Span(
+            name=plan.name,
+            traceparent=work.traceparent,
+            parent=work.parent,
+            kind=Kind.SERVER,
+            start=end - int(elapsed * 1e9),
+            end=end,
+            attributes={**plan.attributes, "rpc.grpc.status_code": number, "rapport.caller": work.principal},
+            # By OpenTelemetry's conventions, a server's span has not failed when its caller was at fault.
+            error=code if code in _SERVER_FAULTS else "",
+        )
+    )
 
 
 def _lenient(decode: Any) -> Callable[[bytes], Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ from services.kit.grpc.validation import Check, compile_check
 
 # The generated stubs type extensions as plain descriptors.
 _PERMISSION: Any = options_pb2.permission
+_UNTRACED = ("rapport.events.v1.EventService",)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -23,7 +25,8 @@ class MethodPlan:
     """Hold all that the guard needs for one method, so that a call looks nothing up.
 
     name: `package.Service/Method`; permission: empty when anyone may call; check: validates one request
-    message, or None when there is nothing to validate.
+    message, or None when there is nothing to validate; traced: whether a call is a piece of work of its own, as a
+    stream and the acknowledgement of what it brought are not; attributes: of its spans.
     """
 
     name: str
@@ -33,6 +36,8 @@ class MethodPlan:
     ok: Counter
     seconds: Histogram
     in_flight: Gauge
+    traced: bool
+    attributes: Mapping[str, str]
 
 
 def plan_service(full_name: str) -> dict[str, MethodPlan]:
@@ -72,4 +77,6 @@ def _plan(method: MethodDescriptor) -> MethodPlan:
         ok=metrics.GRPC_CALLS.labels(name, "OK"),
         seconds=metrics.GRPC_SECONDS.labels(name),
         in_flight=metrics.GRPC_IN_FLIGHT.labels(name),
+        traced=not method.server_streaming and method.containing_service.full_name not in _UNTRACED,
+        attributes={"rpc.system": "grpc", "rpc.method": name},
     )

@@ -16,6 +16,9 @@ from services.segmentation.api.rules import RuleMethods
 from services.segmentation.api.segments import SegmentMethods
 from services.segmentation.api.testing import RuleTestMethods
 from services.segmentation.context import release, service_of
+from services.segmentation.usecases.figures import upkeep_figures
+
+own_figures = (upkeep_figures,)
 
 
 class SegmentationServicer(

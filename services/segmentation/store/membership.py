@@ -17,6 +17,7 @@ from sqlalchemy.dialects import postgresql as pg
 
 from services.kit import context
 from services.kit.names import new_id
+from services.kit.telemetry import spans
 from services.segmentation.models import membership, segment, segment_size
 
 
@@ -38,10 +39,12 @@ TOLD = """
     SELECT (%(id_prefix)s::text || lpad(to_hex(row_number() OVER (ORDER BY c.contact_id)), 8, '0'))::uuid,
            CASE WHEN c.entered THEN 'segment.entered' ELSE 'segment.left' END,
            n.subject, c.contact_id, n.version, %(now)s::timestamptz, %(now)s::timestamptz, %(historical)s::boolean,
-           %(data_type)s::text, n.data, %(traceparent)s::text
+           %(data_type)s::text, n.data, coalesce(t.traceparent, %(traceparent)s::text)
     FROM {changed} AS c
     JOIN unnest(%(notice_numbers)s::int[], %(subjects)s::text[], %(versions)s::bigint[], %(data)s::bytea[])
          AS n(segment_number, subject, version, data) USING (segment_number)
+    LEFT JOIN unnest(%(trace_contacts)s::uuid[], %(traces)s::text[]) AS t(contact_id, traceparent)
+         ON t.contact_id = c.contact_id
 """
 
 # A clock that was set back makes nobody leave before they entered.
@@ -149,14 +152,29 @@ def apply_step(
         driver: psycopg.Connection[Any] = connection.connection.driver_connection  # type: ignore[assignment]
         with RawCursor(driver) as cursor:
             cursor.execute(sql.text, [values[name] for name in sql.names], prepare=True)
-            return cursor.fetchall()
+            counts = cursor.fetchall()
+            if counts and values["traces"]:
+                _note_effects(cursor, values["id_prefix"])
+            return counts
     except psycopg.Error as error:
         # As SQLAlchemy would have it, so that callers tell transient errors from others.
         raise sa.exc.DBAPIError.instance(sql.text[:200], None, error, psycopg.Error) from error
 
 
+def _note_effects(cursor: RawCursor[Any], id_prefix: str) -> None:
+    """Note on whom the statement that told with these ids had effects, so that their spans are recorded."""
+    causes = context.causes()
+    if causes is None or spans.sink is None:
+        return
+    bounds = [UUID(id_prefix + "0" * 8), UUID(id_prefix + "f" * 8)]
+    cursor.execute("SELECT DISTINCT contact_id::text FROM outbox WHERE id BETWEEN $1 AND $2", bounds)
+    causes.note(row[0] for row in cursor.fetchall())
+
+
 def telling(notices: Sequence[Notice], now: datetime, historical: bool) -> dict[str, Any]:
     """Return the parameters of TOLD and KEPT."""
+    causes = context.causes()
+    traces = causes.traces() if causes else {}
     return {
         "now": now,
         "historical": historical,
@@ -165,6 +183,8 @@ def telling(notices: Sequence[Notice], now: datetime, historical: bool) -> dict[
         "id_prefix": new_id().hex[:24],
         "data_type": DATA_TYPE,
         "traceparent": context.traceparent(),
+        "trace_contacts": list(traces),
+        "traces": list(traces.values()),
         "notice_numbers": [notice.number for notice in notices],
         "subjects": [notice.subject for notice in notices],
         "versions": [notice.version for notice in notices],
