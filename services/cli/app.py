@@ -26,6 +26,7 @@ _COMMANDS = {
     "plugins": "plugins",
     "operations": "operations",
     "tokens": "tokens",
+    "keys": "keys",
 }
 """The module of each command, in the order of the help: it has a Typer `app`, or a function called as the command."""
 

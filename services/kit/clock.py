@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
 from services.kit.errors import InvalidArgument
+
+
+def machine_seconds() -> float:
+    """Return the machine's time in POSIX seconds, whatever the business clock says.
+
+    For what the world outside dates by its own clock: the times in tokens and certificates.
+    """
+    return time.time()
 
 
 class Clock(Protocol):

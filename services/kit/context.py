@@ -14,6 +14,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from uuid import uuid4
 
+from services.kit.access.scope import Scope
+
 _TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 
@@ -24,7 +26,7 @@ class CallContext:
 
     request_id: given by the caller or made here; method: full RPC name or handler; principal: who asks, empty
     when nobody had to say; traceparent: W3C trace context of this piece; deadline: time.monotonic() seconds,
-    or None.
+    or None; scope: whose records the work may touch, None when that was not settled.
     """
 
     request_id: str
@@ -32,6 +34,7 @@ class CallContext:
     principal: str = ""
     traceparent: str = ""
     deadline: float | None = None
+    scope: Scope | None = None
 
 
 _current: ContextVar[CallContext | None] = ContextVar("rapport_call", default=None)
@@ -68,6 +71,21 @@ def principal() -> str:
     """Return the name of the caller, or the empty string."""
     call = _current.get()
     return call.principal if call else ""
+
+
+def scope() -> Scope:
+    """Return whose records the call at hand may touch.
+
+    Raises RuntimeError where nobody settled it: outside of a call, and in an RPC whose proto does not declare that it
+    heeds scopes.
+    """
+    call = _current.get()
+    if call is None or call.scope is None:
+        raise RuntimeError(
+            "whose records may be touched is not settled here: the RPC's proto must say "
+            "option (rapport.type.v1.reach) = REACH_RECORDS, and work without a caller must name EVERYTHING"
+        )
+    return call.scope
 
 
 def traceparent() -> str:

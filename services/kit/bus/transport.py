@@ -65,8 +65,8 @@ class Transport(Protocol):
         ...
 
 
-def make_transport(settings: Settings) -> Transport:
-    """Return the transport of a worker process; nothing is connected yet."""
+def make_transport(settings: Settings, service: str = "") -> Transport:
+    """Return the transport of a service's worker process; nothing is connected yet."""
     from services.kit.bus.laptop import LaptopTransport  # which is made of the parts above
 
-    return LaptopTransport(settings)
+    return LaptopTransport(settings, service)
