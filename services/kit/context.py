@@ -14,7 +14,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from uuid import uuid4
 
-from services.kit.access.scope import Scope
+from services.kit.access.scope import EVERYTHING, Scope
 
 _TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
@@ -76,14 +76,16 @@ def principal() -> str:
 def scope() -> Scope:
     """Return whose records the call at hand may touch.
 
-    Raises RuntimeError where nobody settled it: outside of a call, and in an RPC whose proto does not declare that it
-    heeds scopes.
+    EVERYTHING where there is no call, so nobody to be kept from anything. Raises RuntimeError within an RPC whose
+    proto does not declare that it heeds scopes: the guard has then let in only whom all is open to, or should have.
     """
     call = _current.get()
-    if call is None or call.scope is None:
+    if call is None:
+        return EVERYTHING
+    if call.scope is None:
         raise RuntimeError(
-            "whose records may be touched is not settled here: the RPC's proto must say "
-            "option (rapport.type.v1.reach) = REACH_RECORDS, and work without a caller must name EVERYTHING"
+            f"{call.method} asks whose records it may touch, but its proto does not say "
+            "option (rapport.type.v1.reach) = REACH_RECORDS"
         )
     return call.scope
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
+from services.kit import auth
 from services.kit.access.oidc import OidcSettings, OidcVerifier
 from services.kit.access.roles import Roles
 from services.kit.access.service_tokens import ServiceVerifier
@@ -17,7 +18,6 @@ from services.kit.clock import machine_seconds
 from services.kit.config import Settings
 from services.kit.log import get_logger
 
-_RECHECK_SECONDS = 1.0
 _KNOWN_SECONDS = 300.0
 """A token is checked again after so long, even one that holds longer, so that a withdrawn key ends it."""
 _KNOWN_TOKENS = 10_000
@@ -49,7 +49,7 @@ class Authenticator:
         self._lock = threading.Lock()
         self._known: dict[bytes, _Known] = {}
         self._generation = 0
-        self._next_check = time.monotonic() + _RECHECK_SECONDS
+        self._next_check = time.monotonic() + auth._RECHECK_SECONDS
 
     def find(self, token: str) -> Principal | None:
         """Return whose token it is, or None when nobody's.
@@ -72,7 +72,7 @@ class Authenticator:
 
     def refresh(self) -> None:
         """Read the files again that changed; what was known through them is forgotten."""
-        self._next_check = time.monotonic() + _RECHECK_SECONDS
+        self._next_check = time.monotonic() + auth._RECHECK_SECONDS
         if self._roles.refresh():
             self.forget()
             if self._tokens is not None:
