@@ -15,6 +15,7 @@ from rapport_client.method import Method, Stream
 from rapport_client.money import from_money, to_money
 from rapport_client.retry import RetryPolicy
 from rapport_client.service import ServiceClient
+from rapport_client.tls import Tls
 
 __all__ = [
     "SERVICES",
@@ -23,6 +24,7 @@ __all__ = [
     "RetryPolicy",
     "ServiceClient",
     "Stream",
+    "Tls",
     "connect",
     "errors",
     "from_money",

@@ -6,16 +6,18 @@ import importlib
 import pkgutil
 import threading
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
 import grpc
 from google.protobuf.descriptor import FileDescriptor, ServiceDescriptor
 
-from rapport_client.config import SERVICES, Location, locate
+from rapport_client.config import SERVICES, Location, locate, tls_of_environment
 from rapport_client.method import CallSettings, Metadata
 from rapport_client.retry import RetryPolicy
 from rapport_client.service import ServiceClient
+from rapport_client.tls import ChannelSecurity, Tls
 
 __all__ = ["SERVICES", "Rapport", "connect"]
 
@@ -44,34 +46,34 @@ class Rapport:
         self,
         *,
         address: str,
-        token: str,
+        token: str | Callable[[str], str],
         events_address: str = "",
         base_port: int = 7400,
         timeout: float = 30.0,
         wait_for_ready: bool = False,
         retry: RetryPolicy | None = None,
         metadata: Callable[[], Metadata] | None = None,
-        tls: bool = False,
+        tls: bool | Tls = False,
         root_certificates: Path | bytes | None = None,
     ) -> None:
         """Prepare; nothing is connected yet.
 
         address: `host:port`, where `{service}` and `{port}` are filled in; timeout: seconds for a unary call,
         retries included; wait_for_ready: wait for a service that is down, up to the timeout, instead of
-        failing at once; metadata: gives pairs to send with each call; tls: encrypt, and check the server
-        against the system's roots or `root_certificates` (PEM; implies tls).
+        failing at once; metadata: gives pairs to send with each call; token: shown with each call, or a
+        function that is called before each with the service's name and returns it; tls: encrypt, and check the server
+        against the system's roots or `root_certificates` (PEM; implies tls); a Tls names files, which are read again
+        when they change.
         """
-        self._location = Location(address, events_address, base_port, token)
-        extra = metadata or (lambda: ())
-        authorization = (("authorization", f"Bearer {token}"),) if token else ()
-        self._settings = CallSettings(
-            timeout=timeout,
-            wait_for_ready=wait_for_ready,
-            retry=retry or RetryPolicy(),
-            metadata=lambda: (*authorization, *extra()),
-        )
-        self._credentials = _credentials(tls, root_certificates)
+        self._location = Location(address, events_address, base_port, "")
+        self._token = token
+        self._extra = metadata or (lambda: ())
+        self._timeout = timeout
+        self._wait_for_ready = wait_for_ready
+        self._retry = retry or RetryPolicy()
+        self._security = _security(tls, root_certificates)
         self._lock = threading.Lock()
+        self._retired: list[grpc.Channel] = []
         self._channels: dict[str, grpc.Channel] = {}
         self._clients: dict[tuple[str, str], ServiceClient] = {}
 
@@ -118,7 +120,8 @@ class Rapport:
     def close(self) -> None:
         """Close all channels; calls under way end."""
         with self._lock:
-            channels = list(self._channels.values())
+            channels = [*self._channels.values(), *self._retired]
+            self._retired.clear()
             self._channels.clear()
             self._clients.clear()
         for channel in channels:
@@ -133,6 +136,8 @@ class Rapport:
     def _client(
         self, kind: str, service: str, services: Callable[[], Iterable[ServiceDescriptor]]
     ) -> ServiceClient:
+        if self._security.changed():
+            self._renew()
         client = self._clients.get((kind, service))
         if client is not None:
             return client
@@ -140,49 +145,80 @@ class Rapport:
         with self._lock:
             client = self._clients.get((kind, service))
             if client is None:
-                client = ServiceClient(self._channel(target), services(), self._settings)
+                client = ServiceClient(self._channel(target), services(), self._call_settings(service))
                 self._clients[kind, service] = client
             return client
+
+    def _call_settings(self, service: str) -> CallSettings:
+        token, extra = self._token, self._extra
+        if callable(token):
+
+            def metadata() -> Metadata:
+                return (("authorization", f"Bearer {token(service)}"), *extra())
+        else:
+            authorization = (("authorization", f"Bearer {token}"),) if token else ()
+
+            def metadata() -> Metadata:
+                return (*authorization, *extra())
+
+        return CallSettings(
+            timeout=self._timeout, wait_for_ready=self._wait_for_ready, retry=self._retry, metadata=metadata
+        )
+
+    def _renew(self) -> None:
+        """Make channels anew, with the certificates of now; calls under way on the old ones go on."""
+        with self._lock:
+            # Whoever still holds a client of the former generation may use it until the next change.
+            for channel in self._retired:
+                channel.close()
+            self._retired = list(self._channels.values())
+            self._channels.clear()
+            self._clients.clear()
 
     def _channel(self, target: str) -> grpc.Channel:
         channel = self._channels.get(target)
         if channel is None:
-            if self._credentials is None:
+            credentials = self._security.credentials()
+            if credentials is None:
                 channel = grpc.insecure_channel(target, options=_CHANNEL_OPTIONS)
             else:
-                channel = grpc.secure_channel(target, self._credentials, options=_CHANNEL_OPTIONS)
+                channel = grpc.secure_channel(target, credentials, options=_CHANNEL_OPTIONS)
             self._channels[target] = channel
         return channel
 
 
 def connect(
     address: str | None = None,
-    token: str | None = None,
+    token: str | Callable[[str], str] | None = None,
     *,
     events_address: str | None = None,
     base_port: int | None = None,
     timeout: float = 30.0,
     wait_for_ready: bool = False,
     retry: RetryPolicy | None = None,
-    tls: bool = False,
+    tls: bool | Tls = False,
     root_certificates: Path | bytes | None = None,
 ) -> Rapport:
     """Return the client of an installation.
 
-    Without arguments it follows RAPPORT_ADDRESS and RAPPORT_TOKEN, or else the `.rapport/client.json` of a
-    stack started by `rapport up` in this folder or one above it. The other arguments are those of Rapport.
-    Raises ValueError when no installation is found.
+    Without arguments it follows RAPPORT_ADDRESS, RAPPORT_TOKEN and RAPPORT_TLS_CA_FILE (which encrypts; with
+    RAPPORT_TLS_CERT_FILE and RAPPORT_TLS_KEY_FILE where clients must show a certificate), or else the
+    `.rapport/client.json` of a stack started by `rapport up` in this folder or one above it. The other arguments are
+    those of Rapport. Raises ValueError when no installation is found.
     """
-    found = locate(address, token, events_address=events_address, base_port=base_port)
+    provider = token if callable(token) else None
+    found = locate(
+        address, "" if callable(token) else token, events_address=events_address, base_port=base_port
+    )
     return Rapport(
         address=found.address,
-        token=found.token,
+        token=provider or found.token,
         events_address=found.events_address,
         base_port=found.base_port,
         timeout=timeout,
         wait_for_ready=wait_for_ready,
         retry=retry,
-        tls=tls,
+        tls=tls or tls_of_environment() or False,
         root_certificates=root_certificates,
     )
 
@@ -207,7 +243,8 @@ def _event_service() -> tuple[ServiceDescriptor, ...]:
     return service_descriptors("events")
 
 
-def _credentials(tls: bool, roots: Path | bytes | None) -> grpc.ChannelCredentials | None:
-    if roots is None:
-        return grpc.ssl_channel_credentials() if tls else None
-    return grpc.ssl_channel_credentials(roots.read_bytes() if isinstance(roots, Path) else roots)
+def _security(tls: bool | Tls, roots: Path | bytes | None) -> ChannelSecurity:
+    files = tls if isinstance(tls, Tls) else Tls() if tls or isinstance(roots, Path) else None
+    if isinstance(roots, Path) and files is not None:
+        files = replace(files, ca=roots)
+    return ChannelSecurity(files, roots if isinstance(roots, bytes) else None)

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from rapport_client.tls import Tls
+
 SERVICES = ("contacts", "sales", "segmentation", "campaign", "care")
 DEFAULT_BASE_PORT = 7400
 _EVENTS_OFFSET = 10
@@ -95,6 +97,19 @@ def locate(
         f"no Rapport found: start one with `rapport up` {where}, "
         "or set RAPPORT_ADDRESS (such as 127.0.0.1:{port}) and RAPPORT_TOKEN"
     )
+
+
+def tls_of_environment(environment: Mapping[str, str] | None = None) -> Tls | None:
+    """Return the files that RAPPORT_TLS_CA_FILE, RAPPORT_TLS_CERT_FILE and RAPPORT_TLS_KEY_FILE name.
+
+    None without the first: calls then go in the clear.
+    """
+    env = os.environ if environment is None else environment
+    ca, certificate, key = (
+        Path(name) if (name := env.get(f"RAPPORT_TLS_{kind}_FILE")) else None
+        for kind in ("CA", "CERT", "KEY")
+    )
+    return None if ca is None else Tls(ca, certificate, key)
 
 
 def _number(text: str) -> int | None:

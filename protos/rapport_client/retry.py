@@ -12,6 +12,8 @@ from rapport_client.errors import RapportError, ResourceExhausted, Unavailable
 
 # What a gRPC server says when it refuses a call before any handler sees it.
 _REFUSED_UNSEEN = "Concurrent RPC limit exceeded"
+# Why a guard refuses a call before its handler sees it.
+_OVER_LIMITS = frozenset({"TOO_MANY_CALLS", "TOO_MANY_BYTES"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,8 @@ def has_request_id(method: MethodDescriptor) -> bool:
 
 def may_retry(error: RapportError, *, safe: bool) -> bool:
     """Tell whether to try again after this error."""
-    if isinstance(error, ResourceExhausted) and error.message.startswith(_REFUSED_UNSEEN):
+    if isinstance(error, ResourceExhausted) and (
+        error.message.startswith(_REFUSED_UNSEEN) or error.reason in _OVER_LIMITS
+    ):
         return True
     return safe and (isinstance(error, Unavailable) or error.retry_seconds is not None)

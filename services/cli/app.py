@@ -28,6 +28,7 @@ _COMMANDS = {
     "operations": "operations",
     "events": "events",
     "tokens": "tokens",
+    "keys": "keys",
 }
 """The module of each command, in the order of the help: it has a Typer `app`, or a function called as the command."""
 

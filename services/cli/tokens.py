@@ -13,8 +13,9 @@ from rich.table import Table
 from rich.text import Text
 
 from services.cli.console import console, errors
+from services.kit.access.grants import parse_grant
+from services.kit.access.roles import Roles
 from services.kit.auth import (
-    Principal,
     add_tokens,
     create_tokens,
     new_token,
@@ -50,14 +51,24 @@ def known_permissions() -> list[str]:
 def create(
     name: Annotated[str, typer.Argument(help="who is to use it, such as shop; it is logged with each call")],
     permission: Annotated[
-        list[str],
+        list[str] | None,
         typer.Option(
             "--permission",
             "-p",
             metavar="PERMISSION",
-            help="what it may do, such as contacts.read, contacts.* or *; repeat it for several",
+            help="what it may do, such as contacts.read, contacts.*, * or care.read:own; repeat it for several",
         ),
-    ],
+    ] = None,
+    role: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--role", "-r", metavar="ROLE", help="a role that it has, such as agent; repeat it for several"
+        ),
+    ] = None,
+    team: Annotated[
+        list[str] | None,
+        typer.Option("--team", metavar="TEAM", help="a team that it belongs to; repeat it for several"),
+    ] = None,
 ) -> None:
     """Make a token and print it, once: only its hash is kept."""
     if not _NAME.fullmatch(name):
@@ -65,17 +76,23 @@ def create(
             f"{name!r} cannot name a token: write at most 63 lower-case letters, digits, '_', '.', '-'",
             reason="INVALID_TOKEN_NAME",
         )
-    _check(permission)
-    file = load_settings().effective_tokens_file
+    settings = load_settings()
+    permissions, roles = permission or [], role or []
+    if not permissions and not roles:
+        raise InvalidArgument("say what it may do: --permission or --role", reason="UNKNOWN_PERMISSION")
+    _check(permissions)
+    _check_roles(roles, Roles(settings.roles_file))
+    file = settings.effective_tokens_file
     if name == "owner" or any(found.name == name for found in read_principals(file)):
         raise AlreadyExists(
             f"{file} has a token named {name} already; choose another name, or revoke that one first",
             reason="TOKEN_EXISTS",
         )
     token = new_token()
-    add_tokens(file, [(name, permission, token)])
+    add_tokens(file, [(name, permissions, token)], roles=roles, teams=team or ())
     # The token alone goes to the output, so that a script can take it from there.
-    _note(f"{name} may use {', '.join(permission)}. The token is shown this once:")
+    may = [*permissions, *(f"what the role {one} stands for" for one in roles)]
+    _note(f"{name} may use {', '.join(may)}. The token is shown this once:")
     typer.echo(token)
 
 
@@ -104,9 +121,11 @@ def services(
 @app.command("list")
 def list_tokens() -> None:
     """List who has a token and what each may do; the tokens themselves are not kept."""
-    table = Table("name", "permissions")
-    for found in sorted(read_principals(load_settings().effective_tokens_file), key=lambda one: one.name):
-        table.add_row(Text(found.name), Text(", ".join(found.permissions)))
+    settings = load_settings()
+    table = Table("name", "permissions", "teams")
+    known = read_principals(settings.effective_tokens_file, Roles(settings.roles_file))
+    for found in sorted(known, key=lambda one: one.name):
+        table.add_row(Text(found.name), Text(", ".join(found.permissions)), Text(", ".join(found.teams)))
     console.print(table)
 
 
@@ -133,7 +152,11 @@ def _is_of_the_stack(name: str) -> bool:
 def _check(patterns: list[str]) -> None:
     known = known_permissions()
     for pattern in patterns:
-        if not any(Principal("", (pattern,)).may(permission) for permission in known):
+        try:
+            grant = parse_grant(pattern)
+        except ValueError as error:
+            raise InvalidArgument(str(error), reason="UNKNOWN_PERMISSION") from error
+        if not any(grant.covers(permission) for permission in known):
             close = get_close_matches(pattern, known, 1)
             hint = f": did you mean {close[0]}?" if close else ";"
             raise InvalidArgument(
@@ -141,6 +164,15 @@ def _check(patterns: list[str]) -> None:
                 "contacts.* for all of a kind, and * for everything",
                 reason="UNKNOWN_PERMISSION",
             )
+
+
+def _check_roles(names: list[str], roles: Roles) -> None:
+    unknown = [name for name in names if name not in roles.table]
+    if unknown:
+        raise InvalidArgument(
+            f"no role {unknown[0]!r}; there are {', '.join(sorted(roles.table))}, and RAPPORT_ROLES_FILE may add more",
+            reason="UNKNOWN_ROLE",
+        )
 
 
 def _note(text: str) -> None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
-import tempfile
 import threading
 import time
 from collections.abc import Iterable, Mapping
@@ -14,7 +12,11 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from services.kit.errors import FailedPrecondition, InvalidArgument
+from services.kit.access.grants import parse_grant, widest
+from services.kit.access.roles import Roles
+from services.kit.access.scope import Scope
+from services.kit.errors import InvalidArgument
+from services.kit.files import write_private
 from services.kit.log import get_logger
 
 _log = get_logger("auth")
@@ -50,48 +52,66 @@ SERVICE_PERMISSIONS: Mapping[str, tuple[str, ...]] = {
 }
 
 
+SERVICE_PREFIX = "service:"
+
+
 @dataclass(slots=True, eq=False)
 class Principal:
-    """Name a caller and what it may do: patterns `*`, `contacts.*` or exact, such as `contacts.read`."""
+    """Name a caller and what it may do: grants `*`, `contacts.*`, `contacts.read` or `contacts.read:own`.
+
+    user: whose records are its own, empty for nobody's; teams: those it belongs to.
+    """
 
     name: str
     permissions: tuple[str, ...]
-    _known: dict[str, bool] = field(default_factory=dict, repr=False)
+    user: str = ""
+    teams: tuple[str, ...] = ()
+    _known: dict[str, Scope | None] = field(default_factory=dict, repr=False)
+
+    @property
+    def is_service(self) -> bool:
+        """Tell whether it is one of our own services."""
+        return self.name.startswith(SERVICE_PREFIX)
 
     def may(self, permission: str) -> bool:
-        """Tell whether one of the patterns covers the permission."""
-        known = self._known.get(permission)
-        if known is None:
-            known = self._known[permission] = any(
-                _covers(pattern, permission) for pattern in self.permissions
-            )
-        return known
+        """Tell whether one of the grants covers the permission, with whatever records."""
+        return self.scope(permission) is not None
 
-
-def _covers(pattern: str, permission: str) -> bool:
-    if pattern == "*":
-        return True
-    if pattern.endswith(".*"):
-        return permission.startswith(pattern[:-1])
-    return pattern == permission
+    def scope(self, permission: str) -> Scope | None:
+        """Return with whose records the permission may be used, or None when no grant covers it."""
+        try:
+            return self._known[permission]
+        except KeyError:
+            reach = widest(map(parse_grant, self.permissions), permission)
+            found = None if reach is None else Scope(reach, self.user, self.teams)
+            self._known[permission] = found
+            return found
 
 
 class TokenStore:
     """Look up access tokens in a JSON file of hashes, which is read again when it changes."""
 
-    def __init__(self, path: Path) -> None:
-        """Read the file; raises InvalidArgument (TOKENS_FILE) when it is missing or malformed."""
+    def __init__(self, path: Path, roles: Roles | None = None) -> None:
+        """Read the file; raises InvalidArgument (TOKENS_FILE) when it is missing or malformed.
+
+        roles: what the roles of its entries stand for, by default the built-in ones.
+        """
         self._path = path
+        self._roles = roles or Roles()
         self._lock = threading.Lock()
         self._signature = _signature(path)
-        self._principals = {entry.sha256: entry.principal for entry in _load(path)}
+        self._entries = _load(path)
+        self._principals = self._resolved()
         self._next_check = time.monotonic() + _RECHECK_SECONDS
 
     def find(self, token: str) -> Principal | None:
         """Return the principal that the token belongs to, or None."""
         if time.monotonic() >= self._next_check:
             self.refresh()
-        digest = sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
+        return self.by_hash(sha256(token.encode("utf-8", "surrogateescape")).hexdigest())
+
+    def by_hash(self, digest: str) -> Principal | None:
+        """Return the principal whose token has this hash, or None."""
         # Looking up the hash, not the token, leaves nothing to time: a caller cannot steer the bytes of a
         # hash.
         return self._principals.get(digest)
@@ -104,16 +124,50 @@ class TokenStore:
                 signature = _signature(self._path)
                 if signature == self._signature:
                     return
-                self._principals = {entry.sha256: entry.principal for entry in _load(self._path)}
+                before, self._entries = self._entries, _load(self._path)
                 self._signature = signature
             except InvalidArgument as error:
                 _log.error("tokens file unusable, keeping the tokens read before", problem=error.message)
+                return
+            self._principals = self._resolved()
+            _log.warning(
+                "access tokens changed", audit="access.changed", **_difference(before, self._entries)
+            )
+
+    def reload(self) -> None:
+        """Take the roles anew, which changed."""
+        with self._lock:
+            self._principals = self._resolved()
+
+    def _resolved(self) -> dict[str, Principal]:
+        return {
+            entry.sha256: Principal(
+                entry.principal,
+                (*entry.permissions, *self._roles.grants(entry.roles)),
+                user="" if entry.principal.startswith(SERVICE_PREFIX) else entry.principal,
+                teams=entry.teams,
+            )
+            for entry in self._entries
+        }
 
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
     sha256: str
-    principal: Principal
+    principal: str
+    permissions: tuple[str, ...]
+    roles: tuple[str, ...] = ()
+    teams: tuple[str, ...] = ()
+
+
+def _difference(before: list[_Entry], after: list[_Entry]) -> dict[str, list[str]]:
+    """Return which principals got, lost or changed their access, for the record."""
+    old, new = ({entry.principal: entry for entry in entries} for entries in (before, after))
+    return {
+        "added": sorted(new.keys() - old.keys()),
+        "removed": sorted(old.keys() - new.keys()),
+        "changed": sorted(name for name in new.keys() & old.keys() if new[name] != old[name]),
+    }
 
 
 def _signature(path: Path) -> tuple[int, int, int]:
@@ -144,15 +198,22 @@ def _load(path: Path) -> list[_Entry]:
 def _entry(item: Any, where: str) -> _Entry:
     match item:
         case {"sha256": str(digest), "principal": str(name), "permissions": list(permissions)} if (
-            len(digest) == 64
-            and set(digest) <= set("0123456789abcdef")
-            and name
-            and all(isinstance(pattern, str) and pattern for pattern in permissions)
+            len(digest) == 64 and set(digest) <= set("0123456789abcdef") and name
         ):
-            return _Entry(digest, Principal(name, tuple(permissions)))
+            lists = (permissions, item.get("roles", []), item.get("teams", []))
+            if all(
+                isinstance(texts, list) and all(isinstance(one, str) and one for one in texts)
+                for texts in lists
+            ):
+                try:
+                    for grant in permissions:
+                        parse_grant(grant)
+                except ValueError as error:
+                    raise InvalidArgument(f"{where}: {error}; {_REMEDY}", reason="TOKENS_FILE") from error
+                return _Entry(digest, name, *map(tuple, lists))
     raise InvalidArgument(
         f'{where}: expected {{"sha256": 64 lower-case hex digits, "principal": name, '
-        f'"permissions": [patterns]}}; {_REMEDY}',
+        f'"permissions": [grants]}}, and if wanted "roles" and "teams"; {_REMEDY}',
         reason="TOKENS_FILE",
     )
 
@@ -167,17 +228,21 @@ def new_token() -> str:
     return secrets.token_urlsafe(32)
 
 
-def add_tokens(path: Path, grants: Iterable[tuple[str, Iterable[str], str]]) -> None:
-    """Put tokens into the file, mode 0600, atomically; each grant is (principal, permission patterns, token).
+def add_tokens(
+    path: Path,
+    grants: Iterable[tuple[str, Iterable[str], str]],
+    *,
+    roles: Iterable[str] = (),
+    teams: Iterable[str] = (),
+) -> None:
+    """Put tokens into the file, mode 0600, atomically; each grant is (principal, permission grants, token).
 
-    Tokens that the file holds for the same principals are replaced, those of others are kept.
+    roles, teams: of each of them. Tokens that the file holds for the same principals are replaced, those of others
+    are kept.
     """
-    granted = [(name, tuple(permissions), token) for name, permissions, token in grants]
-    _replace(
-        path,
-        {name for name, _, _ in granted},
-        [_Entry(hash_token(token), Principal(name, permissions)) for name, permissions, token in granted],
-    )
+    held = tuple(roles), tuple(teams)
+    new = [_Entry(hash_token(token), name, tuple(rights), *held) for name, rights, token in grants]
+    _replace(path, {entry.principal for entry in new}, new)
 
 
 def remove_tokens(path: Path, names: Iterable[str]) -> None:
@@ -185,22 +250,28 @@ def remove_tokens(path: Path, names: Iterable[str]) -> None:
     _replace(path, set(names), [])
 
 
-def read_principals(path: Path) -> list[Principal]:
+def read_principals(path: Path, roles: Roles | None = None) -> list[Principal]:
     """Return who has a token in the file, none when there is no file yet; raises InvalidArgument (TOKENS_FILE)."""
-    return [entry.principal for entry in _load(path)] if path.exists() else []
+    known = roles or Roles()
+    return [
+        Principal(entry.principal, (*entry.permissions, *known.grants(entry.roles)), teams=entry.teams)
+        for entry in (_load(path) if path.exists() else [])
+    ]
 
 
 def _replace(path: Path, names: set[str], new: list[_Entry]) -> None:
-    kept = [entry for entry in _load(path) if entry.principal.name not in names] if path.exists() else []
+    kept = [entry for entry in _load(path) if entry.principal not in names] if path.exists() else []
     entries = [
         {
             "sha256": entry.sha256,
-            "principal": entry.principal.name,
-            "permissions": list(entry.principal.permissions),
+            "principal": entry.principal,
+            "permissions": list(entry.permissions),
         }
+        | ({"roles": list(entry.roles)} if entry.roles else {})
+        | ({"teams": list(entry.teams)} if entry.teams else {})
         for entry in (*kept, *new)
     ]
-    _write_private(path, json.dumps(entries, indent=2) + "\n")
+    write_private(path, json.dumps(entries, indent=2) + "\n", "tokens file")
 
 
 def create_tokens(path: Path, *, owner_token: str | None = None) -> dict[str, str]:
@@ -216,24 +287,4 @@ def create_tokens(path: Path, *, owner_token: str | None = None) -> dict[str, st
 
 
 def _principal(name: str) -> str:
-    return name if name == "owner" else f"service:{name}"
-
-
-def _write_private(path: Path, text: str) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # mkstemp makes the file 0600, so the hashes are never readable by others, not even for a moment.
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".new")
-    except OSError as error:
-        raise FailedPrecondition(
-            f"cannot write the tokens file {path}: {error.strerror}", reason="DATA_DIR_UNWRITABLE"
-        ) from error
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    return name if name == "owner" else f"{SERVICE_PREFIX}{name}"

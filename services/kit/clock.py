@@ -10,6 +10,14 @@ from typing import Protocol
 from services.kit.errors import InvalidArgument
 
 
+def machine_seconds() -> float:
+    """Return the machine's time in POSIX seconds, whatever the business clock says.
+
+    For what the world outside dates by its own clock: the times in tokens and certificates.
+    """
+    return time.time()
+
+
 class Clock(Protocol):
     """Tell the business time."""
 

@@ -16,6 +16,10 @@ from services.kit.errors import InvalidArgument
 
 SERVICES = ("contacts", "sales", "segmentation", "campaign", "care")
 EVENTS_PORT_OFFSET = 10
+SIGNATURE_ALGORITHMS = frozenset(
+    {*(f"{family}{bits}" for family in ("RS", "PS", "ES") for bits in (256, 384, 512)), "EdDSA"}
+)
+"""Signatures by private keys; `none` and those by a shared secret (HS…) can never be allowed."""
 
 
 class Settings(BaseSettings):
@@ -91,6 +95,79 @@ class Settings(BaseSettings):
     )
     token: str = Field(
         "", description="Token that this process shows to the other services, or the CLI to the API."
+    )
+    roles_file: Path | None = Field(
+        None,
+        description="JSON file of roles and the permissions of each, beside and over the built-in roles; read again "
+        "when it changes.",
+    )
+    oidc_issuer: str = Field(
+        "", description="Identity provider whose tokens are accepted, as in their `iss`; empty accepts none."
+    )
+    oidc_audience: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Audiences of which a token must name one (`aud`), comma-separated; needed with an issuer.",
+    )
+    oidc_jwks_url: str = Field(
+        "", description="Where the provider's keys are; empty asks the issuer's discovery document."
+    )
+    oidc_algorithms: Annotated[tuple[str, ...], NoDecode] = Field(
+        ("RS256", "ES256", "EdDSA"),
+        description="Signature algorithms accepted, comma-separated: RS256 to RS512, PS256 to PS512, ES256 to ES512, "
+        "EdDSA.",
+    )
+    oidc_leeway_seconds: float = Field(
+        30.0, ge=0, le=300, description="How far the clocks of provider and machine may differ."
+    )
+    oidc_user_claim: str = Field(
+        "sub",
+        description="Claim that names the user, whose records are its own; a dotted path for a nested claim.",
+    )
+    oidc_roles_claim: str = Field(
+        "roles", description="Claim that lists the user's roles, such as realm_access.roles."
+    )
+    oidc_teams_claim: str = Field("teams", description="Claim that lists the user's teams.")
+    service_key_file: Path | None = Field(
+        None,
+        description="PEM file of the key with which this service signs what it shows to the others; wins over TOKEN.",
+    )
+    service_keys_file: Path | None = Field(
+        None, description="JWK set of the public keys of all services, whose tokens are then accepted."
+    )
+    tls_cert_file: Path | None = Field(
+        None, description="PEM file of the certificate that the servers, and this process as a client, show."
+    )
+    tls_key_file: Path | None = Field(
+        None, description="PEM file of that certificate's key, without a password."
+    )
+    tls_client_ca_file: Path | None = Field(
+        None,
+        description="PEM file of who signs the clients' certificates; when set, each client must show one.",
+    )
+    tls_ca_file: Path | None = Field(
+        None,
+        description="PEM file of who signs the servers' certificates; when set, the services are called encrypted.",
+    )
+    calls_per_second: float = Field(
+        1000.0,
+        ge=0,
+        description="Calls a second that one caller may make of one process; 0 for any. Services have no limit.",
+    )
+    burst_calls: int = Field(4000, ge=1, description="Calls that one caller may make at once after a pause.")
+    bytes_per_second: float = Field(
+        32e6,
+        ge=0,
+        description="Bytes a second that one caller may send to one process by unary calls; 0 for any.",
+    )
+    refused_calls_per_second: float = Field(
+        20.0,
+        ge=0,
+        description="Calls a second without a good token from one address that are still told why; 0 for any.",
+    )
+    streams_per_caller: int = Field(
+        4,
+        ge=0,
+        description="Streams, such as uploads, that one caller may hold of one API process; 0 for any.",
     )
     secret_key: str = Field(
         "",
@@ -178,7 +255,9 @@ class Settings(BaseSettings):
     )
     soft_bounce_days: int = Field(30, ge=1, le=3650, description="Within how many days soft bounces add up.")
 
-    @field_validator("plugins_allow", "plugins_required", "web_proxies", mode="before")
+    @field_validator(
+        "plugins_allow", "plugins_required", "web_proxies", "oidc_audience", "oidc_algorithms", mode="before"
+    )
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
@@ -193,6 +272,13 @@ class Settings(BaseSettings):
             raise ValueError(
                 "expected http:// or https://, a host and perhaps a path, such as https://go.example.com"
             )
+        return value
+
+    @field_validator("oidc_algorithms")
+    @classmethod
+    def _check_algorithms(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not value or set(value) - SIGNATURE_ALGORITHMS:
+            raise ValueError(f"expected some of {', '.join(sorted(SIGNATURE_ALGORITHMS))}")
         return value
 
     @field_validator("clock")

@@ -14,6 +14,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from uuid import UUID, uuid4
 
+from services.kit.access.scope import EVERYTHING, Scope
 from services.kit.causes import Causes
 
 _TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
@@ -30,7 +31,8 @@ class CallContext:
     request_id: given by the caller or made here; method: full RPC name or handler; principal: who asks, empty
     when nobody had to say; traceparent: W3C trace context of this piece; deadline: time.monotonic() seconds,
     or None; parent: trace context that it continues, as it was given; causes: traces of the events that it handles,
-    when these are several; told: whether its trace context went on to others.
+    when these are several; told: whether its trace context went on to others;
+    scope: whose records the work may touch, None when that was not settled.
     """
 
     request_id: str
@@ -41,6 +43,7 @@ class CallContext:
     parent: str = ""
     causes: Causes | None = None
     told: bool = False
+    scope: Scope | None = None
 
 
 _current: ContextVar[CallContext | None] = ContextVar("rapport_call", default=None)
@@ -77,6 +80,23 @@ def principal() -> str:
     """Return the name of the caller, or the empty string."""
     call = _current.get()
     return call.principal if call else ""
+
+
+def scope() -> Scope:
+    """Return whose records the call at hand may touch.
+
+    EVERYTHING where there is no call, so nobody to be kept from anything. Raises RuntimeError within an RPC whose
+    proto does not declare that it heeds scopes: the guard has then let in only whom all is open to, or should have.
+    """
+    call = _current.get()
+    if call is None:
+        return EVERYTHING
+    if call.scope is None:
+        raise RuntimeError(
+            f"{call.method} asks whose records it may touch, but its proto does not say "
+            "option (rapport.type.v1.reach) = REACH_RECORDS"
+        )
+    return call.scope
 
 
 def traceparent(contact: UUID | None = None) -> str:

@@ -30,12 +30,15 @@ class RapportError(Exception):
         reason: str | None = None,
         metadata: Mapping[str, str] | None = None,
         violations: Sequence[FieldViolation] = (),
+        retry_seconds: float | None = None,
     ) -> None:
+        """retry_seconds: after which the same call may work, when that is known."""
         super().__init__(message)
         self.message = message
         self.reason = reason or self.default_reason
         self.metadata = dict(metadata or {})
         self.violations = tuple(violations)
+        self.retry_seconds = retry_seconds
 
 
 class InvalidArgument(RapportError):

@@ -33,6 +33,12 @@ GRPC_IN_FLIGHT = Gauge(
     "rapport_grpc_server_calls_in_flight", "Calls that a thread is working on.", ["method"]
 )
 
+ACCESS_DENIED = Counter(
+    "rapport_access_denied",
+    "Calls refused for want of a good token, a permission or a place within limits.",
+    ["reason"],
+)
+
 
 class MetricsServer:
     """Serve `/metrics`, and `/healthz` that answers 200 while `ready()` holds and 503 otherwise."""

@@ -16,7 +16,10 @@ from rapport.operations.v1 import operations_pb2_grpc
 from sqlalchemy.exc import OperationalError
 
 from services.kit import log, revisions
-from services.kit.auth import TokenStore
+from services.kit.access.audit import Audit
+from services.kit.access.authenticator import make_authenticator
+from services.kit.access.limits import Limits
+from services.kit.access.tls import server_tls
 from services.kit.config import SERVICES, Settings, load_settings
 from services.kit.dead_letters.service import DeadLetterService
 from services.kit.errors import InvalidArgument, RapportError
@@ -80,7 +83,9 @@ class ApiProcess:
         self.ports = ports or Ports.of(settings, runtime.service)
         api, models = _module(package, "api"), _module(package, "models")
         kit = cast(KitTables, models.kit)
-        tokens = TokenStore(settings.effective_tokens_file)
+        tokens = make_authenticator(settings, runtime.service)
+        tls = server_tls(settings)
+        self._audit = Audit()
         self._ready = False
         self._operations = OperationService(
             runtime.db, kit, runtime.signer, waiters=max(1, settings.grpc_threads // 4)
@@ -99,6 +104,9 @@ class ApiProcess:
             threads=settings.grpc_threads,
             max_message_bytes=settings.max_message_bytes,
             name=f"{runtime.service} API",
+            tls=tls,
+            limits=_limits(settings, streams=settings.streams_per_caller),
+            audit=self._audit,
         )
         self._server.add(lambda server: api.register(server, runtime))
         self._server.add(self._add_operations)
@@ -109,6 +117,10 @@ class ApiProcess:
             max_streams=settings.event_streams,
             max_message_bytes=settings.max_message_bytes,
             name=f"{runtime.service} event stream",
+            tls=tls,
+            # The event stream counts its own streams.
+            limits=_limits(settings, streams=0),
+            audit=self._audit,
         )
         self._events.add(self._add_events)
         self._background: list[Startable] = (
@@ -169,6 +181,7 @@ class ApiProcess:
         self._events.drain()
         while self._undo:
             self._undo.pop().stop()
+        self._audit.close()
 
     def _stop_events(self, grace: float) -> None:
         # Streams have no end of their own: they are told to end, or the server would sit out the whole grace.
@@ -178,6 +191,17 @@ class ApiProcess:
     def _stop_server(self, grace: float) -> None:
         self._operations.stop()
         self._server.stop(grace)
+
+
+def _limits(settings: Settings, *, streams: int) -> Limits:
+    return Limits(
+        calls_per_second=settings.calls_per_second,
+        burst_calls=settings.burst_calls,
+        bytes_per_second=settings.bytes_per_second,
+        burst_bytes=4 * max(int(settings.bytes_per_second), settings.max_message_bytes),
+        streams=streams,
+        refused_per_second=settings.refused_calls_per_second,
+    )
 
 
 class _Part:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from rapport_client import Rapport, ServiceClient
 
 from services.kit import context
+from services.kit.access.outgoing import client_tls, token_provider
 from services.kit.clock import Clock, parse_clock
 from services.kit.config import Settings
 from services.kit.db import Database, make_engine
@@ -17,14 +18,16 @@ from services.kit.telemetry.pools import POOLS
 class Clients:
     """Call the other services with this service's token; request id and trace go along."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, service: str = "") -> None:
+        """service: who calls; raises InvalidArgument (SERVICE_KEY_FILE)."""
         self._rapport = Rapport(
             address=settings.address or f"{settings.host}:{{port}}",
             events_address=settings.events_address or f"{settings.host}:{{port}}",
             base_port=settings.base_port,
-            token=settings.token,
+            token=token_provider(settings, service),
             timeout=settings.default_deadline_seconds,
             metadata=context.outgoing_metadata,
+            tls=client_tls(settings) or False,
         )
 
     @property
@@ -105,6 +108,6 @@ def make_runtime(service: str, role: str, settings: Settings, *, clock: Clock | 
         settings=settings,
         clock=clock or parse_clock(settings.clock),
         db=Database(engine),
-        clients=Clients(settings),
+        clients=Clients(settings, service),
         signer=Signer(settings.secret_key),
     )

@@ -12,6 +12,8 @@ from sqlalchemy import Connection, Row
 from services.care.domain.cases import Case, CaseMessage, CaseState, MessageKind
 from services.care.domain.sla import Promise
 from services.care.models import ACTIVE_SQL, RESOLVED_SQL, case, case_message, queue
+from services.care.store.scoping import visible
+from services.kit.access.scope import Scope
 from services.kit.locks import lock_key
 
 Position = tuple[datetime, UUID]
@@ -23,9 +25,9 @@ def insert(connection: Connection, values: dict[str, Any]) -> Case:
     return _case(connection.execute(sa.insert(case).values(**values).returning(case)).one())
 
 
-def get(connection: Connection, key: UUID, *, lock: bool = False) -> Case | None:
-    """Return a case, or None; with `lock` nobody else changes it until the transaction ends."""
-    query = sa.select(case).where(case.c.id == key)
+def get(connection: Connection, key: UUID, scope: Scope, *, lock: bool = False) -> Case | None:
+    """Return a case within a scope, or None; with `lock` nobody else changes it until the transaction ends."""
+    query = sa.select(case).where(case.c.id == key, visible(scope))
     row = connection.execute(query.with_for_update() if lock else query).one_or_none()
     return None if row is None else _case(row)
 
@@ -47,11 +49,11 @@ def answering(connection: Connection, message: UUID) -> Case | None:
     return None if row is None else _case(row)
 
 
-def update(connection: Connection, key: UUID, now: datetime, **values: Any) -> Case:
-    """Change a case, which raises its revision, and return it."""
+def update(connection: Connection, item: Case, now: datetime, **values: Any) -> Case:
+    """Change a case that was read within the caller's scope, which raises its revision, and return it."""
     statement = (
         sa.update(case)
-        .where(case.c.id == key)
+        .where(case.c.id == item.id)
         .values(revision=case.c.revision + 1, update_time=now, **values)
         .returning(case)
     )
@@ -60,6 +62,7 @@ def update(connection: Connection, key: UUID, now: datetime, **values: Any) -> C
 
 def page(
     connection: Connection,
+    scope: Scope,
     *,
     contact_id: UUID | None = None,
     assignee: str | None = None,
@@ -67,8 +70,13 @@ def page(
     after: Position | None = None,
     count: int,
 ) -> list[Case]:
-    """Return cases, newest first; `after` is the last one of the page before."""
-    query = sa.select(case).order_by(case.c.create_time.desc(), case.c.id.desc()).limit(count)
+    """Return cases within a scope, newest first; `after` is the last one of the page before."""
+    query = (
+        sa.select(case)
+        .where(visible(scope))
+        .order_by(case.c.create_time.desc(), case.c.id.desc())
+        .limit(count)
+    )
     if contact_id is not None:
         query = query.where(case.c.contact_id == contact_id)
     if assignee is not None:
@@ -170,13 +178,16 @@ def get_message(connection: Connection, key: UUID) -> CaseMessage | None:
 
 
 def messages(
-    connection: Connection, case_id: UUID, *, after: Position | None = None, count: int
+    connection: Connection, item: Case, *, after: Position | None = None, count: int
 ) -> list[CaseMessage]:
-    """Return what was said in a case, oldest first; `after` is the last one of the page before."""
+    """Return what was said in a case that was read within the caller's scope, oldest first.
+
+    after: the last one of the page before.
+    """
     table = case_message.c
     query = (
         sa.select(case_message)
-        .where(table.case_id == case_id)
+        .where(table.case_id == item.id)
         .order_by(table.create_time, table.id)
         .limit(count)
     )

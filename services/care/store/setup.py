@@ -16,6 +16,8 @@ from services.care.domain.assignment import Candidate
 from services.care.domain.calendar import Calendar, Hours
 from services.care.domain.sla import Target
 from services.care.models import ACTIVE_SQL, agent, calendar, case, queue
+from services.care.store.scoping import visible
+from services.kit.access.scope import EVERYTHING, Scope
 from services.kit.locks import lock_key
 
 FALLBACK_QUEUE = "default"
@@ -94,20 +96,22 @@ def set_available(connection: Connection, key: str, available: bool) -> bool:
     return connection.execute(statement).rowcount == 1
 
 
-def _agents() -> sa.Select[Any]:
-    open_cases = sa.select(sa.func.count()).where(case.c.assignee == agent.c.id, sa.text(ACTIVE_SQL))
+def _agents(scope: Scope) -> sa.Select[Any]:
+    open_cases = sa.select(sa.func.count()).where(
+        case.c.assignee == agent.c.id, sa.text(ACTIVE_SQL), visible(scope)
+    )
     return sa.select(agent, open_cases.scalar_subquery().label("open_cases"))
 
 
-def agents(connection: Connection, *, after: str, count: int) -> list[Row[Any]]:
-    """Return agents by id with the number of their open cases."""
-    query = _agents().where(agent.c.id > after).order_by(agent.c.id).limit(count)
+def agents(connection: Connection, scope: Scope, *, after: str, count: int) -> list[Row[Any]]:
+    """Return agents by id with the number of their open cases within a scope."""
+    query = _agents(scope).where(agent.c.id > after).order_by(agent.c.id).limit(count)
     return list(connection.execute(query))
 
 
-def agents_of(connection: Connection, keys: Sequence[str]) -> list[Row[Any]]:
-    """Return agents with the number of their open cases."""
-    return list(connection.execute(_agents().where(agent.c.id.in_(keys))))
+def agents_of(connection: Connection, keys: Sequence[str], scope: Scope) -> list[Row[Any]]:
+    """Return agents with the number of their open cases within a scope."""
+    return list(connection.execute(_agents(scope).where(agent.c.id.in_(keys))))
 
 
 def unknown_agents(connection: Connection, keys: Sequence[str]) -> list[str]:
@@ -137,7 +141,7 @@ def candidates(connection: Connection, queue_id: str) -> tuple[list[Candidate], 
         .order_by(agent.c.id)
         .with_for_update(key_share=True)
     ).all()
-    known = {item.id: item for item in agents_of(connection, row.agents)}
+    known = {item.id: item for item in agents_of(connection, row.agents, EVERYTHING)}
     found = [
         Candidate(key, known[key].available, known[key].open_cases, known[key].capacity)
         for key in row.agents

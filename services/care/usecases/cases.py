@@ -25,7 +25,8 @@ from services.care.models import kit
 from services.care.store import cases, setup
 from services.care.usecases.events import case_event
 from services.care.usecases.opening import NewCase, assign_by_queue, assign_to, open_case
-from services.kit import outbox
+from services.kit import context, outbox
+from services.kit.access.scope import EVERYTHING
 from services.kit.errors import Aborted, FailedPrecondition, NotFound
 from services.kit.names import format_name, new_id
 from services.kit.outbox import NewEvent
@@ -38,27 +39,27 @@ def create_case(runtime: Runtime, connection: Connection, new: NewCase) -> Case:
 
 
 def get_case(runtime: Runtime, key: UUID) -> Case:
-    """Return a case; raises NotFound."""
+    """Return a case within the caller's scope; raises NotFound."""
     with runtime.db.read() as connection:
-        found = cases.get(connection, key)
+        found = cases.get(connection, key, context.scope())
     if found is None:
         raise NotFound.resource(format_name("cases", key))
     return found
 
 
 def list_cases(runtime: Runtime, **filters: Any) -> list[Case]:
-    """Return cases, newest first; filters as in the store."""
+    """Return cases within the caller's scope, newest first; filters as in the store."""
     with runtime.db.read() as connection:
-        return cases.page(connection, **filters)
+        return cases.page(connection, context.scope(), **filters)
 
 
 def list_messages(
     runtime: Runtime, key: UUID, *, after: cases.Position | None, count: int
 ) -> list[CaseMessage]:
     """Return what was said in a case, oldest first; raises NotFound."""
-    get_case(runtime, key)
+    item = get_case(runtime, key)
     with runtime.db.read() as connection:
-        return cases.messages(connection, key, after=after, count=count)
+        return cases.messages(connection, item, after=after, count=count)
 
 
 def add_message(
@@ -116,7 +117,7 @@ def say(
         values["first_response_time"] = now
         if item.first_response.broken(now) and "first_response" not in item.broken:
             values["first_response_breached"] = True
-    changed = cases.update(connection, item.id, now, **values)
+    changed = cases.update(connection, item, now, **values)
     if "first_response_breached" in values:
         events.append(case_event("case.breached", changed, now, promise="first_response"))
     if item.state is CaseState.RESOLVED and state is CaseState.OPEN:
@@ -154,7 +155,10 @@ def assign_case(runtime: Runtime, key: UUID, agent: str, etag: str = "") -> Case
             raise FailedPrecondition(f"{format_name('cases', key)} is closed", reason="CASE_CLOSED")
         if not agent:
             # The same call again must not move the case on to the next agent.
-            taken = item.assignee is not None and setup.agents_of(connection, [item.assignee])[0].available
+            taken = (
+                item.assignee is not None
+                and setup.agents_of(connection, [item.assignee], EVERYTHING)[0].available
+            )
             if taken:
                 return item
             _check_etag(item, etag)
@@ -185,7 +189,7 @@ def resolve_case(runtime: Runtime, key: UUID, etag: str = "") -> Case:
             if promise.done is None and promise.broken(now) and name not in item.broken
         ]
         marks = {f"{name}_breached": True for name in late}
-        changed = cases.update(connection, key, now, state=CaseState.RESOLVED, resolve_time=now, **marks)
+        changed = cases.update(connection, item, now, state=CaseState.RESOLVED, resolve_time=now, **marks)
         events = [case_event("case.breached", changed, now, promise=name) for name in late]
         events.append(case_event("case.resolved", changed, now))
         outbox.append(connection, kit.outbox, events, record_time=now)
@@ -201,14 +205,14 @@ def reopen_case(runtime: Runtime, key: UUID, etag: str = "") -> Case:
             return item
         _check_etag(item, etag)
         _check(check_reopen, item)
-        changed = cases.update(connection, key, now, state=CaseState.OPEN)
+        changed = cases.update(connection, item, now, state=CaseState.OPEN)
         outbox.append(connection, kit.outbox, [case_event("case.reopened", changed, now)], record_time=now)
         return changed if changed.assignee else assign_by_queue(connection, changed, now)
 
 
 def require(connection: Connection, key: UUID) -> Case:
-    """Return a case, locked; raises NotFound."""
-    found = cases.get(connection, key, lock=True)
+    """Return a case within the caller's scope, locked; raises NotFound."""
+    found = cases.get(connection, key, context.scope(), lock=True)
     if found is None:
         raise NotFound.resource(format_name("cases", key))
     return found

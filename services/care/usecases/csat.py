@@ -11,7 +11,8 @@ from sqlalchemy import Connection
 from services.care.domain.cases import Case
 from services.care.models import kit
 from services.care.store import cases, figures
-from services.kit import outbox
+from services.kit import context, outbox
+from services.kit.access.scope import EVERYTHING
 from services.kit.errors import InvalidArgument, NotFound
 from services.kit.names import format_name
 from services.kit.outbox import NewEvent
@@ -35,10 +36,10 @@ def record_answer(runtime: Runtime, token: str, score: int, comment: str) -> Non
 
 def keep_answer(connection: Connection, key: UUID, score: int, comment: str, now: datetime) -> Case | None:
     """Keep an answer in the caller's transaction and return its case; None when the case is gone."""
-    item = cases.get(connection, key, lock=True)
-    if item is None or not figures.record_score(connection, key, score, comment, now):
+    item = cases.get(connection, key, EVERYTHING, lock=True)
+    if item is None or not figures.record_score(connection, item, score, comment, now):
         return item
-    changed = cases.get(connection, key)
+    changed = cases.get(connection, key, EVERYTHING)
     assert changed is not None
     event = NewEvent(
         type="csat.answered",
@@ -53,6 +54,6 @@ def keep_answer(connection: Connection, key: UUID, score: int, comment: str, now
 
 
 def summary(runtime: Runtime) -> figures.Figures:
-    """Return the figures of care."""
+    """Return the figures of the cases within the caller's scope."""
     with runtime.db.read() as connection:
-        return figures.summary(connection)
+        return figures.summary(connection, context.scope())

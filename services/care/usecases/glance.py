@@ -16,6 +16,7 @@ from rapport_client.retry import RetryPolicy
 
 from services.care.domain.cases import Case
 from services.care.store import cases
+from services.kit import context
 from services.kit.errors import NotFound
 from services.kit.runtime import Runtime
 
@@ -44,8 +45,17 @@ class Glancer:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="glance")
 
     def glance(self, contact: UUID) -> Glance:
-        """Return all that is known of a customer; raises NotFound when contacts says that there is none."""
+        """Return all that is known of a customer; raises NotFound when contacts says that there is none.
+
+        The services are asked in care's name, which may see everybody: a caller who sees only some cases is shown
+        only those customers whose cases it sees, and no other case of theirs.
+        """
         name = f"contacts/{contact}"
+        scope = context.scope()
+        with self._runtime.db.read() as connection:
+            own = cases.page(connection, scope, contact_id=contact, count=NEWEST)
+        if not own and not scope.everything:
+            raise NotFound.resource(name)
         clients = self._runtime.clients
         options: dict[str, Any] = {"_timeout": PART_SECONDS, "_retry": _ONCE}
         asked: dict[str, Callable[[], Any]] = {
@@ -61,8 +71,6 @@ class Glancer:
         waiting: dict[str, Future[Any]] = {
             part: self._pool.submit(copy_context().run, call) for part, call in asked.items()
         }
-        with self._runtime.db.read() as connection:
-            own = cases.page(connection, contact_id=contact, count=NEWEST)
         parts: dict[str, Any] = {}
         unavailable: dict[str, str] = {}
         for part, future in waiting.items():

@@ -32,6 +32,7 @@ from services.care.usecases.recipients import (
     with_contact,
 )
 from services.kit import outbox
+from services.kit.access.scope import EVERYTHING
 from services.kit.errors import InvalidArgument
 from services.kit.names import format_name, new_id
 from services.kit.outbox import NewEvent
@@ -84,7 +85,7 @@ def _take_once(runtime: Runtime, mail: InboundMail, sender: str, recipient: Reci
     with runtime.db.transaction() as connection:
         if not store.claim(connection, mail.key, recipient.address, now):
             known = store.case_of(connection, mail.key, recipient.address)
-            return Received("duplicate", cases.get(connection, known) if known else None)
+            return Received("duplicate", cases.get(connection, known, EVERYTHING) if known else None)
         received = _take(connection, mail, sender, recipient, now)
         case_id = received.case.id if received.case else None
         store.settle(connection, mail.key, recipient.address, received.outcome, case_id)
@@ -152,7 +153,7 @@ def _rate(connection: Connection, mail: InboundMail, case_id: UUID, now: datetim
 def _continued(connection: Connection, recipient: CaseThread | MessageThread | Anybody) -> Case | None:
     match recipient:
         case CaseThread(case_id=case_id):
-            return cases.get(connection, case_id, lock=True)
+            return cases.get(connection, case_id, EVERYTHING, lock=True)
         case MessageThread(message_id=message_id):
             return cases.answering(connection, message_id)
     return None

@@ -99,7 +99,7 @@ def assign_by_queue(connection: Connection, item: Case, now: datetime) -> Case:
         return assign_to(connection, item, None, choice.reason, now)
     if item.assignment_reason == choice.reason:
         return item
-    return cases.update(connection, item.id, now, assignment_reason=choice.reason)
+    return cases.update(connection, item, now, assignment_reason=choice.reason)
 
 
 def assign_waiting_in(connection: Connection, queue: str, count: int, now: datetime) -> int:
@@ -125,6 +125,6 @@ def assign_waiting_in(connection: Connection, queue: str, count: int, now: datet
 
 def assign_to(connection: Connection, item: Case, agent: str | None, reason: str, now: datetime) -> Case:
     """Give a case to an agent, or to nobody, tell it, and return the case."""
-    changed = cases.update(connection, item.id, now, assignee=agent, assignment_reason=reason)
+    changed = cases.update(connection, item, now, assignee=agent, assignment_reason=reason)
     outbox.append(connection, kit.outbox, [case_event("case.assigned", changed, now)], record_time=now)
     return changed

@@ -18,6 +18,7 @@ from services.care.models import kit
 from services.care.store import cases, setup
 from services.care.usecases.events import case_event
 from services.kit import outbox
+from services.kit.access.scope import EVERYTHING
 from services.kit.events import unpack
 from services.kit.names import format_name, new_id, parse_name
 from services.kit.runtime import Runtime
@@ -58,7 +59,7 @@ def send_replies(runtime: Runtime, connection: Connection, events: Iterable[Even
 
 def _send_reply(runtime: Runtime, message_id: UUID, case_id: UUID) -> list[_Refusal]:
     with runtime.db.read() as connection:
-        message, item = cases.get_message(connection, message_id), cases.get(connection, case_id)
+        message, item = cases.get_message(connection, message_id), cases.get(connection, case_id, EVERYTHING)
         if message is None or item is None:
             return []
         answered = cases.answered_id(connection, message)
@@ -83,7 +84,7 @@ def ask_how_it_was(runtime: Runtime, connection: Connection, events: Iterable[Ev
         if not isinstance(payload, events_pb2.CaseChanged):
             continue
         key = parse_name(payload.case, "cases")
-        item = cases.get(connection, key)
+        item = cases.get(connection, key, EVERYTHING)
         if item is None or item.state in ACTIVE or (item.contact_id is None and not item.address):
             continue
         token = runtime.signer.sign(SURVEY, key.bytes)
@@ -134,7 +135,7 @@ def _tell(runtime: Runtime, connection: Connection, refusals: Sequence[_Refusal]
     now = runtime.clock.now()
     # Nothing is written before all is sent, so that no case is locked meanwhile; and always in the same order.
     for refusal in sorted(refusals, key=lambda one: one.case_id):
-        item = cases.get(connection, refusal.case_id, lock=True)
+        item = cases.get(connection, refusal.case_id, EVERYTHING, lock=True)
         if item is None:
             continue
         message = CaseMessage(
@@ -148,7 +149,7 @@ def _tell(runtime: Runtime, connection: Connection, refusals: Sequence[_Refusal]
         )
         cases.insert_message(connection, message)
         state = after_refusal(item.state) if refusal.reopen else item.state
-        changed = cases.update(connection, item.id, now, state=state)
+        changed = cases.update(connection, item, now, state=state)
         if item.state is CaseState.RESOLVED and state is CaseState.OPEN:
             outbox.append(
                 connection, kit.outbox, [case_event("case.reopened", changed, now)], record_time=now

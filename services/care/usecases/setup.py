@@ -11,9 +11,12 @@ from sqlalchemy import Connection, Row
 from services.care.domain.cases import ACTIVE
 from services.care.domain.sla import unreachable
 from services.care.store import cases, setup
+from services.care.store.scoping import may_manage
 from services.care.store.setup import Labelled, Queue
 from services.care.usecases.opening import assign_by_queue
 from services.care.usecases.upkeep import assign_waiting
+from services.kit import context
+from services.kit.access.scope import EVERYTHING
 from services.kit.errors import AlreadyExists, InvalidArgument, NotFound
 from services.kit.runtime import Runtime
 
@@ -24,23 +27,26 @@ def create_agent(
     """Create an agent in the caller's transaction; raises AlreadyExists."""
     if not setup.insert_agent(connection, key, display_name, available, capacity, runtime.clock.now()):
         raise AlreadyExists(f"agents/{key} exists already")
-    return setup.agents_of(connection, [key])[0]
+    return setup.agents_of(connection, [key], EVERYTHING)[0]
 
 
 def set_availability(runtime: Runtime, key: str, available: bool, hand_over: bool) -> tuple[Row[Any], int]:
     """Say whether an agent takes cases, hand its cases over if asked, and return it with how many others took.
 
-    Cases that nobody else can take wait in their queues without an agent. Raises NotFound.
+    Cases that nobody else can take wait in their queues without an agent. Raises NotFound, also for an agent out of the
+    caller's scope.
     """
     with runtime.db.transaction() as connection:
-        if not setup.set_available(connection, key, available):
+        if not may_manage(connection, key, context.scope()) or not setup.set_available(
+            connection, key, available
+        ):
             raise NotFound.resource(f"agents/{key}")
     # From here on no new case comes to an agent who is not available.
     given = _hand_over(runtime, key) if hand_over and not available else 0
     if available:
         assign_waiting(runtime)
     with runtime.db.read() as connection:
-        return setup.agents_of(connection, [key])[0], given
+        return setup.agents_of(connection, [key], context.scope())[0], given
 
 
 def _hand_over(runtime: Runtime, agent: str) -> int:
@@ -50,7 +56,7 @@ def _hand_over(runtime: Runtime, agent: str) -> int:
     # A transaction for each, in which the locks are taken in their order; the same call again does what is left.
     for key in keys:
         with runtime.db.transaction() as connection:
-            item = cases.get(connection, key, lock=True)
+            item = cases.get(connection, key, EVERYTHING, lock=True)
             if item is None or item.assignee != agent or item.state not in ACTIVE:
                 continue
             taker = assign_by_queue(connection, item, runtime.clock.now()).assignee
@@ -59,9 +65,9 @@ def _hand_over(runtime: Runtime, agent: str) -> int:
 
 
 def list_agents(runtime: Runtime, *, after: str, count: int) -> list[Row[Any]]:
-    """Return agents by id with the number of their open cases."""
+    """Return agents by id with the number of their open cases within the caller's scope."""
     with runtime.db.read() as connection:
-        return setup.agents(connection, after=after, count=count)
+        return setup.agents(connection, context.scope(), after=after, count=count)
 
 
 def create_calendar(runtime: Runtime, connection: Connection, key: str, new: Labelled) -> Labelled:

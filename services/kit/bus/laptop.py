@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import grpc
 from rapport.events.v1 import events_pb2, events_pb2_grpc
+from rapport_client.tls import ChannelSecurity
 
+from services.kit.access.outgoing import client_tls, token_provider
 from services.kit.bus.transport import Delivery, Stream, StreamBroken
 from services.kit.config import Settings
 
@@ -27,9 +29,13 @@ UNARY_SECONDS = 5.0
 class LaptopTransport:
     """Open streams at the event ports of the services; one channel per source and process."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, service: str = "") -> None:
+        """service: who subscribes; raises InvalidArgument (SERVICE_KEY_FILE)."""
         self._settings = settings
+        self._token = token_provider(settings, service)
+        self._security = ChannelSecurity(client_tls(settings), None)
         self._channels: dict[str, grpc.Channel] = {}
+        self._retired: list[grpc.Channel] = []
         self._lock = threading.Lock()
 
     def open(self, source: str, subscription: str, types: Sequence[str], batch_size: int) -> Stream:
@@ -37,14 +43,14 @@ class LaptopTransport:
         request = events_pb2.SubscribeRequest(
             subscription=subscription, types=types, max_batch_size=batch_size
         )
-        return _LaptopStream(self._stub(source), request, self._metadata(), self._where(source))
+        return _LaptopStream(self._stub(source), request, lambda: self._metadata(source), self._where(source))
 
     def state(self, source: str) -> events_pb2.GetStreamResponse:
         """Return where a source's stream and its subscriptions stand; raises StreamBroken."""
         request = events_pb2.GetStreamRequest()
         try:
             answer: events_pb2.GetStreamResponse = self._stub(source).GetStream(
-                request, metadata=self._metadata(), timeout=UNARY_SECONDS
+                request, metadata=self._metadata(source), timeout=UNARY_SECONDS
             )
             return answer
         except grpc.RpcError as error:
@@ -54,19 +60,23 @@ class LaptopTransport:
         """Move a subscription's cursor; raises StreamBroken."""
         request = events_pb2.AcknowledgeRequest(subscription=subscription, cursor=cursor)
         try:
-            self._stub(source).Acknowledge(request, metadata=self._metadata(), timeout=UNARY_SECONDS)
+            self._stub(source).Acknowledge(request, metadata=self._metadata(source), timeout=UNARY_SECONDS)
         except grpc.RpcError as error:
             raise _broken(error, self._where(source)) from None
 
     def close(self) -> None:
         """Close the channels."""
         with self._lock:
-            for channel in self._channels.values():
+            for channel in (*self._channels.values(), *self._retired):
                 channel.close()
             self._channels.clear()
 
     def _stub(self, source: str) -> events_pb2_grpc.EventServiceStub:
         with self._lock:
+            if self._security.changed():
+                # Streams under way keep theirs, which end with them.
+                self._retired += self._channels.values()
+                self._channels.clear()
             channel = self._channels.get(source)
             if channel is None:
                 channel = self._channels[source] = self._connect(source)
@@ -77,22 +87,25 @@ class LaptopTransport:
 
     def _connect(self, source: str) -> grpc.Channel:
         size = self._settings.max_message_bytes
-        return grpc.insecure_channel(
-            self._settings.service_events_address(source),
-            options=[
-                ("grpc.max_receive_message_length", max(size, 16 << 20)),
-                ("grpc.initial_reconnect_backoff_ms", 100),
-                ("grpc.min_reconnect_backoff_ms", 100),
-                ("grpc.max_reconnect_backoff_ms", 2_000),
-                # A machine that vanished sends no end of the stream.
-                ("grpc.keepalive_time_ms", 30_000),
-                ("grpc.keepalive_timeout_ms", 10_000),
-                ("grpc.http2.max_pings_without_data", 0),
-            ],
-        )
+        options = [
+            ("grpc.max_receive_message_length", max(size, 16 << 20)),
+            ("grpc.initial_reconnect_backoff_ms", 100),
+            ("grpc.min_reconnect_backoff_ms", 100),
+            ("grpc.max_reconnect_backoff_ms", 2_000),
+            # A machine that vanished sends no end of the stream.
+            ("grpc.keepalive_time_ms", 30_000),
+            ("grpc.keepalive_timeout_ms", 10_000),
+            ("grpc.http2.max_pings_without_data", 0),
+        ]
+        address = self._settings.service_events_address(source)
+        credentials = self._security.credentials()
+        if credentials is None:
+            return grpc.insecure_channel(address, options=options)
+        return grpc.secure_channel(address, credentials, options=options)
 
-    def _metadata(self) -> list[tuple[str, str]]:
-        return [("authorization", f"Bearer {self._settings.token}")] if self._settings.token else []
+    def _metadata(self, source: str) -> list[tuple[str, str]]:
+        token = self._token(source)
+        return [("authorization", f"Bearer {token}")] if token else []
 
 
 class _LaptopStream:
@@ -100,7 +113,7 @@ class _LaptopStream:
         self,
         stub: events_pb2_grpc.EventServiceStub,
         request: events_pb2.SubscribeRequest,
-        metadata: list[tuple[str, str]],
+        metadata: Callable[[], list[tuple[str, str]]],
         where: str,
     ) -> None:
         self._stub = stub
@@ -117,7 +130,7 @@ class _LaptopStream:
             if self._closed:
                 return None
             if self._call is None:
-                self._call = self._stub.Subscribe(self._request, metadata=self._metadata)
+                self._call = self._stub.Subscribe(self._request, metadata=self._metadata())
         try:
             response = next(self._call)
         except StopIteration:
@@ -132,7 +145,7 @@ class _LaptopStream:
         cursor = cast(events_pb2.Cursor, delivery.receipt)
         request = events_pb2.AcknowledgeRequest(subscription=self._request.subscription, cursor=cursor)
         try:
-            self._stub.Acknowledge(request, metadata=self._metadata, timeout=ACKNOWLEDGE_SECONDS)
+            self._stub.Acknowledge(request, metadata=self._metadata(), timeout=ACKNOWLEDGE_SECONDS)
         except grpc.RpcError as error:
             raise _broken(error, self._where) from None
 

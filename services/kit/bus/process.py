@@ -108,7 +108,7 @@ def _serve(runtime: Runtime, worker: type, models: ModuleType, signals: _Signals
     upkeep = Upkeep(
         runtime.db, models.kit, runtime.clock, locks, retention_days=settings.event_retention_days
     )
-    transport = make_transport(settings)
+    transport = make_transport(settings, runtime.service)
     host = Host(runtime, models.kit, locks, transport)
     # Every entrypoint must find a free worker at once, or one that waits would hold up the others.
     container = ServiceContainer(worker, config={CONFIG_KEY: host, "max_workers": max(slots, 1)})

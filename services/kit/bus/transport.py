@@ -92,11 +92,11 @@ class Transport(Protocol):
         ...
 
 
-def make_transport(settings: Settings) -> Transport:
-    """Return the transport of a worker process; nothing is connected yet."""
+def make_transport(settings: Settings, service: str = "") -> Transport:
+    """Return the transport of a service's worker process; nothing is connected yet."""
     from services.kit.bus.laptop import LaptopTransport  # which is made of the parts above
 
-    streams = LaptopTransport(settings)
+    streams = LaptopTransport(settings, service)
     if not settings.amqp_url:
         return streams
     from services.kit.bus.amqp.broker import parse_url

@@ -1,4 +1,4 @@
-"""The guard around every RPC: ids, trace, token, permission, validation, typed errors, log and metrics.
+"""The guard around every RPC: ids, trace, token, permission and scope, limits, validation, typed errors, log, metrics.
 
 It wraps handlers when they are registered instead of running as a chain of interceptors: the plan of a method
 is then bound to its handler, and an RPC without a declared permission fails at start-up rather than at its
@@ -10,18 +10,27 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from threading import BoundedSemaphore
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import grpc
 from google.protobuf.message import DecodeError, Message
 
 from services.kit import context as call_context
 from services.kit import metrics
-from services.kit.auth import Principal, TokenStore
+from services.kit.access.audit import Audit, Refusal
+from services.kit.access.limits import CallerLimits, Limits
+from services.kit.access.scope import EVERYTHING, Scope
+from services.kit.auth import SERVICE_PREFIX, Principal
 from services.kit.clock import machine_nanos
 from services.kit.context import CallContext
-from services.kit.errors import InvalidArgument, PermissionDenied, ResourceExhausted, Unauthenticated
-from services.kit.grpc.plan import MethodPlan, plan_service
+from services.kit.errors import (
+    InvalidArgument,
+    PermissionDenied,
+    RapportError,
+    ResourceExhausted,
+    Unauthenticated,
+)
+from services.kit.grpc.plan import REACH_RECORDS, REACH_UNSPECIFIED, MethodPlan, plan_service
 from services.kit.grpc.status import Failure, classify, to_wire
 from services.kit.grpc.validation import violations_error
 from services.kit.log import get_logger
@@ -61,15 +70,27 @@ class _TooLate(Exception):
     """Tell that the caller's deadline passed while the call waited for a thread."""
 
 
+class Tokens(Protocol):
+    """Know who calls."""
+
+    def find(self, token: str) -> Principal | None:
+        """Return whose token it is, or None; raises Unauthenticated or Unavailable to say more."""
+        ...
+
+
 class Guard:
     """Wrap the handlers of services."""
 
-    def __init__(self, tokens: TokenStore, *, max_streams: int) -> None:
-        """tokens: who may call.
+    def __init__(
+        self, tokens: Tokens, *, max_streams: int, limits: Limits | None = None, audit: Audit | None = None
+    ) -> None:
+        """tokens: who may call; limits: of one caller, by default none; audit: where refusals are recorded.
 
-        Max_streams: streaming calls at once, as each holds a thread as long as it lasts.
+        max_streams: streaming calls at once, as each holds a thread as long as it lasts.
         """
         self._tokens = tokens
+        self._limits = CallerLimits(limits or Limits())
+        self._audit = audit or Audit()
         self._streams = BoundedSemaphore(max_streams)
         self._max_streams = max_streams
         self._log = get_logger("grpc")
@@ -105,7 +126,9 @@ class Guard:
             started = time.perf_counter()
             work, token = self._begin(plan, context)
             try:
-                self._authorize(plan, work, token)
+                self._authorize(plan, work, token, context)
+                if self._limits.counts_bytes and type(request) is not _Malformed:
+                    self._count_bytes(work, request, context)
                 if check is not None or type(request) is _Malformed:
                     _validate(plan, request)
                 response = behavior(request, context)
@@ -129,8 +152,8 @@ class Guard:
             started = time.perf_counter()
             work, token = self._begin(plan, context)
             try:
-                self._authorize(plan, work, token)
-                with self._stream_slot():
+                self._authorize(plan, work, token, context)
+                with self._stream_slot(work, context):
                     response = behavior(_validated(plan, requests), context)
                 if response is None:
                     raise TypeError(f"{plan.name} returned nothing")
@@ -152,12 +175,12 @@ class Guard:
             started = time.perf_counter()
             work, token = self._begin(plan, context)
             try:
-                self._authorize(plan, work, token)
+                self._authorize(plan, work, token, context)
                 if requests_stream:
                     request = _validated(plan, request)
                 else:
                     _validate(plan, request)
-                with self._stream_slot():
+                with self._stream_slot(work, context):
                     yield from behavior(request, context)
             except GeneratorExit:
                 self._finish(plan, work, "CANCELLED", started)
@@ -199,23 +222,71 @@ class Guard:
         context.set_trailing_metadata((("x-request-id", work.request_id),))
         return work, token
 
-    def _authorize(self, plan: MethodPlan, work: CallContext, token: str) -> None:
-        principal = self._tokens.find(token) if token else None
-        if principal is not None:
-            work.principal = principal.name
-        if plan.permission:
-            _demand(plan.permission, principal, token)
+    def _authorize(
+        self, plan: MethodPlan, work: CallContext, token: str, context: grpc.ServicerContext
+    ) -> None:
+        try:
+            principal = self._identify(plan, token)
+            if principal is not None:
+                work.principal = principal.name
+                if not principal.is_service:
+                    self._limits.call(principal.name)
+            else:
+                self._limits.call(_address(context))
+            if not plan.permission:
+                # The request proves itself.
+                work.scope = EVERYTHING
+            else:
+                scope = _demand(plan, principal, token)
+                if plan.reach == REACH_RECORDS:
+                    work.scope = scope
+        except (Unauthenticated, PermissionDenied, ResourceExhausted) as error:
+            self._refused(plan, work, error, context)
+            raise
         if work.deadline is not None and work.deadline <= time.monotonic():
             # The caller has gone while the call waited for a thread: to work for nobody would delay the
             # others.
             raise _TooLate
 
-    def _stream_slot(self) -> _Slot:
+    def _identify(self, plan: MethodPlan, token: str) -> Principal | None:
+        if not token:
+            return None
+        try:
+            return self._tokens.find(token)
+        except Unauthenticated:
+            if plan.permission:
+                raise
+            return None
+
+    def _refused(
+        self, plan: MethodPlan, work: CallContext, error: RapportError, context: grpc.ServicerContext
+    ) -> None:
+        """Record a refusal; raises ResourceExhausted when too many came from the caller's address."""
+        who = work.principal or f"address:{_address(context)}"
+        self._audit.refused(
+            Refusal(who, plan.name, error.reason, error.metadata.get("permission", "")), work.request_id
+        )
+        if isinstance(error, Unauthenticated):
+            self._limits.refused(_address(context))
+
+    def _count_bytes(self, work: CallContext, request: Any, context: grpc.ServicerContext) -> None:
+        if not work.principal.startswith(SERVICE_PREFIX):
+            self._limits.content(work.principal or _address(context), request.ByteSize())
+
+    def _stream_slot(self, work: CallContext, context: grpc.ServicerContext) -> _Slot:
         if not self._streams.acquire(blocking=False):
             raise ResourceExhausted(
                 f"this process serves {self._max_streams} streams already; try again later",
                 reason="TOO_MANY_STREAMS",
             )
+        caller = work.principal or _address(context)
+        if not work.principal.startswith(SERVICE_PREFIX):
+            try:
+                self._limits.open_stream(caller)
+            except ResourceExhausted:
+                self._streams.release()
+                raise
+            return _Slot(self._streams, lambda: self._limits.close_stream(caller))
         return _Slot(self._streams)
 
     def _succeeded(self, plan: MethodPlan, work: CallContext, started: float) -> None:
@@ -289,13 +360,15 @@ class Guard:
 class _Slot:
     """Give a stream's place back at the end of a block."""
 
-    def __init__(self, places: BoundedSemaphore) -> None:
+    def __init__(self, places: BoundedSemaphore, close: Callable[[], None] = lambda: None) -> None:
         self._places = places
+        self._close = close
 
     def __enter__(self) -> None:
         pass
 
     def __exit__(self, *_: object) -> None:
+        self._close()
         self._places.release()
 
 
@@ -352,18 +425,32 @@ def _bearer(authorization: str) -> str:
     return token.strip() if scheme.lower() == "bearer" else ""
 
 
-def _demand(permission: str, principal: Principal | None, token: str) -> None:
+def _demand(plan: MethodPlan, principal: Principal | None, token: str) -> Scope:
+    """Return with whose records the caller may use the method; raises Unauthenticated, PermissionDenied."""
     if principal is None:
         if not token:
             raise Unauthenticated(
                 "no access token: send the metadata 'authorization: Bearer <token>'", reason="MISSING_TOKEN"
             )
         raise Unauthenticated("the access token is not known here", reason="INVALID_TOKEN")
-    if not principal.may(permission):
+    scope = principal.scope(plan.permission)
+    if scope is None:
         raise PermissionDenied(
-            f"{principal.name} needs the permission {permission!r}",
-            metadata={"permission": permission, "principal": principal.name},
+            f"{principal.name} needs the permission {plan.permission!r}",
+            metadata={"permission": plan.permission, "principal": principal.name},
         )
+    if plan.reach == REACH_UNSPECIFIED and not scope.everything:
+        raise PermissionDenied(
+            f"{principal.name} has the permission {plan.permission!r} for some records only, and "
+            f"{plan.name} is about all of them",
+            metadata={"permission": f"{plan.permission}:all", "principal": principal.name},
+        )
+    return scope
+
+
+def _address(context: grpc.ServicerContext) -> str:
+    """Return the caller's network address without its port."""
+    return context.peer().rpartition(":")[0]
 
 
 def _ended_by_handler(error: Exception, context: grpc.ServicerContext) -> bool:

@@ -18,19 +18,24 @@ from services.kit.grpc.validation import Check, compile_check
 # The generated stubs type extensions as plain descriptors.
 _PERMISSION: Any = options_pb2.permission
 _UNTRACED = ("rapport.events.v1.EventService",)
+_REACH: Any = options_pb2.reach
+REACH_UNSPECIFIED = int(options_pb2.REACH_UNSPECIFIED)
+REACH_RECORDS = int(options_pb2.REACH_RECORDS)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MethodPlan:
     """Hold all that the guard needs for one method, so that a call looks nothing up.
 
-    name: `package.Service/Method`; permission: empty when anyone may call; check: validates one request
+    name: `package.Service/Method`; permission: empty when anyone may call; reach: whose records
+    the method touches; check: validates one request
     message, or None when there is nothing to validate; traced: whether a call is a piece of work of its own, as a
     stream and the acknowledgement of what it brought are not; attributes: of its spans.
     """
 
     name: str
     permission: str
+    reach: int
     check: Check | None
     request_type: str
     ok: Counter
@@ -72,6 +77,7 @@ def _plan(method: MethodDescriptor) -> MethodPlan:
     return MethodPlan(
         name=name,
         permission=method.GetOptions().Extensions[_PERMISSION],
+        reach=method.GetOptions().Extensions[_REACH],
         check=compile_check(method.input_type),
         request_type=method.input_type.full_name,
         ok=metrics.GRPC_CALLS.labels(name, "OK"),

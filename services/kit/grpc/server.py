@@ -12,9 +12,11 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from services.kit.auth import TokenStore
+from services.kit.access.audit import Audit
+from services.kit.access.limits import Limits
+from services.kit.access.tls import ServerTls, server_credentials
 from services.kit.errors import FailedPrecondition, InvalidArgument
-from services.kit.grpc.guard import Guard
+from services.kit.grpc.guard import Guard, Tokens
 
 _KEEPALIVE_SECONDS = 60
 _MIN_PING_SECONDS = 10
@@ -93,22 +95,28 @@ class ApiServer:
     def __init__(
         self,
         address: str,
-        tokens: TokenStore,
+        tokens: Tokens,
         *,
         threads: int = 16,
         max_streams: int | None = None,
         max_message_bytes: int = 8 << 20,
         connection_seconds: float = _CONNECTION_SECONDS,
         name: str = "API",
+        tls: ServerTls | None = None,
+        limits: Limits | None = None,
+        audit: Audit | None = None,
     ) -> None:
         """Prepare a server.
 
         address: `host:port`, port 0 for a free one; threads: calls worked on at once; max_streams: how many
         of them may be streams, by default half; max_message_bytes: largest request and answer;
-        connection_seconds: age at which a connection takes no new calls, those on it go on; name: used in messages.
+        connection_seconds: age at which a connection takes no new calls, those on it go on; name: used in messages;
+        tls: encrypts, by default nothing does; limits: of one caller; audit: records refusals. Raises
+        InvalidArgument (TLS_FILES).
         """
         self._address = address
         self._name = name
+        self._credentials = None if tls is None else server_credentials(tls)
         self._pool = futures.ThreadPoolExecutor(threads, thread_name_prefix=f"grpc-{name}")
         self._server = grpc.server(
             self._pool,
@@ -116,7 +124,8 @@ class ApiServer:
             maximum_concurrent_rpcs=threads * _QUEUE_FACTOR,
         )
         self._registry = ServiceRegistry(
-            self._server, Guard(tokens, max_streams=max_streams or max(1, threads // 2))
+            self._server,
+            Guard(tokens, max_streams=max_streams or max(1, threads // 2), limits=limits, audit=audit),
         )
         # Health.Watch would hold a thread for as long as somebody watches; the non-blocking form holds none.
         self._health = health.HealthServicer(
@@ -139,7 +148,11 @@ class ApiServer:
             (*self._registry.names, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server
         )
         try:
-            self.port = self._server.add_insecure_port(self._address)
+            self.port = (
+                self._server.add_insecure_port(self._address)
+                if self._credentials is None
+                else self._server.add_secure_port(self._address, self._credentials)
+            )
         except RuntimeError as error:
             raise _bind_error(self._name, self._address) from error
         if self.port == 0:

@@ -1,4 +1,5 @@
-"""Turn exceptions into google.rpc.Status: a code, one ErrorInfo, and BadRequest when fields are at fault."""
+"""Turn exceptions into google.rpc.Status: a code, one ErrorInfo, BadRequest when fields are at fault,
+RetryInfo when it is known when to come again."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ from urllib.parse import quote
 
 import grpc
 from google.protobuf.any_pb2 import Any
-from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -69,6 +70,7 @@ class Failure:
     metadata: dict[str, str]
     violations: tuple[errors.FieldViolation, ...] = ()
     expected: bool = True
+    retry_seconds: float | None = None
 
 
 def classify(error: BaseException, request_id: str) -> Failure:
@@ -79,7 +81,14 @@ def classify(error: BaseException, request_id: str) -> Failure:
     if isinstance(error, errors.RapportError):
         code = next((_CODES[kind] for kind in type(error).__mro__ if kind in _CODES), None)
         if code is not None:
-            return Failure(code, error.message, error.reason, error.metadata, error.violations)
+            return Failure(
+                code,
+                error.message,
+                error.reason,
+                error.metadata,
+                error.violations,
+                retry_seconds=error.retry_seconds,
+            )
     if isinstance(error, PoolTimeout):
         return _unavailable("DATABASE_BUSY", "all database connections are in use; try again")
     if isinstance(error, DBAPIError):
@@ -111,7 +120,14 @@ def _of_other_service(error: BaseException) -> Failure | None:
 
     if isinstance(error, RemoteError) and error.code in _PASSED_ON:
         violations = tuple(errors.FieldViolation(item.field, item.description) for item in error.violations)
-        return Failure(error.code, error.message, error.reason, dict(error.metadata), violations)
+        return Failure(
+            error.code,
+            error.message,
+            error.reason,
+            dict(error.metadata),
+            violations,
+            retry_seconds=error.retry_seconds,
+        )
     return None
 
 
@@ -146,6 +162,8 @@ def status_message(failure: Failure) -> Status:
     status.details.append(_pack(ErrorInfo(reason=failure.reason, domain=DOMAIN, metadata=metadata)))
     if details:
         status.details.append(_pack(BadRequest(field_violations=details)))
+    if failure.retry_seconds is not None:
+        status.details.append(_pack(_retry_info(failure.retry_seconds)))
     return status
 
 
@@ -158,7 +176,13 @@ def to_wire(failure: Failure, request_id: str) -> WireStatus:
     return WireStatus(failure.code, status.message, trailing)
 
 
-def _pack(message: ErrorInfo | BadRequest) -> Any:
+def _retry_info(seconds: float) -> RetryInfo:
+    info = RetryInfo()
+    info.retry_delay.FromNanoseconds(int(seconds * 1e9))
+    return info
+
+
+def _pack(message: ErrorInfo | BadRequest | RetryInfo) -> Any:
     packed = Any()
     packed.Pack(message)
     return packed

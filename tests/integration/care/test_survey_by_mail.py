@@ -12,6 +12,7 @@ from services.care.store import figures
 from services.care.usecases import cases, upkeep
 from services.care.usecases.cases import list_messages
 from services.care.usecases.inbound import Received, receive_mail
+from services.kit.access.scope import EVERYTHING
 from services.kit.runtime import Runtime
 from services.kit.signing import SURVEY
 from tests.support.care import DOMAIN, events, mail
@@ -109,4 +110,4 @@ def test_a_failure_after_the_score_leaves_neither_score_nor_claim(
     assert cases.get_case(runtime, solved.id) == solved
     assert answer(runtime, solved, raw).outcome == "continued"
     with runtime.db.read() as connection:
-        assert figures.summary(connection).answers == 1
+        assert figures.summary(connection, EVERYTHING).answers == 1

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from services.kit.access.scope import Reach, Scope
+from services.kit.access.service_tokens import ServiceTokens, ServiceVerifier
 from services.kit.auth import SERVICE_PERMISSIONS, TokenStore
 from services.kit.config import SERVICES
 from tests.integration.cli.conftest import Office
@@ -58,10 +60,42 @@ def test_the_file_is_private_and_keeps_what_others_have(tmp_path: Path) -> None:
     }
 
 
+def test_a_token_may_have_roles_teams_and_narrow_permissions(tmp_path: Path) -> None:
+    file = tmp_path / "tokens.json"
+    made = tokens(file, "create", "an", "--role", "agent", "--team", "vn", "-p", "sales.read:own")
+    assert made.code == 0
+    found = TokenStore(file).find(made.out.strip())
+    assert found is not None
+    assert found.scope("care.cases.write") == Scope(Reach.TEAM, "an", ("vn",))
+    assert found.scope("sales.read") == Scope(Reach.OWN, "an", ("vn",))
+    assert not found.may("care.setup.write")
+    assert "vn" in tokens(file, "list").out
+
+
+def test_a_service_gets_a_key_beside_its_old_one(tmp_path: Path) -> None:
+    key, keys = str(tmp_path / "care.pem"), str(tmp_path / "keys.json")
+    made = [run_cli("keys", "create", "care", "--key-file", key, "--keys-file", keys) for _ in range(2)]
+    assert [ran.code for ran in made] == [0, 0]
+    ids = [ran.out.strip() for ran in made]
+    listed = run_cli("keys", "list", "--keys-file", keys)
+    assert all(kid in listed.out for kid in ids)
+    assert run_cli("keys", "remove", ids[0], "--keys-file", keys).code == 0
+    assert ids[0] not in run_cli("keys", "list", "--keys-file", keys).out
+    again = run_cli("keys", "remove", ids[0], "--keys-file", keys)
+    assert (again.code, ids[0] in again.err) == (1, True)
+    assert run_cli("keys", "create", "shop", "--key-file", key, "--keys-file", keys).code == 1
+    found = ServiceVerifier("contacts", tmp_path / "keys.json")
+    token = ServiceTokens("care", tmp_path / "care.pem")("contacts")
+    assert found.verify(token, {"kid": ids[1]})[0].name == "service:care"
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (("create", "a", "-p", "contacts.read"), "a token named a already"),
+        (("create", "b"), "--permission or --role"),
+        (("create", "b", "-p", "care.read:mine"), "'care.read:mine'"),
+        (("create", "b", "-r", "boss"), "no role 'boss'; there are agent,"),
         (("create", "b", "-p", "contacts.raed"), "did you mean contacts.read?"),
         (("create", "b", "-p", "contacts"), "'contacts'"),
         (("create", "Big Shop", "-p", "*"), "'Big Shop' cannot name a token"),

@@ -40,7 +40,7 @@ def test_all_commands_are_there():
     groups = {path[0] for path, _ in ALL if path}
     assert groups == {
         *("up", "run", "migrate", "demo", "import", "segments", "campaigns", "plugins"),
-        *("operations", "events", "tokens"),
+        *("operations", "events", "tokens", "keys"),
     }
 
 

@@ -95,7 +95,9 @@ def modules() -> dict[str, ast.Module]:
 
 
 def shown(default: object) -> str:
-    return "" if default is None or default == () else str(default)
+    if isinstance(default, tuple):
+        return ",".join(default)
+    return "" if default is None else str(default)
 
 
 @pytest.mark.parametrize("name", sorted(Settings.model_fields))

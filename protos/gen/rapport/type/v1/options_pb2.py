@@ -25,13 +25,15 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1drapport/type/v1/options.proto\x12\x0frapport.type.v1\x1a google/protobuf/descriptor.proto\"\x89\x01\n\nFieldRules\x12\x12\n\nmax_length\x18\x01 \x01(\x05\x12\x11\n\tmax_items\x18\x02 \x01(\x05\x12\x10\n\x08resource\x18\x03 \x01(\t\x12\x14\n\x07minimum\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12\x14\n\x07maximum\x18\x05 \x01(\x01H\x01\x88\x01\x01\x42\n\n\x08_minimumB\n\n\x08_maximum:7\n\npermission\x12\x1e.google.protobuf.MethodOptions\x18\xb5\x87\x03 \x01(\t\x88\x01\x01:K\n\x05rules\x12\x1d.google.protobuf.FieldOptions\x18\xb6\x87\x03 \x01(\x0b\x32\x1b.rapport.type.v1.FieldRulesb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1drapport/type/v1/options.proto\x12\x0frapport.type.v1\x1a google/protobuf/descriptor.proto\"\x89\x01\n\nFieldRules\x12\x12\n\nmax_length\x18\x01 \x01(\x05\x12\x11\n\tmax_items\x18\x02 \x01(\x05\x12\x10\n\x08resource\x18\x03 \x01(\t\x12\x14\n\x07minimum\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12\x14\n\x07maximum\x18\x05 \x01(\x01H\x01\x88\x01\x01\x42\n\n\x08_minimumB\n\n\x08_maximum*C\n\x05Reach\x12\x15\n\x11REACH_UNSPECIFIED\x10\x00\x12\x11\n\rREACH_RECORDS\x10\x01\x12\x10\n\x0cREACH_SHARED\x10\x02:7\n\npermission\x12\x1e.google.protobuf.MethodOptions\x18\xb5\x87\x03 \x01(\t\x88\x01\x01:J\n\x05reach\x12\x1e.google.protobuf.MethodOptions\x18\xb7\x87\x03 \x01(\x0e\x32\x16.rapport.type.v1.Reach\x88\x01\x01:K\n\x05rules\x12\x1d.google.protobuf.FieldOptions\x18\xb6\x87\x03 \x01(\x0b\x32\x1b.rapport.type.v1.FieldRulesb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'rapport.type.v1.options_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_REACH']._serialized_start=224
+  _globals['_REACH']._serialized_end=291
   _globals['_FIELDRULES']._serialized_start=85
   _globals['_FIELDRULES']._serialized_end=222
 # @@protoc_insertion_point(module_scope)

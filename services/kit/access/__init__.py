@@ -1,0 +1,1 @@
+"""Who calls, what it may do, and with whose records: tokens, roles, scopes, limits and the record of refusals."""
