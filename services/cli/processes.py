@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from services.cli.run import EXTRA_ROLES, command
 from services.kit.config import SERVICES, Settings
 from services.kit.supervise import probes
+from services.kit.supervise.forking import ForkServer
 from services.kit.supervise.spec import PortUse, ProcessSpec
 
 PORT_SETTING = "RAPPORT_BASE_PORT"
@@ -24,14 +25,15 @@ class Grants:
     tokens: Mapping[str, str]
     shared: Mapping[str, str] = field(default_factory=dict)
 
+    def common(self) -> dict[str, str]:
+        """Return the variables of what belongs to no service: no database and no token."""
+        databases = (f"RAPPORT_{name.upper()}_DATABASE_URL" for name in SERVICES)
+        return {**self.shared, **dict.fromkeys(("RAPPORT_DATABASE_URL", "RAPPORT_TOKEN", *databases), "")}
+
     def environment(self, service: str) -> dict[str, str]:
         """Return the variables of a service's processes: its own database and token, and no other's."""
-        none = {"RAPPORT_DATABASE_URL": ""} | {
-            f"RAPPORT_{name.upper()}_DATABASE_URL": "" for name in SERVICES
-        }
         return {
-            **self.shared,
-            **none,
+            **self.common(),
             f"RAPPORT_{service.upper()}_DATABASE_URL": self.urls[service],
             "RAPPORT_TOKEN": self.tokens[service],
         }
@@ -69,12 +71,27 @@ def all_ports(settings: Settings) -> dict[str, list[PortUse]]:
     }
 
 
+def fork_servers(environment: Mapping[str, str]) -> dict[str, ForkServer]:
+    """Return what all processes are forked from: `worker`, which is patched by eventlet, and `other`.
+
+    environment: added to our own for these two.
+    """
+    workers = [f"services.{service}.worker" for service in SERVICES]
+    others = ["services.kit.process", *(f"services.{service}.api" for service in SERVICES)]
+    others += [f"services.{service}.{role}" for service, roles in EXTRA_ROLES.items() for role in roles]
+    return {
+        "worker": ForkServer("services.kit.bus.launcher:preload", workers, env=environment),
+        "other": ForkServer("services.kit.preload:load", others, env=environment),
+    }
+
+
 def specs(settings: Settings, grants: Grants) -> list[ProcessSpec]:
     """Return all processes of the stack, for a supervisor."""
     host, grace = settings.host, settings.shutdown_grace_seconds + 5
     # The sender serves nothing that could be asked.
     ready_file = settings.data_dir.absolute() / "campaign-sender.ready"
     options = {"sender": ["--ready-file", str(ready_file)]}
+    forks = fork_servers(grants.common())
     found: list[ProcessSpec] = []
     for service in SERVICES:
         environment = grants.environment(service)
@@ -98,6 +115,7 @@ def specs(settings: Settings, grants: Grants) -> list[ProcessSpec]:
                 alive=alive.get(role),
                 stop_grace=grace,
                 ports=ports(settings, service, role),
+                fork_server=forks["worker" if role == "worker" else "other"],
             )
             for role in ("api", "worker", *EXTRA_ROLES.get(service, ()))
         )

@@ -197,6 +197,9 @@ class Supervisor:
             if self._watcher is not None:
                 self._watcher.join()
                 self._watcher = None
+            for child in self._children.values():
+                if child.spec.fork_server is not None:
+                    child.spec.fork_server.close()
             self._stop_resources()
             self._children.clear()
             self._close()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 import warnings
+from collections.abc import Sequence
 
 
 def run_worker(service: str, package: str = "") -> int:
@@ -15,6 +16,21 @@ def run_worker(service: str, package: str = "") -> int:
 
     package: the service's package, by default `services.<service>`; it has `worker.Worker` and `models.kit`.
     """
+    _patch()
+    from services.kit.bus.process import run
+
+    return run(service, package or f"services.{service}")
+
+
+def preload(modules: Sequence[str]) -> None:
+    """Import what workers need, patched as they are: for a fork server."""
+    _patch()
+    from services.kit.preload import load
+
+    load(["services.kit.bus.process", *modules])
+
+
+def _patch() -> None:
     # eventlet's own resolver does not know all of /etc/hosts and nsswitch.conf.
     os.environ.setdefault("EVENTLET_NO_GREENDNS", "yes")
     with warnings.catch_warnings():
@@ -23,9 +39,6 @@ def run_worker(service: str, package: str = "") -> int:
 
         # Threads stay real: gRPC, SQLAlchemy's pool and the handlers' bodies need them.
         eventlet.monkey_patch(thread=False)
-    from services.kit.bus.process import run
-
-    return run(service, package or f"services.{service}")
 
 
 def main() -> int:

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import enum
+import logging
 import os
 import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from services.kit.parent import PARENT_FD_VARIABLE
 from services.kit.supervise.events import Event, EventKind
+from services.kit.supervise.forking import Forked, ForkError
 from services.kit.supervise.logs import RotatingLog, tail
 from services.kit.supervise.progress import Progress
 from services.kit.supervise.reaper import Reaper
 from services.kit.supervise.spec import ProcessSpec
+
+_log = logging.getLogger(__name__)
 
 
 class State(enum.Enum):
@@ -72,7 +76,7 @@ class Child:
         self._condition = threading.Condition()
         self._state = State.NEW
         self._ready_once = False
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | Forked | None = None
         self._thread = threading.Thread(target=self._run, name=f"keep-{spec.name}", daemon=True)
 
     @property
@@ -208,26 +212,30 @@ class Child:
 
     def _spawn(self) -> threading.Thread | None:
         environment = {**os.environ, "PYTHONUNBUFFERED": "1", **self.spec.env}
-        environment[PARENT_FD_VARIABLE] = str(self._parent_fd)
+        if self.spec.fork_server is not None:
+            self.spec.fork_server.await_ready(self._interrupted)
         with self._condition:
             if self._interrupted():
                 return None
-            try:
-                # A session of its own: Ctrl-C on the terminal reaches the supervisor alone, which stops all
-                # in order.
-                self._process = subprocess.Popen(
-                    list(self.spec.argv),
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.STDOUT,
-                    env=environment,
-                    cwd=self.spec.cwd,
-                    pass_fds=(self._parent_fd,),
-                    start_new_session=True,
-                )
-            except OSError as error:
-                self.error = f"cannot run {self.spec.argv[0]}: {error.strerror or error}"
-                return None
+            self._process = self._fork(environment)
+            if self._process is None:
+                environment[PARENT_FD_VARIABLE] = str(self._parent_fd)
+                try:
+                    # A session of its own: Ctrl-C on the terminal reaches the supervisor alone, which stops all
+                    # in order.
+                    self._process = subprocess.Popen(
+                        list(self.spec.argv),
+                        stdin=subprocess.DEVNULL,
+                        stdout=subprocess.PIPE,
+                        stderr=subprocess.STDOUT,
+                        env=environment,
+                        cwd=self.spec.cwd,
+                        pass_fds=(self._parent_fd,),
+                        start_new_session=True,
+                    )
+                except OSError as error:
+                    self.error = f"cannot run {self.spec.argv[0]}: {error.strerror or error}"
+                    return None
             self._reaper.watch(self._process.pid, grace=self.spec.stop_grace)
             self._state = State.STARTING
             self._condition.notify_all()
@@ -237,6 +245,19 @@ class Child:
         )
         reader.start()
         return reader
+
+    def _fork(self, environment: Mapping[str, str]) -> Forked | None:
+        """Have the process forked; None where it must be started."""
+        server = self.spec.fork_server
+        if server is None or self.spec.cwd is not None:
+            return None
+        try:
+            return server.fork(
+                self.spec.argv, environment, descriptor=self._parent_fd, variable=PARENT_FD_VARIABLE
+            )
+        except ForkError as error:
+            _log.warning("%s is started and not forked: %s", self.spec.name, error)
+            return None
 
     def _await_ready(self, began: float) -> str:
         """Wait until the process is ready, and return ""; or what went wrong. A stop or a hold, too, ends it."""

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from services.kit.supervise.forking import ForkServer
+
 
 @dataclass(frozen=True)
 class PortUse:
@@ -27,7 +29,8 @@ class ProcessSpec:
     started. alive: asked now and then while it is ready; one that keeps saying False, or raises, is killed
     and started again (see `watch`); None means that it is not asked. See `probes` for both. stop_grace:
     seconds between SIGTERM and SIGKILL. after: names that must be ready before this one starts. ports:
-    checked before the first start. cwd: working folder, the supervisor's if None.
+    checked before the first start. cwd: working folder, the supervisor's if None. fork_server: what the process
+    is forked from rather than started, where the system allows it; the supervisor closes it in the end.
     """
 
     name: str
@@ -39,6 +42,7 @@ class ProcessSpec:
     after: Sequence[str] = ()
     ports: Sequence[PortUse] = ()
     cwd: Path | None = None
+    fork_server: ForkServer | None = None
 
 
 class Resource(Protocol):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,8 @@ ROW = re.compile(r"^\| `RAPPORT_([A-Z0-9_]+)` \| (.*?) ?\| (.*) \|$", re.MULTILI
 BESIDE_THE_SETTINGS = {
     "services/kit/parent.py": "takes the number of the supervisor's pipe, which no person sets",
     "services/kit/supervise/child.py": "hands the environment on to a child process",
+    "services/kit/supervise/forking.py": "hands the environment on to the fork server",
+    "services/kit/supervise/fork_server.py": "sets the environment of a forked process as it was told",
     "services/kit/postgres/account.py": "hands the environment on to PostgreSQL's programs, without PG*",
     "services/kit/plugins/process.py": "hands PATH and the like, and no setting, on to the plugin host",
     "services/kit/bus/launcher.py": "tells eventlet, before its import, which resolver to take",
@@ -87,6 +90,7 @@ def other_readers(tree: ast.Module) -> list[str]:
     ]
 
 
+@cache
 def modules() -> dict[str, ast.Module]:
     return {
         path.relative_to(ROOT).as_posix(): ast.parse(path.read_text(encoding="utf-8"))
