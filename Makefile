@@ -9,7 +9,7 @@ ARGS ?=
 LOCAL := -e ./protos -e ./plugins/sdk -e ./plugins/builtin -e ./plugins/testing -e ./plugins/loyalty -e .
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo run test mutants fuzz bench-segmentation bench-campaign chaos-campaign promtool check lint types imports protos protos-check protos-release migrations-check lock clean
+.PHONY: help venv demo run test test-amqp mutants fuzz bench-segmentation bench-campaign chaos-campaign promtool check lint types imports protos protos-check protos-release migrations-check lock clean
 
 help: ## print the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,8 +33,11 @@ run: venv ## keep the whole stack up until Ctrl-C; data stays in .rapport/
 
 # Hundreds of processes are started: each module is compiled once, whatever the environment says.
 test: export PYTHONDONTWRITEBYTECODE =
-test: venv ## run all tests on an embedded PostgreSQL
+test: venv ## run all tests on an embedded PostgreSQL, and those of events on a RabbitMQ of their own
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -q -m "not mutants"
+
+test-amqp: venv ## run all tests with RabbitMQ between the services, on a node of their own or on RAPPORT_AMQP_URL's
+	@RAPPORT_TEST_REQUIRE_RABBITMQ=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -q -m "not mutants" --transport amqp
 
 mutants: venv ## test the tests: each known mistake, put into the rule engine, must be noticed
 	@$(BIN)/python -m pytest -q -m mutants

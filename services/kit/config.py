@@ -11,6 +11,7 @@ from pydantic import AliasChoices, Field, ValidationError, field_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from services.kit.bus.address import parse_address
 from services.kit.clock import parse_clock
 from services.kit.errors import InvalidArgument
 
@@ -262,6 +263,16 @@ class Settings(BaseSettings):
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("amqp_url")
+    @classmethod
+    def _check_amqp_url(cls, value: str) -> str:
+        if value:
+            try:
+                parse_address(value)
+            except InvalidArgument as error:
+                raise ValueError(error.message) from error
         return value
 
     @field_validator("public_web_url")

@@ -6,37 +6,26 @@ import random
 import re
 import socket
 import ssl
-from dataclasses import dataclass, field
-from urllib.parse import SplitResult, unquote, urlsplit
+from dataclasses import dataclass
 
 import amqp
 
+from services.kit.bus.address import Address, parse_address
 from services.kit.bus.amqp import plain
-from services.kit.errors import FailedPrecondition, InvalidArgument, Unavailable
+from services.kit.errors import FailedPrecondition, Unavailable
 
 CONNECT_SECONDS = 10.0
 WRITE_SECONDS = 30.0
 HEARTBEAT_SECONDS = 20
 OLDEST = (3, 10)
-PORTS = {"amqp": 5672, "amqps": 5671}
 
 ERRORS = (amqp.AMQPError, OSError, EOFError)
 """What a broken connection, or a refusal of the broker, raises."""
 
 
 @dataclass(frozen=True)
-class Broker:
-    """Hold the nodes of a broker and the credentials; its text shows the former alone."""
-
-    nodes: tuple[tuple[str, int], ...]
-    virtual_host: str
-    user: str = field(repr=False)
-    password: str = field(repr=False)
-    secure: bool
-
-    def __str__(self) -> str:
-        nodes = ", ".join(f"{host}:{port}" for host, port in self.nodes)
-        return f"RabbitMQ at {nodes}, virtual host {self.virtual_host}"
+class Broker(Address):
+    """Connect to the broker at an address."""
 
     def connect(self, name: str) -> amqp.Connection:
         """Return an open connection to one of the nodes, which shows by this name there; raises one of ERRORS."""
@@ -73,40 +62,9 @@ class Broker:
 
 
 def parse_url(text: str) -> Broker:
-    """Return the broker of a URL, or of several with commas between, the nodes of one cluster.
-
-    Raises InvalidArgument that does not repeat the URL, which holds a password.
-    """
-    parts = [urlsplit(one.strip()) for one in text.split(",") if one.strip()]
-    if not parts or any(part.scheme not in PORTS or not part.hostname for part in parts):
-        raise _malformed()
-    if len({(part.scheme, part.username, part.password, part.path) for part in parts}) > 1:
-        raise InvalidArgument(
-            "RAPPORT_AMQP_URL: its nodes differ in more than host and port; name nodes of one cluster",
-            reason="INVALID_AMQP_URL",
-        )
-    first = parts[0]
-    return Broker(
-        tuple((part.hostname or "", _port(part)) for part in parts),
-        unquote(first.path[1:]) or "/",
-        unquote(first.username or "guest"),
-        unquote(first.password or "guest"),
-        first.scheme == "amqps",
-    )
-
-
-def _port(part: SplitResult) -> int:
-    try:
-        return part.port or PORTS[part.scheme]
-    except ValueError:
-        raise _malformed() from None
-
-
-def _malformed() -> InvalidArgument:
-    return InvalidArgument(
-        "RAPPORT_AMQP_URL: expected amqp://user:password@host:port/virtual-host, or amqps:// for TLS",
-        reason="INVALID_AMQP_URL",
-    )
+    """Return the broker of RAPPORT_AMQP_URL; raises InvalidArgument."""
+    found = parse_address(text)
+    return Broker(found.nodes, found.virtual_host, found.user, found.password, found.secure)
 
 
 def explain(error: BaseException, broker: Broker) -> tuple[str, bool]:

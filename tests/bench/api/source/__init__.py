@@ -1,0 +1,1 @@
+"""A source whose worker does nothing but relay and publish its events."""

@@ -1,0 +1,9 @@
+"""The source's worker."""
+
+from __future__ import annotations
+
+
+class Worker:
+    """Relay, and do nothing else."""
+
+    name = "sales"
