@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from services.kit.clock import parse_clock
 from services.kit.errors import InvalidArgument
+from services.kit.masking import safe_text
 
 SERVICES = ("contacts", "sales", "segmentation", "campaign", "care")
 EVENTS_PORT_OFFSET = 10
@@ -304,7 +305,7 @@ def load_settings(**overrides: object) -> Settings:
     except ValidationError as error:
         problems = "; ".join(
             f"RAPPORT_{'_'.join(str(part) for part in item['loc']).upper()}: "
-            f"{item['msg'].removeprefix('Value error, ')} (got {item.get('input')!r})"
+            f"{item['msg'].removeprefix('Value error, ')} (got {safe_text(repr(item.get('input')))})"
             for item in error.errors()
         )
         raise InvalidArgument(f"bad settings: {problems}", reason="INVALID_SETTINGS") from error

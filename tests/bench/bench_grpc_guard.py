@@ -1,4 +1,4 @@
-"""Measure what the kit adds to a Get: token, permission, scope, limits, validation, trace, log, metrics, checked connection.
+"""Measure what the kit adds to a Get: token, permission, limits, validation, trace, log, metrics, checked connection.
 
 The ceiling is the same handler on a bare grpcio server with an engine of SQLAlchemy's defaults. It is measured in turns
 with the guarded one, which is asked with a token of the tokens file and with a signed one, as CPU of the server's
@@ -146,7 +146,7 @@ def measure(process: psutil.Process, stub: Any, token: str, names: list[str], ca
 
 
 def run(url: str, calls: int, rounds: int) -> float:
-    """Print the cost of the servers, measured in turns, and return the greatest ratio of their medians to the bare one's."""
+    """Print the cost of the servers, measured in turns, and return the greatest ratio to the bare one's median."""
     engine = make_engine(url)
     metadata.drop_all(engine)
     metadata.create_all(engine)
