@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from services.kit.bus.address import parse_address
 from services.kit.clock import parse_clock
 from services.kit.errors import InvalidArgument
+from services.kit.masking import safe_text
 
 SERVICES = ("contacts", "sales", "segmentation", "campaign", "care")
 EVENTS_PORT_OFFSET = 10
@@ -401,4 +402,4 @@ def _got(problem: ErrorDetails) -> str:
     """Return what a variable was set to, unless that may hold a secret."""
     name = str(problem["loc"][0]) if problem["loc"] else ""
     secret = name in ("token", "secret_key", "amqp_url") or name.endswith("database_url")
-    return "" if secret else f" (got {problem.get('input')!r})"
+    return "" if secret else f" (got {safe_text(repr(problem.get('input')))})"

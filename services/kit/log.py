@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 import logging
-import re
 import sys
 import traceback
-from typing import Any
+from typing import Any, cast
 
 import structlog
 from sqlalchemy.exc import DBAPIError
 from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
 from services.kit import context
+from services.kit.masking import mask_fields, safe_text
 
-_SECRET_KEYS = frozenset(
-    {"authorization", "token", "password", "secret", "secret_key", "access_token", "cookie"}
-)
-_PERSONAL_KEYS = frozenset(
-    {"email", "phone", "address", "display_name", "given_name", "family_name", "body", "text"}
-)
-_EMAIL = re.compile(r"[^\s<>\"'=(,;:]+@[^\s<>\"'=),;:]+")
-_LONG_NUMBER = re.compile(r"(?<![\w.-])\+?\d(?:[ .()-]?\d){8,14}(?![\w.-])")
+__all__ = ["configure", "get_logger", "redact", "safe_summary", "safe_text", "safe_traceback"]
 
 
 def get_logger(name: str) -> FilteringBoundLogger:
@@ -76,15 +69,8 @@ def configure(level: str, form: str, **fields: str) -> None:
 
 
 def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Replace secrets and personal data by a mark, by the name of the field."""
-    for key in event.keys() & (_SECRET_KEYS | _PERSONAL_KEYS):
-        event[key] = "[redacted]"
-    return event
-
-
-def safe_text(text: str) -> str:
-    """Return a free text without what looks like an e-mail address or a phone number."""
-    return _LONG_NUMBER.sub("[number]", _EMAIL.sub("[email]", text))
+    """Replace secrets and personal data by marks, by the names of fields and by what texts look like."""
+    return mask_fields(cast("dict[str, Any]", event))
 
 
 def safe_traceback(error: BaseException) -> str:

@@ -1,8 +1,9 @@
-"""Measure what the kit adds to a Get: token, permission, validation, trace, log, metrics, checked connection.
+"""Measure what the kit adds to a Get: token, permission, limits, validation, trace, log, metrics, checked connection.
 
-The ceiling is the same handler on a bare grpcio server with an engine of SQLAlchemy's defaults. It is measured in
-turns with the guarded one, as CPU of the server's process; the budget of their ratio is 1.4. Beside it stands one that
-records a span for every call and sends it to a collector, ten times as many as by default.
+The ceiling is the same handler on a bare grpcio server with an engine of SQLAlchemy's defaults. It is measured in turns
+with the guarded one, which is asked with a token of the tokens file and with a signed one, as CPU of the server's
+process; the budget of each ratio is 1.4. Beside them stands one that records a span for every call and sends it to a
+collector, ten times as many as by default.
 
 Run it as `python -m tests.bench.bench_grpc_guard [--calls 3000] [--rounds 5] [--url postgresql+psycopg://…]`.
 """
@@ -28,6 +29,10 @@ import sqlalchemy as sa
 from rapport.operations.v1 import operations_pb2, operations_pb2_grpc
 
 from services.kit import log
+from services.kit.access.authenticator import Authenticator
+from services.kit.access.limits import Limits
+from services.kit.access.oidc import OidcSettings, OidcVerifier
+from services.kit.access.roles import Roles
 from services.kit.auth import TokenStore, add_tokens
 from services.kit.config import load_settings
 from services.kit.db import Database, make_engine, new_metadata
@@ -35,11 +40,11 @@ from services.kit.grpc.server import ApiServer
 from services.kit.names import format_name, new_id, parse_name
 from services.kit.telemetry.export import recording
 from tests.support.collector import collecting
+from tests.support.identity import AUDIENCE, provider
 
 TOKEN = "bench-token"
 BUDGET = 1.4
 METADATA = (
-    ("authorization", f"Bearer {TOKEN}"),
     ("x-request-id", "0190a5dcac96774bbcceb302099a8057"),
     ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
 )
@@ -78,6 +83,7 @@ class Things(operations_pb2_grpc.OperationServiceServicer):
 def serve(kind: str, url: str, collector: str) -> None:
     """Serve in this process until standard input closes; prints the port."""
     recorded = ExitStack()
+    token = TOKEN
     engine = sa.create_engine(url, pool_size=16) if kind == "bare" else make_engine(url, pool_size=16)
     servicer = Things(Database(engine))
     if kind == "bare":
@@ -87,9 +93,22 @@ def serve(kind: str, url: str, collector: str) -> None:
         server.start()
     else:
         log.configure("INFO", "json", service="bench", role="api")
-        path = Path(tempfile.mkdtemp()) / "tokens.json"
-        add_tokens(path, [("bench", ("operations.read",), TOKEN)])
-        guarded = ApiServer("127.0.0.1:0", TokenStore(path), threads=16)
+        folder = Path(tempfile.mkdtemp())
+        add_tokens(folder / "tokens.json", [("bench", ("operations.read",), TOKEN)])
+        (folder / "roles.json").write_text('{"bench": ["operations.read:all"]}')
+        with provider() as idp:
+            token = idp.token(roles=["bench"]) if kind == "signed" else TOKEN
+            roles = Roles(folder / "roles.json")
+            oidc = OidcVerifier(OidcSettings(issuer=idp.issuer, audience=(AUDIENCE,)), roles)
+            oidc.jwks.key("one")
+        guarded = ApiServer(
+            "127.0.0.1:0",
+            Authenticator(TokenStore(folder / "tokens.json", roles), roles=roles, oidc=oidc),
+            threads=16,
+            limits=Limits(
+                calls_per_second=1e6, burst_calls=1000, bytes_per_second=1e9, refused_per_second=20
+            ),
+        )
         guarded.add(
             lambda registry: operations_pb2_grpc.add_OperationServiceServicer_to_server(servicer, registry)
         )
@@ -98,14 +117,14 @@ def serve(kind: str, url: str, collector: str) -> None:
             recorded.enter_context(
                 recording(load_settings(otlp_endpoint=collector, trace_ratio=1.0), "bench", "api")
             )
-    print(json.dumps({"port": port}), flush=True)
+    print(json.dumps({"port": port, "token": token}), flush=True)
     with recorded:
         sys.stdin.read()
 
 
 @contextmanager
-def server(kind: str, url: str, collector: str = "") -> Iterator[tuple[psutil.Process, Any]]:
-    """Run a server process; yields the process and a stub. collector: where it sends spans, "" for nowhere."""
+def server(kind: str, url: str, collector: str = "") -> Iterator[tuple[psutil.Process, Any, str]]:
+    """Run a server process; yields the process, a stub and a token. collector: where it sends spans, "" for nowhere."""
     process = subprocess.Popen(
         [
             sys.executable,
@@ -123,29 +142,31 @@ def server(kind: str, url: str, collector: str = "") -> Iterator[tuple[psutil.Pr
         stderr=subprocess.DEVNULL,
     )
     assert process.stdout is not None
-    port = json.loads(process.stdout.readline())["port"]
+    told = json.loads(process.stdout.readline())
     try:
-        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
-            yield psutil.Process(process.pid), operations_pb2_grpc.OperationServiceStub(channel)
+        with grpc.insecure_channel(f"127.0.0.1:{told['port']}") as channel:
+            stub = operations_pb2_grpc.OperationServiceStub(channel)
+            yield psutil.Process(process.pid), stub, told["token"]
     finally:
         assert process.stdin is not None
         process.stdin.close()
         process.wait(10)
 
 
-def measure(process: psutil.Process, stub: Any, names: list[str], calls: int) -> float:
+def measure(process: psutil.Process, stub: Any, token: str, names: list[str], calls: int) -> float:
     """Return microseconds of server CPU a call."""
+    metadata = (("authorization", f"Bearer {token}"), *METADATA)
     before = process.cpu_times()
     for number in range(calls):
         stub.GetOperation(
-            operations_pb2.GetOperationRequest(name=names[number % len(names)]), metadata=METADATA
+            operations_pb2.GetOperationRequest(name=names[number % len(names)]), metadata=metadata
         )
     after = process.cpu_times()
     return (after.user + after.system - before.user - before.system) / calls * 1e6
 
 
 def run(url: str, calls: int, rounds: int) -> float:
-    """Print the cost of the servers, measured in turns, and return the ratio of the guarded to the bare one."""
+    """Print the cost of the servers, measured in turns, and return the greater ratio of the guarded ones to the bare."""
     engine = make_engine(url)
     metadata.drop_all(engine)
     metadata.create_all(engine)
@@ -154,28 +175,26 @@ def run(url: str, calls: int, rounds: int) -> float:
         values = {f"column_{number}": f"value {number}" for number in range(12)} | {"tags": ["vip", "an"]}
         connection.execute(sa.insert(thing), [{"id": key, **values} for key in ids])
     names = [format_name("operations", key) for key in ids]
-    costs: dict[str, list[float]] = {"bare": [], "guarded": [], "recorded": []}
-    with (
-        collecting() as collector,
-        server("bare", url) as bare,
-        server("guarded", url) as guarded,
-        server("guarded", url, collector.url) as recorded,
-    ):
-        sides = {"bare": bare, "guarded": guarded, "recorded": recorded}
-        for process, stub in sides.values():
-            measure(process, stub, names, 300)
+    costs: dict[str, list[float]] = {kind: [] for kind in ("bare", "guarded", "signed", "recorded")}
+    with ExitStack() as stack:
+        collector = stack.enter_context(collecting())
+        sides = {kind: stack.enter_context(server(kind, url)) for kind in ("bare", "guarded", "signed")}
+        sides["recorded"] = stack.enter_context(server("guarded", url, collector.url))
+        for process, stub, token in sides.values():
+            measure(process, stub, token, names, 300)
         for _ in range(rounds):
-            for kind, (process, stub) in sides.items():
-                costs[kind].append(measure(process, stub, names, calls))
+            for kind, (process, stub, token) in sides.items():
+                costs[kind].append(measure(process, stub, token, names, calls))
     metadata.drop_all(engine)
     engine.dispose()
-    bare_cost, guarded_cost, recorded_cost = (statistics.median(several) for several in costs.values())
-    print(
-        f"bare {bare_cost:.0f} µs, guarded {guarded_cost:.0f} µs, with a span for each call {recorded_cost:.0f} µs of "
-        f"server CPU a call; ratios {guarded_cost / bare_cost:.2f} and {recorded_cost / bare_cost:.2f} (budget "
-        f"{BUDGET}); {len(collector.spans)} spans arrived"
-    )
-    return guarded_cost / bare_cost
+    medians = {kind: statistics.median(found) for kind, found in costs.items()}
+    for kind in ("guarded", "signed", "recorded"):
+        print(
+            f"bare {medians['bare']:.0f} µs, {kind} {medians[kind]:.0f} µs of server CPU a call; "
+            f"ratio {medians[kind] / medians['bare']:.2f} (budget {BUDGET})"
+        )
+    print(f"{len(collector.spans)} spans arrived")
+    return max(medians[kind] for kind in ("guarded", "signed")) / medians["bare"]
 
 
 def main() -> None:
@@ -184,7 +203,7 @@ def main() -> None:
     parser.add_argument("--calls", type=int, default=3000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--url", default="")
-    parser.add_argument("--serve", choices=("bare", "guarded"), help=argparse.SUPPRESS)
+    parser.add_argument("--serve", choices=("bare", "guarded", "signed"), help=argparse.SUPPRESS)
     parser.add_argument("--collector", default="", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
