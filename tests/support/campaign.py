@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from concurrent import futures
 from contextlib import contextmanager
@@ -31,6 +29,7 @@ from services.kit.names import new_id
 from services.kit.operations import OperationContext
 from services.kit.operations import store as operations
 from services.kit.runtime import Runtime
+from tests.support.processes import ServiceProcess, start_process
 
 ROOT = Path(__file__).parents[2]
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -125,7 +124,7 @@ def smtp_environment(port: int) -> dict[str, str]:
 class SenderProcess:
     """A real sender process."""
 
-    process: subprocess.Popen[bytes]
+    process: ServiceProcess
     log: Path
 
     def kill(self) -> None:
@@ -165,13 +164,7 @@ def start_sender(
         **variables,
     }
     with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "services.campaign.sender", *options],
-            cwd=ROOT,
-            env=environment,
-            stdout=output,
-            stderr=output,
-        )
+        process = start_process("services.campaign.sender", *options, env=environment, log=output)
     return SenderProcess(process, log)
 
 
