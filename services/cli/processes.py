@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from services.cli.run import EXTRA_ROLES, command
 from services.kit.config import SERVICES, Settings
@@ -71,17 +72,17 @@ def all_ports(settings: Settings) -> dict[str, list[PortUse]]:
     }
 
 
-def fork_servers(environment: Mapping[str, str]) -> dict[str, ForkServer]:
+def fork_servers(environment: Mapping[str, str], *, cwd: Path | None = None) -> dict[str, ForkServer]:
     """Return what all processes are forked from: `worker`, which is patched by eventlet, and `other`.
 
-    environment: added to our own for these two.
+    environment: added to our own for these two; cwd: their working folder, ours if None.
     """
     workers = [f"services.{service}.worker" for service in SERVICES]
     others = ["services.kit.process", *(f"services.{service}.api" for service in SERVICES)]
     others += [f"services.{service}.{role}" for service, roles in EXTRA_ROLES.items() for role in roles]
     return {
-        "worker": ForkServer("services.kit.bus.launcher:preload", workers, env=environment),
-        "other": ForkServer("services.kit.preload:load", others, env=environment),
+        "worker": ForkServer("services.kit.bus.launcher:preload", workers, env=environment, cwd=cwd),
+        "other": ForkServer("services.kit.preload:load", others, env=environment, cwd=cwd),
     }
 
 

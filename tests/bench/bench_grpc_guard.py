@@ -166,7 +166,7 @@ def measure(process: psutil.Process, stub: Any, token: str, names: list[str], ca
 
 
 def run(url: str, calls: int, rounds: int) -> float:
-    """Print the cost of the servers, measured in turns, and return the greater ratio of the guarded ones to the bare."""
+    """Print the cost of the servers, measured in turns, and return the greater ratio of a guarded one to the bare."""
     engine = make_engine(url)
     metadata.drop_all(engine)
     metadata.create_all(engine)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
 from contextlib import contextmanager
@@ -32,6 +30,7 @@ from services.kit.names import new_id
 from services.kit.operations import OperationContext
 from services.kit.operations import store as operations
 from services.kit.runtime import Runtime
+from tests.support.processes import ServiceProcess, start_process
 from tests.support.rabbit import clean_environment
 
 ROOT = Path(__file__).parents[2]
@@ -199,7 +198,7 @@ def smtp_environment(port: int) -> dict[str, str]:
 class SenderProcess:
     """A real sender process."""
 
-    process: subprocess.Popen[bytes]
+    process: ServiceProcess
     log: Path
 
     def kill(self) -> None:
@@ -239,13 +238,7 @@ def start_sender(
         **variables,
     }
     with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "services.campaign.sender", *options],
-            cwd=ROOT,
-            env=environment,
-            stdout=output,
-            stderr=output,
-        )
+        process = start_process("services.campaign.sender", *options, env=environment, log=output)
     return SenderProcess(process, log)
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import urllib.request
 from datetime import datetime
 from pathlib import Path
@@ -24,6 +22,7 @@ from services.kit.outbox import NewEvent, append
 from services.kit.process import ApiProcess
 from services.kit.runtime import make_runtime
 from tests.support.postgres import DatabaseFactory
+from tests.support.processes import WORKER, ServiceProcess, start_process
 from tests.support.rabbit import clean_environment
 from tests.support.segmentation import NOW
 from tests.support.toy import ROOT, Source, eventually, free_base_port
@@ -77,7 +76,7 @@ class Stack:
             timeout=60,
         )
         self.api: Any = self.rapport.segmentation
-        self.worker: subprocess.Popen[bytes] | None = None
+        self.worker: ServiceProcess | None = None
 
     def set_clock(self, instant: datetime) -> None:
         """Move the clock of all processes."""
@@ -86,13 +85,7 @@ class Stack:
     def start_worker(self) -> None:
         """Start the worker process and wait until it is ready."""
         with (self.folder / "worker.log").open("ab") as log:
-            self.worker = subprocess.Popen(
-                [sys.executable, "-m", "services.kit.bus.launcher", "segmentation"],
-                cwd=ROOT,
-                env=self.environment,
-                stdout=log,
-                stderr=log,
-            )
+            self.worker = start_process(WORKER, "segmentation", env=self.environment, log=log)
         eventually(lambda: self.health().get("ready"), 90)
 
     def health(self) -> dict[str, Any]:

@@ -7,8 +7,6 @@ import os
 import random
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 import urllib.error
@@ -34,6 +32,7 @@ from services.kit.events import EventStream, Relay
 from services.kit.grpc.server import ApiServer
 from services.kit.outbox import NewEvent, append
 from services.kit.tables import KitTables, kit_tables
+from tests.support.processes import WORKER, ServiceProcess, start_process
 from tests.support.rabbit import clean_environment
 
 ROOT = Path(__file__).parents[2]
@@ -154,17 +153,13 @@ class ToyWorker:
         self._port = settings.metrics_port("contacts", "worker")
         self._package = package
         self.log = log
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: ServiceProcess | None = None
 
     def start(self, *, wait: bool = True) -> ToyWorker:
         """Start the process and wait until it is ready."""
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "services.kit.bus.launcher", "contacts", "--package", self._package],
-                cwd=ROOT,
-                env=self._environment,
-                stdout=log,
-                stderr=log,
+            self.process = start_process(
+                WORKER, "contacts", "--package", self._package, env=self._environment, log=log
             )
         if wait:
             eventually(lambda: self.health().get("ready"), 60)

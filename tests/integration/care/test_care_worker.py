@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -23,6 +21,7 @@ from services.kit.errors import FailedPrecondition, NotFound
 from services.kit.migrations import check
 from services.kit.signing import CASE
 from tests.support.care import DOMAIN, Campaign, case_id, events, mail, neighbour
+from tests.support.processes import WORKER, ServiceProcess, start_process
 from tests.support.rabbit import clean_environment
 from tests.support.stack import Served
 from tests.support.waiting import until
@@ -32,7 +31,7 @@ SENDER = "customer@example.test"
 
 
 @contextmanager
-def worker(served: Served, clock: Path | None = None) -> Iterator[subprocess.Popen[bytes]]:
+def worker(served: Served, clock: Path | None = None) -> Iterator[ServiceProcess]:
     settings = served.runtime.settings
     environment = {
         **clean_environment(),
@@ -47,13 +46,7 @@ def worker(served: Served, clock: Path | None = None) -> Iterator[subprocess.Pop
     }
     log = served.folder / "worker.log"
     with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "services.kit.bus.launcher", "care"],
-            cwd=ROOT,
-            env=environment,
-            stdout=output,
-            stderr=output,
-        )
+        process = start_process(WORKER, "care", env=environment, log=output)
     try:
         yield process
         process.terminate()

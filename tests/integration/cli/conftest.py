@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,7 +15,7 @@ from services.kit.auth import add_tokens, new_token
 from services.kit.supervise.probes import http_ok
 from tests.support.cli import Ran, run_cli
 from tests.support.postgres import DatabaseFactory
-from tests.support.programs import REPOSITORY
+from tests.support.processes import WORKER, start_process
 from tests.support.schema import create_schema
 from tests.support.stack import Served, serve
 from tests.support.toy import free_base_port
@@ -78,13 +76,7 @@ def _worker(served: Served, url: str) -> Iterator[None]:
     )
     ready = http_ok("127.0.0.1", port, "/healthz")
     with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "services.kit.bus.launcher", served.service],
-            cwd=REPOSITORY,
-            env=environment,
-            stdout=log,
-            stderr=log,
-        )
+        process = start_process(WORKER, served.service, env=environment, log=log)
 
         def said() -> str:
             log.seek(0)

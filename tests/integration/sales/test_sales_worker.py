@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from itertools import chain
 from pathlib import Path
 
@@ -12,6 +10,7 @@ from rapport.sales.v1 import events_pb2
 
 from services.kit.migrations import check, upgrade
 from tests.support.postgres import DatabaseFactory
+from tests.support.processes import WORKER, start_process
 from tests.support.rabbit import clean_environment
 from tests.support.sales_data import goods_back, line, order, payment
 from tests.support.stack import serve
@@ -35,13 +34,7 @@ def test_recorded_sales_reach_the_stream_in_order(make_database: DatabaseFactory
         }
         log = tmp_path / "worker.log"
         with log.open("wb") as output:
-            worker = subprocess.Popen(
-                [sys.executable, "-m", "services.kit.bus.launcher", "sales"],
-                cwd=ROOT,
-                env=environment,
-                stdout=output,
-                stderr=output,
-            )
+            worker = start_process(WORKER, "sales", env=environment, log=output)
         try:
             sold = served.client.place_order(order=order("1", line("A", "2", "1.5"))).order
             many = [order(f"bulk-{number}", historical=True) for number in range(30)]
