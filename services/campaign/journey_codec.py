@@ -50,7 +50,7 @@ _PRIORITIES = ("", "low", "normal", "high", "urgent")
 _MORNING = time(9)
 
 
-def decode_journey(key: str, message: pb.Journey) -> Journey:
+def decode_journey(key: str, message: pb.Journey, *, active: bool = False) -> Journey:
     """Decode a new journey; raises InvalidArgument (INVALID_JOURNEY) that names the step."""
     trigger = message.trigger
     if trigger.segment:
@@ -70,7 +70,7 @@ def decode_journey(key: str, message: pb.Journey) -> Journey:
         ),
         exits=tuple(_match(item, f"journey.exits[{index}]") for index, item in enumerate(message.exits)),
         goals=tuple(_match(item, f"journey.goals[{index}]") for index, item in enumerate(message.goals)),
-        active=False,
+        active=active,
         activate_time=None,
         create_time=_EPOCH,
     )

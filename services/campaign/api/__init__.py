@@ -7,6 +7,7 @@ from rapport.campaign.v1 import (
     approvals_pb2_grpc,
     campaign_pb2_grpc,
     content_pb2_grpc,
+    definitions_pb2_grpc,
     experiments_pb2_grpc,
     journeys_pb2_grpc,
     limits_pb2_grpc,
@@ -19,6 +20,7 @@ from services.campaign.api.approvals import ApprovalServicer
 from services.campaign.api.campaigns import CampaignMethods
 from services.campaign.api.content import ContentServicer
 from services.campaign.api.coupons import CouponMethods
+from services.campaign.api.definitions import DefinitionServicer
 from services.campaign.api.experiments import ExperimentServicer
 from services.campaign.api.journeys import JourneyMethods, JourneyServicer
 from services.campaign.api.limits import LimitServicer
@@ -57,6 +59,7 @@ def register(server: grpc.Server, runtime: Runtime) -> None:
     schedules_pb2_grpc.add_ScheduleServiceServicer_to_server(ScheduleServicer(runtime), server)  # type: ignore[no-untyped-call]
     approvals_pb2_grpc.add_ApprovalServiceServicer_to_server(ApprovalServicer(runtime), server)  # type: ignore[no-untyped-call]
     experiments_pb2_grpc.add_ExperimentServiceServicer_to_server(ExperimentServicer(runtime), server)  # type: ignore[no-untyped-call]
+    definitions_pb2_grpc.add_DefinitionServiceServicer_to_server(DefinitionServicer(runtime), server)  # type: ignore[no-untyped-call]
     results_pb2_grpc.add_ResultServiceServicer_to_server(ResultServicer(runtime), server)  # type: ignore[no-untyped-call]
 
 

@@ -29,15 +29,15 @@ class LimitServicer(Methods, limits_pb2_grpc.LimitServiceServicer):
         self, request: pb.SetSendPolicyRequest, context: grpc.ServicerContext
     ) -> pb.SetSendPolicyResponse:
         """Create or replace a send policy."""
-        made = policies.set_policy(self._runtime, _decode_policy(request.policy), request.policy.etag)
-        return pb.SetSendPolicyResponse(policy=_encode_policy(made))
+        made = policies.set_policy(self._runtime, decode_policy(request.policy), request.policy.etag)
+        return pb.SetSendPolicyResponse(policy=encode_policy(made))
 
     def GetSendPolicy(
         self, request: pb.GetSendPolicyRequest, context: grpc.ServicerContext
     ) -> pb.GetSendPolicyResponse:
         """Return a send policy."""
         found = policies.get_policy(self._runtime, parse_key(request.name, "sendPolicies"))
-        return pb.GetSendPolicyResponse(policy=_encode_policy(found))
+        return pb.GetSendPolicyResponse(policy=encode_policy(found))
 
     def ListSendPolicies(
         self, request: pb.ListSendPoliciesRequest, context: grpc.ServicerContext
@@ -49,7 +49,7 @@ class LimitServicer(Methods, limits_pb2_grpc.LimitServiceServicer):
             lambda item: item.id,
         )
         return pb.ListSendPoliciesResponse(
-            policies=[_encode_policy(item) for item in found], next_page_token=token
+            policies=[encode_policy(item) for item in found], next_page_token=token
         )
 
     def DeleteSendPolicy(
@@ -63,15 +63,15 @@ class LimitServicer(Methods, limits_pb2_grpc.LimitServiceServicer):
         self, request: pb.SetRateLimitRequest, context: grpc.ServicerContext
     ) -> pb.SetRateLimitResponse:
         """Create or replace a rate limit."""
-        made = rates.set_limit(self._runtime, _decode_limit(request.limit), request.limit.etag)
-        return pb.SetRateLimitResponse(limit=_encode_limit(made))
+        made = rates.set_limit(self._runtime, decode_limit(request.limit), request.limit.etag)
+        return pb.SetRateLimitResponse(limit=encode_limit(made))
 
     def GetRateLimit(
         self, request: pb.GetRateLimitRequest, context: grpc.ServicerContext
     ) -> pb.GetRateLimitResponse:
         """Return a rate limit."""
         found = rates.get_limit(self._runtime, parse_key(request.name, "rateLimits"))
-        return pb.GetRateLimitResponse(limit=_encode_limit(found))
+        return pb.GetRateLimitResponse(limit=encode_limit(found))
 
     def ListRateLimits(
         self, request: pb.ListRateLimitsRequest, context: grpc.ServicerContext
@@ -82,9 +82,7 @@ class LimitServicer(Methods, limits_pb2_grpc.LimitServiceServicer):
             lambda after, count: rates.list_limits(self._runtime, after=after, count=count),
             lambda item: item.id,
         )
-        return pb.ListRateLimitsResponse(
-            limits=[_encode_limit(item) for item in found], next_page_token=token
-        )
+        return pb.ListRateLimitsResponse(limits=[encode_limit(item) for item in found], next_page_token=token)
 
     def DeleteRateLimit(
         self, request: pb.DeleteRateLimitRequest, context: grpc.ServicerContext
@@ -103,7 +101,8 @@ class LimitServicer(Methods, limits_pb2_grpc.LimitServiceServicer):
         )
 
 
-def _decode_policy(message: pb.SendPolicy) -> Policy:
+def decode_policy(message: pb.SendPolicy) -> Policy:
+    """Decode a send policy; raises InvalidArgument."""
     caps = tuple(
         Cap(
             item.count,
@@ -131,7 +130,8 @@ def _decode_spans(messages: Iterable[pb.DaySpan]) -> tuple[Span, ...]:
     return tuple(Span(item.start_minute, item.end_minute, frozenset(item.days)) for item in messages)
 
 
-def _encode_policy(item: Policy) -> pb.SendPolicy:
+def encode_policy(item: Policy) -> pb.SendPolicy:
+    """Encode a send policy."""
     message = pb.SendPolicy(
         name=format_name("sendPolicies", item.id),
         channel=item.channel,
@@ -160,7 +160,8 @@ def _encode_span(span: Span) -> pb.DaySpan:
     return pb.DaySpan(start_minute=span.start, end_minute=span.end, days=sorted(span.days))
 
 
-def _decode_limit(message: pb.RateLimit) -> RateLimit:
+def decode_limit(message: pb.RateLimit) -> RateLimit:
+    """Decode a rate limit, its burst filled in; raises InvalidArgument."""
     period = get_duration(message, "period") if message.HasField("period") else timedelta(seconds=1)
     if period is None or period <= timedelta(0):
         raise InvalidArgument.field("limit.period", "must be longer than nothing", reason="INVALID_LIMIT")
@@ -178,7 +179,8 @@ def _decode_limit(message: pb.RateLimit) -> RateLimit:
     )
 
 
-def _encode_limit(item: RateLimit) -> pb.RateLimit:
+def encode_limit(item: RateLimit) -> pb.RateLimit:
+    """Encode a rate limit."""
     message = pb.RateLimit(
         name=format_name("rateLimits", item.id),
         channels=item.channels,

@@ -26,7 +26,9 @@ class ScheduleServicer(Methods, schedules_pb2_grpc.ScheduleServiceServicer):
     ) -> schedules_pb2.ScheduleCampaignResponse:
         """Let a campaign be launched by itself."""
         key = parse_key(request.name, "campaigns")
-        kept = schedules.schedule_campaign(self._runtime, key, self._decode(request.schedule))
+        kept = schedules.schedule_campaign(
+            self._runtime, key, decode_schedule(request.schedule, self._runtime.settings.time_zone)
+        )
         assert kept.next_local is not None
         assert kept.next_time is not None
         return schedules_pb2.ScheduleCampaignResponse(next=_occurrence((kept.next_local, kept.next_time)))
@@ -45,15 +47,8 @@ class ScheduleServicer(Methods, schedules_pb2_grpc.ScheduleServiceServicer):
         kept, coming = schedules.get_schedule(
             self._runtime, parse_key(request.name, "campaigns"), request.count or _COUNT
         )
-        item = kept.schedule
         return schedules_pb2.GetCampaignScheduleResponse(
-            schedule=schedules_pb2.CampaignSchedule(
-                start_time=item.start.isoformat(),
-                time_zone=item.zone,
-                recurrence=item.recurrence,
-                recipient_time=item.recipient_time,
-                catch_up=to_duration(item.catch_up),
-            ),
+            schedule=encode_schedule(kept.schedule),
             coming=[_occurrence(one) for one in coming],
             run_count=kept.run_count,
         )
@@ -63,7 +58,9 @@ class ScheduleServicer(Methods, schedules_pb2_grpc.ScheduleServiceServicer):
     ) -> schedules_pb2.PreviewScheduleResponse:
         """Tell the occurrences to come of a schedule."""
         coming = schedules.preview_schedule(
-            self._runtime, self._decode(request.schedule), request.count or _COUNT
+            self._runtime,
+            decode_schedule(request.schedule, self._runtime.settings.time_zone),
+            request.count or _COUNT,
         )
         return schedules_pb2.PreviewScheduleResponse(coming=[_occurrence(one) for one in coming])
 
@@ -97,25 +94,38 @@ class ScheduleServicer(Methods, schedules_pb2_grpc.ScheduleServiceServicer):
             next_page_token=token,
         )
 
-    def _decode(self, message: schedules_pb2.CampaignSchedule) -> Schedule:
-        try:
-            start = datetime.fromisoformat(message.start_time)
-        except ValueError:
-            start = None
-        if start is None or start.tzinfo is not None or not 1970 < start.year < 9000:
-            raise InvalidArgument.field(
-                "schedule.start_time",
-                f"{message.start_time!r} is no local time: expected one such as 2026-03-29T09:00",
-                reason=schedules.INVALID,
-            )
-        after = get_duration(message, "catch_up")
-        return Schedule(
-            start=start,
-            zone=message.time_zone or self._runtime.settings.time_zone,
-            recurrence=message.recurrence,
-            recipient_time=message.recipient_time,
-            catch_up=DEFAULT_CATCH_UP if after is None else after,
+
+def decode_schedule(message: schedules_pb2.CampaignSchedule, time_zone: str) -> Schedule:
+    """Decode a schedule; time_zone: where none is said. Raises InvalidArgument (INVALID_SCHEDULE)."""
+    try:
+        start = datetime.fromisoformat(message.start_time)
+    except ValueError:
+        start = None
+    if start is None or start.tzinfo is not None or not 1970 < start.year < 9000:
+        raise InvalidArgument.field(
+            "schedule.start_time",
+            f"{message.start_time!r} is no local time: expected one such as 2026-03-29T09:00",
+            reason=schedules.INVALID,
         )
+    after = get_duration(message, "catch_up")
+    return Schedule(
+        start=start,
+        zone=message.time_zone or time_zone,
+        recurrence=message.recurrence,
+        recipient_time=message.recipient_time,
+        catch_up=DEFAULT_CATCH_UP if after is None else after,
+    )
+
+
+def encode_schedule(item: Schedule) -> schedules_pb2.CampaignSchedule:
+    """Encode a schedule."""
+    return schedules_pb2.CampaignSchedule(
+        start_time=item.start.isoformat(),
+        time_zone=item.zone,
+        recurrence=item.recurrence,
+        recipient_time=item.recipient_time,
+        catch_up=to_duration(item.catch_up),
+    )
 
 
 def _occurrence(item: tuple[datetime, datetime]) -> schedules_pb2.Occurrence:

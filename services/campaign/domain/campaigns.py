@@ -17,6 +17,8 @@ DRAFT, SCHEDULED, PLANNING, SENDING, PAUSED, DONE, CANCELLED = (
 RUNNING = (PLANNING, SENDING, PAUSED)
 # A resolved or retried message of a campaign that is done may still go out.
 OPEN_TO_SENDERS = (SENDING, DONE)
+CONTENTS = ("display_name", "segment", "template_id", "channel", "topic", "coupon_pool_id", "evergreen")
+"""What people say of a campaign."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +55,9 @@ class StateError(Exception):
 
 
 def after(action: str, campaign: Campaign) -> str:
-    """Return the state after `launch`, `schedule`, `unschedule`, `start` (a schedule's), `pause`, `resume` or `cancel`.
+    """Return the state after an action.
+
+    Actions: `launch`, `schedule`, `unschedule`, `start` (a schedule's), `change`, `pause`, `resume`, `cancel`.
 
     It is the present one when it is so already. Raises StateError.
     """
@@ -67,6 +71,8 @@ def after(action: str, campaign: Campaign) -> str:
             return SCHEDULED
         case "unschedule" if state in (DRAFT, SCHEDULED):
             return DRAFT
+        case "change" if state in (DRAFT, SCHEDULED):
+            return state
         case "pause" if state in RUNNING:
             return PAUSED
         case "resume" if state == PAUSED:
@@ -80,6 +86,7 @@ def after(action: str, campaign: Campaign) -> str:
         "start": "only a scheduled campaign is started by its schedule",
         "schedule": "only a draft is scheduled",
         "unschedule": "only a scheduled campaign is taken back",
+        "change": "only what was not launched is changed; make a campaign of another id",
         "pause": "only a campaign that is being planned or sent is paused",
         "resume": "only a paused campaign is resumed",
         "cancel": "a campaign that is done cannot be cancelled",

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 from sqlalchemy.dialects import postgresql as pg
 
-from services.campaign.domain.campaigns import CANCELLED, RUNNING, Campaign
+from services.campaign.domain.campaigns import CANCELLED, CONTENTS, RUNNING, Campaign
 from services.campaign.domain.ledger import PLANNED
 from services.campaign.models import campaign, kit, message
 
@@ -29,6 +29,12 @@ def get(connection: Connection, key: str, *, lock: bool = False, share: bool = F
         query = query.with_for_update(read=share)
     row = connection.execute(query).one_or_none()
     return None if row is None else Campaign(**row._mapping)
+
+
+def update(connection: Connection, item: Campaign) -> None:
+    """Store the contents of a campaign."""
+    values = {name: getattr(item, name) for name in CONTENTS}
+    connection.execute(sa.update(campaign).where(campaign.c.id == item.id).values(values))
 
 
 def page(connection: Connection, *, after: str, count: int) -> list[Campaign]:

@@ -10,7 +10,15 @@ from rapport.operations.v1.operations_pb2 import Operation
 from sqlalchemy import Connection
 
 from services.campaign.channels import known_channels
-from services.campaign.domain.campaigns import CANCELLED, DRAFT, Campaign, StateError, after
+from services.campaign.domain.campaigns import (
+    CANCELLED,
+    CONTENTS,
+    DRAFT,
+    SCHEDULED,
+    Campaign,
+    StateError,
+    after,
+)
 from services.campaign.domain.ids import RuleError, check_id, check_topic
 from services.campaign.domain.ledger import Counts
 from services.campaign.models import kit
@@ -31,13 +39,38 @@ Counted = tuple[Campaign, Counts]
 
 def create_campaign(runtime: Runtime, connection: Connection, given: Campaign) -> Campaign:
     """Store a new campaign as a draft; raises AlreadyExists, NotFound, InvalidArgument (UNKNOWN_CHANNEL)."""
-    field = "campaign_id"
     try:
         check_id(given.id)
-        field = "campaign.topic"
+    except RuleError as error:
+        raise refuse(error, "campaign_id") from error
+    _check(runtime, connection, given)
+    made = replace(given, state=DRAFT, planned=False, create_time=runtime.clock.now(), launch_time=None)
+    if not store.insert(connection, made):
+        raise exists_already(format_name("campaigns", made.id))
+    return made
+
+
+def update_campaign(runtime: Runtime, connection: Connection, given: Campaign) -> Campaign:
+    """Store other contents of a draft, or of a scheduled campaign, whose schedule holds on.
+
+    Raises NotFound, InvalidArgument (UNKNOWN_CHANNEL), FailedPrecondition (CAMPAIGN_STATE).
+    """
+    present = locked(connection, given.id)
+    state = change_plan("change", present)
+    _check(runtime, connection, given)
+    changed = replace(present, **{name: getattr(given, name) for name in CONTENTS})
+    if state == SCHEDULED:
+        # What would not be launched when it is due must be told now.
+        check_launch(runtime, connection, replace(changed, state=DRAFT))
+    store.update(connection, changed)
+    return changed
+
+
+def _check(runtime: Runtime, connection: Connection, given: Campaign) -> None:
+    try:
         check_topic(given.topic)
     except RuleError as error:
-        raise refuse(error, field) from error
+        raise refuse(error, "campaign.topic") from error
     channels = known_channels(runtime)
     if given.channel not in channels:
         raise InvalidArgument.field(
@@ -47,10 +80,6 @@ def create_campaign(runtime: Runtime, connection: Connection, given: Campaign) -
         )
     require_templates(connection, [given.template_id])
     require_pools(connection, [given.coupon_pool_id])
-    made = replace(given, state=DRAFT, planned=False, create_time=runtime.clock.now(), launch_time=None)
-    if not store.insert(connection, made):
-        raise exists_already(format_name("campaigns", made.id))
-    return made
 
 
 def get_campaign(runtime: Runtime, key: str) -> Counted:

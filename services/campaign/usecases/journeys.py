@@ -119,13 +119,18 @@ def set_active(runtime: Runtime, key: str, *, active: bool) -> Counted:
     Raises NotFound; to activate it, also InvalidArgument (INVALID_JOURNEY) and Unavailable.
     """
     with runtime.db.transaction() as connection:
-        now = runtime.clock.now()
-        if active:
-            journey = _locked(connection, key)
-            if not journey.active:
-                _prepare(runtime, connection, journey, now)
-        store.set_active(connection, key, active, now)
+        switch(runtime, connection, key, active=active)
         return _counted(connection, key)
+
+
+def switch(runtime: Runtime, connection: Connection, key: str, *, active: bool) -> None:
+    """Do what set_active does in the caller's transaction."""
+    now = runtime.clock.now()
+    if active:
+        journey = _locked(connection, key)
+        if not journey.active:
+            _prepare(runtime, connection, journey, now)
+    store.set_active(connection, key, active, now)
 
 
 def _prepare(runtime: Runtime, connection: Connection, journey: Journey, now: datetime) -> None:

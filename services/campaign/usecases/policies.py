@@ -21,27 +21,32 @@ def set_policy(runtime: Runtime, given: Policy, etag: str) -> Policy:
     Raises InvalidArgument (INVALID_POLICY), Aborted (ETAG_MISMATCH), AlreadyExists (SCOPE_TAKEN) when another policy
     is of the same channel and topic.
     """
+    with runtime.db.transaction() as connection:
+        return put_policy(runtime, connection, given, etag)
+
+
+def put_policy(runtime: Runtime, connection: Connection, given: Policy, etag: str = "") -> Policy:
+    """Do what set_policy does in the caller's transaction."""
     try:
         check_policy(given)
     except RuleError as error:
         raise InvalidArgument.field(f"policy.{error.field}", str(error), reason="INVALID_POLICY") from error
     now = runtime.clock.now()
-    with runtime.db.transaction() as connection:
-        found = store.get(connection, given.id, lock=True)
-        check_etag(_name(given.id), etag, found.etag if found else None)
-        _check_scope(connection, given)
-        if found is None:
-            made = replace(given, revision=1, create_time=now, update_time=now)
-            if not store.insert(connection, made):
-                # Somebody made one in the same moment: of this id, or of this scope.
-                _check_scope(connection, given)
-                raise AlreadyExists(
-                    f"{_name(given.id)} was made by somebody else meanwhile: read it, then decide"
-                )
-            return made
-        made = replace(given, revision=found.revision + 1, create_time=found.create_time, update_time=now)
-        store.update(connection, made)
+    found = store.get(connection, given.id, lock=True)
+    check_etag(_name(given.id), etag, found.etag if found else None)
+    _check_scope(connection, given)
+    if found is None:
+        made = replace(given, revision=1, create_time=now, update_time=now)
+        if not store.insert(connection, made):
+            # Somebody made one in the same moment: of this id, or of this scope.
+            _check_scope(connection, given)
+            raise AlreadyExists(
+                f"{_name(given.id)} was made by somebody else meanwhile: read it, then decide"
+            )
         return made
+    made = replace(given, revision=found.revision + 1, create_time=found.create_time, update_time=now)
+    store.update(connection, made)
+    return made
 
 
 def get_policy(runtime: Runtime, key: str) -> Policy:
@@ -62,10 +67,16 @@ def list_policies(runtime: Runtime, *, after: str, count: int) -> list[Policy]:
 def delete_policy(runtime: Runtime, key: str, etag: str) -> None:
     """Delete a policy; one that is not there is no error. Raises Aborted (ETAG_MISMATCH)."""
     with runtime.db.transaction() as connection:
-        found = store.get(connection, key, lock=True)
-        if found is not None:
-            check_etag(_name(key), etag, found.etag)
-            store.delete(connection, key)
+        remove_policy(connection, key, etag)
+
+
+def remove_policy(connection: Connection, key: str, etag: str) -> Policy | None:
+    """Delete a policy in the caller's transaction and return it, None when there is none; raises Aborted."""
+    found = store.get(connection, key, lock=True)
+    if found is not None:
+        check_etag(_name(key), etag, found.etag)
+        store.delete(connection, key)
+    return found
 
 
 def _check_scope(connection: Connection, given: Policy) -> None:

@@ -39,44 +39,52 @@ def schedule_campaign(runtime: Runtime, key: str, given: Schedule) -> Kept:
 
     Raises NotFound, InvalidArgument (INVALID_SCHEDULE), FailedPrecondition (CAMPAIGN_STATE, SCHEDULE_OVER).
     """
+    with runtime.db.transaction() as connection:
+        return put_schedule(runtime, connection, key, given)
+
+
+def put_schedule(runtime: Runtime, connection: Connection, key: str, given: Schedule) -> Kept:
+    """Do what schedule_campaign does in the caller's transaction."""
     now = runtime.clock.now()
     _check(given, now)
-    with runtime.db.transaction() as connection:
-        campaign = locked(connection, key)
-        state = change_plan("schedule", campaign)
-        if given.recurrence and len(key) > LONGEST_ID:
-            raise InvalidArgument.field(
-                "name", f"a recurring campaign's id has at most {LONGEST_ID} characters", reason=INVALID
-            )
-        if campaign.evergreen and (given.recurrence or given.recipient_time):
-            raise InvalidArgument.field(
-                "schedule", "an evergreen campaign is launched once and at one moment", reason=INVALID
-            )
-        if given.recurrence or given.recipient_time:
-            _refuse_experiment(connection, campaign)
-        check_launch(runtime, connection, replace(campaign, state=DRAFT))
-        # An occurrence that is still caught up with counts as to come.
-        coming = (
-            local for local in occurrences(given, None) if moment_of(given, local) >= now - given.catch_up
+    campaign = locked(connection, key)
+    state = change_plan("schedule", campaign)
+    if given.recurrence and len(key) > LONGEST_ID:
+        raise InvalidArgument.field(
+            "name", f"a recurring campaign's id has at most {LONGEST_ID} characters", reason=INVALID
         )
-        local = next(coming, None)
-        if local is None:
-            raise FailedPrecondition(
-                f"{campaign.origin}: the schedule has no occurrence to come", reason="SCHEDULE_OVER"
-            )
-        schedules.save(connection, key, given, local, moment_of(given, local))
-        campaigns.set_state(connection, key, state)
-        return _kept(connection, key)
+    if campaign.evergreen and (given.recurrence or given.recipient_time):
+        raise InvalidArgument.field(
+            "schedule", "an evergreen campaign is launched once and at one moment", reason=INVALID
+        )
+    if given.recurrence or given.recipient_time:
+        _refuse_experiment(connection, campaign)
+    check_launch(runtime, connection, replace(campaign, state=DRAFT))
+    # An occurrence that is still caught up with counts as to come.
+    coming = (local for local in occurrences(given, None) if moment_of(given, local) >= now - given.catch_up)
+    local = next(coming, None)
+    if local is None:
+        raise FailedPrecondition(
+            f"{campaign.origin}: the schedule has no occurrence to come", reason="SCHEDULE_OVER"
+        )
+    schedules.save(connection, key, given, local, moment_of(given, local))
+    campaigns.set_state(connection, key, state)
+    return _kept(connection, key)
 
 
 def unschedule_campaign(runtime: Runtime, key: str) -> Campaign:
     """Make a scheduled campaign a draft again; runs that were launched go on. Raises NotFound, FailedPrecondition."""
     with runtime.db.transaction() as connection:
-        campaign = locked(connection, key)
-        state = change_plan("unschedule", campaign)
-        schedules.stop(connection, key)
-        campaigns.set_state(connection, key, state)
-        return replace(campaign, state=state)
+        return drop_schedule(connection, key)
+
+
+def drop_schedule(connection: Connection, key: str) -> Campaign:
+    """Do what unschedule_campaign does in the caller's transaction."""
+    campaign = locked(connection, key)
+    state = change_plan("unschedule", campaign)
+    schedules.stop(connection, key)
+    campaigns.set_state(connection, key, state)
+    return replace(campaign, state=state)
 
 
 def get_schedule(runtime: Runtime, key: str, count: int) -> tuple[Kept, list[tuple[datetime, datetime]]]:

@@ -2,12 +2,8 @@
 
 import typer
 
-from services.cli.campaigns import report
+from services.cli.campaigns import code, report
 
-app = typer.Typer(help="See what campaigns and journeys brought.", no_args_is_help=True)
+app = typer.Typer(help="Keep campaigns and journeys in files, see what they brought.", no_args_is_help=True)
+app.add_typer(code.app)
 app.add_typer(report.app)
-
-
-@app.callback()
-def campaigns() -> None:
-    """See what campaigns and journeys brought."""

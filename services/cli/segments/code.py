@@ -17,9 +17,10 @@ from rapport_client.errors import RapportError as ClientError
 
 from services.cli.connection import connect_here
 from services.cli.console import console, print_error
+from services.cli.documents import Place
 from services.cli.operations import follow
 from services.cli.segments import files, showing
-from services.cli.segments.files import Definition, Place
+from services.cli.segments.files import Definition
 from services.cli.segments.lists import change as change_members
 from services.cli.segments.names import segment_name
 from services.cli.segments.showing import Change

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from services.cli.documents import Place
 from services.cli.segments import files
-from services.cli.segments.files import Definition, Place, read, text_of, write
+from services.cli.segments.files import Definition, read, text_of, write
 from services.kit.errors import InvalidArgument
 
 KEY = "contacts/00000000-0000-4000-8000-000000000001"
