@@ -38,6 +38,13 @@ ELSEWHERE = {
     "tokens_file": "secrets.tokens",
     "token": "secrets.tokens",
     "secret_key": "secrets.key",
+    "amqp_url": "secrets.broker",
+    "service_key_file": "secrets.serviceKeys",
+    "service_keys_file": "secrets.serviceKeys",
+    "tls_cert_file": "secrets.tls",
+    "tls_key_file": "secrets.tls",
+    "tls_ca_file": "secrets.tls",
+    "tls_client_ca_file": "secrets.tls, with requireClientCertificates",
     "clock": "for tests and demos; a business has the machine's",
     "inbound_mail_host": "inboundMail.enabled",
     "web_host": "the processes of a pod listen on all its addresses",
@@ -79,7 +86,11 @@ def settings_schema() -> dict[str, Any]:
             raise ValueError(
                 f"is {name} a secret? Say in ELSEWHERE of deploy/tools/facts.py where it comes from"
             )
-        found = {key: described[name][key] for key in _KEPT if key in described[name]}
+        given = described[name]
+        # What may be left out, such as the path of a file, is described by what it is when it is there.
+        [kind] = [one for one in given.get("anyOf", [{}]) if one.get("type") != "null"]
+        given = {**kind, **given}
+        found = {key: given[key] for key in _KEPT if key in given and given[key] is not None}
         if "type" not in found:
             raise ValueError(
                 f"{name}: a setting of this kind is new; teach deploy/tools/facts.py to describe it"

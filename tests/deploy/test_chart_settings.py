@@ -125,10 +125,40 @@ def test_the_settings_that_the_chart_makes_are_good_ones(
 
 
 @pytest.mark.parametrize(
-    "secret", ["smtp_password", "amqp_url", "otlp_token", "jwt_private_key", "secrets_x"]
+    "secret", ["smtp_password", "second_amqp_url", "otlp_token", "jwt_private_key", "secrets_x"]
 )
 def test_a_new_secret_is_not_taken_for_a_setting(secret: str, monkeypatch: pytest.MonkeyPatch) -> None:
     fields = {**Settings.model_fields, secret: Settings.model_fields["log_level"]}
     monkeypatch.setattr(Settings, "__pydantic_fields__", fields)
     with pytest.raises(ValueError, match=secret):
         facts.settings_schema()
+
+
+def test_certificates_keys_and_the_broker_come_from_secrets(render: Callable[..., Release]) -> None:
+    for name, pod in render("production").pods().items():
+        if name.endswith("-migrate"):
+            continue
+        service = pod["metadata"]["labels"]["rapport/service"]
+        [container] = pod["spec"]["containers"]
+        given = {one["name"]: one for one in container["env"]}
+        assert given["RAPPORT_AMQP_URL"]["valueFrom"]["secretKeyRef"] == {
+            "name": "rapport-broker",
+            "key": "amqp-url",
+        }
+        keys = {one["mountPath"]: one["name"] for one in container["volumeMounts"]}
+        volumes = {one["name"]: one for one in pod["spec"]["volumes"]}
+        for variable in (
+            "SERVICE_KEY_FILE",
+            "SERVICE_KEYS_FILE",
+            *(f"TLS_{x}_FILE" for x in ("CERT", "KEY", "CA")),
+        ):
+            folder, _, file = given[f"RAPPORT_{variable}"]["value"].rpartition("/")
+            items = volumes[keys[folder]]["secret"].get("items")
+            assert items is None or file in {one["path"] for one in items}, (name, variable)
+        # Its own key, and no other's.
+        items = volumes["service-keys"]["secret"]["items"]
+        assert {one["key"] for one in items} == {"keys.json", f"{service}.pem"}
+        assert "RAPPORT_TLS_CLIENT_CA_FILE" in given
+    for pod in render("existing-secrets").pods().values():
+        names = {one["name"] for one in pod["spec"]["containers"][0]["env"]}
+        assert not [one for one in names if "TLS" in one or "AMQP" in one or "SERVICE_KEY" in one]
