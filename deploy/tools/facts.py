@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import argparse
 import ast
+import importlib
 import json
 import re
 import sys
-from importlib.metadata import entry_points
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -101,11 +102,11 @@ def settings_schema() -> dict[str, Any]:
 
 def plugin_settings() -> dict[str, list[Setting]]:
     """Return the settings of the plugins that come along, by plugin."""
+    # From the source: what is installed may be older.
+    project = tomllib.loads((ROOT / "plugins" / "builtin" / "pyproject.toml").read_text(encoding="utf-8"))
     found = {}
-    for point in sorted(entry_points(group="rapport"), key=lambda point: point.name):
-        if point.dist is not None and point.dist.name == "rapport-builtin":
-            module = point.load()
-            found[point.name] = list(getattr(module, "rapport_settings", list)())
+    for plugin, module in sorted(project["project"]["entry-points"]["rapport"].items()):
+        found[plugin] = list(getattr(importlib.import_module(module), "rapport_settings", list)())
     return found
 
 
