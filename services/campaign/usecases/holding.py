@@ -28,11 +28,11 @@ class Holding:
         self._home = find_zone(home) or ZoneInfo("UTC")
         self._now = now
         self._known: dict[tuple[str, str, str], tuple[datetime, str]] = {}
+        self._restricted: dict[tuple[str, str], bool] = {}
 
     def hours(self, claim: Claim, zone_name: str) -> Result | None:
         """Return what becomes of a message that must not leave at this hour of its recipient's day, or None."""
-        policy = self._policies.of(claim.channel, claim.topic)
-        if policy is None or not policy.hours or claim.contact_id is None:
+        if not self._restricts(claim) or claim.contact_id is None:
             return None
         zone = find_zone(zone_name)
         at, reason = self._next(claim, zone or self._home)
@@ -56,10 +56,17 @@ class Holding:
 
     def note(self, claim: Claim, zone_name: str) -> str:
         """Return what is recorded of a message that may leave: that a malformed time zone did not count, or ""."""
-        policy = self._policies.of(claim.channel, claim.topic)
-        if policy is None or not policy.hours or not zone_name or find_zone(zone_name) is not None:
+        if not self._restricts(claim) or not zone_name or find_zone(zone_name) is not None:
             return ""
         return safe_text(f"{TIME_ZONE_UNKNOWN}: {zone_name[:60]!r}, so {self._home.key} counted")[:500]
+
+    def _restricts(self, claim: Claim) -> bool:
+        """Say whether there are hours at which such messages must not leave."""
+        scope = (claim.channel, claim.topic)
+        if scope not in self._restricted:
+            policy = self._policies.of(*scope)
+            self._restricted[scope] = policy is not None and bool(policy.hours)
+        return self._restricted[scope]
 
     def _next(self, claim: Claim, zone: ZoneInfo) -> tuple[datetime, str]:
         key = (claim.channel, claim.topic, zone.key)

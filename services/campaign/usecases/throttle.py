@@ -31,7 +31,7 @@ NOT_TRIED = "not tried"
 # A change of limits is noticed within a second, whatever was waited for.
 _LONGEST_WAIT = 1.0
 _SHORTEST_WAIT = 0.02
-# So many places are used up soon, also by a channel whose pace is not known yet.
+# So many places are used up soon by a channel whose pace is not known yet.
 _MOST_PLACES = 100
 
 
@@ -121,9 +121,9 @@ class Throttle:
             return wanted
         # No transaction around it: the places are taken at once, whatever becomes of the messages.
         with self._runtime.db.read() as connection:
-            grants = store.take(
-                connection, dict.fromkeys(buckets, self.at_once(channel, min(wanted, _MOST_PLACES)))
-            )
+            known = self.channels[channel].pace.seconds_per_message
+            most = self.at_once(channel, wanted if known else min(wanted, _MOST_PLACES))
+            grants = store.take(connection, dict.fromkeys(buckets, most))
             places = min(grant.places for grant in grants.values())
             store.give_back(connection, {bucket: grant.places - places for bucket, grant in grants.items()})
         if not places:
