@@ -15,6 +15,8 @@ _KIND = re.compile(r"[a-z0-9]{1,8}")
 _KEY_BYTES = 16
 _MAC_BYTES = 10
 _MIN_SECRET = 16
+_BLOCK_BYTES = 64
+_INNER, _OUTER = bytes(byte ^ 0x36 for byte in range(256)), bytes(byte ^ 0x5C for byte in range(256))
 
 MESSAGE, CONTACT, CASE, SURVEY = "m", "u", "c", "s"
 """Kinds of tokens that several services must agree on: the key is the UUID of a message of campaign, of a contact that
@@ -32,7 +34,11 @@ class Signer:
                 f"set it to a random text of at least {_MIN_SECRET}, the same for all processes",
                 reason="NO_SECRET_KEY",
             )
-        self._key = secret_key.encode()
+        key = secret_key.encode()
+        key = (sha256(key).digest() if len(key) > _BLOCK_BYTES else key).ljust(_BLOCK_BYTES, b"\0")
+        # HMAC (RFC 2104) with what depends on the key hashed once: a code costs a third of a new HMAC.
+        self._inner = sha256(key.translate(_INNER))
+        self._outer = sha256(key.translate(_OUTER))
         # A mail shows its tokens several times: in headers, and as links of its template.
         self._tokens = lru_cache(maxsize=1024)(self._token)
 
@@ -41,7 +47,10 @@ class Signer:
 
         Codes for one purpose are worth nothing for another.
         """
-        return hmac.digest(self._key, purpose.encode() + b"\0" + data, sha256)
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(purpose.encode() + b"\0" + data)
+        outer.update(inner.digest())
+        return outer.digest()
 
     def sign(self, kind: str, key: bytes) -> str:
         """Return a token for a key of 16 bytes, such as a UUID's.

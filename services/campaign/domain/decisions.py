@@ -14,7 +14,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from services.campaign.domain.experiments import HELD_OUT_GLOBAL, HoldOut
-from services.campaign.domain.hours import HoursAhead, find_zone
+from services.campaign.domain.hours import Hours, HoursAhead, find_zone
 from services.campaign.domain.ids import TRANSACTIONAL
 from services.campaign.domain.ledger import consent_problem
 from services.campaign.domain.policies import FREQUENCY_CAP, Cap, Policies
@@ -77,17 +77,20 @@ class HourRules:
         self._policies = policies
         self._home = find_zone(home) or ZoneInfo("UTC")
         self._ahead = HoursAhead()
+        self._hours: dict[tuple[str, str], Hours | None] = {}
+        self._now: datetime | None = None
+        self._known: dict[tuple[Hours, str], tuple[datetime, str]] = {}
 
     def stay(
         self, channel: str, topic: str, contact_id: UUID | None, zone_name: str, now: datetime
     ) -> Stay | None:
         """Return why a message must not leave at this hour of its recipient's day, and until when; None when it may."""
-        policy = self._policies.of(channel, topic)
-        if policy is None or not policy.hours or contact_id is None:
+        hours = self._of(channel, topic)
+        if hours is None or contact_id is None:
             return None
         zone = find_zone(zone_name)
         used = zone or self._home
-        at, reason = self._ahead.next(policy.hours, used, now)
+        at, reason = self._next(hours, used, now)
         if not reason:
             return None
         detail = f"until {at.astimezone(used).isoformat(timespec='minutes')} in {used.key}"
@@ -101,10 +104,27 @@ class HourRules:
 
     def note(self, channel: str, topic: str, zone_name: str) -> str:
         """Return what is recorded of a message that may leave: that a malformed time zone did not count, or ""."""
-        policy = self._policies.of(channel, topic)
-        if policy is None or not policy.hours or not zone_name or find_zone(zone_name) is not None:
+        if self._of(channel, topic) is None or not zone_name or find_zone(zone_name) is not None:
             return ""
         return f"{TIME_ZONE_UNKNOWN}: {zone_name[:60]!r}, so {self._home.key} counted"
+
+    def _of(self, channel: str, topic: str) -> Hours | None:
+        """Return the hours that restrict such messages, None when nothing does."""
+        scope = channel, topic
+        if scope not in self._hours:
+            policy = self._policies.of(channel, topic)
+            self._hours[scope] = policy.hours if policy is not None and policy.hours else None
+        return self._hours[scope]
+
+    def _next(self, hours: Hours, zone: ZoneInfo, now: datetime) -> tuple[datetime, str]:
+        if now != self._now:
+            self._now = now
+            self._known.clear()
+        key = hours, zone.key
+        found = self._known.get(key)
+        if found is None:
+            found = self._known[key] = self._ahead.next(hours, zone, now)
+        return found
 
 
 class Place(NamedTuple):

@@ -30,6 +30,7 @@ OPEN_SUFFIX = ".gif"
 _LINK, _OPEN, _UNSUBSCRIBE = "link", "open", "unsubscribe"
 _CODE_BYTES = 10
 _NOBODY = UUID(int=0)
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 _TOKEN = re.compile(rf"[A-Za-z0-9_-]{{20,{MAX_TOKEN}}}")
 # Browsers drop tabs and line breaks from addresses and read "\" as "/": neither may hide where one leads.
 _UNSAFE = re.compile(r"[\x00-\x20\x7f-\xa0\ud800-\udfff\\\"<>`{|}^\u2028\u2029]")
@@ -117,8 +118,8 @@ def link_token(signer: Macs, message_id: UUID, number: int, url: str | None) -> 
     """
     if not 0 <= number < MAX_LINKS:
         raise ValueError(f"links are numbered from 0 to {MAX_LINKS - 1}, got {number}")
-    body = message_id.bytes + number.to_bytes(2, "big") + (b"" if url is None else check_url(url).encode())
-    return _signed(signer, _LINK, body)
+    body = message_id.bytes + number.to_bytes(2, "big")
+    return _signed(signer, _LINK, body if url is None else body + check_url(url).encode())
 
 
 def open_token(signer: Macs, message_id: UUID) -> str:
@@ -168,7 +169,7 @@ def read_unsubscribe(signer: Macs, token: str) -> Unsubscription:
 
 def _signed(signer: Macs, use: str, body: bytes) -> str:
     code = signer.mac(use, body)[:_CODE_BYTES]
-    return base64.urlsafe_b64encode(body + code).rstrip(b"=").decode()
+    return binascii.b2a_base64(body + code, newline=False).translate(_URL_SAFE, b"=").decode()
 
 
 def _body(signer: Macs, use: str, token: str) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import queue
+import struct
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +13,7 @@ from dataclasses import astuple, dataclass
 from typing import Any
 
 from services.campaign.domain.rendering import BadTemplate, Content, Rendered
+from services.campaign.renderer.frames import HEADER
 from services.campaign.renderer.process import ChildDied, ChildProcess, Death
 from services.kit import log
 from services.kit.errors import Unavailable
@@ -122,7 +124,7 @@ class Renderer:
                 beat()
                 continue
             for index, answer in zip(open_, given, strict=False):
-                answers[index] = _decoded(answer)
+                answers[index] = answer
             open_ = open_[len(given) :]
         return answers
 
@@ -171,8 +173,11 @@ class Renderer:
             kept = child
         finally:
             self._slots.put(kept)
-        given = json.loads(answer)
-        if not isinstance(given, list) or not 0 < len(given) <= len(jobs):
+        try:
+            given = _unpacked(answer)
+        except (ValueError, TypeError, KeyError, struct.error):
+            given = []
+        if not 0 < len(given) <= len(jobs):
             raise _unavailable("the child process answered junk")
         return given
 
@@ -206,10 +211,28 @@ def _unavailable(why: str) -> Unavailable:
     return Unavailable(f"templates cannot be rendered now: {why}", reason=UNAVAILABLE)
 
 
-def _decoded(answer: Any) -> Any:
-    if isinstance(answer, dict) and "problem" in answer:
-        return BadTemplate(str(answer["part"]), int(answer["line"]), str(answer["problem"]))
-    return answer
+def _unpacked(answer: bytes) -> list[Any]:
+    """Return what a child answered to each job; raises ValueError and the like for junk.
+
+    A BadTemplate, a mapping with `links`, or subject, text, HTML and the marked links.
+    """
+    start = HEADER.size + HEADER.unpack_from(answer)[0]
+    texts = answer[start:].decode("utf-8", "surrogatepass")
+    made: list[Any] = []
+    place = 0
+    for item in json.loads(answer[HEADER.size : start]):
+        if isinstance(item, list):
+            subject, text, html, urls = item
+            ends = place + subject, place + subject + text, place + subject + text + html
+            if not place <= ends[0] <= ends[1] <= ends[2] <= len(texts):
+                raise ValueError("the lengths of texts are wrong")
+            made.append((texts[place : ends[0]], texts[ends[0] : ends[1]], texts[ends[1] : ends[2]], urls))
+            place = ends[2]
+        elif "problem" in item:
+            made.append(BadTemplate(str(item["part"]), int(item["line"]), str(item["problem"])))
+        else:
+            made.append(item)
+    return made
 
 
 _shared: Renderer | None = None

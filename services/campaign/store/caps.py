@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -21,7 +21,7 @@ _TIMES = pg.ARRAY(sa.DateTime(timezone=True))
 # does not stand in its way.
 _FULL = sa.text("""
 SELECT wanted.message_id, cap.number, newest.time
-FROM unnest(:messages, :contacts) AS wanted (message_id, contact_id)
+FROM unnest(CAST(:messages AS uuid[]), CAST(:contacts AS uuid[])) AS wanted (message_id, contact_id)
 CROSS JOIN unnest(:sinces, :counts, :channels, :topics) WITH ORDINALITY
     AS cap (since, count, channel, topic, number)
 CROSS JOIN LATERAL (
@@ -33,8 +33,6 @@ CROSS JOIN LATERAL (
     ORDER BY recent_send.time DESC OFFSET cap.count - 1 LIMIT 1
 ) AS newest
 """).bindparams(
-    sa.bindparam("messages", type_=_UUIDS),
-    sa.bindparam("contacts", type_=_UUIDS),
     sa.bindparam("channels", type_=_TEXTS),
     sa.bindparam("topics", type_=_TEXTS),
     sa.bindparam("sinces", type_=_TIMES),
@@ -43,16 +41,13 @@ CROSS JOIN LATERAL (
 _TAKE = sa.text("""
 INSERT INTO recent_send (contact_id, message_id, channel, topic, time)
 SELECT item.contact_id, item.message_id, :channel, :topic, :now
-FROM unnest(:contacts, :messages) AS item (contact_id, message_id)
+FROM unnest(CAST(:contacts AS uuid[]), CAST(:messages AS uuid[])) AS item (contact_id, message_id)
 ON CONFLICT (contact_id, message_id) DO UPDATE SET time = excluded.time
-""").bindparams(
-    sa.bindparam("contacts", type_=_UUIDS),
-    sa.bindparam("messages", type_=_UUIDS),
-    sa.bindparam("now", type_=sa.DateTime(timezone=True)),
-)
-_LOCK = sa.text("SELECT pg_advisory_xact_lock(key) FROM unnest(:keys) AS contact (key)").bindparams(
-    sa.bindparam("keys", type_=pg.ARRAY(sa.BigInteger))
-)
+""").bindparams(sa.bindparam("now", type_=sa.DateTime(timezone=True)))
+# One row in place of one for each key.
+_LOCK = sa.text("""
+SELECT count(pg_advisory_xact_lock(key)) FROM unnest(CAST(:keys AS bigint[])) AS contact (key)
+""")
 
 
 def lock(connection: Connection, contacts: Collection[UUID]) -> None:
@@ -62,7 +57,12 @@ def lock(connection: Connection, contacts: Collection[UUID]) -> None:
     half of the id: two contacts that share one by chance only wait for each other.
     """
     keys = sorted({int.from_bytes(contact.bytes[8:], "big", signed=True) for contact in contacts})
-    connection.execute(_LOCK, {"keys": keys})
+    connection.execute(_LOCK, {"keys": _array(keys)})
+
+
+def _array(items: Iterable[object]) -> str:
+    """Return ids or numbers as the text of an array, which costs a tenth of an array in the driver."""
+    return "{" + ",".join(map(str, items)) + "}"
 
 
 def full(
@@ -81,8 +81,8 @@ def full(
     rows = connection.execute(
         _FULL,
         {
-            "messages": list(messages),
-            "contacts": list(messages.values()),
+            "messages": _array(messages),
+            "contacts": _array(messages.values()),
             "sinces": [now - cap.period for cap in caps],
             "counts": [cap.count for cap in caps],
             "channels": [channel if cap.of_channel else "" for cap in caps],
@@ -106,8 +106,8 @@ def take(
         connection.execute(
             _TAKE,
             {
-                "contacts": list(messages.values()),
-                "messages": list(messages),
+                "contacts": _array(messages.values()),
+                "messages": _array(messages),
                 "channel": channel,
                 "topic": topic,
                 "now": now,

@@ -6,7 +6,7 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -25,9 +25,8 @@ _TEXTS = pg.ARRAY(sa.Text)
 _to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Claim:
-    """Hold a message in this sender's hand."""
+class Claim(NamedTuple):
+    """Hold a message in this sender's hand; the fields are columns, in the order of `_TAKE`."""
 
     id: UUID
     origin: str
@@ -70,7 +69,7 @@ class HandOver:
     coupon_code: str
 
 
-_CLAIM = [message.c[name] for name in Claim.__dataclass_fields__]
+_CLAIM = [message.c[name] for name in Claim._fields]
 
 # Steps from one (channel, lane) to the next along the index, so that a million messages of one campaign cost as
 # little as one.
@@ -139,7 +138,7 @@ def take(
             "now": now,
         },
     )
-    return [Claim(**row._mapping) for row in rows]
+    return list(map(Claim._make, rows))
 
 
 # Rows go as one text of JSON: the driver needs a tenth of the time that arrays of as many columns take.
@@ -315,7 +314,7 @@ def explain_missing(
         statement = sa.update(message).where(message.c.id == chosen.c.id).values(values).returning(*_CLAIM)
         rows = connection.execute(statement).all()
         if fails:
-            failed += [Claim(**row._mapping) for row in rows]
+            failed += map(Claim._make, rows)
     return failed
 
 

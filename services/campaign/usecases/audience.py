@@ -34,9 +34,10 @@ def recipients(
     """
     found: dict[UUID, contacts_pb2.Recipient] = {}
     for start in range(0, len(contacts), _MOST_AT_ONCE):
-        names = [format_name("contacts", key) for key in contacts[start : start + _MOST_AT_ONCE]]
-        answer = runtime.clients.contacts.batch_get_recipients(contacts=names, channel=kind, topic=topic)
-        found.update((parse_name(item.contact, "contacts"), item) for item in answer.recipients)
+        names = {format_name("contacts", key): key for key in contacts[start : start + _MOST_AT_ONCE]}
+        request = contacts_pb2.BatchGetRecipientsRequest(contacts=names, channel=kind, topic=topic)
+        answer = runtime.clients.contacts.batch_get_recipients(request)
+        found.update((names[item.contact], item) for item in answer.recipients if item.contact in names)
     return found
 
 
@@ -61,7 +62,8 @@ def template_context(
     """
     now = runtime.clock.now()
     if unsubscribe is None:
-        unsubscribe = unsubscribe_links(runtime, recipient.contact, topic, message_id)
+        key = parse_name(recipient.contact, "contacts") if recipient.contact else None
+        unsubscribe = unsubscribe_links(runtime, key, topic, message_id)
     context: dict[str, Any] = {
         "contact": {
             "name": recipient.contact,
@@ -106,24 +108,25 @@ def reply_address(runtime: Runtime, message_id: UUID) -> str:
     return f"reply+{runtime.signer.sign(MESSAGE, message_id.bytes)}@{runtime.settings.mail_domain}"
 
 
-def unsubscribe_address(runtime: Runtime, contact: str, topic: str) -> str:
+def unsubscribe_address(runtime: Runtime, contact: UUID | None, topic: str) -> str:
     """Return the address whose mail means that a contact wants no more messages on a topic; "" where none is needed."""
-    if topic == TRANSACTIONAL or not contact:
+    if topic == TRANSACTIONAL or contact is None:
         return ""
-    token = runtime.signer.sign(CONTACT, parse_name(contact, "contacts").bytes)
+    token = runtime.signer.sign(CONTACT, contact.bytes)
     # So short because mail servers need not take more than 64 characters before the @ (RFC 5321, 4.5.3.1.1).
     return f"u+{topic}.{token}@{runtime.settings.mail_domain}"
 
 
-def unsubscribe_links(runtime: Runtime, contact: str, topic: str, message_id: UUID | None) -> tuple[str, str]:
+def unsubscribe_links(
+    runtime: Runtime, contact: UUID | None, topic: str, message_id: UUID | None
+) -> tuple[str, str]:
     """Return the web link and the mailto link by which a contact wants no more messages on a topic; empty for none."""
     address = unsubscribe_address(runtime, contact, topic)
-    if not address:
+    if not address or contact is None:
         return "", ""
     web = ""
     if base := runtime.settings.public_web_url:
-        key = parse_name(contact, "contacts")
-        web = f"{base}{UNSUBSCRIBE_PATH}{unsubscribe_token(runtime.signer, key, topic, message_id)}"
+        web = f"{base}{UNSUBSCRIBE_PATH}{unsubscribe_token(runtime.signer, contact, topic, message_id)}"
     return web, f"mailto:{address}"
 
 

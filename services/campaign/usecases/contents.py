@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from html import escape
 from typing import Any
 from uuid import UUID
@@ -60,23 +60,24 @@ def render(
     made: list[Rendered | BadTemplate | None] = [None] * len(drafts)
     jobs: list[Job] = []
     places: list[int] = []
+    known: dict[tuple[str, str, str, str], _Shared | BadTemplate] = {}
     for place, draft in enumerate(drafts):
-        content = draft.template.content(draft.language_code)
-        try:
-            links = renderer.links(content)
-        except BadTemplate as error:
-            made[place] = error
+        key = (draft.template.id, draft.language_code, draft.settings.origin, draft.topic)
+        shared_ = known.get(key)
+        if shared_ is None:
+            shared_ = known[key] = _shared(runtime, draft, renderer)
+        if isinstance(shared_, BadTemplate):
+            made[place] = shared_
             continue
-        jobs.append(Job(content, draft.context, [_static(runtime, draft, url) for url in links]))
+        jobs.append(Job(shared_.content, draft.context, _links(runtime, draft.message_id, shared_)))
         places.append(place)
     if jobs:
         mark = secrets.token_hex(8)
-        finder = re.compile(f"\ue000{mark}([0-9]+)\ue001")
         for place, rendered in zip(places, renderer.render(jobs, mark, beat=beat), strict=True):
             made[place] = (
                 rendered
                 if isinstance(rendered, BadTemplate)
-                else _finished(runtime, drafts[place], rendered, finder)
+                else _finished(runtime, drafts[place], rendered, mark)
             )
     return [item for item in made if item is not None]
 
@@ -117,37 +118,65 @@ def _tracked(runtime: Runtime, draft: Draft) -> bool:
     return bool(runtime.settings.public_web_url) and draft.settings.tracks_clicks(draft.topic)
 
 
-def _static(runtime: Runtime, draft: Draft, url: str) -> str:
-    if not _tracked(runtime, draft):
-        return add_utm(url, draft.settings)
-    number = (draft.numbers or {}).get(url)
-    if number is None:
-        # Written before links had numbers, or one of too many: then it travels in the token.
-        return _ours(runtime, draft, 0, add_utm(url, draft.settings))
-    token = link_token(runtime.signer, draft.message_id, number, None)
-    return f"{runtime.settings.public_web_url}{LINK_PATH}{token}"
+@dataclass(frozen=True, slots=True)
+class _Shared:
+    """Hold what messages of a template, language, topic and origin have in common.
+
+    links: the static ones of the content, each an address, or the number under which its visits are counted.
+    """
+
+    content: Content
+    links: tuple[str | int, ...]
+    tracked: bool
 
 
-def _ours(runtime: Runtime, draft: Draft, number: int, url: str) -> str:
+def _shared(runtime: Runtime, draft: Draft, renderer: Renderer) -> _Shared | BadTemplate:
+    content = draft.template.content(draft.language_code)
     try:
-        token = link_token(runtime.signer, draft.message_id, min(number, MAX_LINKS - 1), url)
+        urls = renderer.links(content)
+    except BadTemplate as error:
+        return error
+    tracked = _tracked(runtime, draft)
+    # One written before links had numbers, or one of too many, travels in the token.
+    numbers = draft.numbers or {} if tracked else {}
+    links = tuple(numbers.get(url, add_utm(url, draft.settings)) for url in urls)
+    return _Shared(content, links, tracked)
+
+
+def _links(runtime: Runtime, message_id: UUID, shared_: _Shared) -> list[str]:
+    """Return what the static links become in a message."""
+    if not shared_.tracked:
+        return [str(link) for link in shared_.links]
+    start = f"{runtime.settings.public_web_url}{LINK_PATH}"
+    return [
+        start + link_token(runtime.signer, message_id, link, None)
+        if isinstance(link, int)
+        else _ours(runtime, message_id, 0, link)
+        for link in shared_.links
+    ]
+
+
+def _ours(runtime: Runtime, message_id: UUID, number: int, url: str) -> str:
+    try:
+        token = link_token(runtime.signer, message_id, min(number, MAX_LINKS - 1), url)
     except BadUrl:
         return url  # too long to be carried, or of a kind that is not followed
     return f"{runtime.settings.public_web_url}{LINK_PATH}{token}"
 
 
-def _finished(runtime: Runtime, draft: Draft, rendered: Rendered, finder: re.Pattern[str]) -> Rendered:
+def _finished(runtime: Runtime, draft: Draft, rendered: Rendered, mark: str) -> Rendered:
     text, html = rendered.text, rendered.html
     if rendered.urls:
+        finder = re.compile(f"\ue000{mark}([0-9]+)\ue001")
         urls = [add_utm(url, draft.settings) if is_web(url) else url for url in rendered.urls]
         if _tracked(runtime, draft):
-            urls = [_ours(runtime, draft, number, url) for number, url in enumerate(urls)]
+            urls = [_ours(runtime, draft.message_id, number, url) for number, url in enumerate(urls)]
         text = finder.sub(lambda found: urls[int(found[1])], text)
         html = finder.sub(lambda found: escape(urls[int(found[1])]), html)
     if html and runtime.settings.public_web_url and draft.settings.tracks_opens(draft.topic):
         token = open_token(runtime.signer, draft.message_id)
         html = _with_pixel(html, f"{runtime.settings.public_web_url}{OPEN_PATH}{token}{OPEN_SUFFIX}")
-    return replace(rendered, text=text, html=html)
+    return Rendered(rendered.subject, text, html, rendered.language_code, rendered.urls)
 
 
 def _with_pixel(html: str, url: str) -> str:

@@ -158,7 +158,7 @@ def prepare(
             continue
         unsubscribe = ("", "")
         if person is not None:
-            unsubscribe = audience.unsubscribe_links(runtime, person.contact, claim.topic, claim.id)
+            unsubscribe = audience.unsubscribe_links(runtime, claim.contact_id, claim.topic, claim.id)
         left.append(_Open(claim, person, addresses[claim.id], claim.coupon_code, None, unsubscribe, position))
     left = _with_coupons(runtime, left, needs, prepared)
     try:
@@ -170,7 +170,8 @@ def prepare(
     for item in left:
         claim = item.claim
         try:
-            ready = _make(runtime, item, texts.get(claim.id), kind)
+            note = safe_text(hours.note(claim.channel, claim.topic, _zone(item.person)))[:500]
+            ready = _make(runtime, item, texts.get(claim.id), compared[claim.id], note)
         except BadTemplate as error:
             prepared.decided.append(_result(runtime, claim, FAILED, f"RENDER_FAILED: {error}"))
             continue
@@ -183,8 +184,7 @@ def prepare(
         if veto is not None:
             prepared.decided.append(_result(runtime, claim, SUPPRESSED, f"VETOED: {veto.reason}"))
             continue
-        note = safe_text(hours.note(claim.channel, claim.topic, _zone(item.person)))[:500]
-        prepared.ready.append(replace(ready, note=note, position=item.position))
+        prepared.ready.append(ready)
     if prepared.admission is not None:
         used = {ready.position for ready in prepared.ready}
         prepared.admission.give_back(position for position in range(len(allowed)) if position not in used)
@@ -291,8 +291,14 @@ def _zone(person: contacts_pb2.Recipient | None) -> str:
     return person.time_zone if person is not None else ""
 
 
-def _make(runtime: Runtime, item: _Open, rendered: Rendered | BadTemplate | None, kind: str) -> Ready:
-    """Put a message together; raises BadTemplate."""
+def _make(
+    runtime: Runtime,
+    item: _Open,
+    rendered: Rendered | BadTemplate | None,
+    compared: tuple[str, str],
+    note: str,
+) -> Ready:
+    """Put a message together; raises BadTemplate. compared: kind and address as the suppressions have them."""
     claim, person, address = item.claim, item.person, item.address
     reply_to = audience.reply_address(runtime, claim.id)
     bounce = reply_to
@@ -311,9 +317,7 @@ def _make(runtime: Runtime, item: _Open, rendered: Rendered | BadTemplate | None
         HandOver(
             claim=claim,
             subject=subject,
-            recipient_hash=runtime.signer.mac(
-                "recipient", f"{kind}:{normalise_address(kind, address)}".encode()
-            ),
+            recipient_hash=runtime.signer.mac("recipient", ":".join(compared).encode()),
             coupon_code=item.code,
         ),
         OutboundMessage(
@@ -331,6 +335,8 @@ def _make(runtime: Runtime, item: _Open, rendered: Rendered | BadTemplate | None
             campaign="" if claim.origin.startswith(f"{REQUESTS}/") else claim.origin,
         ),
         item.coupon,
+        note,
+        item.position,
     )
 
 

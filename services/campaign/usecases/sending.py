@@ -52,7 +52,7 @@ from services.kit.runtime import Runtime
 _log = log.get_logger("sender")
 
 CLAIM = 500
-HAND_OVER = 100
+HAND_OVER = 250
 """At most this many messages are made ready and put on the wire of one sender at a time.
 
 So at most this many are unknown after its death, and what decided on them was asked right before they left.
@@ -101,6 +101,8 @@ class Sender:
         self._unsure: list[tuple[UUID, Sequence[Result], Sequence[tuple[UUID, UUID]]]] = []
         """What was recorded since the last commit that waited for the disk: a crash of the database may undo it."""
         self._failed = False
+        self._decided: set[UUID] = set()
+        """The messages of this batch of which it is written down what became of them: none is in hand any more."""
 
     def run_once(self) -> int:
         """Send one batch and return how many messages it had; 0 when nothing is due, or may go now.
@@ -139,7 +141,8 @@ class Sender:
                 tried[channel] += self._send_group(sender, channel, topic, several)
         finally:
             # Whatever went wrong before they were handed over: nothing of these has left.
-            self._release(sender, claimed)
+            self._release(sender, [claim for claim in claimed if claim.id not in self._decided])
+            self._decided.clear()
             for channel, count in places.items():
                 self.throttle.give_back(channel, count - tried[channel])
         return len(claimed)
@@ -386,6 +389,7 @@ class Sender:
         if results:
             wait = len(self._unsure) >= _MOST_UNSURE
             self._insist(partial(self._record_once, sender, results, unused, wait=wait))
+            self._decided.update(result.claim.id for result in results)
             if wait:
                 self._unsure.clear()
             else:

@@ -29,7 +29,7 @@ from services.kit.runtime import Runtime
 _log = log.get_logger("sender")
 DOMAIN_UNAVAILABLE = "DOMAIN_UNAVAILABLE"
 NOT_TRIED = "not tried"
-# So many places are used up soon, also by a channel whose pace is not known yet.
+# So many places are used up soon by a channel whose pace is not known yet.
 _MOST_PLACES = 100
 
 
@@ -117,9 +117,9 @@ class Throttle:
             return wanted
         # No transaction around it: the places are taken at once, whatever becomes of the messages.
         with self._runtime.db.read() as connection:
-            grants = store.take(
-                connection, dict.fromkeys(buckets, self.at_once(channel, min(wanted, _MOST_PLACES)))
-            )
+            known = self.channels[channel].pace.seconds_per_message
+            most = self.at_once(channel, wanted if known else min(wanted, _MOST_PLACES))
+            grants = store.take(connection, dict.fromkeys(buckets, most))
             places = min(grant.places for grant in grants.values())
             store.give_back(connection, {bucket: grant.places - places for bucket, grant in grants.items()})
         if not places:

@@ -109,4 +109,8 @@ def address_on(channel: str, identities: tuple[Identity, ...]) -> str:
     kind, source = _ADDRESS_TYPES.get(channel), ""
     if kind is None:
         kind, source = IdentityType.EXTERNAL, channel
-    return next((one.value for one in identities if one.type == kind and one.source == source), "")
+    number = kind.value
+    for one_type, one_source, value in identities:
+        if one_type == number and one_source == source:
+            return value
+    return ""

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from uuid import UUID
+from typing import NamedTuple
 
 from services.contacts.domain.attributes import Value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recipient:
+class Recipient(NamedTuple):
     """Hold a contact as the recipient of messages on one channel and topic.
 
     address: empty when there is none. granted: the decision in force, None when there was none.
     """
 
-    id: UUID
-    address: str
-    granted: bool | None
     display_name: str
     given_name: str
     family_name: str
@@ -28,3 +23,5 @@ class Recipient:
     locality: str
     attributes: Mapping[str, Value]
     tags: Sequence[str]
+    address: str
+    granted: bool | None

@@ -122,23 +122,26 @@ def recipients(
     rows = connection.execute(_RECIPIENTS, given).all()
     names = {name for row in rows for name in row.attributes}
     known = types(names) if names else {}
-    return {
-        row.id: Recipient(
-            id=row.id,
-            address=address_on(channel, encoding.identities_from_json(row.identities)),
-            granted=row.granted,
-            display_name=row.display_name,
-            given_name=row.given_name,
-            family_name=row.family_name,
-            language_code=row.language_code,
-            time_zone=row.time_zone,
-            region_code=row.region_code,
-            locality=row.locality,
-            attributes=encoding.values_from_json(row.attributes, known) if row.attributes else {},
-            tags=row.tags,
-        )
-        for row in rows
-    }
+    return {row[0]: _recipient(row, channel, known) for row in rows}
+
+
+def _recipient(row: Sequence[Any], channel: str, known: ValueTypes) -> Recipient:
+    # By place: looking columns up by name would cost as much as all the rest.
+    _, display_name, given_name, family_name, language_code, time_zone, region_code, *others = row
+    locality, attributes, tags, identities, granted = others
+    return Recipient(
+        address=address_on(channel, encoding.identities_from_json(identities)),
+        granted=granted,
+        display_name=display_name,
+        given_name=given_name,
+        family_name=family_name,
+        language_code=language_code,
+        time_zone=time_zone,
+        region_code=region_code,
+        locality=locality,
+        attributes=encoding.values_from_json(attributes, known) if attributes else {},
+        tags=tags,
+    )
 
 
 def lock_many(connection: Connection, keys: Collection[UUID], types: TypesLoader) -> dict[UUID, Contact]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hmac
 from uuid import UUID
 
 import pytest
@@ -175,3 +176,11 @@ def test_numbers_and_topics_have_bounds() -> None:
             link_token(SIGNER, MESSAGE, number, None)
     with pytest.raises(RuleError):
         unsubscribe_token(SIGNER, CONTACT, "Not a topic", None)
+
+
+@pytest.mark.parametrize("length", [16, 63, 64, 65, 200])
+def test_codes_are_those_of_hmac_whatever_the_length_of_the_key(length: int) -> None:
+    secret = "s" * length
+    expected = hmac.digest(secret.encode(), b"link\0data", "sha256")
+    assert Signer(secret).mac("link", b"data") == expected
+    assert Signer(secret).mac("link", b"data") == expected, "a code leaves nothing behind for the next one"

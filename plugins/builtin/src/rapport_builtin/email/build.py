@@ -130,6 +130,8 @@ def _unstructured(header: str, value: str) -> str:
 
 def _folded(value: str, room: int) -> str:
     """Break before single spaces, so that unfolding gives the value back to the letter."""
+    if len(value) <= room:
+        return value
     lines, line = [], ""
     for word in re.findall(r" *[^ ]+", value):
         if line and len(line) + len(word) > room:
@@ -160,20 +162,35 @@ def _encoded_words(value: str, room: int) -> str:
 
 def _extra(headers: Iterable[tuple[str, str]]) -> Iterable[str]:
     for name, value in headers:
-        if not _HEADER_NAME.fullmatch(name):
-            raise BadMessage(f"header name {name[:60]!r} is not one")
-        if name.lower() in _OURS or name.lower().startswith("content-"):
-            raise BadMessage(f"header {name} is set from the message's own fields")
-        value = _checked(name, value).strip(" ")
-        if not value.isascii():
-            raise BadMessage(f"header {name} must be ASCII")
-        if max(map(len, value.split(" "))) > LINE_LIMIT - len(name) - 2:
-            raise BadMessage(f"header {name} is too long for a line")
-        yield f"{name}: {_folded(value, _FOLD_AT - len(name) - 2)}"
+        # Short ones are those of a list or a campaign, long ones hold what is of one message.
+        yield _short(name, value) if len(value) <= _FOLD_AT else _field(name, value)
+
+
+def _field(name: str, value: str) -> str:
+    _check_name(name)
+    value = _checked(name, value).strip(" ")
+    if not value.isascii():
+        raise BadMessage(f"header {name} must be ASCII")
+    if max(map(len, value.split(" "))) > LINE_LIMIT - len(name) - 2:
+        raise BadMessage(f"header {name} is too long for a line")
+    return f"{name}: {_folded(value, _FOLD_AT - len(name) - 2)}"
+
+
+_short = lru_cache(maxsize=1024)(_field)
+
+
+@lru_cache(maxsize=256)
+def _check_name(name: str) -> None:
+    if not _HEADER_NAME.fullmatch(name):
+        raise BadMessage(f"header name {name[:60]!r} is not one")
+    if name.lower() in _OURS or name.lower().startswith("content-"):
+        raise BadMessage(f"header {name} is set from the message's own fields")
 
 
 def _part(subtype: str, content: str, boundary: str) -> bytes:
-    content = content.replace("\r\n", "\n").replace("\r", "\n").replace("\n", "\r\n")
+    if "\r" in content:
+        content = content.replace("\r\n", "\n").replace("\r", "\n")
+    content = content.replace("\n", "\r\n")
     data = content.encode("utf-8", "replace")
     beyond = len(data) - len(content)
     if (
