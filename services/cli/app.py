@@ -13,7 +13,6 @@ from typer.core import TyperGroup
 
 from services.cli.console import print_client_error, print_error
 from services.kit.errors import RapportError
-from services.kit.postgres import PostgresError
 from services.kit.supervise.errors import SupervisorError
 
 _COMMANDS = {
@@ -79,10 +78,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except ClientError as error:
         print_client_error(error)
         sys.exit(1)
-    except (RapportError, PostgresError, SupervisorError) as error:
+    except (RapportError, SupervisorError) as error:
         print_error(str(error))
         sys.exit(1)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         print_error(f"{where}{error.strerror or error}")
+        sys.exit(1)
+    except Exception as error:
+        # Takes longer to import than all else here, and most commands have no need of it.
+        from services.kit.postgres import PostgresError
+
+        if not isinstance(error, PostgresError):
+            raise
+        print_error(str(error))
         sys.exit(1)

@@ -16,7 +16,9 @@ def preload(modules: list[str]) -> None:
 
 
 def refuse(modules: list[str]) -> None:
-    """Fail as a preload whose library is missing."""
+    """Note that it was tried, and fail as a preload whose library is missing."""
+    with open(os.environ["TRIES"], "a") as tries:
+        tries.write("tried\n")
     raise ModuleNotFoundError(modules[0])
 
 

@@ -256,7 +256,7 @@ class Child:
                 self.spec.argv, environment, descriptor=self._parent_fd, variable=PARENT_FD_VARIABLE
             )
         except ForkError as error:
-            _log.warning("%s is started and not forked: %s", self.spec.name, error)
+            _log.info("%s is started and not forked: %s", self.spec.name, error)
             return None
 
     def _await_ready(self, began: float) -> str:

@@ -8,7 +8,6 @@ import ctypes
 import io
 import json
 import os
-import select
 import socket
 import subprocess
 import sys
@@ -84,6 +83,7 @@ class ForkServer:
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
         self._ready = False
+        self._broken = False
         self._closed = False
 
     @property
@@ -93,11 +93,14 @@ class ForkServer:
             return self._process.pid if self._process is not None else None
 
     def await_ready(self, interrupted: Callable[[], bool], seconds: float = 120.0) -> None:
-        """Start it unless it runs, and wait until it has imported everything, or one says that we are interrupted."""
+        """Start it unless it runs, and wait until it has imported everything, or one says that we are interrupted.
+
+        One that could not import is not tried again.
+        """
         deadline = time.monotonic() + seconds
         while not interrupted() and time.monotonic() < deadline:
             with self._lock:
-                if self._closed or self._ready or not self._look(0.05):
+                if self._closed or self._broken or self._ready or not self._look(0.05):
                     return
 
     def fork(
@@ -155,15 +158,16 @@ class ForkServer:
             if self._control is None:
                 self._start()
             assert self._control is not None
-            if select.select([self._control], [], [], seconds)[0]:
-                self._ready = self._control.recv(16) == b"ready"
-                if not self._ready:
-                    self._end()
-                    return False
+            self._control.settimeout(seconds)
+            self._ready = self._control.recv(16) == b"ready"
+            self._broken = not self._ready
+        except TimeoutError:
+            return True
         except OSError:
+            self._broken = True
+        if self._broken:
             self._end()
-            return False
-        return True
+        return not self._broken
 
     def _start(self) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -194,9 +198,8 @@ class ForkServer:
 def _ask(control: socket.socket, data: bytes, descriptors: Sequence[int]) -> int:
     """Send a request and return the number of the new process; OSError or ValueError when there is none."""
     rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))
+    control.settimeout(_ANSWER_SECONDS)
     control.sendmsg([data], [rights])
-    if not select.select([control], [], [], _ANSWER_SECONDS)[0]:
-        raise TimeoutError("it does not answer")
     pid = int(control.recv(64) or b"0")
     if pid <= 0:
         raise ValueError("it could not fork")

@@ -199,13 +199,16 @@ def test_a_server_ends_with_its_keeper():
     until(lambda: not psutil.pid_exists(pid), "the server has ended")
 
 
-def test_a_process_is_started_where_nothing_can_be_forked(make_supervisor: MakeSupervisor):
-    server = ForkServer(f"{PROGRAM}:refuse", ["no_such_library"], cwd=REPOSITORY)
+def test_a_process_is_started_where_nothing_can_be_forked(make_supervisor: MakeSupervisor, tmp_path: Path):
+    tries = tmp_path / "tries"
+    server = ForkServer(f"{PROGRAM}:refuse", ["no_such_library"], env={"TRIES": str(tries)}, cwd=REPOSITORY)
     supervisor = make_supervisor()
-    supervisor.start([ProcessSpec("one", [sys.executable, "-m", "http.server", "0"], fork_server=server)])
-    pid = supervisor.pid("one")
-    assert pid is not None
+    command = [sys.executable, "-m", "http.server", "0"]
+    supervisor.start([ProcessSpec(name, command, fork_server=server) for name in ("one", "two")])
+    assert supervisor.pid("one") is not None
+    assert supervisor.pid("two") is not None
     assert server.pid is None
+    assert tries.read_text() == "tried\n"  # not again for each process
     supervisor.stop()
 
 
