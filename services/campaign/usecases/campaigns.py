@@ -31,13 +31,23 @@ Counted = tuple[Campaign, Counts]
 
 def create_campaign(runtime: Runtime, connection: Connection, given: Campaign) -> Campaign:
     """Store a new campaign as a draft; raises AlreadyExists, NotFound, InvalidArgument (UNKNOWN_CHANNEL)."""
-    field = "campaign_id"
     try:
         check_id(given.id)
-        field = "campaign.topic"
+    except RuleError as error:
+        raise refuse(error, "campaign_id") from error
+    check_parts(runtime, connection, given)
+    made = replace(given, state=DRAFT, planned=False, create_time=runtime.clock.now(), launch_time=None)
+    if not store.insert(connection, made):
+        raise exists_already(format_name("campaigns", made.id))
+    return made
+
+
+def check_parts(runtime: Runtime, connection: Connection, given: Campaign) -> None:
+    """Check what a campaign consists of, apart from its segment; raises NotFound, InvalidArgument (UNKNOWN_CHANNEL)."""
+    try:
         check_topic(given.topic)
     except RuleError as error:
-        raise refuse(error, field) from error
+        raise refuse(error, "campaign.topic") from error
     channels = known_channels(runtime)
     if given.channel not in channels:
         raise InvalidArgument.field(
@@ -47,10 +57,6 @@ def create_campaign(runtime: Runtime, connection: Connection, given: Campaign) -
         )
     require_templates(connection, [given.template_id])
     require_pools(connection, [given.coupon_pool_id])
-    made = replace(given, state=DRAFT, planned=False, create_time=runtime.clock.now(), launch_time=None)
-    if not store.insert(connection, made):
-        raise exists_already(format_name("campaigns", made.id))
-    return made
 
 
 def get_campaign(runtime: Runtime, key: str) -> Counted:
