@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from rapport.campaign.v1 import campaign_pb2, results_pb2
+from rapport.campaign.v1 import campaign_pb2, results_pb2, simulation_pb2
 
 from services.campaign.codec import encode_counts
+from services.campaign.simulation_codec import encode_simulation
 from services.campaign.usecases import (
     attribution,
     campaigns,
@@ -19,6 +20,7 @@ from services.campaign.usecases import (
     parting,
     reports,
     schedules,
+    simulating,
     upkeep,
 )
 from services.kit.bus import EventBatch, OperationContext, RuntimeProvider, operation, subscribe, timer
@@ -45,6 +47,18 @@ class Worker:
         return results_pb2.RecomputeAttributionResult(
             order_count=done.orders, conversion_count=done.conversions, rule_revision=done.rule_revision
         )
+
+    @operation(simulating.SIMULATE_CAMPAIGN)
+    def simulate_campaign(self, op: OperationContext) -> simulation_pb2.SimulateCampaignResult:
+        """Find out what a campaign would do."""
+        found = simulating.simulate_campaign(self.runtime, op)
+        return simulation_pb2.SimulateCampaignResult(simulation=encode_simulation(found))
+
+    @operation(simulating.SIMULATE_JOURNEY)
+    def simulate_journey(self, op: OperationContext) -> simulation_pb2.SimulateJourneyResult:
+        """Find out what a journey would have done."""
+        found = simulating.simulate_journey(self.runtime, op)
+        return simulation_pb2.SimulateJourneyResult(simulation=encode_simulation(found))
 
     @subscribe("contacts", "contact.created", "contact.updated", "activity.recorded", batch_size=500)
     def start_from_contacts(self, batch: EventBatch) -> None:
@@ -126,6 +140,11 @@ class Worker:
         """Delete old interactions, and what has been in quarantine too long."""
         interactions.forget_old(self.runtime)
         reports.prune_quarantine(self.runtime)
+
+    @timer(seconds=60.0)
+    def forget_simulations(self) -> None:
+        """Delete old simulations."""
+        simulating.forget_old(self.runtime)
 
     @timer(seconds=60.0)
     def forget_places(self) -> None:

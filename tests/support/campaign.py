@@ -17,6 +17,7 @@ import grpc
 from rapport.campaign.v1 import campaign_pb2 as pb
 from rapport.care.v1 import care_pb2, care_pb2_grpc
 from rapport.contacts.v1 import contacts_pb2, contacts_pb2_grpc
+from rapport.events.v1 import events_pb2, events_pb2_grpc
 from rapport.segmentation.v1 import segmentation_pb2, segmentation_pb2_grpc
 
 from services.campaign.domain.campaigns import Campaign
@@ -36,6 +37,7 @@ from tests.support.rabbit import clean_environment
 ROOT = Path(__file__).parents[2]
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 CHANNEL = "email.smtp"
+TIMELINE = "0197a000-0000-7000-8000-000000000001"
 GRANTED, DENIED = contacts_pb2.Consent.STATE_GRANTED, contacts_pb2.Consent.STATE_DENIED
 
 
@@ -57,6 +59,13 @@ class World:
     done: list[tuple[str, Any]] = field(default_factory=list)
     contacts: dict[str, contacts_pb2.Contact] = field(default_factory=dict)
     asked: list[contacts_pb2.BatchGetRecipientsRequest] = field(default_factory=list)
+    events: list[events_pb2.Event] = field(default_factory=list)
+    """What happened in all services; one stream tells all of it, whichever service is asked."""
+    purged: int = 0
+    """So many of the oldest events are no longer kept."""
+    matched: list[segmentation_pb2.MatchContactsRequest] = field(default_factory=list)
+    past_rules: dict[str, Callable[[str], bool]] = field(default_factory=dict)
+    """For whom rules were TRUE at any past time, where that differs from now."""
 
     def note(self, name: str, request: Any) -> None:
         """Keep a change that was asked for; a request id that is known changes nothing."""
@@ -154,7 +163,10 @@ class _Segmentation(segmentation_pb2_grpc.SegmentationServiceServicer):
             context.abort(grpc.StatusCode.UNAVAILABLE, "segmentation is away")
         if request.rule not in self._world.rules:
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"no such rule: {request.rule}")
+        self._world.matched.append(request)
         holds = self._world.rules[request.rule]
+        if request.HasField("as_of_time"):
+            holds = self._world.past_rules.get(request.rule, holds)
         return segmentation_pb2.MatchContactsResponse(
             contacts=[name for name in request.contacts if holds(name)]
         )
@@ -169,6 +181,33 @@ class _Segmentation(segmentation_pb2_grpc.SegmentationServiceServicer):
         return segmentation_pb2.ListMembersResponse(contacts=page, next_page_token=page[-1] if more else "")
 
 
+class _Events(events_pb2_grpc.EventServiceServicer):
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def GetStream(self, request: Any, context: grpc.ServicerContext) -> Any:
+        head, purged = len(self._world.events), self._world.purged
+        return events_pb2.GetStreamResponse(
+            head=events_pb2.Cursor(timeline=TIMELINE, position=head),
+            oldest_position=purged + 1 if head > purged else 0,
+        )
+
+    def Subscribe(self, request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
+        if request.start.position < self._world.purged:
+            context.abort(grpc.StatusCode.OUT_OF_RANGE, "these are no longer kept")
+        events = self._world.events[request.start.position :]
+        numbered = list(enumerate(events, request.start.position + 1))
+        wanted = [item for item in numbered if not request.types or item[1].type in request.types]
+        for start in range(0, len(wanted), request.max_batch_size):
+            some = wanted[start : start + request.max_batch_size]
+            batch = events_pb2.SubscribeResponse(cursor={"timeline": TIMELINE, "position": some[-1][0]})
+            for position, event in some:
+                batch.events.add().CopyFrom(event)
+                batch.events[-1].position = position
+            yield batch
+        yield events_pb2.SubscribeResponse(cursor={"timeline": TIMELINE, "position": len(self._world.events)})
+
+
 @contextmanager
 def neighbours(world: World) -> Iterator[str]:
     """Serve contacts and segmentation on one real port and give its address."""
@@ -176,6 +215,7 @@ def neighbours(world: World) -> Iterator[str]:
     contacts_pb2_grpc.add_ContactServiceServicer_to_server(_Contacts(world), server)
     segmentation_pb2_grpc.add_SegmentationServiceServicer_to_server(_Segmentation(world), server)
     care_pb2_grpc.add_CareServiceServicer_to_server(_Care(world), server)
+    events_pb2_grpc.add_EventServiceServicer_to_server(_Events(world), server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     try:

@@ -244,6 +244,7 @@ def open_hall(database_url: str, clock: Clock) -> Iterator[Hall]:
             campaign_database_url=database_url,
             secret_key="k" * 32,
             address=address,
+            events_address=address,
             mail_domain="shop.test",
             time_zone="Europe/Berlin",
             database_pool_size=24,

@@ -13,6 +13,7 @@ from rapport.campaign.v1 import (
     limits_pb2_grpc,
     results_pb2_grpc,
     schedules_pb2_grpc,
+    simulation_pb2_grpc,
     tracking_pb2_grpc,
 )
 
@@ -27,6 +28,7 @@ from services.campaign.api.limits import LimitServicer
 from services.campaign.api.messages import MessageMethods
 from services.campaign.api.results import ResultServicer
 from services.campaign.api.schedules import ScheduleServicer
+from services.campaign.api.simulation import SimulationServicer
 from services.campaign.api.suppressions import SuppressionMethods
 from services.campaign.api.templates import TemplateMethods
 from services.campaign.api.tracking import TrackingServicer
@@ -61,6 +63,7 @@ def register(server: grpc.Server, runtime: Runtime) -> None:
     experiments_pb2_grpc.add_ExperimentServiceServicer_to_server(ExperimentServicer(runtime), server)  # type: ignore[no-untyped-call]
     definitions_pb2_grpc.add_DefinitionServiceServicer_to_server(DefinitionServicer(runtime), server)  # type: ignore[no-untyped-call]
     results_pb2_grpc.add_ResultServiceServicer_to_server(ResultServicer(runtime), server)  # type: ignore[no-untyped-call]
+    simulation_pb2_grpc.add_SimulationServiceServicer_to_server(SimulationServicer(runtime), server)  # type: ignore[no-untyped-call]
 
 
 def background(runtime: Runtime) -> list[PluginPart]:

@@ -35,6 +35,12 @@ from services.campaign.models.results import (
     sale,
 )
 from services.campaign.models.schedules import campaign_occurrence, campaign_schedule
+from services.campaign.models.simulations import (
+    simulated_entry,
+    simulated_event,
+    simulated_message,
+    simulation,
+)
 from services.campaign.models.tracking import delivery_report, interaction, quarantine
 
 __all__ = [
@@ -79,6 +85,10 @@ __all__ = [
     "recent_send",
     "sale",
     "send_policy",
+    "simulated_entry",
+    "simulated_event",
+    "simulated_message",
+    "simulation",
     "suppression",
     "template",
 ]

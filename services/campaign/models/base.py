@@ -22,9 +22,9 @@ def id_(name: str, **options: Any) -> Column[Any]:
     return Column(name, pg.UUID(as_uuid=True), **options)
 
 
-def time_(name: str, *, nullable: bool = False) -> Column[Any]:
+def time_(name: str, *, nullable: bool = False, **options: Any) -> Column[Any]:
     """Return a column of times with their zone."""
-    return Column(name, sa.DateTime(timezone=True), nullable=nullable)
+    return Column(name, sa.DateTime(timezone=True), nullable=nullable, **options)
 
 
 def text_(name: str, **options: Any) -> Column[str]:

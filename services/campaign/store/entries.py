@@ -48,9 +48,9 @@ def _reentry(item: Journey, now: datetime) -> sa.ColumnElement[bool] | None:
         return (
             None if item.reentry_after is None else journey_contact.c.start_time <= now - item.reentry_after
         )
-    mine = sa.and_(
-        journey_entry.c.contact_id == journey_contact.c.contact_id, journey_entry.c.journey_id == item.id
-    )
+    # As text: a column would bring its table into the subquery, which would then be about all contacts.
+    this = sa.literal_column("journey_contact.contact_id", journey_contact.c.contact_id.type)
+    mine = sa.and_(journey_entry.c.contact_id == this, journey_entry.c.journey_id == item.id)
     since = now - (item.reentry_after or timedelta(0))
     lately = sa.or_(journey_entry.c.finish_time.is_(None), journey_entry.c.finish_time > since)
     return ~sa.exists().where(mine, lately)

@@ -61,6 +61,10 @@ _HAND_OVER = (
     # What a journey brings about for the absorbed contact is brought about for the one that remains.
     "UPDATE journey_action SET contact_id = %(heir)s WHERE contact_id = %(key)s",
     "DELETE FROM contact_date WHERE contact_id = %(key)s",
+    # What a simulation foretold of the two does not hold for the one that remains.
+    "DELETE FROM simulated_message WHERE contact_id = %(key)s",
+    "DELETE FROM simulated_entry WHERE contact_id = %(key)s",
+    "DELETE FROM simulated_event WHERE contact_id = %(key)s",
 )
 _EMPTY = (
     """
@@ -99,6 +103,9 @@ _EMPTY = (
     WHERE contact_id = ANY(%(keys)s::uuid[])
     """,
     "DELETE FROM recent_send WHERE contact_id = ANY(%(keys)s::uuid[])",
+    "DELETE FROM simulated_message WHERE contact_id = ANY(%(keys)s::uuid[])",
+    "DELETE FROM simulated_entry WHERE contact_id = ANY(%(keys)s::uuid[])",
+    "DELETE FROM simulated_event WHERE contact_id = ANY(%(keys)s::uuid[])",
 )
 
 

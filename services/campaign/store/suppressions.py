@@ -82,3 +82,14 @@ def find(connection: Connection, pairs: Collection[tuple[str, str]]) -> set[tupl
         given = {"kind": kind, "addresses": [address for of, address in pairs if of == kind]}
         found |= {(kind, address) for address in connection.scalars(_FIND, given)}
     return found
+
+
+def since(connection: Connection, pairs: Collection[tuple[str, str]]) -> dict[tuple[str, str], datetime]:
+    """Return which of the (kind, address) pairs are on the list, and since when."""
+    if not pairs:
+        return {}
+    item = _items(pairs)
+    query = sa.select(suppression.c.kind, suppression.c.address, suppression.c.create_time).join(
+        item, sa.and_(suppression.c.kind == item.c.kind, suppression.c.address == item.c.address)
+    )
+    return {(row[0], row[1]): row[2] for row in connection.execute(query)}

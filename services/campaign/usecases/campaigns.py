@@ -43,7 +43,7 @@ def create_campaign(runtime: Runtime, connection: Connection, given: Campaign) -
         check_id(given.id)
     except RuleError as error:
         raise refuse(error, "campaign_id") from error
-    _check(runtime, connection, given)
+    check_parts(runtime, connection, given)
     made = replace(given, state=DRAFT, planned=False, create_time=runtime.clock.now(), launch_time=None)
     if not store.insert(connection, made):
         raise exists_already(format_name("campaigns", made.id))
@@ -57,7 +57,7 @@ def update_campaign(runtime: Runtime, connection: Connection, given: Campaign) -
     """
     present = locked(connection, given.id)
     state = change_plan("change", present)
-    _check(runtime, connection, given)
+    check_parts(runtime, connection, given)
     changed = replace(present, **{name: getattr(given, name) for name in CONTENTS})
     if state == SCHEDULED:
         # What would not be launched when it is due must be told now.
@@ -66,7 +66,8 @@ def update_campaign(runtime: Runtime, connection: Connection, given: Campaign) -
     return changed
 
 
-def _check(runtime: Runtime, connection: Connection, given: Campaign) -> None:
+def check_parts(runtime: Runtime, connection: Connection, given: Campaign) -> None:
+    """Check what a campaign consists of, apart from its segment; raises NotFound, InvalidArgument (UNKNOWN_CHANNEL)."""
     try:
         check_topic(given.topic)
     except RuleError as error:

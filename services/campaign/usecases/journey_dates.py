@@ -41,14 +41,21 @@ def _start_one(runtime: Runtime, key: str) -> int:
         since = max(since or now, now - LATEST)
         if since >= now:
             return 0
-        triggers: list[Trigger] = []
-        for day, names, moment in _reached(runtime, connection, journey.date, since, now):
-            triggers += _triggers(connection, journey, journey.date, day, names, moment)
+        triggers = list(reached(runtime, connection, journey, since, now))
         alive = gone.current(connection, contact_gone, {item.contact_id for item in triggers})
         present = [item for item in triggers if alive[item.contact_id] == item.contact_id]
         started = journey_starting.start(runtime, connection, journey, present)
         store.set_fired(connection, key, now)
         return started
+
+
+def reached(
+    runtime: Runtime, connection: Connection, journey: Journey, since: datetime, until: datetime
+) -> Iterator[Trigger]:
+    """Yield what starts a journey whose dates clocks reached after one moment, up to another."""
+    assert journey.date is not None
+    for day, names, moment in _reached(runtime, connection, journey.date, since, until):
+        yield from _triggers(connection, journey, journey.date, day, names, moment)
 
 
 def _reached(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -205,11 +205,13 @@ def zones_of(runtime: Runtime, contacts: Sequence[UUID]) -> dict[UUID, ZoneInfo]
     return {key: (find_zone(people[key].time_zone) if key in people else None) or own for key in contacts}
 
 
-def matching(runtime: Runtime, rule: str, contacts: Sequence[UUID]) -> Iterable[UUID]:
-    """Return those of some contacts for whom a rule is TRUE now; raises the client's errors."""
+def matching(
+    runtime: Runtime, rule: str, contacts: Sequence[UUID], at: datetime | None = None
+) -> Iterable[UUID]:
+    """Return those of some contacts for whom a rule is TRUE, now unless a time is given; raises the client's errors."""
     for start in range(0, len(contacts), 1000):
         names = [format_name("contacts", key) for key in contacts[start : start + 1000]]
-        answer = runtime.clients.segmentation.match_contacts(rule=rule, contacts=names)
+        answer = runtime.clients.segmentation.match_contacts(rule=rule, contacts=names, as_of_time=at)
         yield from (parse_name(name, "contacts") for name in answer.contacts)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
 from uuid import UUID
 
 from rapport.events.v1.events_pb2 import Event
@@ -13,6 +12,7 @@ from sqlalchemy import Connection
 
 from services.campaign.domain.conditions import holds
 from services.campaign.domain.journeys import Journey, starts
+from services.campaign.domain.reentry import always_starts
 from services.campaign.domain.steps import numbered
 from services.campaign.domain.triggers import Trigger
 from services.campaign.models import contact_gone, kit
@@ -81,10 +81,7 @@ def start(runtime: Runtime, connection: Connection, journey: Journey, wanted: Se
     if not wanted:
         return 0
     now = runtime.clock.now()
-    after = journey.reentry_after
-    # A date that comes round is meant to start it each time.
-    always = after == timedelta(0) or (after is None and journey.date is not None)
-    if always and not journey.after_leaving:
+    if always_starts(journey):
         chosen: Sequence[Trigger] = wanted
     else:
         first: dict[UUID, Trigger] = {}

@@ -65,6 +65,7 @@ def runtime(database_url: str, neighbours_at: str, plugin_host: PluginHost) -> I
         campaign_database_url=database_url,
         secret_key="k" * 32,
         address=neighbours_at,
+        events_address=neighbours_at,
         mail_domain="shop.test",
     )
     made = make_runtime("campaign", "worker", settings, clock=FixedClock(NOW))

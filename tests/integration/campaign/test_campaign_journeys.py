@@ -229,3 +229,15 @@ def test_a_batch_that_fails_has_no_effect(runtime: Runtime, world: World) -> Non
         journeys.start_journeys(runtime, Broken(batch))
     assert state(runtime)[0] == 0
     assert journeys.start_journeys(runtime, batch) == 1
+
+
+def test_who_is_on_a_journey_keeps_nobody_else_from_starting_it_again(runtime: Runtime, world: World) -> None:
+    first, second = world.add(2)
+    make_template(runtime)
+    make_journey(runtime, [Wait(DAY), SEND], after_leaving=True)
+    feed(runtime, event(first))
+    clock_of(runtime).instant += DAY
+    journeys.advance_journeys(runtime)
+    feed(runtime, event(second, at=runtime.clock.now()))
+    assert feed(runtime, event(second, at=runtime.clock.now())) == 0
+    assert feed(runtime, event(first, at=runtime.clock.now())) == 1
