@@ -13,6 +13,7 @@ from services.contacts.domain.consents import check_channel, check_topic
 from services.contacts.domain.contact import Contact
 from services.contacts.domain.identity import address_on
 from services.contacts.usecases import consents, contacts
+from services.kit.access.scope import EVERYTHING
 from services.kit.names import format_name, parse_name
 
 
@@ -70,7 +71,7 @@ class ConsentMethods(Methods):
         keys = [
             parse_name(name, "contacts", f"contacts[{index}]") for index, name in enumerate(request.contacts)
         ]
-        found = contacts.find(self._runtime, keys)
+        found = contacts.find(self._runtime, keys, EVERYTHING)
         return pb.BatchGetRecipientsResponse(
             recipients=[
                 _recipient(found[key], request.channel, request.topic) for key in keys if key in found
