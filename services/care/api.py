@@ -16,6 +16,7 @@ from services.care.smtp import SmtpListener
 from services.care.usecases import cases, csat, glance, inbound, setup
 from services.care.usecases.opening import NewCase
 from services.kit import paging
+from services.kit.access import audit
 from services.kit.errors import Aborted, InvalidArgument
 from services.kit.idempotency import remember, replay
 from services.kit.names import parse_name
@@ -272,6 +273,14 @@ class CareServicer(care_pb2_grpc.CareServiceServicer):
             if changed != found:
                 _check_etag(present, request.etag)
                 setup.update_queue(self._runtime, connection, changed)
+        if set(changed.agents) != set(found.agents):
+            # Who works for a queue sees its cases.
+            audit.changed(
+                "agents of a queue changed",
+                queue=f"queues/{key}",
+                added=sorted(set(changed.agents) - set(found.agents)),
+                removed=sorted(set(found.agents) - set(changed.agents)),
+            )
         return pb.UpdateQueueResponse(queue=codec.encode_queue(changed))
 
     def ListQueues(

@@ -61,6 +61,8 @@ contact = Table(
     _text("lifecycle_stage"),
     _text("industry"),
     _text("occupation"),
+    _text("owner", server_default="", comment="the user whose contact it is; empty for nobody's"),
+    _text("team", server_default="", comment="the team whose contact it is; empty for none's"),
     _json("attributes"),
     Column("tags", pg.ARRAY(sa.Text), nullable=False),
     Column(
@@ -79,6 +81,8 @@ contact = Table(
         postgresql_ops={"folded_name": "gin_trgm_ops"},
     ),
     sa.Index("ix_contact_tags", "tags", postgresql_using="gin", postgresql_where=sa.text("tags <> '{}'")),
+    sa.Index("ix_contact_owner", "owner", "create_time", "id", postgresql_where=sa.text("owner <> ''")),
+    sa.Index("ix_contact_team", "team", "create_time", "id", postgresql_where=sa.text("team <> ''")),
     sa.Index("ix_contact_organizations", "id", postgresql_where=sa.text("kind = 2")),
 )
 

@@ -99,6 +99,12 @@ def scope() -> Scope:
     return call.scope
 
 
+def heeds_scope() -> bool:
+    """Tell whether the call at hand, if there is one, settled whose records it may touch."""
+    call = _current.get()
+    return call is None or call.scope is not None
+
+
 def traceparent(contact: UUID | None = None) -> str:
     """Return the W3C trace context of the work at hand, or the empty string.
 

@@ -14,6 +14,7 @@ from services.contacts.domain.identity import Identity
 from services.contacts.models import contact, identity, kit
 from services.contacts.store import contacts as store
 from services.contacts.usecases import import_run, imports, registry
+from services.kit.access.scope import EVERYTHING
 from services.kit.db import Database
 from services.kit.names import parse_name
 from services.kit.operations import OperationContext
@@ -40,7 +41,7 @@ def every(runtime: Runtime) -> list[Contact]:
     """All contacts in the order of their making, after a check that both places agree on whose an identity is."""
     with runtime.db.read() as connection:
         types = registry.of(runtime.db).types(connection)
-        found = store.page(connection, types, query="", tag="", after=None, limit=1_000_000)
+        found = store.page(connection, types, EVERYTHING, query="", tag="", after=None, limit=1_000_000)
         owned = {
             (Identity(row.type, row.source, row.value), row.contact_id)
             for row in connection.execute(sa.select(identity))

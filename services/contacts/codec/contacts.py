@@ -240,6 +240,8 @@ def encode_contact(contact: Contact) -> pb.Contact:
         lifecycle_stage=contact.lifecycle_stage,
         industry=contact.industry,
         occupation=contact.occupation,
+        owner=contact.owner,
+        team=contact.team,
         tags=contact.tags,
         identities=map(_encode_identity, contact.identities),
         revision=contact.revision,

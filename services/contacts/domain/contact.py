@@ -41,6 +41,8 @@ TEXT_LENGTHS = {
     "lifecycle_stage": 60,
     "industry": 100,
     "occupation": 100,
+    "owner": 200,
+    "team": 200,
 }
 LONGEST_ADDRESS_LINE, MOST_ADDRESS_LINES = 200, 5
 
@@ -90,6 +92,8 @@ class Contact:
     lifecycle_stage: str = ""
     industry: str = ""
     occupation: str = ""
+    owner: str = ""
+    team: str = ""
     attributes: Mapping[str, Value] = field(default_factory=dict)
     tags: tuple[str, ...] = ()
     identities: tuple[Identity, ...] = ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -18,6 +18,8 @@ from services.contacts.domain.text import fold
 from services.contacts.models import contact, identity
 from services.contacts.store import encoding
 from services.contacts.store.encoding import ValueTypes, to_json
+from services.contacts.store.scoping import visible
+from services.kit.access.scope import Scope
 from services.kit.db import copy_rows
 
 COLUMNS = tuple(column.name for column in contact.c)
@@ -41,7 +43,7 @@ _COPIED = (
         "lifecycle_stage",
         "industry",
     ),
-    *("occupation", "attributes", "identities", "consents", "address_lines", "tags"),
+    *("occupation", "owner", "team", "attributes", "identities", "consents", "address_lines", "tags"),
 )
 # What a Contact is built from: the folded name serves the search alone.
 _READ = [column for column in contact.c if column.name != "folded_name"]
@@ -99,18 +101,26 @@ _UPDATE = sa.text(
     f"UPDATE contact SET {_SET} FROM json_populate_recordset(NULL::contact, CAST(:rows AS json)) AS n "
     "WHERE contact.id = n.id"
 )
+S = TypeVar("S", bound=sa.Select[Any])
 TypesLoader = Callable[[Collection[str]], ValueTypes]
 
 
-def get(connection: Connection, key: UUID, types: TypesLoader) -> Contact | None:
-    """Return a contact, or None. types: gives the types of the attributes that are named to it."""
-    row = connection.execute(_GET, {"id": key}).one_or_none()
+def _within(statement: S, scope: Scope) -> S:
+    # Most calls see everything: their statements stay the ones that SQLAlchemy has compiled already.
+    return statement if scope.everything else statement.where(visible(scope))
+
+
+def get(connection: Connection, key: UUID, types: TypesLoader, scope: Scope) -> Contact | None:
+    """Return a contact within a scope, or None. types: gives the types of the attributes that are named to it."""
+    row = connection.execute(_within(_GET, scope), {"id": key}).one_or_none()
     return _contacts([row], types)[0] if row is not None else None
 
 
-def get_many(connection: Connection, keys: Collection[UUID], types: TypesLoader) -> dict[UUID, Contact]:
-    """Return those of the contacts that exist, by id."""
-    rows = connection.execute(_GET_MANY, {"ids": list(keys)}).all()
+def get_many(
+    connection: Connection, keys: Collection[UUID], types: TypesLoader, scope: Scope
+) -> dict[UUID, Contact]:
+    """Return those of the contacts that exist within a scope, by id."""
+    rows = connection.execute(_within(_GET_MANY, scope), {"ids": list(keys)}).all()
     return {one.id: one for one in _contacts(rows, types)}
 
 
@@ -170,9 +180,9 @@ _PRESENT = sa.select(contact.c.id).where(_any_id())
 _KEPT = _PRESENT.order_by(contact.c.id).with_for_update(read=True, key_share=True)
 
 
-def missing(connection: Connection, keys: Collection[UUID], *, keep: bool = False) -> set[UUID]:
-    """Return those of the ids that no contact has. keep: nobody deletes the others until the end."""
-    found = connection.execute(_KEPT if keep else _PRESENT, {"ids": list(keys)}).scalars()
+def missing(connection: Connection, keys: Collection[UUID], scope: Scope, *, keep: bool = False) -> set[UUID]:
+    """Return those of the ids that no contact within a scope has. keep: nobody deletes the others until the end."""
+    found = connection.execute(_within(_KEPT if keep else _PRESENT, scope), {"ids": list(keys)}).scalars()
     return set(keys).difference(found)
 
 
@@ -228,17 +238,18 @@ def update(connection: Connection, contacts: Collection[Contact]) -> None:
 def page(
     connection: Connection,
     types: TypesLoader,
+    scope: Scope,
     *,
     query: str,
     tag: str,
     after: tuple[datetime, UUID] | None,
     limit: int,
 ) -> list[Contact]:
-    """Return contacts in the order of their making.
+    """Return contacts within a scope in the order of their making.
 
     query: a part of the display name; tag: exact; empty for all.
     """
-    statement = _SELECT.order_by(contact.c.create_time, contact.c.id).limit(limit)
+    statement = _within(_SELECT, scope).order_by(contact.c.create_time, contact.c.id).limit(limit)
     if query:
         statement = statement.where(contact.c.folded_name.contains(fold(query), autoescape=True))
     if tag:
@@ -249,10 +260,14 @@ def page(
     return _contacts(connection.execute(statement).all(), types)
 
 
-def count(connection: Connection) -> tuple[int, int]:
-    """Return the numbers of contacts and of the organisations among them, by two index-only scans."""
-    total = sa.select(sa.func.count()).select_from(contact).scalar_subquery()
-    organizations = sa.select(sa.func.count()).select_from(contact).where(contact.c.kind == sa.text("2"))
+def count(connection: Connection, scope: Scope) -> tuple[int, int]:
+    """Return the numbers of contacts within a scope and of the organisations among them.
+
+    Of all contacts by two index-only scans.
+    """
+    everyone = _within(sa.select(sa.func.count()).select_from(contact), scope)
+    total = everyone.scalar_subquery()
+    organizations = everyone.where(contact.c.kind == sa.text("2"))
     row = connection.execute(sa.select(total, organizations.scalar_subquery())).one()
     return row[0], row[1]
 
@@ -309,6 +324,8 @@ def _to_row(one: Contact, times: Times) -> tuple[object, ...]:
         one.lifecycle_stage,
         one.industry,
         one.occupation,
+        one.owner,
+        one.team,
         to_json(encoding.values_to_json(one.attributes)) if one.attributes else "{}",
         encoding.identities_to_json(one.identities),
         to_json(encoding.consents_to_json(one.consents)) if one.consents else "{}",

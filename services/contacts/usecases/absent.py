@@ -6,7 +6,9 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from services.contacts.store import gone
+from services.contacts.store import contacts, gone
+from services.kit import context
+from services.kit.access.scope import EVERYTHING
 from services.kit.errors import NotFound
 from services.kit.names import format_name
 
@@ -20,7 +22,9 @@ def absent(connection: Connection, key: UUID) -> NotFound:
     """
     name = format_name("contacts", key)
     into = gone.targets(connection, [key]).get(key)
-    if into is None:
+    # Where a contact went is not said to who may not see it there. A call that heeds no scope sees all.
+    scope = context.scope() if context.heeds_scope() else EVERYTHING
+    if into is None or (not scope.everything and contacts.missing(connection, [into], scope)):
         return NotFound.resource(name)
     remaining = format_name("contacts", into)
     return NotFound(

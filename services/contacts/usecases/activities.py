@@ -15,7 +15,8 @@ from services.contacts.store import contacts
 from services.contacts.store.writing import write
 from services.contacts.usecases import events, registry
 from services.contacts.usecases.absent import absent
-from services.kit import outbox
+from services.kit import context, outbox
+from services.kit.access.scope import EVERYTHING
 from services.kit.runtime import Runtime
 
 
@@ -27,7 +28,7 @@ def record(runtime: Runtime, activities: Sequence[Activity]) -> int:
 
     def work(connection: Connection) -> int:
         # Kept until the end, or one that is merged or erased at this moment would leave its activity behind.
-        unknown = contacts.missing(connection, {one.contact_id for one in activities}, keep=True)
+        unknown = contacts.missing(connection, {one.contact_id for one in activities}, EVERYTHING, keep=True)
         for one in activities:
             if one.contact_id in unknown:
                 raise absent(connection, one.contact_id)
@@ -54,10 +55,14 @@ def _key(activity: Activity) -> tuple[str, str]:
 def page(
     runtime: Runtime, contact_id: UUID, after: tuple[datetime, UUID] | None, limit: int
 ) -> tuple[list[Activity], bool]:
-    """Return activities of a contact, newest first, and whether there are more; raises NotFound."""
+    """Return activities of a contact within the caller's scope, newest first, and whether there are more.
+
+    Raises NotFound.
+    """
     with runtime.db.read() as connection:
         types = registry.of(runtime.db).activity_types_on(connection)
+        scope = context.scope()
         found = store.page(connection, contact_id, types, after, limit + 1)
-        if not found and contacts.missing(connection, [contact_id]):
+        if (not found or not scope.everything) and contacts.missing(connection, [contact_id], scope):
             raise absent(connection, contact_id)
     return found[:limit], len(found) > limit

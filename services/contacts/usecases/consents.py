@@ -16,6 +16,7 @@ from services.contacts.store.writing import write
 from services.contacts.usecases import registry
 from services.contacts.usecases.absent import absent
 from services.contacts.usecases.upsert import save
+from services.kit import context
 from services.kit.names import new_id
 from services.kit.runtime import Runtime
 
@@ -59,9 +60,13 @@ def record_on(
 
 
 def page(runtime: Runtime, contact_id: UUID, after: Place | None, limit: int) -> tuple[list[Decision], bool]:
-    """Return decisions of a contact, newest first, and whether there are more; raises NotFound."""
+    """Return decisions of a contact within the caller's scope, newest first, and whether there are more.
+
+    Raises NotFound.
+    """
     with runtime.db.read() as connection:
+        scope = context.scope()
         found = store.page(connection, contact_id, after, limit + 1)
-        if not found and contacts.missing(connection, [contact_id]):
+        if (not found or not scope.everything) and contacts.missing(connection, [contact_id], scope):
             raise absent(connection, contact_id)
     return found[:limit], len(found) > limit

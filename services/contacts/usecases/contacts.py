@@ -18,7 +18,8 @@ from services.contacts.store import contacts as store
 from services.contacts.store.writing import write
 from services.contacts.usecases import events, registry
 from services.contacts.usecases.absent import absent
-from services.kit import outbox
+from services.kit import context, outbox
+from services.kit.access.scope import Scope
 from services.kit.errors import Aborted, AlreadyExists, InvalidArgument, NotFound
 from services.kit.names import format_name, new_id
 from services.kit.runtime import Runtime
@@ -77,17 +78,20 @@ def modify_tags(runtime: Runtime, key: UUID, add: Collection[str], remove: Colle
 
 
 def get(runtime: Runtime, key: UUID) -> Contact:
-    """Return a contact; raises NotFound."""
+    """Return a contact within the caller's scope; raises NotFound."""
     with runtime.db.read() as connection:
-        contact = store.get(connection, key, registry.of(runtime.db).types(connection))
+        contact = store.get(connection, key, registry.of(runtime.db).types(connection), context.scope())
         if contact is None:
             raise absent(connection, key)
     return contact
 
 
 def batch_get(runtime: Runtime, keys: Sequence[UUID]) -> list[Contact]:
-    """Return contacts in the order asked for; raises NotFound that names the first missing one."""
-    found = find(runtime, keys)
+    """Return contacts within the caller's scope in the order asked for.
+
+    Raises NotFound that names the first missing one.
+    """
+    found = find(runtime, keys, context.scope())
     for key in keys:
         if key not in found:
             with runtime.db.read() as connection:
@@ -95,10 +99,10 @@ def batch_get(runtime: Runtime, keys: Sequence[UUID]) -> list[Contact]:
     return [found[key] for key in keys]
 
 
-def find(runtime: Runtime, keys: Collection[UUID]) -> dict[UUID, Contact]:
-    """Return those of the contacts that exist, by id."""
+def find(runtime: Runtime, keys: Collection[UUID], scope: Scope) -> dict[UUID, Contact]:
+    """Return those of the contacts that exist within a scope, by id."""
     with runtime.db.read() as connection:
-        return store.get_many(connection, set(keys), registry.of(runtime.db).types(connection))
+        return store.get_many(connection, set(keys), registry.of(runtime.db).types(connection), scope)
 
 
 def recipients(runtime: Runtime, keys: Collection[UUID], channel: str, topic: str) -> dict[UUID, Recipient]:
@@ -110,11 +114,12 @@ def recipients(runtime: Runtime, keys: Collection[UUID], channel: str, topic: st
 
 
 def lookup(runtime: Runtime, identity: Identity) -> Contact:
-    """Return the contact to whom an identity belongs; raises NotFound."""
+    """Return the contact to whom an identity belongs, when it is within the caller's scope; raises NotFound."""
     # One snapshot: between two statements a merge could give the identity to another contact.
     with runtime.db.snapshot() as connection:
         key = store.find_owners(connection, [identity]).get(identity)
-        contact = store.get(connection, key, registry.of(runtime.db).types(connection)) if key else None
+        types = registry.of(runtime.db).types(connection)
+        contact = store.get(connection, key, types, context.scope()) if key else None
     if contact is None:
         raise NotFound("no contact has this identity", reason="IDENTITY_UNKNOWN")
     return contact
@@ -123,17 +128,19 @@ def lookup(runtime: Runtime, identity: Identity) -> Contact:
 def page(
     runtime: Runtime, *, query: str, tag: str, after: tuple[datetime, UUID] | None, limit: int
 ) -> tuple[list[Contact], bool]:
-    """Return contacts in the order of their making, and whether there are more."""
+    """Return contacts within the caller's scope in the order of their making, and whether there are more."""
     with runtime.db.read() as connection:
         types = registry.of(runtime.db).types(connection)
-        found = store.page(connection, types, query=query, tag=tag, after=after, limit=limit + 1)
+        found = store.page(
+            connection, types, context.scope(), query=query, tag=tag, after=after, limit=limit + 1
+        )
     return found[:limit], len(found) > limit
 
 
 def count(runtime: Runtime) -> tuple[int, int]:
-    """Return the numbers of contacts and of the organisations among them."""
+    """Return the numbers of contacts within the caller's scope and of the organisations among them."""
     with runtime.db.read() as connection:
-        return store.count(connection)
+        return store.count(connection, context.scope())
 
 
 def _lock(connection: Connection, runtime: Runtime, key: UUID) -> Contact:

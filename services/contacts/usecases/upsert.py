@@ -17,6 +17,7 @@ from services.contacts.store import consents, contacts
 from services.contacts.store.writing import Raced, write
 from services.contacts.usecases import events, registry
 from services.kit import outbox
+from services.kit.access.scope import EVERYTHING
 from services.kit.errors import FailedPrecondition, InvalidArgument
 from services.kit.names import format_name, new_id
 from services.kit.runtime import Runtime
@@ -60,8 +61,12 @@ def apply(
     """
     now = runtime.clock.now()
     owners = contacts.find_owners(connection, chain.from_iterable(draft.identities for draft in drafts))
-    load = contacts.lock_many if lock else contacts.get_many
-    stored = load(connection, set(owners.values()), registry.of(runtime.db).types(connection))
+    keys, types = set(owners.values()), registry.of(runtime.db).types(connection)
+    stored = (
+        contacts.lock_many(connection, keys, types)
+        if lock
+        else contacts.get_many(connection, keys, types, EVERYTHING)
+    )
     for identity, owner in owners.items():
         if owner not in stored or identity not in stored[owner].identities:
             raise Raced

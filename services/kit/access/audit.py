@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from services.kit import metrics
+from services.kit import context, metrics
 from services.kit.log import get_logger
 
 WINDOW_SECONDS = 60.0
@@ -103,8 +103,6 @@ def _write(refusal: Refusal, count: int, request_id: str) -> None:
 
 def changed(what: str, **fields: object) -> None:
     """Record that somebody's access was changed by a call; the line carries the caller and the request id."""
-    from services.kit import context
-
     call = context.current()
     _log.warning(
         what,

@@ -33,9 +33,6 @@ BUILT_IN: RoleTable = {
     # Segments and figures show customers of everybody, so who sees only some customers does not see them.
     "salesperson": (
         "contacts.read:team",
-        "contacts.write:own",
-        "contacts.activities.write:own",
-        "contacts.consents.write:own",
         "care.read:own",
         "care.cases.write:own",
     ),

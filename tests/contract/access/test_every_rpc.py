@@ -185,7 +185,6 @@ def test_each_service_may_call_what_it_needs(asked: Asked, service: str):
 def test_no_role_is_empty_or_names_what_no_rpc_asks_for():
     for grants in (*BUILT_IN.values(), *SERVICE_PERMISSIONS.values()):
         for grant in grants:
-            assert any(permission(method) and expected(method, (grant,)) == "in" for method in methods()) or (
-                # No RPC that the grant covers heeds scopes yet.
-                grant.startswith("contacts.") and ":" in grant
-            ), grant
+            assert any(permission(method) and expected(method, (grant,)) == "in" for method in methods()), (
+                grant
+            )

@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import pytest
 from rapport_client import errors
+from structlog.testing import capture_logs
 
 from tests.support.care import Contacts, neighbour
 from tests.support.scopes import caller, scoped_rpcs
@@ -223,3 +224,22 @@ def test_what_heeds_no_scope_is_closed_to_narrow_grants(served: Served, items: l
     assert reads_more.get_case(name=other.name).case.name == other.name
     with pytest.raises(errors.NotFound):
         reads_more.resolve_case(name=other.name)
+
+
+def test_who_works_for_a_queue_is_put_on_record(served: Served, items: list[Item]) -> None:
+    with capture_logs() as lines:
+        changed = served.client.update_queue(
+            queue={"name": "queues/west", "agents": ["agents/carl"]}, update_mask=["agents"]
+        ).queue
+        served.client.update_queue(
+            queue={"name": "queues/west", "agents": changed.agents}, update_mask=["agents"]
+        )
+        served.client.update_queue(
+            queue={"name": "queues/west", "agents": ["agents/binh"]}, update_mask=["agents"]
+        )
+    told = [line for line in lines if line.get("audit") == "access.changed"]
+    assert [(line["who"], line["queue"], line["added"], line["removed"]) for line in told] == [
+        ("owner", "queues/west", ["carl"], ["binh"]),
+        ("owner", "queues/west", ["binh"], ["carl"]),
+    ]
+    assert all(line["method"] == "rapport.care.v1.CareService/UpdateQueue" for line in told)

@@ -10,6 +10,7 @@ from services.care.models import metadata
 from services.care.store import cases as store
 from services.care.usecases import cases, parting
 from services.care.usecases.opening import NewCase, open_case
+from services.kit.access.scope import EVERYTHING
 from services.kit.runtime import Runtime
 from tests.support.care import make_queue
 from tests.support.partings import batch
@@ -23,7 +24,7 @@ def opened(runtime: Runtime, contact: UUID, **values: Any) -> Case:
 
 def of(runtime: Runtime, contact: UUID) -> list[Case]:
     with runtime.db.read() as connection:
-        return store.page(connection, contact_id=contact, count=100)
+        return store.page(connection, EVERYTHING, contact_id=contact, count=100)
 
 
 def rows(runtime: Runtime) -> str:
@@ -73,7 +74,7 @@ def test_a_case_of_an_erased_contact_says_nothing_of_it(runtime: Runtime) -> Non
     assert [one.id for one in of(runtime, stranger)] == [kept.id]
     with runtime.db.read() as connection:
         for one in (case, merged_late):
-            found = store.get(connection, one.id)
+            found = store.get(connection, one.id, EVERYTHING)
             assert found is not None
             assert (found.contact_id, found.number, found.create_time) == (None, one.number, one.create_time)
     assert opened(runtime, key).contact_id is None

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from services.care.models import kit
 from services.care.store import cases as store
 from services.care.usecases import cases
+from services.kit.access.scope import EVERYTHING
 from services.kit.clock import write_clock
 from services.kit.errors import FailedPrecondition, NotFound
 from services.kit.migrations import check
@@ -173,7 +174,9 @@ def test_what_campaign_refuses_for_good_becomes_a_note_and_somebody_sees_the_cas
     for name in (solved, closed, surveyed):
         care.resolve_case(name=name)
     with runtime.db.transaction() as connection:
-        store.update(connection, case_id(closed), served.clock.now(), state="closed")
+        found = store.get(connection, case_id(closed), EVERYTHING)
+        assert found is not None
+        store.update(connection, found, served.clock.now(), state="closed")
     assert [state(name) for name in (waiting, solved, closed, surveyed)] == [
         "waiting",
         "resolved",

@@ -12,9 +12,12 @@ import grpc
 import jwt
 import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from rapport.events.v1 import events_pb2, events_pb2_grpc
 from rapport_client import Rapport, Tls, connect, errors
+from rapport_client.retry import NO_RETRY
 from rapport_client.tls import ChannelSecurity
 
+from services.care.models import kit as care_tables
 from services.kit.access import service_tokens
 from services.kit.access.authenticator import Authenticator, make_authenticator
 from services.kit.access.outgoing import client_tls, token_provider
@@ -28,11 +31,17 @@ from services.kit.access.service_tokens import (
 )
 from services.kit.access.tls import ServerTls, server_credentials, server_tls
 from services.kit.auth import TokenStore, add_tokens
+from services.kit.bus.laptop import LaptopTransport
 from services.kit.config import Settings
 from services.kit.errors import InvalidArgument, Unauthenticated
+from services.kit.events.store import ensure_stream
 from services.kit.grpc.server import ApiServer
+from services.kit.runtime import Clients
+from tests.support.care import free_base_port
 from tests.support.echo import OWNER, Echo, pb, stubs
 from tests.support.identity import Authority
+from tests.support.schema import create_schema
+from tests.support.stack import serve
 
 WAIT = 20.0
 
@@ -287,3 +296,44 @@ def test_a_client_follows_its_files_and_asks_for_a_token_at_each_call(tmp_path, 
         server.stop(0)
     with pytest.raises(ValueError, match="needs its key"):
         Tls(certificate=certificate)
+
+
+def test_the_calls_and_streams_of_a_service_go_encrypted_with_its_own_key(tmp_path, make_database):
+    url = make_database("care")
+    create_schema("care", url)
+    authority = Authority(tmp_path)
+    server_files, client_files = authority.issue("care-server"), authority.issue("campaign-client")
+    create_key("campaign", tmp_path / "campaign.pem", tmp_path / "keys.json")
+    secured = {
+        "base_port": free_base_port(),
+        "tls_cert_file": server_files[0],
+        "tls_key_file": server_files[1],
+        "tls_client_ca_file": authority.file,
+        "service_keys_file": tmp_path / "keys.json",
+    }
+    with serve("care", url, settings=secured) as served:
+        with served.runtime.db.transaction() as connection:
+            ensure_stream(connection, care_tables)
+        settings = Settings(
+            address=f"localhost:{served.ports.api}",
+            events_address=f"localhost:{served.ports.events}",
+            tls_ca_file=authority.file,
+            tls_cert_file=client_files[0],
+            tls_key_file=client_files[1],
+            service_key_file=tmp_path / "campaign.pem",
+        )
+        clients, transport = Clients(settings, "campaign"), LaptopTransport(settings, "campaign")
+        try:
+            assert clients.events("care").get_stream().head.position == 0
+            with pytest.raises(errors.PermissionDenied, match="service:campaign"):
+                clients.care.list_cases()
+            stub = events_pb2_grpc.EventServiceStub(transport._connect("care"))
+            answer = stub.GetStream(
+                events_pb2.GetStreamRequest(), metadata=transport._metadata("care"), timeout=WAIT
+            )
+            assert answer.head.position == 0
+        finally:
+            clients.close()
+            transport.close()
+        with pytest.raises(errors.Unavailable):  # in the clear
+            served.client.list_cases(_retry=NO_RETRY, _timeout=5)

@@ -13,10 +13,22 @@ from tests.unit.guards.test_guard_rpcs import methods
 ROOT = Path(__file__).resolve().parents[3]
 
 # By service: the tables whose rows have scopes, and the record that is only had by a query with one.
-SCOPED: dict[str, tuple[set[str], str]] = {"care": ({"case", "case_message"}, "Case")}
+SCOPED: dict[str, tuple[set[str], str]] = {
+    "care": ({"case", "case_message"}, "Case"),
+    "contacts": (
+        {"contact", "_SELECT", "_GET", "_GET_MANY", "_LOCK_MANY", "_SEIZE_MANY", "_PRESENT", "_KEPT"},
+        "Contact",
+    ),
+}
 
 # Queries that no caller reaches, or that find nothing for it; each with the reason.
 WITHOUT_SCOPE = {
+    "contacts/store/contacts.py": {
+        "_any_id": "a condition",
+        "lock_many": "for changes, which only grants on all contacts allow",
+        "seize_many": "for merging and erasing, which only grants on all contacts allow",
+        "insert": "makes contacts",
+    },
     "care/store/cases.py": {
         "insert": "a case may be opened in any queue",
         "answering": "a mail proves by its signed address which case it continues",

@@ -34,7 +34,7 @@ VALUE_TYPE_TIMESTAMP: ValueType
 VALUE_TYPE_STRINGS: ValueType
 
 class Contact(_message.Message):
-    __slots__ = ("name", "kind", "display_name", "given_name", "family_name", "language_code", "time_zone", "address", "birth_date", "gender", "lifecycle_stage", "industry", "occupation", "attributes", "tags", "identities", "consents", "revision", "etag", "create_time", "update_time")
+    __slots__ = ("name", "kind", "display_name", "given_name", "family_name", "language_code", "time_zone", "address", "birth_date", "gender", "lifecycle_stage", "industry", "occupation", "attributes", "tags", "identities", "consents", "revision", "etag", "create_time", "update_time", "owner", "team")
     class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         KIND_UNSPECIFIED: _ClassVar[Contact.Kind]
@@ -71,6 +71,8 @@ class Contact(_message.Message):
     ETAG_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     UPDATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    OWNER_FIELD_NUMBER: _ClassVar[int]
+    TEAM_FIELD_NUMBER: _ClassVar[int]
     name: str
     kind: Contact.Kind
     display_name: str
@@ -92,7 +94,9 @@ class Contact(_message.Message):
     etag: str
     create_time: _timestamp_pb2.Timestamp
     update_time: _timestamp_pb2.Timestamp
-    def __init__(self, name: _Optional[str] = ..., kind: _Optional[_Union[Contact.Kind, str]] = ..., display_name: _Optional[str] = ..., given_name: _Optional[str] = ..., family_name: _Optional[str] = ..., language_code: _Optional[str] = ..., time_zone: _Optional[str] = ..., address: _Optional[_Union[Address, _Mapping]] = ..., birth_date: _Optional[_Union[_date_pb2.Date, _Mapping]] = ..., gender: _Optional[str] = ..., lifecycle_stage: _Optional[str] = ..., industry: _Optional[str] = ..., occupation: _Optional[str] = ..., attributes: _Optional[_Mapping[str, AttributeValue]] = ..., tags: _Optional[_Iterable[str]] = ..., identities: _Optional[_Iterable[_Union[Identity, _Mapping]]] = ..., consents: _Optional[_Iterable[_Union[Consent, _Mapping]]] = ..., revision: _Optional[int] = ..., etag: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    owner: str
+    team: str
+    def __init__(self, name: _Optional[str] = ..., kind: _Optional[_Union[Contact.Kind, str]] = ..., display_name: _Optional[str] = ..., given_name: _Optional[str] = ..., family_name: _Optional[str] = ..., language_code: _Optional[str] = ..., time_zone: _Optional[str] = ..., address: _Optional[_Union[Address, _Mapping]] = ..., birth_date: _Optional[_Union[_date_pb2.Date, _Mapping]] = ..., gender: _Optional[str] = ..., lifecycle_stage: _Optional[str] = ..., industry: _Optional[str] = ..., occupation: _Optional[str] = ..., attributes: _Optional[_Mapping[str, AttributeValue]] = ..., tags: _Optional[_Iterable[str]] = ..., identities: _Optional[_Iterable[_Union[Identity, _Mapping]]] = ..., consents: _Optional[_Iterable[_Union[Consent, _Mapping]]] = ..., revision: _Optional[int] = ..., etag: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., owner: _Optional[str] = ..., team: _Optional[str] = ...) -> None: ...
 
 class Address(_message.Message):
     __slots__ = ("region_code", "administrative_area", "locality", "sublocality", "postal_code", "address_lines", "location")
