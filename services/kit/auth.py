@@ -37,6 +37,7 @@ SERVICE_PERMISSIONS: Mapping[str, tuple[str, ...]] = {
         "segmentation.read",
         "care.read",
         "care.cases.write",
+        "care.tasks.write",
     ),
     "care": (
         "events.read",

@@ -15,7 +15,8 @@ from rapport_client.errors import RapportError as ClientError
 from rapport_client.retry import RetryPolicy
 
 from services.care.domain.cases import Case
-from services.care.store import cases
+from services.care.domain.tasks import Task, TaskState
+from services.care.store import cases, tasks
 from services.kit.errors import NotFound
 from services.kit.runtime import Runtime
 
@@ -34,6 +35,7 @@ class Glance:
     parts: dict[str, Any]
     unavailable: dict[str, str]
     cases: list[Case]
+    open_tasks: list[Task]
 
 
 class Glancer:
@@ -63,6 +65,7 @@ class Glancer:
         }
         with self._runtime.db.read() as connection:
             own = cases.page(connection, contact_id=contact, count=NEWEST)
+            to_do = tasks.page(connection, contact_id=contact, state=TaskState.OPEN, count=NEWEST)
         parts: dict[str, Any] = {}
         unavailable: dict[str, str] = {}
         for part, future in waiting.items():
@@ -79,4 +82,4 @@ class Glancer:
                 unavailable[part] = error.message
             except ClientError as error:
                 unavailable[part] = error.message
-        return Glance(parts, unavailable, own)
+        return Glance(parts, unavailable, own, to_do)
