@@ -21,6 +21,7 @@ from services.campaign.domain.steps import (
     ModifyTags,
     Node,
     OpenCase,
+    OpenTask,
     Part,
     Send,
     SetAttribute,
@@ -138,14 +139,33 @@ def _action(message: pb.JourneyStep, path: str) -> Action:
             case = message.open_case
             if case.queue:
                 parse_key(case.queue, "queues", f"{here}.queue")
-            if case.priority not in _PRIORITIES:
-                raise InvalidArgument.field(
-                    f"{here}.priority", f"must be one of {', '.join(_PRIORITIES[1:])}", reason=_INVALID
-                )
+            _check_priority(case.priority, here)
             return OpenCase(case.subject, case.text, case.queue, case.priority)
+        case "open_task":
+            task = message.open_task
+            if task.queue:
+                parse_key(task.queue, "queues", f"{here}.queue")
+            if task.assignee:
+                parse_key(task.assignee, "agents", f"{here}.assignee")
+            _check_priority(task.priority, here)
+            return OpenTask(
+                task.title,
+                task.text,
+                task.queue,
+                task.assignee,
+                task.priority,
+                from_duration(task.due_after, f"{here}.due_after") if task.HasField("due_after") else None,
+            )
         case "webhook":
             return Webhook(message.webhook.url, message.webhook.channel)
     raise InvalidArgument.field(path, "must say what happens: wait, send or another", reason=_INVALID)
+
+
+def _check_priority(text: str, path: str) -> None:
+    if text not in _PRIORITIES:
+        raise InvalidArgument.field(
+            f"{path}.priority", f"must be one of {', '.join(_PRIORITIES[1:])}", reason=_INVALID
+        )
 
 
 def _attribute(message: pb.SetAttributeStep, path: str) -> SetAttribute:
@@ -269,6 +289,15 @@ def _encode_action(action: Action) -> Any:
         case OpenCase():
             return pb.OpenCaseStep(
                 subject=action.subject, text=action.text, queue=action.queue, priority=action.priority
+            )
+        case OpenTask(due_after=after):
+            return pb.OpenTaskStep(
+                title=action.title,
+                text=action.text,
+                queue=action.queue,
+                assignee=action.assignee,
+                priority=action.priority,
+                due_after=None if after is None else to_duration(after),
             )
         case Webhook():
             return pb.WebhookStep(url=action.url, channel=action.channel)

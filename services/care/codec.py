@@ -16,6 +16,7 @@ from sqlalchemy import Row
 from services.care.domain.calendar import MINUTES_OF_DAY, Calendar, CalendarError, Hours
 from services.care.domain.cases import Case, CaseMessage, CaseState, MessageKind
 from services.care.domain.sla import Target
+from services.care.domain.tasks import Task
 from services.care.store.setup import Labelled, Queue
 from services.kit.errors import InvalidArgument
 from services.kit.names import format_name, parse_key
@@ -66,6 +67,28 @@ def encode_case(item: Case) -> care_pb2.Case:
     set_timestamp(message.first_response_time, item.first_response.done)
     set_timestamp(message.resolution_due_time, item.resolution.due)
     set_timestamp(message.resolve_time, item.resolution.done)
+    set_timestamp(message.create_time, item.create_time)
+    set_timestamp(message.update_time, item.update_time)
+    return message
+
+
+def encode_task(item: Task) -> care_pb2.Task:
+    """Return a task as a message."""
+    message = care_pb2.Task(
+        name=format_name("tasks", item.id),
+        title=item.title,
+        text=item.text,
+        contact=format_name("contacts", item.contact_id) if item.contact_id else "",
+        case=format_name("cases", item.case_id) if item.case_id else "",
+        queue=format_name("queues", item.queue),
+        assignee=format_name("agents", item.assignee) if item.assignee else "",
+        priority=enum_number(care_pb2.Priority, item.priority),
+        state=enum_number(care_pb2.Task.State, item.state),
+        source=item.source,
+        etag=item.etag,
+    )
+    set_timestamp(message.due_time, item.due_time)
+    set_timestamp(message.end_time, item.end_time)
     set_timestamp(message.create_time, item.create_time)
     set_timestamp(message.update_time, item.update_time)
     return message

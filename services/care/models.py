@@ -145,6 +145,34 @@ case_message = Table(
     sa.Index("ix_case_message_case_id", "case_id", "create_time", "id"),
 )
 
+task = Table(
+    "task",
+    metadata,
+    _id("id", primary_key=True),
+    _text("title"),
+    _text("text"),
+    _id("contact_id"),
+    _id("case_id"),
+    Column("queue_id", sa.Text(collation="C"), sa.ForeignKey(queue.c.id), nullable=False),
+    Column("assignee", sa.Text(collation="C"), sa.ForeignKey(agent.c.id)),
+    _text("priority"),
+    _time("due_time", nullable=True),
+    Column("state", sa.Text, nullable=False, comment="open, done, dropped"),
+    Column("overdue", sa.Boolean, nullable=False, comment="task.overdue was told for the due time"),
+    _time("end_time", nullable=True),
+    _text("source"),
+    Column("revision", sa.BigInteger, nullable=False),
+    _time("create_time"),
+    _time("update_time"),
+    sa.ForeignKeyConstraint(["case_id"], ["case.id"]),
+    sa.Index("ix_task_contact_id", "contact_id"),
+    sa.Index("ix_task_case_id", "case_id"),
+    sa.Index("ix_task_due", sa.text("coalesce(due_time, 'infinity')"), "id"),
+    sa.Index("ix_task_assignee", "assignee", sa.text("coalesce(due_time, 'infinity')"), "id"),
+    sa.Index("ix_task_queue", "queue_id", sa.text("coalesce(due_time, 'infinity')"), "id"),
+    sa.Index("ix_task_overdue", "due_time", postgresql_where=sa.text("state = 'open' AND NOT overdue")),
+)
+
 received_mail = Table(
     "received_mail",
     metadata,

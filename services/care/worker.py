@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from services.care.models import kit
-from services.care.usecases import outbound, parting, upkeep
+from services.care.usecases import outbound, parting, tasks, upkeep
 from services.kit.bus import EventBatch, RuntimeProvider, subscribe, timer
 
 
@@ -28,13 +28,18 @@ class Worker:
 
     @subscribe("contacts", "contact.merged", "contact.erased", batch_size=100)
     def let_contacts_go(self, batch: EventBatch) -> None:
-        """Give cases to the contacts that remain, or empty them."""
+        """Give cases and tasks to the contacts that remain, or empty them."""
         parting.let_go(self.runtime, batch)
 
     @timer(seconds=1.0)
     def mark_broken_promises(self) -> None:
         """Mark promises that are due and not fulfilled."""
         upkeep.mark_broken_promises(self.runtime)
+
+    @timer(seconds=5.0)
+    def tell_overdue_tasks(self) -> None:
+        """Tell of open tasks whose time has passed."""
+        tasks.tell_overdue(self.runtime)
 
     @timer(seconds=5.0)
     def assign_waiting(self) -> None:

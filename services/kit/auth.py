@@ -39,6 +39,7 @@ SERVICE_PERMISSIONS: Mapping[str, tuple[str, ...]] = {
         "segmentation.read",
         "care.read",
         "care.cases.write",
+        "care.tasks.write",
     ),
     "care": (
         "events.read",

@@ -15,7 +15,7 @@ from uuid import UUID
 
 import grpc
 from rapport.campaign.v1 import campaign_pb2 as pb
-from rapport.care.v1 import care_pb2, care_pb2_grpc
+from rapport.care.v1 import care_pb2, care_pb2_grpc, tasks_pb2, tasks_pb2_grpc
 from rapport.contacts.v1 import contacts_pb2, contacts_pb2_grpc
 from rapport.events.v1 import events_pb2, events_pb2_grpc
 from rapport.segmentation.v1 import segmentation_pb2, segmentation_pb2_grpc
@@ -143,8 +143,20 @@ class _Care(care_pb2_grpc.CareServiceServicer):
         self._world.note("CreateCase", request)
         return care_pb2.CreateCaseResponse()
 
+    def ListAgents(self, request: Any, context: grpc.ServicerContext) -> Any:
+        return care_pb2.ListAgentsResponse(agents=[care_pb2.Agent(name="agents/ana")])
+
     def ListQueues(self, request: Any, context: grpc.ServicerContext) -> Any:
         return care_pb2.ListQueuesResponse(queues=[care_pb2.Queue(name="queues/help")])
+
+
+class _Tasks(tasks_pb2_grpc.TaskServiceServicer):
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def CreateTask(self, request: Any, context: grpc.ServicerContext) -> Any:
+        self._world.note("CreateTask", request)
+        return tasks_pb2.CreateTaskResponse()
 
 
 class _Segmentation(segmentation_pb2_grpc.SegmentationServiceServicer):
@@ -216,6 +228,7 @@ def neighbours(world: World) -> Iterator[str]:
     segmentation_pb2_grpc.add_SegmentationServiceServicer_to_server(_Segmentation(world), server)
     care_pb2_grpc.add_CareServiceServicer_to_server(_Care(world), server)
     events_pb2_grpc.add_EventServiceServicer_to_server(_Events(world), server)
+    tasks_pb2_grpc.add_TaskServiceServicer_to_server(_Tasks(world), server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     try:

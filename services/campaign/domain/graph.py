@@ -20,6 +20,7 @@ from services.campaign.domain.steps import (
     ModifyTags,
     Node,
     OpenCase,
+    OpenTask,
     Send,
     SetAttribute,
     Split,
@@ -98,6 +99,10 @@ def _checks(node: Node) -> Iterable[tuple[str, Callable[[], object]]]:
             yield "add_tags", lambda: _tags(add, remove)
         case OpenCase(subject=subject):
             yield "subject", lambda: _filled(subject, 1000)
+        case OpenTask(title=title, due_after=after):
+            yield "title", lambda: _filled(title, 300)
+            if after is not None:
+                yield "due_after", lambda: _not_past(after)
         case Webhook(url=url):
             yield "url", lambda: _url(url)
 
@@ -115,6 +120,11 @@ def check_match(match: Match) -> None:
 def _length(value: timedelta) -> None:
     if not timedelta(0) < value <= LONGEST_WAIT:
         raise RuleError("must be positive and at most 3,660 days")
+
+
+def _not_past(value: timedelta) -> None:
+    if not timedelta(0) <= value <= LONGEST_WAIT:
+        raise RuleError("must not be negative, and at most 3,660 days")
 
 
 def _weekdays(days: Sequence[int]) -> None:

@@ -121,6 +121,21 @@ class OpenCase:
 
 
 @dataclass(frozen=True, slots=True)
+class OpenTask:
+    """Make a task in care; queue, assignee and priority as care names them, empty for its defaults.
+
+    due_after: so long after the step is taken it is due, None for no due time.
+    """
+
+    title: str
+    text: str = ""
+    queue: str = ""
+    assignee: str = ""
+    priority: str = ""
+    due_after: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Webhook:
     """Call a URL through a webhook channel of the ledger."""
 
@@ -128,9 +143,21 @@ class Webhook:
     channel: str
 
 
-Action = Wait | WaitUntil | WaitEvent | Branch | Split | Send | SetAttribute | ModifyTags | OpenCase | Webhook
+Action = (
+    Wait
+    | WaitUntil
+    | WaitEvent
+    | Branch
+    | Split
+    | Send
+    | SetAttribute
+    | ModifyTags
+    | OpenCase
+    | OpenTask
+    | Webhook
+)
 WAITS = (Wait, WaitUntil, WaitEvent)
-OUTWARD = (SetAttribute, ModifyTags, OpenCase)
+OUTWARD = (SetAttribute, ModifyTags, OpenCase, OpenTask)
 EFFECTS = (Send, Webhook, *OUTWARD)
 _KINDS: dict[str, type[Any]] = {
     "wait": Wait,
@@ -142,6 +169,7 @@ _KINDS: dict[str, type[Any]] = {
     "set_attribute": SetAttribute,
     "modify_tags": ModifyTags,
     "open_case": OpenCase,
+    "open_task": OpenTask,
     "webhook": Webhook,
 }
 KIND_OF = {kind: name for name, kind in _KINDS.items()}
@@ -269,6 +297,15 @@ def _to_json(action: Action) -> Any:
             return [{"percent": part.percent, "next": part.next} for part in parts]
         case ModifyTags():
             return {"add": list(action.add), "remove": list(action.remove)}
+        case OpenTask(due_after=after):
+            return {
+                "title": action.title,
+                "text": action.text,
+                "queue": action.queue,
+                "assignee": action.assignee,
+                "priority": action.priority,
+                "due_after": None if after is None else after // _MICRO,
+            }
     return {field.name: getattr(action, field.name) for field in fields(action)}
 
 
@@ -290,5 +327,10 @@ def _action(kind: str, value: Any) -> Action:
             return Split(tuple(Part(**item) for item in value))
         case "modify_tags":
             return ModifyTags(tuple(value["add"]), tuple(value["remove"]))
+        case "open_task":
+            after = value["due_after"]
+            return OpenTask(
+                **{**value, "due_after": None if after is None else timedelta(microseconds=after)}
+            )
     made: Action = _KINDS[kind](**value)
     return made

@@ -71,6 +71,8 @@ def _one(runtime: Runtime, deed: Deed) -> tuple[str, str, datetime]:
                 )
             case "open_case":
                 _open_case(runtime, deed)
+            case "open_task":
+                _open_task(runtime, deed)
             case _:
                 return FAILED, f"{deed.kind!r} is not known here", now
     except ClientError as error:
@@ -110,3 +112,19 @@ def _open_case(runtime: Runtime, deed: Deed) -> None:
         priority=enum_number(care_pb2.Priority, body["priority"]),
     )
     runtime.clients.care.create_case(case=case, text=body["text"], request_id=deed.id.hex)
+
+
+def _open_task(runtime: Runtime, deed: Deed) -> None:
+    body = deed.body
+    task = care_pb2.Task(
+        contact=format_name("contacts", deed.contact_id or UUID(int=0)),
+        title=body["title"],
+        text=body["text"],
+        queue=body["queue"],
+        assignee=body["assignee"],
+        priority=enum_number(care_pb2.Priority, body["priority"]),
+        source=format_name("journeys", deed.journey_id),
+    )
+    if body["due_time"]:
+        task.due_time.FromDatetime(datetime.fromisoformat(body["due_time"]))
+    runtime.clients.care.create_task(task=task, request_id=deed.id.hex)

@@ -17,6 +17,7 @@ from services.campaign.domain.steps import (
     Branch,
     Node,
     OpenCase,
+    OpenTask,
     Send,
     SetAttribute,
     WaitEvent,
@@ -124,7 +125,7 @@ def outside_problems(runtime: Runtime, given: Journey) -> list[Problem]:
         if seen[kind, value]:
             found.append(Problem(field, seen[kind, value], step))
 
-    segmentation, care = runtime.clients.segmentation, runtime.clients.care
+    segmentation = runtime.clients.segmentation
     for segment, field, step in _segments(given):
         look("segment", segment, partial(segmentation.get_segment, name=segment), field, step)
     nodes = numbered(given.steps)
@@ -140,19 +141,29 @@ def outside_problems(runtime: Runtime, given: Journey) -> list[Problem]:
                     node.id,
                 )
     found += _attribute_problems(runtime, given, nodes)
-    wanted = {
-        (index, node.id, node.action.queue)
-        for index, node in enumerate(nodes)
-        if isinstance(node.action, OpenCase) and node.action.queue
-    }
-    if wanted:
-        queues: set[str] = set()
-        _must(lambda: queues.update(item.name for item in care.list_queues.iterate()))
-        found += [
-            Problem(f"steps[{index}].open_case.queue", f"{queue} does not exist", step)
-            for index, step, queue in sorted(wanted)
-            if queue not in queues
+    found += _care_problems(runtime, nodes)
+    return found
+
+
+def _care_problems(runtime: Runtime, nodes: Sequence[Node]) -> list[Problem]:
+    """Return the queues and agents that care does not have."""
+    care = runtime.clients.care
+    lists = {"queue": care.list_queues, "assignee": care.list_agents}
+    found = []
+    for part, listed in lists.items():
+        wanted = [
+            (f"steps[{index}].{node.kind}.{part}", node.id, name)
+            for index, node in enumerate(nodes)
+            if isinstance(node.action, (OpenCase, OpenTask)) and (name := getattr(node.action, part, ""))
         ]
+        if wanted:
+            there: set[str] = set()
+            _must(lambda there=there, listed=listed: there.update(item.name for item in listed.iterate()))  # type: ignore[misc]
+            found += [
+                Problem(field, f"{name} does not exist", step)
+                for field, step, name in wanted
+                if name not in there
+            ]
     return found
 
 

@@ -22,7 +22,7 @@ from services.campaign.domain.journeys import Entry, Graph
 from services.campaign.domain.ledger import NewMessage
 from services.campaign.domain.localtime import check_zone, find_zone
 from services.campaign.domain.stepping import Advance, Known, advance
-from services.campaign.domain.steps import KIND_OF, OUTWARD, Branch, Send, Webhook, steps_to_json
+from services.campaign.domain.steps import KIND_OF, OUTWARD, Branch, OpenTask, Send, Webhook, steps_to_json
 from services.campaign.store import entries as store
 from services.campaign.store import journey_actions as actions
 from services.campaign.store import journeys, ledger
@@ -85,11 +85,11 @@ def _step(
         )
         for entry in due
     ]
-    effects = [(entry, *effect) for entry, done in moves for effect in done.effects]
-    called = [entry.id for entry, _, _, action in effects if isinstance(action, Webhook)]
+    effects = [(entry, *effect, done) for entry, done in moves for effect in done.effects]
+    called = [entry.id for entry, _, _, action, _ in effects if isinstance(action, Webhook)]
     events = journeys.events_of(connection, called)
     messages, deeds = [], []
-    for entry, step, step_id, action in effects:
+    for entry, step, step_id, action, done in effects:
         match action:
             case Send():
                 messages.append(_message(entry, step, action))
@@ -98,6 +98,8 @@ def _step(
             case _ if isinstance(action, OUTWARD):
                 kind = KIND_OF[type(action)]
                 body = steps_to_json([action])[0][kind]
+                if isinstance(action, OpenTask):
+                    body["due_time"] = _due(action, step, done)
                 deeds.append(
                     actions.Deed(
                         new_id(), entry.id, step, entry.journey_id, step_id, entry.contact_id, kind, body
@@ -107,6 +109,14 @@ def _step(
     actions.plan(connection, deeds, now)
     store.move(connection, moves)
     return moves
+
+
+def _due(action: OpenTask, step: int, done: Advance) -> str:
+    """Return when a task is due, counted from when its step was taken; "" for never."""
+    if action.due_after is None:
+        return ""
+    taken = next(move.leave_time for move in done.moves if move.step == step)
+    return (taken + action.due_after).isoformat()
 
 
 def _message(entry: Entry, step: int, send: Send) -> NewMessage:

@@ -15,7 +15,8 @@ from rapport_client.errors import RapportError as ClientError
 from rapport_client.retry import RetryPolicy
 
 from services.care.domain.cases import Case
-from services.care.store import cases
+from services.care.domain.tasks import Task, TaskState
+from services.care.store import cases, tasks
 from services.kit import context
 from services.kit.errors import NotFound
 from services.kit.runtime import Runtime
@@ -35,6 +36,7 @@ class Glance:
     parts: dict[str, Any]
     unavailable: dict[str, str]
     cases: list[Case]
+    open_tasks: list[Task]
 
 
 class Glancer:
@@ -54,6 +56,10 @@ class Glancer:
         scope = context.scope()
         with self._runtime.db.read() as connection:
             own = cases.page(connection, scope, contact_id=contact, count=NEWEST)
+            to_do: list[Task] = []
+            # Tasks have no scopes: who sees only some cases is shown none.
+            if scope.everything:
+                to_do = tasks.page(connection, contact_id=contact, state=TaskState.OPEN, count=NEWEST)
         if not own and not scope.everything:
             raise NotFound.resource(name)
         clients = self._runtime.clients
@@ -87,4 +93,4 @@ class Glancer:
                 unavailable[part] = error.message
             except ClientError as error:
                 unavailable[part] = error.message
-        return Glance(parts, unavailable, own)
+        return Glance(parts, unavailable, own, to_do)

@@ -155,6 +155,7 @@ steps:
   - wait_until: {local_time: "00:00"}
   - send: {template: templates/hello, channel: email.smtp, topic: marketing}
   - open_case: {subject: "Ask: them", text: "1\\n2", queue: queues/help, priority: high}
+  - open_task: {title: Ring, assignee: agents/ana, due_after: 2d}
 """,
     )
     assert rapport("apply", "-f", ".", "--yes").err == ""

@@ -67,11 +67,16 @@ def test_all_kinds_of_steps_come_back_as_they_were_given(api: Any) -> None:
         )
     ]
     case = {"open_case": {"subject": "Call", "text": "soon", "queue": "queues/q", "priority": "high"}}
+    task = {
+        "open_task": {"title": "Ring", "assignee": "agents/ana", "due_after": timedelta(0), "priority": "low"}
+    }
     made = create(
         api,
         *EVERY[:-1],
         *attributes,
         case,
+        task,
+        {"open_task": {"title": "Ring"}},
         SEND,
         goals=[{"event_type": "order.returned"}],
         exits=[{"event_type": "segment.left", "segment": "segments/vip"}],
@@ -88,6 +93,8 @@ def test_all_kinds_of_steps_come_back_as_they_were_given(api: Any) -> None:
     ]
     assert from_timestamp(sets[4].timestamp_value) == NOW
     assert made.steps[10].open_case.queue == "queues/q"
+    assert (made.steps[11].open_task.assignee, made.steps[11].open_task.priority) == ("agents/ana", "low")
+    assert [step.open_task.HasField("due_after") for step in made.steps[11:13]] == [True, False]
     assert (made.version, len(made.goals), made.exits[0].segment) == (1, 1, "segments/vip")
     assert api.get_journey(name="journeys/thanks").journey == made
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -26,6 +26,7 @@ from services.campaign.domain.steps import (
     ModifyTags,
     Node,
     OpenCase,
+    OpenTask,
     SetAttribute,
     Wait,
     WaitEvent,
@@ -334,7 +335,8 @@ def test_a_wait_until_goes_by_the_contacts_own_clock(runtime: Runtime, world: Wo
 DEEDS = [
     Node("a", SetAttribute("level", "int", 3), "b"),
     Node("b", ModifyTags(("new",), ("old",)), "c"),
-    Node("c", OpenCase("Call", "soon", "queues/help", "high"), "end"),
+    Node("c", OpenCase("Call", "soon", "queues/help", "high"), "d"),
+    Node("d", OpenTask("Ring", "gently", "queues/help", "agents/ana", "low", DAY), "end"),
 ]
 
 
@@ -354,7 +356,7 @@ def test_deeds_are_done_in_order_once_although_workers_die(
     def crash(*arguments: Any) -> None:
         raise Crash
 
-    for minutes in (10, 20, 30):
+    for minutes in (10, 20, 30, 40):
         at(runtime, NOW + timedelta(minutes=minutes))
         with monkeypatch.context() as patch:
             patch.setattr(journey_actions, "record", crash)
@@ -362,7 +364,7 @@ def test_deeds_are_done_in_order_once_although_workers_die(
                 doing.do_actions(runtime)
         at(runtime, NOW + timedelta(minutes=minutes + 5))
         doing.do_actions(runtime)
-        if len(world.done) == 3:
+        if len(world.done) == 4:
             break
     assert Counter(what for what, _ in world.done)["UpdateContact"] == 1
     assert Counter(what for what, _ in world.done)["CreateCase"] == 1
@@ -370,14 +372,21 @@ def test_deeds_are_done_in_order_once_although_workers_die(
         "UpdateContact",
         "ModifyTags",
         "CreateCase",
+        "CreateTask",
     ]
+    assert Counter(what for what, _ in world.done)["CreateTask"] == 1
     update = world.done[0][1]
     assert update.contact.attributes["level"].int_value == 3
     assert list(update.update_mask.paths) == ["attributes.level"]
-    case = world.done[-1][1].case
+    case = next(request.case for what, request in world.done if what == "CreateCase")
     assert (case.contact, case.subject, case.queue) == (name, "Call", "queues/help")
+    task = world.done[-1][1].task
+    assert (task.contact, task.title, task.text) == (name, "Ring", "gently")
+    assert (task.queue, task.assignee, task.source) == ("queues/help", "agents/ana", "journeys/thanks")
+    # Counted from when the step was taken, however late it is done.
+    assert task.due_time.ToDatetime(UTC) == NOW + DAY
     [found] = entries_of(runtime, name)
-    assert [found.deeds[number][0] for number in range(3)] == ["done"] * 3
+    assert [found.deeds[number][0] for number in range(4)] == ["done"] * 4
 
 
 def test_a_deed_that_is_refused_fails_and_says_why(runtime: Runtime, world: World) -> None:
@@ -403,7 +412,8 @@ def test_what_a_journey_names_is_looked_up_before_it_is_active(runtime: Runtime,
         Node("w", WaitEvent(Match("segment.entered", "segments/none"), DAY, "a"), "a"),
         Node("a", SetAttribute("level", "int", 1), "t"),
         Node("t", SetAttribute("none", "int", 1), "c"),
-        Node("c", OpenCase("Call", queue="queues/none"), "s"),
+        Node("c", OpenCase("Call", queue="queues/none"), "o"),
+        Node("o", OpenTask("Ring", queue="queues/none", assignee="agents/none"), "s"),
         Node("s", SEND, "end"),
     ]
     with pytest.raises(InvalidArgument) as caught:
@@ -415,6 +425,8 @@ def test_what_a_journey_names_is_looked_up_before_it_is_active(runtime: Runtime,
         "journey.steps[2].set_attribute.attribute",
         "journey.steps[3].set_attribute.attribute",
         "journey.steps[4].open_case.queue",
+        "journey.steps[5].open_task.queue",
+        "journey.steps[5].open_task.assignee",
         "journey.exits[0].segment",
     }
     assert not journeys.get_journey(runtime, "thanks")[0].active

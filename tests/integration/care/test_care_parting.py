@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 from services.care.domain.cases import Case, MessageKind
 from services.care.models import metadata
 from services.care.store import cases as store
-from services.care.usecases import cases, parting
+from services.care.usecases import cases, parting, tasks
 from services.care.usecases.opening import NewCase, open_case
 from services.kit.access.scope import EVERYTHING
 from services.kit.runtime import Runtime
@@ -78,3 +78,31 @@ def test_a_case_of_an_erased_contact_says_nothing_of_it(runtime: Runtime) -> Non
             assert found is not None
             assert (found.contact_id, found.number, found.create_time) == (None, one.number, one.create_time)
     assert opened(runtime, key).contact_id is None
+
+
+def made(runtime: Runtime, contact: UUID, title: str) -> UUID:
+    with runtime.db.transaction() as connection:
+        fields = {"title": title, "text": f"{title} at home"}
+        return tasks.create_task(
+            runtime, connection, contact_id=contact, case_id=None, source="", fields=fields
+        ).id
+
+
+def test_tasks_follow_merges_and_of_erased_contacts_say_nothing(runtime: Runtime) -> None:
+    make_queue(runtime)
+    first, second, other = uuid4(), uuid4(), uuid4()
+    before = made(runtime, first, "Call Zebra")
+    kept = made(runtime, other, "Call Lion")
+    parting.let_go(runtime, batch((first, second)))
+    late = made(runtime, first, "Write Zebra")
+    assert {item.id for item in tasks.list_tasks(runtime, contact_id=second, count=9)} == {before, late}
+    tasks.complete_task(runtime, before, drop=False, etag="")
+    parting.let_go(runtime, batch((second, None)))
+    assert "Zebra" not in rows(runtime)
+    assert str(second) not in rows(runtime)
+    done, dropped = (tasks.get_task(runtime, key) for key in (before, late))
+    assert (done.state, dropped.state, dropped.contact_id) == ("done", "dropped", None)
+    assert dropped.end_time is not None
+    assert tasks.get_task(runtime, kept).title == "Call Lion"
+    # Nor does one that is made later.
+    assert tasks.get_task(runtime, made(runtime, second, "Call")).contact_id is None

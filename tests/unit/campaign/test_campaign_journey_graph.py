@@ -25,6 +25,7 @@ from services.campaign.domain.steps import (
     ModifyTags,
     Node,
     OpenCase,
+    OpenTask,
     Part,
     SetAttribute,
     Split,
@@ -51,7 +52,9 @@ EVERY = [
     Node("f", SEND, "g"),
     Node("g", SetAttribute("level", "int", 3), "h"),
     Node("h", ModifyTags(("new",), ("old",)), "i"),
-    Node("i", OpenCase("Call", "soon", "queues/help", "high"), "j"),
+    Node("i", OpenCase("Call", "soon", "queues/help", "high"), "k"),
+    Node("k", OpenTask("Ring", "gently", "queues/help", "agents/ana", "low", DAY), "l"),
+    Node("l", OpenTask("Ring"), "j"),
     Node("j", Webhook("https://example.test/hook", "webhook.http"), "end"),
 ]
 
@@ -120,6 +123,8 @@ def test_what_earlier_releases_stored_is_read() -> None:
         ([ModifyTags()], [("steps[0].modify_tags.add_tags", "step1", "name a tag")]),
         ([ModifyTags(("a",), ("a",))], [("steps[0].modify_tags.add_tags", "step1", "added and removed")]),
         ([OpenCase("")], [("steps[0].open_case.subject", "step1", "empty")]),
+        ([OpenTask(" ")], [("steps[0].open_task.title", "step1", "empty")]),
+        ([OpenTask("x", due_after=-DAY)], [("steps[0].open_task.due_after", "step1", "negative")]),
         ([Webhook("ftp://x", "webhook")], [("steps[0].webhook.url", "step1", "http")]),
         ([Webhook("http://u:p@x.test", "webhook")], [("steps[0].webhook.url", "step1", "credentials")]),
     ],

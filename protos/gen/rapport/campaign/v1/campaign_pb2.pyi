@@ -294,7 +294,7 @@ class JourneyTrigger(_message.Message):
     def __init__(self, event_type: _Optional[str] = ..., segment: _Optional[str] = ..., reentry_after: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., condition: _Optional[str] = ..., date: _Optional[_Union[DateTrigger, _Mapping]] = ..., reentry_after_leaving: _Optional[bool] = ...) -> None: ...
 
 class JourneyStep(_message.Message):
-    __slots__ = ("wait", "send", "wait_until", "wait_event", "branch", "split", "set_attribute", "modify_tags", "open_case", "webhook", "id", "next")
+    __slots__ = ("wait", "send", "wait_until", "wait_event", "branch", "split", "set_attribute", "modify_tags", "open_case", "webhook", "open_task", "id", "next")
     WAIT_FIELD_NUMBER: _ClassVar[int]
     SEND_FIELD_NUMBER: _ClassVar[int]
     WAIT_UNTIL_FIELD_NUMBER: _ClassVar[int]
@@ -305,6 +305,7 @@ class JourneyStep(_message.Message):
     MODIFY_TAGS_FIELD_NUMBER: _ClassVar[int]
     OPEN_CASE_FIELD_NUMBER: _ClassVar[int]
     WEBHOOK_FIELD_NUMBER: _ClassVar[int]
+    OPEN_TASK_FIELD_NUMBER: _ClassVar[int]
     ID_FIELD_NUMBER: _ClassVar[int]
     NEXT_FIELD_NUMBER: _ClassVar[int]
     wait: WaitStep
@@ -317,9 +318,10 @@ class JourneyStep(_message.Message):
     modify_tags: ModifyTagsStep
     open_case: OpenCaseStep
     webhook: WebhookStep
+    open_task: OpenTaskStep
     id: str
     next: str
-    def __init__(self, wait: _Optional[_Union[WaitStep, _Mapping]] = ..., send: _Optional[_Union[SendStep, _Mapping]] = ..., wait_until: _Optional[_Union[WaitUntilStep, _Mapping]] = ..., wait_event: _Optional[_Union[WaitEventStep, _Mapping]] = ..., branch: _Optional[_Union[BranchStep, _Mapping]] = ..., split: _Optional[_Union[SplitStep, _Mapping]] = ..., set_attribute: _Optional[_Union[SetAttributeStep, _Mapping]] = ..., modify_tags: _Optional[_Union[ModifyTagsStep, _Mapping]] = ..., open_case: _Optional[_Union[OpenCaseStep, _Mapping]] = ..., webhook: _Optional[_Union[WebhookStep, _Mapping]] = ..., id: _Optional[str] = ..., next: _Optional[str] = ...) -> None: ...
+    def __init__(self, wait: _Optional[_Union[WaitStep, _Mapping]] = ..., send: _Optional[_Union[SendStep, _Mapping]] = ..., wait_until: _Optional[_Union[WaitUntilStep, _Mapping]] = ..., wait_event: _Optional[_Union[WaitEventStep, _Mapping]] = ..., branch: _Optional[_Union[BranchStep, _Mapping]] = ..., split: _Optional[_Union[SplitStep, _Mapping]] = ..., set_attribute: _Optional[_Union[SetAttributeStep, _Mapping]] = ..., modify_tags: _Optional[_Union[ModifyTagsStep, _Mapping]] = ..., open_case: _Optional[_Union[OpenCaseStep, _Mapping]] = ..., webhook: _Optional[_Union[WebhookStep, _Mapping]] = ..., open_task: _Optional[_Union[OpenTaskStep, _Mapping]] = ..., id: _Optional[str] = ..., next: _Optional[str] = ...) -> None: ...
 
 class WaitUntilStep(_message.Message):
     __slots__ = ("local_time", "weekdays", "time_zone")
@@ -402,6 +404,22 @@ class OpenCaseStep(_message.Message):
     queue: str
     priority: str
     def __init__(self, subject: _Optional[str] = ..., text: _Optional[str] = ..., queue: _Optional[str] = ..., priority: _Optional[str] = ...) -> None: ...
+
+class OpenTaskStep(_message.Message):
+    __slots__ = ("title", "text", "queue", "assignee", "priority", "due_after")
+    TITLE_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    QUEUE_FIELD_NUMBER: _ClassVar[int]
+    ASSIGNEE_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    DUE_AFTER_FIELD_NUMBER: _ClassVar[int]
+    title: str
+    text: str
+    queue: str
+    assignee: str
+    priority: str
+    due_after: _duration_pb2.Duration
+    def __init__(self, title: _Optional[str] = ..., text: _Optional[str] = ..., queue: _Optional[str] = ..., assignee: _Optional[str] = ..., priority: _Optional[str] = ..., due_after: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class WebhookStep(_message.Message):
     __slots__ = ("url", "channel")

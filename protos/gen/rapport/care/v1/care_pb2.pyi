@@ -91,6 +91,50 @@ class Case(_message.Message):
     sender_verified: bool
     def __init__(self, name: _Optional[str] = ..., number: _Optional[int] = ..., contact: _Optional[str] = ..., subject: _Optional[str] = ..., channel: _Optional[str] = ..., queue: _Optional[str] = ..., assignee: _Optional[str] = ..., assignment_reason: _Optional[str] = ..., priority: _Optional[_Union[Priority, str]] = ..., state: _Optional[_Union[Case.State, str]] = ..., first_response_due_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., first_response_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., resolution_due_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., resolve_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., breached: _Optional[bool] = ..., csat_score: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., etag: _Optional[str] = ..., sender_verified: _Optional[bool] = ...) -> None: ...
 
+class Task(_message.Message):
+    __slots__ = ("name", "title", "text", "contact", "case", "queue", "assignee", "priority", "due_time", "state", "end_time", "source", "create_time", "update_time", "etag")
+    class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        STATE_UNSPECIFIED: _ClassVar[Task.State]
+        STATE_OPEN: _ClassVar[Task.State]
+        STATE_DONE: _ClassVar[Task.State]
+        STATE_DROPPED: _ClassVar[Task.State]
+    STATE_UNSPECIFIED: Task.State
+    STATE_OPEN: Task.State
+    STATE_DONE: Task.State
+    STATE_DROPPED: Task.State
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    TITLE_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    CONTACT_FIELD_NUMBER: _ClassVar[int]
+    CASE_FIELD_NUMBER: _ClassVar[int]
+    QUEUE_FIELD_NUMBER: _ClassVar[int]
+    ASSIGNEE_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    DUE_TIME_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    END_TIME_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    UPDATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    ETAG_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    title: str
+    text: str
+    contact: str
+    case: str
+    queue: str
+    assignee: str
+    priority: Priority
+    due_time: _timestamp_pb2.Timestamp
+    state: Task.State
+    end_time: _timestamp_pb2.Timestamp
+    source: str
+    create_time: _timestamp_pb2.Timestamp
+    update_time: _timestamp_pb2.Timestamp
+    etag: str
+    def __init__(self, name: _Optional[str] = ..., title: _Optional[str] = ..., text: _Optional[str] = ..., contact: _Optional[str] = ..., case: _Optional[str] = ..., queue: _Optional[str] = ..., assignee: _Optional[str] = ..., priority: _Optional[_Union[Priority, str]] = ..., due_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., state: _Optional[_Union[Task.State, str]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., source: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., etag: _Optional[str] = ...) -> None: ...
+
 class CaseMessage(_message.Message):
     __slots__ = ("name", "kind", "text", "author", "create_time", "external_id")
     class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
@@ -532,7 +576,7 @@ class GetCustomerGlanceRequest(_message.Message):
     def __init__(self, contact: _Optional[str] = ...) -> None: ...
 
 class GetCustomerGlanceResponse(_message.Message):
-    __slots__ = ("contact", "segments", "traits", "sales", "messages", "cases", "activities", "unavailable_parts")
+    __slots__ = ("contact", "segments", "traits", "sales", "messages", "cases", "activities", "open_tasks", "unavailable_parts")
     class UnavailablePartsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -547,6 +591,7 @@ class GetCustomerGlanceResponse(_message.Message):
     MESSAGES_FIELD_NUMBER: _ClassVar[int]
     CASES_FIELD_NUMBER: _ClassVar[int]
     ACTIVITIES_FIELD_NUMBER: _ClassVar[int]
+    OPEN_TASKS_FIELD_NUMBER: _ClassVar[int]
     UNAVAILABLE_PARTS_FIELD_NUMBER: _ClassVar[int]
     contact: _contacts_pb2.Contact
     segments: _containers.RepeatedCompositeFieldContainer[_segmentation_pb2.ContactSegment]
@@ -555,5 +600,6 @@ class GetCustomerGlanceResponse(_message.Message):
     messages: _containers.RepeatedCompositeFieldContainer[_campaign_pb2.Message]
     cases: _containers.RepeatedCompositeFieldContainer[Case]
     activities: _containers.RepeatedCompositeFieldContainer[_contacts_pb2.Activity]
+    open_tasks: _containers.RepeatedCompositeFieldContainer[Task]
     unavailable_parts: _containers.ScalarMap[str, str]
-    def __init__(self, contact: _Optional[_Union[_contacts_pb2.Contact, _Mapping]] = ..., segments: _Optional[_Iterable[_Union[_segmentation_pb2.ContactSegment, _Mapping]]] = ..., traits: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., sales: _Optional[_Union[_sales_pb2.GetContactSalesResponse, _Mapping]] = ..., messages: _Optional[_Iterable[_Union[_campaign_pb2.Message, _Mapping]]] = ..., cases: _Optional[_Iterable[_Union[Case, _Mapping]]] = ..., activities: _Optional[_Iterable[_Union[_contacts_pb2.Activity, _Mapping]]] = ..., unavailable_parts: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    def __init__(self, contact: _Optional[_Union[_contacts_pb2.Contact, _Mapping]] = ..., segments: _Optional[_Iterable[_Union[_segmentation_pb2.ContactSegment, _Mapping]]] = ..., traits: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., sales: _Optional[_Union[_sales_pb2.GetContactSalesResponse, _Mapping]] = ..., messages: _Optional[_Iterable[_Union[_campaign_pb2.Message, _Mapping]]] = ..., cases: _Optional[_Iterable[_Union[Case, _Mapping]]] = ..., activities: _Optional[_Iterable[_Union[_contacts_pb2.Activity, _Mapping]]] = ..., open_tasks: _Optional[_Iterable[_Union[Task, _Mapping]]] = ..., unavailable_parts: _Optional[_Mapping[str, str]] = ...) -> None: ...

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1crapport/care/v1/events.proto\x12\x0frapport.care.v1\"M\n\x0b\x43\x61seChanged\x12\x0c\n\x04\x63\x61se\x18\x01 \x01(\t\x12\r\n\x05queue\x18\x02 \x01(\t\x12\x10\n\x08\x61ssignee\x18\x03 \x01(\t\x12\x0f\n\x07promise\x18\x04 \x01(\t\"/\n\x0eReplyRequested\x12\x0c\n\x04\x63\x61se\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"+\n\x0c\x43satAnswered\x12\x0c\n\x04\x63\x61se\x18\x01 \x01(\t\x12\r\n\x05score\x18\x02 \x01(\x05\"6\n\x14UnsubscribeRequested\x12\x0f\n\x07\x63hannel\x18\x01 \x01(\t\x12\r\n\x05topic\x18\x02 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1crapport/care/v1/events.proto\x12\x0frapport.care.v1\"M\n\x0b\x43\x61seChanged\x12\x0c\n\x04\x63\x61se\x18\x01 \x01(\t\x12\r\n\x05queue\x18\x02 \x01(\t\x12\x10\n\x08\x61ssignee\x18\x03 \x01(\t\x12\x0f\n\x07promise\x18\x04 \x01(\t\"/\n\x0eReplyRequested\x12\x0c\n\x04\x63\x61se\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"+\n\x0c\x43satAnswered\x12\x0c\n\x04\x63\x61se\x18\x01 \x01(\t\x12\r\n\x05score\x18\x02 \x01(\x05\"6\n\x14UnsubscribeRequested\x12\x0f\n\x07\x63hannel\x18\x01 \x01(\t\x12\r\n\x05topic\x18\x02 \x01(\t\"[\n\x0bTaskChanged\x12\x0c\n\x04task\x18\x01 \x01(\t\x12\r\n\x05queue\x18\x02 \x01(\t\x12\x10\n\x08\x61ssignee\x18\x03 \x01(\t\x12\x0c\n\x04\x63\x61se\x18\x04 \x01(\t\x12\x0f\n\x07\x64ropped\x18\x05 \x01(\x08\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,4 +39,6 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CSATANSWERED']._serialized_end=220
   _globals['_UNSUBSCRIBEREQUESTED']._serialized_start=222
   _globals['_UNSUBSCRIBEREQUESTED']._serialized_end=276
+  _globals['_TASKCHANGED']._serialized_start=278
+  _globals['_TASKCHANGED']._serialized_end=369
 # @@protoc_insertion_point(module_scope)

@@ -39,3 +39,17 @@ class UnsubscribeRequested(_message.Message):
     channel: str
     topic: str
     def __init__(self, channel: _Optional[str] = ..., topic: _Optional[str] = ...) -> None: ...
+
+class TaskChanged(_message.Message):
+    __slots__ = ("task", "queue", "assignee", "case", "dropped")
+    TASK_FIELD_NUMBER: _ClassVar[int]
+    QUEUE_FIELD_NUMBER: _ClassVar[int]
+    ASSIGNEE_FIELD_NUMBER: _ClassVar[int]
+    CASE_FIELD_NUMBER: _ClassVar[int]
+    DROPPED_FIELD_NUMBER: _ClassVar[int]
+    task: str
+    queue: str
+    assignee: str
+    case: str
+    dropped: bool
+    def __init__(self, task: _Optional[str] = ..., queue: _Optional[str] = ..., assignee: _Optional[str] = ..., case: _Optional[str] = ..., dropped: _Optional[bool] = ...) -> None: ...

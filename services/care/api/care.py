@@ -2,49 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import grpc
-from google.protobuf.message import Message
 from rapport.care.v1 import care_pb2 as pb
 from rapport.care.v1 import care_pb2_grpc
 
 from services.care import codec
-from services.care.models import kit
-from services.care.smtp import SmtpListener
+from services.care.api.base import Methods
 from services.care.usecases import cases, csat, glance, inbound, setup
 from services.care.usecases.opening import NewCase
-from services.kit import paging
 from services.kit.access import audit
 from services.kit.errors import Aborted, InvalidArgument
-from services.kit.idempotency import remember, replay
 from services.kit.names import parse_name
 from services.kit.runtime import Runtime
 from services.kit.wire import enum_number
 
-M = TypeVar("M", bound=Message)
 _CASES = (50, 1000)
 _SETUP = (100, 1000)
 _QUEUE_FIELDS = {"display_name", "agents", "calendar", "sla_targets", "default_queue", "reply_channel"}
 
 
-def register(server: grpc.Server, runtime: Runtime) -> None:
-    """Add the servicer of care to a server."""
-    care_pb2_grpc.add_CareServiceServicer_to_server(CareServicer(runtime), server)  # type: ignore[no-untyped-call]
-
-
-def background(runtime: Runtime) -> list[SmtpListener]:
-    """Return what runs beside the API: the listener for inbound mail."""
-    return [SmtpListener(runtime)]
-
-
-class CareServicer(care_pb2_grpc.CareServiceServicer):
+class CareServicer(Methods, care_pb2_grpc.CareServiceServicer):
     """Answer the RPCs of CareService; see the proto for what each promises."""
 
     def __init__(self, runtime: Runtime) -> None:
         """Serve from a runtime."""
-        self._runtime = runtime
+        super().__init__(runtime)
         self._glancer = glance.Glancer(runtime)
 
     def CreateCase(
@@ -62,7 +46,7 @@ class CareServicer(care_pb2_grpc.CareServiceServicer):
             queue=codec.decode_key(wanted.queue, "queues", "case.queue"),
             priority=codec.decode_priority(wanted.priority),
         )
-        return self._once(
+        return self.once(
             request,
             pb.CreateCaseResponse,
             lambda connection: pb.CreateCaseResponse(
@@ -78,7 +62,7 @@ class CareServicer(care_pb2_grpc.CareServiceServicer):
     def ListCases(self, request: pb.ListCasesRequest, context: grpc.ServicerContext) -> pb.ListCasesResponse:
         """List cases, newest first."""
         contact = parse_name(request.contact, "contacts", "contact") if request.contact else None
-        found, token = self._page(
+        found, token = self.page(
             request,
             _CASES,
             lambda after, count: cases.list_cases(
@@ -98,7 +82,7 @@ class CareServicer(care_pb2_grpc.CareServiceServicer):
     ) -> pb.ListCaseMessagesResponse:
         """List what was said in a case, oldest first."""
         key = parse_name(request.case, "cases", "case")
-        found, token = self._page(
+        found, token = self.page(
             request,
             _CASES,
             lambda after, count: cases.list_messages(
@@ -129,7 +113,7 @@ class CareServicer(care_pb2_grpc.CareServiceServicer):
                 message=codec.encode_message(message), case=codec.encode_case(item)
             )
 
-        return self._once(request, pb.AddCaseMessageResponse, add)
+        return self.once(request, pb.AddCaseMessageResponse, add)
 
     def AssignCase(
         self, request: pb.AssignCaseRequest, context: grpc.ServicerContext
@@ -169,7 +153,7 @@ class CareServicer(care_pb2_grpc.CareServiceServicer):
         """Create an agent."""
         key = codec.decode_id(request.agent_id, "agent_id")
         agent = request.agent
-        return self._once(
+        return self.once(
             request,
             pb.CreateAgentResponse,
             lambda connection: pb.CreateAgentResponse(
@@ -198,7 +182,7 @@ class CareServicer(care_pb2_grpc.CareServiceServicer):
         self, request: pb.ListAgentsRequest, context: grpc.ServicerContext
     ) -> pb.ListAgentsResponse:
         """List agents by id."""
-        found, token = self._page(
+        found, token = self.page(
             request,
             _SETUP,
             lambda after, count: setup.list_agents(
@@ -214,7 +198,7 @@ class CareServicer(care_pb2_grpc.CareServiceServicer):
         """Create a calendar."""
         key = codec.decode_id(request.calendar_id, "calendar_id")
         wanted = codec.decode_calendar(request.calendar)
-        return self._once(
+        return self.once(
             request,
             pb.CreateCalendarResponse,
             lambda connection: pb.CreateCalendarResponse(
@@ -239,7 +223,7 @@ class CareServicer(care_pb2_grpc.CareServiceServicer):
         """Create a queue."""
         key = codec.decode_id(request.queue_id, "queue_id")
         wanted = codec.decode_queue(key, request.queue)
-        return self._once(
+        return self.once(
             request,
             pb.CreateQueueResponse,
             lambda connection: pb.CreateQueueResponse(
@@ -287,7 +271,7 @@ class CareServicer(care_pb2_grpc.CareServiceServicer):
         self, request: pb.ListQueuesRequest, context: grpc.ServicerContext
     ) -> pb.ListQueuesResponse:
         """List queues by id."""
-        found, token = self._page(
+        found, token = self.page(
             request,
             _SETUP,
             lambda after, count: setup.list_queues(
@@ -325,7 +309,9 @@ class CareServicer(care_pb2_grpc.CareServiceServicer):
         found = self._glancer.glance(parse_name(request.contact, "contacts", "contact"))
         parts = found.parts
         response = pb.GetCustomerGlanceResponse(
-            cases=map(codec.encode_case, found.cases), unavailable_parts=found.unavailable
+            cases=map(codec.encode_case, found.cases),
+            open_tasks=map(codec.encode_task, found.open_tasks),
+            unavailable_parts=found.unavailable,
         )
         if "contact" in parts:
             response.contact.CopyFrom(parts["contact"].contact)
@@ -340,31 +326,6 @@ class CareServicer(care_pb2_grpc.CareServiceServicer):
         if "messages" in parts:
             response.messages.extend(parts["messages"].messages)
         return response
-
-    def _once(self, request: Any, kind: type[M], work: Callable[[Any], M]) -> M:
-        """Do something in a transaction, once for each request id."""
-        with self._runtime.db.transaction() as connection:
-            known = replay(connection, kit.request_log, request.request_id, request, kind)
-            if known is not None:
-                return known
-            response = work(connection)
-            now = self._runtime.clock.now()
-            remember(connection, kit.request_log, request.request_id, request, response, now)
-            return response
-
-    def _page(
-        self,
-        request: Any,
-        sizes: tuple[int, int],
-        read: Callable[[dict[str, Any] | None, int], Any],
-        position: Callable[[Any], dict[str, Any]],
-    ) -> tuple[list[Any], str]:
-        size = paging.page_size(request.page_size, *sizes)
-        after = paging.decode(request.page_token, request, self._runtime.signer)
-        found = list(read(after, size + 1))
-        if len(found) <= size:
-            return found, ""
-        return found[:size], paging.encode(position(found[size - 1]), request, self._runtime.signer)
 
 
 def _check_etag(present: pb.Queue, etag: str) -> None:
