@@ -76,7 +76,7 @@ def template_context(
             "locality": recipient.locality,
             "attributes": {name: attribute_value(value) for name, value in recipient.attributes.items()},
         },
-        "now": now.astimezone(_zone(recipient.time_zone) or _zone(runtime.settings.time_zone) or now.tzinfo),
+        "now": _local(now, recipient.time_zone, runtime.settings.time_zone),
         "links": {
             "unsubscribe": unsubscribe[0] or unsubscribe[1],
             "reply": f"mailto:{reply_address(runtime, message_id)}" if message_id else "",
@@ -128,6 +128,12 @@ def unsubscribe_links(
     if base := runtime.settings.public_web_url:
         web = f"{base}{UNSUBSCRIBE_PATH}{unsubscribe_token(runtime.signer, contact, topic, message_id)}"
     return web, f"mailto:{address}"
+
+
+@lru_cache(maxsize=1024)
+def _local(now: datetime, zone: str, home: str) -> datetime:
+    """Return a moment in a time zone, else at home."""
+    return now.astimezone(_zone(zone) or _zone(home) or now.tzinfo)
 
 
 @lru_cache(maxsize=1024)

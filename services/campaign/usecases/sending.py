@@ -3,7 +3,8 @@
 What makes a crash harmless is the order. A message is `claimed` while it is made ready: if the sender dies, nothing has
 left, and it is planned again. `sending` is committed before the channel gets the message, for those it gets now: if the
 sender dies then, the message is unknown and nobody sends it again by itself. `sending` batches are small, so few
-messages can be unknown.
+messages can be unknown. What became of a batch is written down while the next one is made ready, and is known before
+that leaves.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -101,6 +103,9 @@ class Sender:
         self._unsure: list[tuple[UUID, Sequence[Result], Sequence[tuple[UUID, UUID]]]] = []
         """What was recorded since the last commit that waited for the disk: a crash of the database may undo it."""
         self._failed = False
+        self._recorder = ThreadPoolExecutor(1, thread_name_prefix="recorder")
+        self._recording: tuple[Future[None], Sequence[Result], Callable[[], None]] | None = None
+        """What is being written down while the next messages are made ready."""
         self._decided: set[UUID] = set()
         """The messages of this batch of which it is written down what became of them: none is in hand any more."""
 
@@ -160,6 +165,7 @@ class Sender:
 
     def close(self) -> None:
         """Close the channels."""
+        self._recorder.shutdown()
         for channel in self._open.values():
             channel.close()
         self._open.clear()
@@ -226,6 +232,13 @@ class Sender:
             self.throttle.trip(name, reason)
             self._hold(sender, several, reason)
             return 0
+        try:
+            return self._send_slices(sender, channel, topic, several)
+        finally:
+            self._settle()
+
+    def _send_slices(self, sender: UUID, channel: OpenChannel, topic: str, several: Sequence[Claim]) -> int:
+        name = channel.channel.name
         start = tried = 0
         while start < len(several) and not self._stopping() and self._usable(name):
             size = self.throttle.at_once(name, HAND_OVER)
@@ -270,6 +283,8 @@ class Sender:
         """Give the channel what may leave and write down what became of it; returns how many it tried."""
         used: set[int] = set()
         try:
+            # Before more leaves it is known of all before it what became of them: so few can be unknown.
+            self._settle()
             if not self._locks.held(sender_lock(sender)):
                 return 0  # taken for dead: others have these messages now
             ready = prepared.ready
@@ -298,7 +313,7 @@ class Sender:
             used |= {
                 item.position for item, outcome in zip(leaving, outcomes, strict=True) if was_tried(outcome)
             }
-            self._record(
+            self._record_meanwhile(
                 sender,
                 [
                     self._result(channel, item, outcome)
@@ -387,13 +402,32 @@ class Sender:
         unused: the places under frequency caps, as (contact, message), that are free again.
         """
         if results:
-            wait = len(self._unsure) >= _MOST_UNSURE
-            self._insist(partial(self._record_once, sender, results, unused, wait=wait))
-            self._decided.update(result.claim.id for result in results)
+            self._record_meanwhile(sender, results, unused)
+            self._settle()
+
+    def _record_meanwhile(
+        self, sender: UUID, results: Sequence[Result], unused: Sequence[tuple[UUID, UUID]]
+    ) -> None:
+        """Begin to write down what became of messages; `_settle` waits until it is written."""
+        self._settle()
+        wait = len(self._unsure) >= _MOST_UNSURE
+
+        def written() -> None:
             if wait:
                 self._unsure.clear()
             else:
                 self._unsure.append((sender, results, unused))
+
+        action = partial(self._record_once, sender, results, unused, wait=wait)
+        self._recording = self._recorder.submit(self._insist, action), results, written
+
+    def _settle(self) -> None:
+        """Wait until it is written down what became of messages so far; raises what kept it from being written."""
+        if self._recording is not None:
+            (future, results, written), self._recording = self._recording, None
+            future.result()
+            written()
+            self._decided.update(result.claim.id for result in results)
 
     def _record_once(
         self,

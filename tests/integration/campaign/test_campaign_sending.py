@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import timedelta
 from email import message_from_bytes, policy
 
@@ -13,7 +14,7 @@ from rapport_testing.smtp import SmtpServer
 from services.campaign.domain.campaigns import DONE
 from services.campaign.models import coupon, kit, message
 from services.campaign.store import claims
-from services.campaign.usecases import campaigns, launching, messages, suppressions, upkeep
+from services.campaign.usecases import campaigns, launching, messages, sending, suppressions, upkeep
 from services.campaign.usecases.messages import SingleMessage
 from services.campaign.usecases.sending import HAND_OVER, Sender
 from services.kit.locks import Locks
@@ -294,6 +295,42 @@ def test_what_is_claimed_when_a_campaign_is_paused_does_not_leave(
         100,
         HAND_OVER,
     )
+
+
+def test_what_became_of_messages_is_written_while_the_next_are_made_ready_and_before_they_leave(
+    runtime: Runtime, world: World, sender: Sender, smtp: SmtpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_template(runtime)
+    make_campaign(runtime)
+    world.add(HAND_OVER + 20)
+    plan(runtime)
+    hand_over, record, prepare = claims.hand_over, claims.record, sending.prepare
+    steps: list[str] = []
+    making_next = threading.Event()
+
+    def note_hand_over(*arguments):
+        steps.append("leave")
+        return hand_over(*arguments)
+
+    def record_meanwhile(*arguments):
+        if "written" not in steps:
+            assert making_next.wait(30), "the next are made ready at the same time"
+        done = record(*arguments)
+        steps.append("written")
+        return done
+
+    def note_prepare(*arguments):
+        if "leave" in steps:
+            making_next.set()
+        return prepare(*arguments)
+
+    monkeypatch.setattr(claims, "hand_over", note_hand_over)
+    monkeypatch.setattr(claims, "record", record_meanwhile)
+    monkeypatch.setattr(sending, "prepare", note_prepare)
+    assert sender.run_once() == HAND_OVER + 20
+    assert steps == ["leave", "written"] * (len(steps) // 2)
+    assert len(steps) >= 4
+    assert counts(runtime).of("sent") == len(smtp.received()) == HAND_OVER + 20
 
 
 def test_a_refusal_between_two_hand_overs_is_heeded(
