@@ -34,6 +34,7 @@ class ResultServicer(Methods, results_pb2_grpc.ResultServiceServicer):
                 model=enum_text(pb.AttributionRule.Model, given.model) or default.model,
                 window=get_duration(given, "window") or default.window,
                 include_transactional=given.include_transactional,
+                touch=enum_text(pb.AttributionRule.Touch, given.touch) or default.touch,
             ),
         )
         return pb.SetAttributionRuleResponse(rule=_encode_rule(stored))
@@ -90,19 +91,27 @@ def _encode_rule(item: Rule) -> pb.AttributionRule:
         model=enum_number(pb.AttributionRule.Model, item.model),
         window=to_duration(item.window),
         include_transactional=item.include_transactional,
+        touch=enum_number(pb.AttributionRule.Touch, item.touch),
         revision=item.revision,
     )
 
 
 def _encode_funnel(item: Funnel) -> pb.GetFunnelResponse:
-    opened, clicked = item.engagement or (0, 0)
+    back = item.came_back
     return pb.GetFunnelResponse(
         origin=item.origin,
         audience=item.audience,
         suppressed_by_reason=item.by_reason,
-        engagement_known=item.engagement is not None,
-        opened=opened,
-        clicked=clicked,
+        engagement_known=item.tracked,
+        delivered=item.delivered,
+        bounced=back.bounced,
+        soft_bounced=back.soft_bounced,
+        complained=back.complained,
+        unsubscribed=back.unsubscribed,
+        opened=back.opened,
+        clicked=back.clicked,
+        scanner_count=back.scanner,
+        pending_count=back.pending,
         converted=item.converted,
         money=_encode_money(item.money),
         channels=[

@@ -11,6 +11,7 @@ from uuid import UUID
 from services.campaign.domain.money import split
 
 LAST_TOUCH, FIRST_TOUCH, LINEAR, COUPON_FIRST = "last_touch", "first_touch", "linear", "coupon_first"
+SENT, OPEN, CLICK = "sent", "open", "click"
 ORDER, RETURN = "order", "return"
 NOBODY = UUID(int=0)
 """Stands for a contact that was erased."""
@@ -18,12 +19,16 @@ NOBODY = UUID(int=0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """Say how an order is shared out among the messages sent up to `window` before it; revision 0: none was set."""
+    """Say how an order is shared out among the messages touched up to `window` before it; revision 0: none was set.
+
+    touch: what counts of a message: that it was sent, or that a person opened it or clicked in it.
+    """
 
     model: str = LAST_TOUCH
     window: timedelta = timedelta(days=7)
     include_transactional: bool = False
     revision: int = 0
+    touch: str = SENT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,9 +47,9 @@ class Sale:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Touch:
-    """Hold a message that was sent, sorted by when."""
+    """Hold a message that was sent, sorted by when it was, or by its newest opening or click."""
 
-    send_time: datetime
+    time: datetime
     message_id: UUID
     origin: str
     channel: str

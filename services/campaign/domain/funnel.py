@@ -33,6 +33,28 @@ class Stood:
     count: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CameBack:
+    """Count what came back of sent messages, each message once; scanner and pending: openings and clicks.
+
+    opened: by a person, those clicked in among them; scanner: by machines; pending: not decided yet.
+    """
+
+    bounced: int = 0
+    soft_bounced: int = 0
+    complained: int = 0
+    opened: int = 0
+    clicked: int = 0
+    unsubscribed: int = 0
+    scanner: int = 0
+    pending: int = 0
+
+    @property
+    def engaged(self) -> bool:
+        """Tell whether any opening or click is known."""
+        return bool(self.opened or self.scanner or self.pending)
+
+
 @dataclass(frozen=True, slots=True)
 class Earned:
     """Hold what orders brought; channel None: by all channels."""
@@ -82,13 +104,14 @@ class ChannelResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Funnel:
-    """Hold what became of an audience, which `by_state` adds up to; engagement: opened and clicked, if known."""
+    """Hold what became of an audience, which `by_state` adds up to; tracked: whether openings and clicks are known."""
 
     origin: str
     by_state: Mapping[str, int]
     held_out: int
     by_reason: Mapping[str, int]
-    engagement: tuple[int, int] | None
+    came_back: CameBack
+    tracked: bool
     converted: int
     money: Sequence[MoneyResult]
     channels: Sequence[ChannelResult]
@@ -115,6 +138,11 @@ class Funnel:
         return self.of(PLANNED, CLAIMED, SENDING)
 
     @property
+    def delivered(self) -> int:
+        """Return how many were sent and did not bounce for good."""
+        return self.of(SENT) - self.came_back.bounced
+
+    @property
     def ends(self) -> Mapping[str, int]:
         """Return the parts of the audience by what people call them."""
         return {
@@ -136,7 +164,8 @@ def build(
     earned: Sequence[Earned],
     budget: Amount | None,
     costs: Mapping[str, Amount],
-    engagement: tuple[int, int] | None,
+    came_back: CameBack,
+    tracked: bool,
     outdated: int,
     now: datetime,
 ) -> Funnel:
@@ -169,7 +198,8 @@ def build(
         by_state=by_state,
         held_out=held_out,
         by_reason=by_reason,
-        engagement=engagement,
+        came_back=came_back,
+        tracked=tracked or came_back.engaged,
         converted=sum(converted.values()),
         money=_money(
             [item for item in earned if item.channel is None],

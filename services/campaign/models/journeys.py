@@ -127,7 +127,7 @@ journey_action = Table(
     exact_("journey_id"),
     exact_("step_id"),
     id_("contact_id"),
-    exact_("kind", comment="set_attribute, modify_tags, open_case"),
+    exact_("kind", comment="set_attribute, modify_tags, open_case, open_task"),
     Column("body", pg.JSONB, nullable=False),
     exact_("state", comment="planned, done, failed, cancelled"),
     Column("attempt_count", sa.Integer, nullable=False),

@@ -48,6 +48,7 @@ attribution_rule = Table(
     Column("window", sa.Interval, nullable=False),
     Column("include_transactional", sa.Boolean, nullable=False),
     Column("revision", sa.BigInteger, nullable=False),
+    exact_("touch", server_default="sent", comment="what counts of a message: sent, open, click"),
     sa.CheckConstraint("id", name="one_row"),
 )
 

@@ -15,15 +15,29 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 from sqlalchemy.dialects import postgresql as pg
 
-from services.campaign.domain.attribution import NOBODY, ORDER, RETURN, Part, Rule, Sale, Touch
+from services.campaign.domain.attribution import (
+    CLICK,
+    NOBODY,
+    OPEN,
+    ORDER,
+    RETURN,
+    SENT,
+    Part,
+    Rule,
+    Sale,
+    Touch,
+)
 from services.campaign.domain.ids import TRANSACTIONAL
-from services.campaign.models import AMOUNT, attribution_rule, conversion, coupon, message, sale
+from services.campaign.domain.interactions import HUMAN
+from services.campaign.models import AMOUNT, attribution_rule, conversion, coupon, interaction, message, sale
 from services.kit.locks import lock_key
 
 _UUIDS = pg.ARRAY(pg.UUID(as_uuid=True))
 _TEXTS = pg.ARRAY(sa.Text)
 _LOCK = lock_key("attribution")
 _TOUCH = (message.c.send_time, message.c.id, message.c.origin, message.c.channel)
+# Who clicks has opened.
+_KINDS = {OPEN: (OPEN, CLICK), CLICK: (CLICK,)}
 
 
 def lock(connection: Connection) -> None:
@@ -97,21 +111,52 @@ def returns_of(connection: Connection, keys: Collection[UUID]) -> Mapping[UUID, 
 
 
 def touches(connection: Connection, rule: Rule, keys: Collection[UUID]) -> Mapping[UUID, list[Touch]]:
-    """Return the messages that were sent within the window before each order, to who ordered."""
-    query = (
-        sa.select(sale.c.id.label("order_id"), *_TOUCH)
-        .join(message, message.c.contact_id == sale.c.contact_id)
-        .where(
-            sale.c.id == sa.any_(sa.cast(list(keys), _UUIDS)),
-            message.c.state == "sent",
-            message.c.send_time <= sale.c.time,
-            message.c.send_time > sale.c.time - rule.window,
-            message.c.origin.not_like("requests/%"),
+    """Return the messages to who ordered that were sent within the window before each order.
+
+    Where the rule goes by openings or clicks, those that a person opened or clicked in within it, with the newest time.
+    """
+    _, key, origin, channel = _TOUCH
+    time: Any = message.c.send_time
+    query = sa.select(sale.c.id.label("order_id"), time.label("time"), key, origin, channel)
+    query = query.join(message, message.c.contact_id == sale.c.contact_id)
+    if rule.touch != SENT:
+        time = interaction.c.time
+        query = (
+            sa.select(sale.c.id.label("order_id"), sa.func.max(time).label("time"), key, origin, channel)
+            .join(message, message.c.contact_id == sale.c.contact_id)
+            .join(interaction, interaction.c.message_id == message.c.id)
+            .where(interaction.c.verdict == HUMAN, interaction.c.kind.in_(_KINDS[rule.touch]))
+            .group_by(sale.c.id, key, origin, channel)
         )
+    query = query.where(
+        sale.c.id == sa.any_(sa.cast(list(keys), _UUIDS)),
+        message.c.state == "sent",
+        time <= sale.c.time,
+        time > sale.c.time - rule.window,
+        message.c.origin.not_like("requests/%"),
     )
     if not rule.include_transactional:
         query = query.where(message.c.topic != TRANSACTIONAL)
     return _by_order(connection, query)
+
+
+def orders_touched(connection: Connection, rule: Rule, messages: Collection[UUID]) -> list[UUID]:
+    """Return the orders that openings of messages and clicks in them may have brought, whoever made these."""
+    query = (
+        sa.select(sale.c.id)
+        .distinct()
+        .join(message, message.c.contact_id == sale.c.contact_id)
+        .join(interaction, interaction.c.message_id == message.c.id)
+        .where(
+            message.c.id == sa.any_(sa.cast(list(messages), _UUIDS)),
+            sale.c.kind == ORDER,
+            interaction.c.kind.in_(_KINDS[rule.touch]),
+            interaction.c.time <= sale.c.time,
+            interaction.c.time > sale.c.time - rule.window,
+        )
+        .order_by(sale.c.id)
+    )
+    return list(connection.scalars(query))
 
 
 def coupon_touches(connection: Connection, keys: Collection[UUID]) -> Mapping[UUID, list[Touch]]:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from services.campaign.domain.funnel import Earned, Stood
-from services.campaign.domain.ledger import SUPPRESSED
-from services.campaign.models import campaign, conversion, journey, message
+from services.campaign.domain.delivery import BOUNCED, COMPLAINED, SOFT_BOUNCED
+from services.campaign.domain.funnel import CameBack, Earned, Stood
+from services.campaign.domain.ids import TRANSACTIONAL
+from services.campaign.domain.interactions import CLICK, HUMAN, OPEN, PENDING, SCANNER, UNSUBSCRIBE
+from services.campaign.domain.ledger import SENT, SUPPRESSED
+from services.campaign.models import campaign, conversion, delivery_report, interaction, journey, message
 
 # Each order counts once for a channel, and once for all of them.
 _EARNED = sa.text("""
@@ -39,6 +42,50 @@ def stood(connection: Connection, origin: str) -> list[Stood]:
         .group_by(message.c.channel, message.c.state, reason)
     )
     return [Stood(*row) for row in connection.execute(query)]
+
+
+def topics(connection: Connection, origin: str) -> list[str]:
+    """Return the topics that matter of an origin's messages: "transactional", and one that stands for all others."""
+    found = []
+    for topic, same in (
+        (TRANSACTIONAL, message.c.topic == TRANSACTIONAL),
+        ("", message.c.topic != TRANSACTIONAL),
+    ):
+        if connection.execute(
+            sa.select(message.c.id).where(message.c.origin == origin, same).limit(1)
+        ).first():
+            found.append(topic)
+    return found
+
+
+def came_back(connection: Connection, origin: str) -> CameBack:
+    """Return what came back of the sent messages of an origin."""
+    reports = (
+        sa.select(delivery_report.c.kind, sa.func.count())
+        .join(message, message.c.id == delivery_report.c.message_id)
+        .where(delivery_report.c.origin == origin, message.c.state == SENT)
+        .group_by(delivery_report.c.kind)
+    )
+    told = {row[0]: row[1] for row in connection.execute(reports)}
+    kind, verdict, key = interaction.c.kind, interaction.c.verdict, interaction.c.message_id
+    read = kind.in_((OPEN, CLICK))
+    row = connection.execute(
+        sa.select(
+            sa.func.count(key.distinct()).filter(verdict == HUMAN, read).label("opened"),
+            sa.func.count(key.distinct()).filter(verdict == HUMAN, kind == CLICK).label("clicked"),
+            sa.func.count(key.distinct()).filter(kind == UNSUBSCRIBE).label("unsubscribed"),
+            sa.func.count().filter(verdict == SCANNER, read).label("scanner"),
+            sa.func.count().filter(verdict == PENDING, read).label("pending"),
+        )
+        .join(message, message.c.id == key)
+        .where(interaction.c.origin == origin, message.c.state == SENT)
+    ).one()
+    return CameBack(
+        bounced=told.get(BOUNCED, 0),
+        soft_bounced=told.get(SOFT_BOUNCED, 0),
+        complained=told.get(COMPLAINED, 0),
+        **row._mapping,
+    )
 
 
 def converted(connection: Connection, origin: str) -> dict[str, int]:

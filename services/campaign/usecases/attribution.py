@@ -13,7 +13,17 @@ from rapport.operations.v1.operations_pb2 import Operation
 from rapport.sales.v1 import events_pb2 as sales_events
 from sqlalchemy import Connection
 
-from services.campaign.domain.attribution import NOBODY, ORDER, RETURN, Rule, Sale, Touch, attribute, choose
+from services.campaign.domain.attribution import (
+    NOBODY,
+    ORDER,
+    RETURN,
+    SENT,
+    Rule,
+    Sale,
+    Touch,
+    attribute,
+    choose,
+)
 from services.campaign.domain.coupons import key_of
 from services.campaign.models import contact_gone, kit
 from services.campaign.store import attribution as store
@@ -119,6 +129,29 @@ def empty(connection: Connection, contact_ids: Collection[UUID]) -> None:
     """Take erased contacts out of orders; what is attributed stays. Before their messages are emptied or after."""
     store.lock(connection)
     store.empty(connection, contact_ids)
+
+
+def own(connection: Connection) -> None:
+    """Own sales and conversions until the transaction ends."""
+    store.lock(connection)
+
+
+def prepare_renewal(connection: Connection) -> Rule | None:
+    """Own sales before verdicts change, when it matters to orders; returns the rule, or None when it does not.
+
+    Before any interaction is locked: whoever lets contacts go takes both in this order.
+    """
+    if store.get_rule(connection).touch == SENT:
+        return None
+    store.lock(connection)
+    return store.get_rule(connection)
+
+
+def renew(connection: Connection, rule: Rule | None, messages: Collection[UUID]) -> int:
+    """Attribute anew the orders that openings of messages and clicks in them concern, after verdicts changed."""
+    if rule is None or rule.touch == SENT or not messages:
+        return 0
+    return _attribute(connection, rule, store.orders_touched(connection, rule, messages))
 
 
 def _attribute(connection: Connection, rule: Rule, keys: Collection[UUID]) -> int:

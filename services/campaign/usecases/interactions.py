@@ -25,6 +25,7 @@ from services.campaign.domain.interactions import (
 from services.campaign.models import contact_gone, kit
 from services.campaign.store import interactions as store
 from services.campaign.store.interactions import Group, Interaction, Seen, Selection, Sent
+from services.campaign.usecases import attribution
 from services.kit import gone, outbox
 from services.kit.errors import InvalidArgument
 from services.kit.names import format_name, new_id
@@ -56,6 +57,7 @@ def settle(runtime: Runtime) -> int:
         with runtime.db.transaction() as connection:
             if not store.try_lock(connection):
                 return total
+            rule = attribution.prepare_renewal(connection)
             until = now - SETTLE
             seen = store.pending(connection, until, BATCH)
             verdicts = [
@@ -65,13 +67,15 @@ def settle(runtime: Runtime) -> int:
             ]
             if not verdicts:
                 return total
-            store.settle(connection, [(item.id, verdict, rule) for item, verdict, rule in verdicts])
+            store.settle(connection, [(item.id, verdict, why) for item, verdict, why in verdicts])
             groups = {
                 Group(item.message_id, item.kind, item.link)
                 for item, verdict, _ in verdicts
                 if verdict == HUMAN
             }
             _correct(connection, groups, now)
+            # One that came before it was decided on may have brought an order that is there already.
+            attribution.renew(connection, rule, {group.message_id for group in groups})
         total += len(verdicts)
         if len(verdicts) < BATCH:
             break
@@ -98,8 +102,10 @@ def reclassify(
     now = runtime.clock.now()
     with runtime.db.transaction() as connection:
         store.lock(connection)
+        renewed_by = attribution.prepare_renewal(connection)
         changed, groups = store.reclassify(connection, selection, verdict, rule, RECLASSIFY)
         reversed_, told = _correct(connection, groups, now)
+        attribution.renew(connection, renewed_by, {group.message_id for group in groups})
     return changed, reversed_, told, changed == RECLASSIFY
 
 

@@ -18,6 +18,8 @@ def let_go(runtime: Runtime, batch: Batch) -> None:
             return
         now = runtime.clock.now()
         parted = gone.let_go(connection, contact_gone, events, now)
+        # Before any row: whoever decides on interactions takes them after it, too.
+        attribution.own(connection)
         if parted.erased:
             store.empty(connection, parted.erased, now)
             attribution.empty(connection, parted.erased)

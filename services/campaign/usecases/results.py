@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from decimal import Decimal
 
 from sqlalchemy import Connection
 
 from services.campaign.domain.funnel import Funnel, build
-from services.campaign.store import attribution, funnel, money
+from services.campaign.store import attribution, funnel, links, money
 from services.kit.errors import InvalidArgument, NotFound
 from services.kit.runtime import Runtime
 
 Amount = tuple[Decimal, str]
-
-
-def unknown_engagement(connection: Connection, origin: str) -> tuple[int, int] | None:
-    """Say that nobody knows which messages were opened and clicked, as nothing tracks them."""
-    return None
-
-
-engagement: Callable[[Connection, str], tuple[int, int] | None] = unknown_engagement
-"""Returns how many messages of an origin people opened and clicked in, or None. Tracking sets its own in here."""
 
 
 def get_funnel(runtime: Runtime, origin: str) -> Funnel:
@@ -35,10 +25,22 @@ def get_funnel(runtime: Runtime, origin: str) -> Funnel:
             earned=funnel.earned(connection, origin),
             budget=money.budget(connection, origin),
             costs=money.channel_costs(connection),
-            engagement=engagement(connection, origin),
+            came_back=funnel.came_back(connection, origin),
+            tracked=_tracked(runtime, connection, origin),
             outdated=funnel.outdated(connection, origin, attribution.get_rule(connection).revision),
             now=runtime.clock.now(),
         )
+
+
+def _tracked(runtime: Runtime, connection: Connection, origin: str) -> bool:
+    """Tell whether openings or clicks of messages as an origin has them would be noticed."""
+    if not runtime.settings.public_web_url:
+        return False
+    counted = links.settings(connection, [origin])[origin]
+    return any(
+        counted.tracks_opens(topic) or counted.tracks_clicks(topic)
+        for topic in funnel.topics(connection, origin)
+    )
 
 
 def set_budget(runtime: Runtime, origin: str, amount: Amount | None) -> Amount | None:

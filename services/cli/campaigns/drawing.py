@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from services.cli.segments.insight_drawing import amount, bar, percent
+from services.cli.words import counted
 
 _LOST = ("held_out", "suppressed", "cancelled", "failed", "unknown", "waiting")
 
@@ -30,6 +31,14 @@ def funnel(answer: Any) -> Group:
     notes = []
     if not answer.engagement_known:
         notes.append("opens and clicks are not tracked")
+    if answer.scanner_count:
+        notes.append(
+            f"machines opened or clicked {counted(answer.scanner_count, 'time')}, which counts nowhere"
+        )
+    if answer.pending_count:
+        notes.append(
+            f"{counted(answer.pending_count, 'opening or click', 'openings and clicks')} to be decided on"
+        )
     if answer.outdated_conversions:
         notes.append(
             f"{answer.outdated_conversions} parts of orders follow a former rule; RecomputeAttribution renews them"
@@ -48,6 +57,13 @@ def _parts(answer: Any) -> Iterator[tuple[str, int, str]]:
             ):
                 yield f"    {reason}", number, "dim"
     yield "sent", answer.sent, "blue"
+    for name in ("bounced", "soft_bounced"):
+        if count := getattr(answer, name):
+            yield f"  {name.replace('_', ' ')}", count, "yellow"
+    yield "delivered", answer.delivered, "blue"
+    for name in ("complained", "unsubscribed"):
+        if count := getattr(answer, name):
+            yield f"  {name}", count, "yellow"
     if answer.engagement_known:
         yield "opened", answer.opened, "blue"
         yield "clicked", answer.clicked, "blue"

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from uuid import UUID
 
-from services.campaign.usecases import experiments
+from services.campaign.usecases import audience, experiments
 from tests.support.campaign_desk import Desk
 from tests.support.campaign_fakes import DENIED, Directory
 from tests.support.campaign_orders import placed, returned, tell
+from tests.support.campaign_tracking import SentMessage, Tracked
 from tests.support.cli import Ran, run_cli
 from tests.support.stack import NOW
 
@@ -55,6 +57,7 @@ def test_a_report_draws_the_funnel_and_says_what_the_experiment_found(
         "bold and plain do not differ in conversion beyond chance",
         "plain wins as the control",
         "opens and clicks are not tracked",
+        "delivered",
     ):
         assert part in ran.out
     answer = json.loads(rapport(desk, "report", name, "--json").out)
@@ -64,3 +67,34 @@ def test_a_report_draws_the_funnel_and_says_what_the_experiment_found(
     missing = rapport(desk, "report", "none")
     assert (missing.code, missing.out) == (1, "")
     assert "campaigns/none does not exist" in missing.err
+
+
+def test_a_report_tells_people_from_machines_and_what_came_back(desk: Desk, directory: Directory) -> None:
+    for _ in range(4):
+        directory.add()
+    desk.template()
+    name = desk.campaign()
+    desk.launch(name)
+    desk.send()
+    world = Tracked(desk.served.runtime, desk)  # type: ignore[arg-type]
+    world.advance(hours=1)
+    keys = [UUID(item.name.partition("/")[2]) for item in desk.api.list_messages(origin=name).messages]
+    sent = [
+        SentMessage(key, key, "p@mail.test", name, audience.reply_address(world.runtime, key)) for key in keys
+    ]
+    desk.api.report_delivery(raw=world.complaint(sent[0]))
+    world.record(
+        world.hit(sent[0]),
+        world.hit(sent[1], "open", after=5),
+        world.hit(sent[2], "open", agent="scanner", source=None),
+        world.hit(sent[0], "unsubscribe"),
+    )
+    ran = rapport(desk, "report", name)
+    rows = [line.split("│") for line in ran.out.splitlines() if "│" in line]
+    counts = {row[1].strip(): row[2].strip() for row in rows}
+    wanted = {"sent": "4", "delivered": "4", "complained": "1", "unsubscribed": "1", "opened": "2"}
+    assert (wanted | {"clicked": "1"}).items() <= counts.items()
+    assert "machines opened or clicked 1 time, which counts nowhere" in ran.out
+    assert "not tracked" not in ran.out
+    told = json.loads(rapport(desk, "report", name, "--json").out)["funnel"]
+    assert (told["scanner_count"], told["delivered"]) == ("1", "4")

@@ -65,9 +65,13 @@ def sent(desk: Desk, directory: Directory) -> str:
 def test_set_attribution_rule(api: Any) -> None:
     stored = api.set_attribution_rule(rule={"model": "MODEL_LINEAR", "window": timedelta(days=3)}).rule
     assert (stored.model, stored.revision) == (Model.MODEL_LINEAR, 1)
+    assert stored.touch == Model.TOUCH_SENT
     again = api.set_attribution_rule(rule={"model": "MODEL_LINEAR", "window": timedelta(days=3)}).rule
     assert again == stored
     assert api.set_attribution_rule(rule={}).rule.revision == 2
+    clicks = api.set_attribution_rule(rule={"touch": "TOUCH_CLICK"}).rule
+    assert (clicks.touch, clicks.revision) == (Model.TOUCH_CLICK, 3)
+    assert api.get_attribution_rule().rule == clicks
     for length in (timedelta(minutes=1), timedelta(days=366)):
         with pytest.raises(errors.InvalidArgument):
             api.set_attribution_rule(rule={"window": length})

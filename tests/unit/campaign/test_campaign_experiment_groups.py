@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from services.campaign.domain.experiments import Experiment, HoldOut, Variant, assign
-from services.campaign.domain.funnel import Stood, build
+from services.campaign.domain.funnel import CameBack, Stood, build
 from services.campaign.domain.ledger import STATES
 from services.campaign.domain.money import plain, ratio, split, total
 from services.campaign.domain.statistics import Amounts
@@ -103,7 +103,8 @@ def test_the_ends_of_a_funnel_add_up_to_its_audience(items: list[Stood]) -> None
         earned=[],
         budget=(Decimal("0.1"), "EUR"),
         costs={"sms": (Decimal("0.07"), "EUR")},
-        engagement=None,
+        came_back=CameBack(),
+        tracked=False,
         outdated=0,
         now=NOW,
     )

@@ -16,7 +16,17 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class AttributionRule(_message.Message):
-    __slots__ = ("model", "window", "include_transactional", "revision")
+    __slots__ = ("model", "window", "include_transactional", "revision", "touch")
+    class Touch(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        TOUCH_UNSPECIFIED: _ClassVar[AttributionRule.Touch]
+        TOUCH_SENT: _ClassVar[AttributionRule.Touch]
+        TOUCH_OPEN: _ClassVar[AttributionRule.Touch]
+        TOUCH_CLICK: _ClassVar[AttributionRule.Touch]
+    TOUCH_UNSPECIFIED: AttributionRule.Touch
+    TOUCH_SENT: AttributionRule.Touch
+    TOUCH_OPEN: AttributionRule.Touch
+    TOUCH_CLICK: AttributionRule.Touch
     class Model(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         MODEL_UNSPECIFIED: _ClassVar[AttributionRule.Model]
@@ -33,11 +43,13 @@ class AttributionRule(_message.Message):
     WINDOW_FIELD_NUMBER: _ClassVar[int]
     INCLUDE_TRANSACTIONAL_FIELD_NUMBER: _ClassVar[int]
     REVISION_FIELD_NUMBER: _ClassVar[int]
+    TOUCH_FIELD_NUMBER: _ClassVar[int]
     model: AttributionRule.Model
     window: _duration_pb2.Duration
     include_transactional: bool
     revision: int
-    def __init__(self, model: _Optional[_Union[AttributionRule.Model, str]] = ..., window: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., include_transactional: _Optional[bool] = ..., revision: _Optional[int] = ...) -> None: ...
+    touch: AttributionRule.Touch
+    def __init__(self, model: _Optional[_Union[AttributionRule.Model, str]] = ..., window: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., include_transactional: _Optional[bool] = ..., revision: _Optional[int] = ..., touch: _Optional[_Union[AttributionRule.Touch, str]] = ...) -> None: ...
 
 class SetAttributionRuleRequest(_message.Message):
     __slots__ = ("rule",)
@@ -134,7 +146,7 @@ class GetFunnelRequest(_message.Message):
     def __init__(self, origin: _Optional[str] = ...) -> None: ...
 
 class GetFunnelResponse(_message.Message):
-    __slots__ = ("origin", "audience", "held_out", "suppressed", "suppressed_by_reason", "waiting", "cancelled", "failed", "unknown", "sent", "engagement_known", "opened", "clicked", "converted", "money", "channels", "as_of_time", "outdated_conversions")
+    __slots__ = ("origin", "audience", "held_out", "suppressed", "suppressed_by_reason", "waiting", "cancelled", "failed", "unknown", "sent", "engagement_known", "opened", "clicked", "converted", "money", "channels", "as_of_time", "outdated_conversions", "delivered", "bounced", "soft_bounced", "complained", "unsubscribed", "scanner_count", "pending_count")
     class SuppressedByReasonEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -160,6 +172,13 @@ class GetFunnelResponse(_message.Message):
     CHANNELS_FIELD_NUMBER: _ClassVar[int]
     AS_OF_TIME_FIELD_NUMBER: _ClassVar[int]
     OUTDATED_CONVERSIONS_FIELD_NUMBER: _ClassVar[int]
+    DELIVERED_FIELD_NUMBER: _ClassVar[int]
+    BOUNCED_FIELD_NUMBER: _ClassVar[int]
+    SOFT_BOUNCED_FIELD_NUMBER: _ClassVar[int]
+    COMPLAINED_FIELD_NUMBER: _ClassVar[int]
+    UNSUBSCRIBED_FIELD_NUMBER: _ClassVar[int]
+    SCANNER_COUNT_FIELD_NUMBER: _ClassVar[int]
+    PENDING_COUNT_FIELD_NUMBER: _ClassVar[int]
     origin: str
     audience: int
     held_out: int
@@ -178,7 +197,14 @@ class GetFunnelResponse(_message.Message):
     channels: _containers.RepeatedCompositeFieldContainer[ChannelResult]
     as_of_time: _timestamp_pb2.Timestamp
     outdated_conversions: int
-    def __init__(self, origin: _Optional[str] = ..., audience: _Optional[int] = ..., held_out: _Optional[int] = ..., suppressed: _Optional[int] = ..., suppressed_by_reason: _Optional[_Mapping[str, int]] = ..., waiting: _Optional[int] = ..., cancelled: _Optional[int] = ..., failed: _Optional[int] = ..., unknown: _Optional[int] = ..., sent: _Optional[int] = ..., engagement_known: _Optional[bool] = ..., opened: _Optional[int] = ..., clicked: _Optional[int] = ..., converted: _Optional[int] = ..., money: _Optional[_Iterable[_Union[MoneyResult, _Mapping]]] = ..., channels: _Optional[_Iterable[_Union[ChannelResult, _Mapping]]] = ..., as_of_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., outdated_conversions: _Optional[int] = ...) -> None: ...
+    delivered: int
+    bounced: int
+    soft_bounced: int
+    complained: int
+    unsubscribed: int
+    scanner_count: int
+    pending_count: int
+    def __init__(self, origin: _Optional[str] = ..., audience: _Optional[int] = ..., held_out: _Optional[int] = ..., suppressed: _Optional[int] = ..., suppressed_by_reason: _Optional[_Mapping[str, int]] = ..., waiting: _Optional[int] = ..., cancelled: _Optional[int] = ..., failed: _Optional[int] = ..., unknown: _Optional[int] = ..., sent: _Optional[int] = ..., engagement_known: _Optional[bool] = ..., opened: _Optional[int] = ..., clicked: _Optional[int] = ..., converted: _Optional[int] = ..., money: _Optional[_Iterable[_Union[MoneyResult, _Mapping]]] = ..., channels: _Optional[_Iterable[_Union[ChannelResult, _Mapping]]] = ..., as_of_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., outdated_conversions: _Optional[int] = ..., delivered: _Optional[int] = ..., bounced: _Optional[int] = ..., soft_bounced: _Optional[int] = ..., complained: _Optional[int] = ..., unsubscribed: _Optional[int] = ..., scanner_count: _Optional[int] = ..., pending_count: _Optional[int] = ...) -> None: ...
 
 class MoneyResult(_message.Message):
     __slots__ = ("currency_code", "orders", "gross", "returned", "revenue", "cost", "profit", "roi")
