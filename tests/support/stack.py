@@ -34,6 +34,8 @@ class Served:
     ports: Ports
     rapport: Rapport
     folder: Path
+    token: str
+    """The owner's."""
     _clients: list[Rapport] = field(default_factory=list)
 
     @property
@@ -100,7 +102,7 @@ def serve(
         process = ApiProcess(package or f"services.{service}", runtime, Ports(0, 0, 0))
         try:
             ports = process.start()
-            served = Served(service, runtime, clock, ports, _connect(ports, owner), folder)
+            served = Served(service, runtime, clock, ports, _connect(ports, owner), folder, owner)
             try:
                 yield served
             finally:

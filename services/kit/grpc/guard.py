@@ -21,7 +21,6 @@ from services.kit.access.audit import Audit, Refusal
 from services.kit.access.limits import CallerLimits, Limits
 from services.kit.access.scope import EVERYTHING, Scope
 from services.kit.auth import SERVICE_PREFIX, Principal
-from services.kit.clock import machine_nanos
 from services.kit.context import CallContext
 from services.kit.errors import (
     InvalidArgument,
@@ -31,11 +30,11 @@ from services.kit.errors import (
     Unauthenticated,
 )
 from services.kit.grpc.plan import REACH_RECORDS, REACH_UNSPECIFIED, MethodPlan, plan_service
+from services.kit.grpc.server_spans import add_span
 from services.kit.grpc.status import Failure, classify, to_wire
 from services.kit.grpc.validation import violations_error
 from services.kit.log import get_logger
 from services.kit.telemetry import spans
-from services.kit.telemetry.spans import Kind, Span
 
 Handlers = Mapping[str, "grpc.RpcMethodHandler[Any, Any]"]
 
@@ -52,10 +51,6 @@ _CLIENT_FAULTS = frozenset(
         grpc.StatusCode.CANCELLED,
         grpc.StatusCode.RESOURCE_EXHAUSTED,
     }
-)
-
-_SERVER_FAULTS = frozenset(
-    {"UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"}
 )
 
 
@@ -295,7 +290,7 @@ class Guard:
         plan.ok.inc()
         plan.seconds.observe(elapsed)
         if spans.sink is not None:
-            _add_span(plan, work, "OK", elapsed)
+            add_span(plan, work, "OK", elapsed)
         self._log.info("rpc", method=plan.name, caller=work.principal, code="OK", ms=round(elapsed * 1000, 2))
 
     def _finish(self, plan: MethodPlan, work: CallContext, code: str, started: float) -> float:
@@ -304,7 +299,7 @@ class Guard:
         metrics.GRPC_CALLS.labels(plan.name, code).inc()
         plan.seconds.observe(elapsed)
         if spans.sink is not None:
-            _add_span(plan, work, code, elapsed)
+            add_span(plan, work, code, elapsed)
         return round(elapsed * 1000, 2)
 
     def _failed(
@@ -370,27 +365,6 @@ class _Slot:
     def __exit__(self, *_: object) -> None:
         self._close()
         self._places.release()
-
-
-def _add_span(plan: MethodPlan, work: CallContext, code: str, elapsed: float) -> None:
-    """Record the span of a call that has just ended after so many seconds."""
-    if not plan.traced or not call_context.is_sampled(work.traceparent):
-        return
-    end = machine_nanos()
-    number: int = grpc.StatusCode[code].value[0]
-    spans.add(
-        Span(
-            name=plan.name,
-            traceparent=work.traceparent,
-            parent=work.parent,
-            kind=Kind.SERVER,
-            start=end - int(elapsed * 1e9),
-            end=end,
-            attributes={**plan.attributes, "rpc.grpc.status_code": number, "rapport.caller": work.principal},
-            # By OpenTelemetry's conventions, a server's span has not failed when its caller was at fault.
-            error=code if code in _SERVER_FAULTS else "",
-        )
-    )
 
 
 def _lenient(decode: Any) -> Callable[[bytes], Any]:

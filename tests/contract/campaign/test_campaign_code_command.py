@@ -28,7 +28,7 @@ def rapport(desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Comm
     environment = {
         "RAPPORT_ADDRESS": f"127.0.0.1:{desk.served.ports.api}",
         "RAPPORT_EVENTS_ADDRESS": f"127.0.0.1:{desk.served.ports.events}",
-        "RAPPORT_TOKEN": desk.served.rapport._location.token,
+        "RAPPORT_TOKEN": desk.served.token,
     }
     return lambda *words: run_cli("campaigns", *words, environment=environment)
 

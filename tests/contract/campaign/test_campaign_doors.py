@@ -170,7 +170,7 @@ def test_each_rpc_names_the_fields_that_are_missing(served: Served, method: str)
     ]
     with grpc.insecure_channel(f"127.0.0.1:{served.ports.api}") as channel:
         call = channel.unary_unary(f"/{found.containing_service.full_name}/{name}")
-        token = served.rapport._location.token
+        token = served.token
         with pytest.raises(grpc.RpcError) as caught:
             call(b"", metadata=[("authorization", f"Bearer {token}")], timeout=20)
     error = errors.from_rpc_error(caught.value)
