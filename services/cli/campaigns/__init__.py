@@ -2,10 +2,13 @@
 
 import typer
 
-from services.cli.campaigns import report
+from services.cli.campaigns import report, simulate
 
-app = typer.Typer(help="See what campaigns and journeys brought.", no_args_is_help=True)
+app = typer.Typer(
+    help="See what campaigns and journeys brought, and what they would do.", no_args_is_help=True
+)
 app.add_typer(report.app)
+app.add_typer(simulate.app)
 
 
 @app.callback()
