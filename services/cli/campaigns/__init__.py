@@ -2,8 +2,12 @@
 
 import typer
 
-from services.cli.campaigns import code, report
+from services.cli.campaigns import code, report, simulate
 
-app = typer.Typer(help="Keep campaigns and journeys in files, see what they brought.", no_args_is_help=True)
+app = typer.Typer(
+    help="Keep campaigns and journeys in files, see what they would do, and what they brought.",
+    no_args_is_help=True,
+)
 app.add_typer(code.app)
 app.add_typer(report.app)
+app.add_typer(simulate.app)
