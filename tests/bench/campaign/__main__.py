@@ -6,11 +6,11 @@ import argparse
 import sys
 from pathlib import Path
 
-from tests.bench.campaign import limits, planning, sending
+from tests.bench.campaign import limits, planning, sending, signing
 from tests.bench.campaign.stack import open_stack
 from tests.bench.report import Figure, finish
 
-PARTS = ("send", "plan", "limits")
+PARTS = ("send", "plan", "limits", "sign")
 
 
 def say(text: str) -> None:
@@ -25,7 +25,7 @@ def main() -> int:
     parser.add_argument(
         "--rounds", type=int, default=10, help="in which it is sent, by turns with the bare loop"
     )
-    parser.add_argument("--senders", type=int, default=1)
+    parser.add_argument("--senders", type=int, default=2, help="processes, as many as cores")
     parser.add_argument("--recipients", type=int, default=1_000_000, help="that are planned")
     parser.add_argument("--rate", type=int, default=300, help="a second, of the limit that senders share")
     parser.add_argument("--rate-seconds", type=int, default=30)
@@ -36,6 +36,8 @@ def main() -> int:
     if unknown := set(parts) - set(PARTS):
         parser.error(f"no such part: {', '.join(sorted(unknown))}")
     figures: list[Figure] = []
+    if "sign" in parts:
+        figures += signing.measure(say)
     with open_stack(say) as stack:
         if {"send", "limits"} & set(parts):
             stack.fill(max(options.messages, options.rate * options.rate_seconds))

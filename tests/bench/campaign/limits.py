@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import sqlalchemy as sa
 
-from services.campaign.domain.rates import RateLimit
+from services.campaign.domain.rates import RateLimit, default_burst
 from services.campaign.models import message
 from services.campaign.usecases import rates
 from tests.bench.campaign.sink import open_sink
@@ -36,7 +36,7 @@ def measure(stack: Stack, rate: int, seconds: int, say: Callable[[str], None]) -
         domain="",
         count=rate,
         period=timedelta(seconds=1),
-        burst=max(1, rate // 20),
+        burst=default_burst(rate),
         revision=0,
         create_time=NOW,
         update_time=NOW,

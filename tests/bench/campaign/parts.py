@@ -32,6 +32,11 @@ def cpu(senders: Iterable[int], contacts: int, postmaster: int, sink: int) -> Co
     return used
 
 
+def cpu_of_bare(loop: int, sink: int) -> Counter[str]:
+    """Return the CPU seconds so far of the bare loop and its mail server."""
+    return Counter({"loop": _seconds(psutil.Process(loop)), "mail server": _seconds(psutil.Process(sink))})
+
+
 def between(before: Counter[str], after: Counter[str]) -> Counter[str]:
     """Return what each part used in between; sessions that ended meanwhile are left out."""
     return Counter({name: max(0.0, seconds - before[name]) for name, seconds in after.items()})

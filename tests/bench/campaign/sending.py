@@ -37,8 +37,11 @@ def measure(
         running = [psutil.Process(sender.process.pid) for sender in stack.start_senders(senders, sink.port)]
         _one_campaign(stack, sink, "warm-up", everybody[:500])
         spent: Counter[str] = Counter()
+        spent_bare: Counter[str] = Counter()
         for number in range(rounds):
+            before = parts.cpu_of_bare(loop.pid, sink.pid)
             bare.append(loop.send(each) / each)
+            spent_bare.update(parts.between(before, parts.cpu_of_bare(loop.pid, sink.pid)))
             stack.members.names = everybody[number * each : (number + 1) * each]
             seconds, used = _one_campaign(stack, sink, f"round-{number}", stack.members.names)
             spent.update(used)
@@ -48,7 +51,8 @@ def measure(
                 f"{(number + 1) * each:>9,} mails: ours {1 / ours[-1]:,.0f}/s, bare loop {1 / bare[-1]:,.0f}/s, "
                 f"sender {memory[(number + 1) / rounds] / 1e6:.0f} MB"
             )
-        say(parts.words(spent, each * rounds))
+        say(f"ours: {parts.words(spent, each * rounds)}")
+        say(f"bare loop: {parts.words(spent_bare, each * rounds)}")
         loop.close()
         stack.stop_senders()
         stack.unbind()
