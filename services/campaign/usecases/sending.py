@@ -13,25 +13,15 @@ import random
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from datetime import timedelta
 from functools import partial
-from typing import Any
 from uuid import UUID
 
 from rapport_client.errors import RapportError as ClientError
-from rapport_sdk import OutboundMessage, Outcome, SendResult
+from rapport_sdk import OutboundMessage, SendResult
 
-from services.campaign.domain.ledger import (
-    FAILED,
-    LONGEST_DELAY,
-    MAX_ATTEMPTS,
-    PLANNED,
-    SENT,
-    UNKNOWN,
-    next_delay,
-)
+from services.campaign.domain.ledger import PLANNED
 from services.campaign.domain.pace import CALL_SECONDS
 from services.campaign.renderer.pool import UNAVAILABLE as RENDERER_UNAVAILABLE
 from services.campaign.store import caps, coupons
@@ -39,7 +29,8 @@ from services.campaign.store import claims as store
 from services.campaign.store.claims import Claim, Result, sender_lock
 from services.campaign.usecases import channels, holding, metrics, upkeep
 from services.campaign.usecases.events import tell_finished
-from services.campaign.usecases.preparing import Prepared, Ready, prepare
+from services.campaign.usecases.outcomes import result_of
+from services.campaign.usecases.preparing import Prepared, prepare
 from services.campaign.usecases.throttle import Throttle, certainly_not_sent, is_untried, was_tried
 from services.campaign.usecases.tracing import handing_over, note_left
 from services.kit import log
@@ -316,7 +307,7 @@ class Sender:
             self._record_meanwhile(
                 sender,
                 [
-                    self._result(channel, item, outcome)
+                    result_of(channel, item, outcome, self._runtime.clock.now())
                     for item, outcome in zip(leaving, outcomes, strict=True)
                 ],
                 capped.unused(
@@ -356,43 +347,6 @@ class Sender:
             if end - begun > self._patience or self._stopping():
                 break
         return outcomes + [None] * (len(batch) - len(outcomes))
-
-    def _result(self, channel: OpenChannel, item: Ready, outcome: SendResult | None) -> Result:
-        now = self._runtime.clock.now()
-        claim = item.hand_over.claim
-        if outcome is None:
-            return Result(claim=claim, state=PLANNED, due_time=now, tried=False)
-        reason = safe_text(outcome.reason)[:500]
-        attempts = claim.attempt_count + 1
-        common: Mapping[str, Any] = {"claim": claim, "reason": reason, "due_time": now}
-        match outcome.outcome:
-            case Outcome.ACCEPTED:
-                return Result(
-                    claim=claim,
-                    state=SENT,
-                    reason=item.note,
-                    due_time=now,
-                    send_time=now,
-                    provider_id=outcome.provider_id[:500],
-                )
-            case Outcome.PERMANENT:
-                return Result(**common, state=FAILED)
-            case Outcome.UNKNOWN if not channel.capabilities.idempotent:
-                return Result(**common, state=UNKNOWN, provider_id=outcome.provider_id[:500])
-            case Outcome.TEMPORARY if is_untried(outcome):
-                return Result(**common, state=PLANNED, tried=False)
-        if attempts >= MAX_ATTEMPTS:
-            return Result(
-                claim=claim,
-                state=FAILED,
-                reason=f"{reason} (given up after {attempts} attempts)",
-                due_time=now,
-            )
-        delay = next_delay(attempts)
-        if outcome.retry_after is not None:
-            # What the provider asks for, as long as it is no more than the longest of our own.
-            delay = min(max(outcome.retry_after, timedelta(0)), LONGEST_DELAY)
-        return Result(claim=claim, state=PLANNED, reason=reason, due_time=now + delay)
 
     def _record(
         self, sender: UUID, results: Sequence[Result], unused: Sequence[tuple[UUID, UUID]] = ()
