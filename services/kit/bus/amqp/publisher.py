@@ -47,6 +47,9 @@ MARK_SECONDS, MARK_SECONDS_BUSY, MARK_EXPIRES = 1.0, 5.0, 60
 STOP_SECONDS = 5.0
 PATIENCE_SECONDS = 10.0
 
+CONFIRM_SECONDS = 20.0
+"""How long nothing may be confirmed by a broker that is short of nothing, before all is sent again."""
+
 
 class Unconfirmed:
     """Remember which messages the broker has not confirmed yet, and up to where all are."""
@@ -187,7 +190,7 @@ class _Run:
         self._saved = self._confirmed = self._sent = self._head = 0
         self._marked = -1
         self._next_look = self._next_save = self._last_mark = 0.0
-        self._full_since: float | None = None
+        self._last_progress = time.monotonic()
 
     def run(self) -> None:
         """Publish until asked to stop, then wait a little for what is not confirmed."""
@@ -196,13 +199,10 @@ class _Run:
         while not self._stop.is_set():
             self._settle()
             if not self._blocked and len(self._window) < UNCONFIRMED:
-                self._full_since = None
                 if self._sent < self._known_head():
                     self._publish_next()
                     continue
-            else:
-                self._complain_when_full()
-            self._mark()
+                self._mark()
             if self._poller.wait(self._broker, self._pause()):
                 self._next_look = 0.0
         until = time.monotonic() + STOP_SECONDS
@@ -280,7 +280,7 @@ class _Run:
     def _mark(self) -> None:
         """Tell all consumers how far the stream has come, also those whom its last events do not concern."""
         now = time.monotonic()
-        if not self._blocked and now >= self._mark_due():
+        if now >= self._mark_due():
             # Never beyond what is confirmed: the rest may have to be sent again.
             self._send((), self._confirmed)
             self._marked = self._confirmed
@@ -297,9 +297,17 @@ class _Run:
         drain(self._broker)
         if self._window.refused:
             raise ConnectionError("the broker could not take a message")
+        now = time.monotonic()
         place = self._window.settle()
         if place is not None:
             self._confirmed = max(self._confirmed, place)
+        if place is not None or not len(self._window) or self._blocked:
+            self._last_progress = now
+        elif now - self._last_progress > CONFIRM_SECONDS:
+            # Such as what reached a queue before its replicas had chosen a leader: sent again, it will do no harm.
+            raise ConnectionError(
+                f"{len(self._window)} messages are not confirmed after {CONFIRM_SECONDS:g} s"
+            )
         if time.monotonic() >= self._next_save or not len(self._window):
             self._save()
 
@@ -331,21 +339,6 @@ class _Run:
         if self._confirmed > self._saved:
             due.append(self._next_save)
         return max(min(due) - now, 0.0)
-
-    def _complain_when_full(self) -> None:
-        now = time.monotonic()
-        if self._full_since is None:
-            self._full_since = now
-        elif now - self._full_since > PATIENCE_SECONDS and self._publisher.status == "publishing":
-            self._publisher.status = "waiting: the broker confirms nothing"
-            _log.warning(
-                "%s has not confirmed %d messages for %.0f s%s; events of %s wait meanwhile",
-                self._publisher._broker,
-                len(self._window),
-                now - self._full_since,
-                ", as it is short of memory or disk" if self._blocked else "",
-                self._publisher._service,
-            )
 
     def _on_blocked(self, reason: str) -> None:
         self._blocked = True

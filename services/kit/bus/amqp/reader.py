@@ -60,7 +60,7 @@ class QueueReader:
         self._stopping = self._ending = self._ended = False
         self._broken: StreamBroken | None = None
         self._channel: amqp.Channel | None = None
-        self._dead_tag = self._main_tag = ""
+        self._tags: list[str] = []
         self._cautious = True
         self._seen_fresh = False
         self._thread = threading.Thread(target=self._run, name=f"amqp {queues.main}", daemon=True)
@@ -207,17 +207,17 @@ class QueueReader:
             mark_complete(connection, self._queues)
         channel = self._channel = connection.channel()
         channel.basic_qos(0, 1, False)
-        self._dead_tag = channel.basic_consume(self._queues.dead, callback=self._receiver(True))
-        self._main_tag = channel.basic_consume(self._queues.main, callback=self._receiver(False))
+        for queue, dead in ((self._queues.dead, True), (self._queues.main, False)):
+            self._tags.append(channel.basic_consume(queue, callback=self._receiver(dead)))
 
     def _take_more(self) -> None:
         """Take many at a time, now that what came back is over: it is delivered before all others."""
         assert self._channel is not None
         self._cautious = False
-        # A consumer keeps the limit that held when it began.
-        self._channel.basic_cancel(self._main_tag)
-        self._channel.basic_qos(0, PREFETCH, False)
-        self._main_tag = self._channel.basic_consume(self._queues.main, callback=self._receiver(False))
+        # Beside the first, as a consumer keeps the limit that held when it began. To cancel that one would lose what
+        # is on its way to it: the library drops it, unacknowledged.
+        self._channel.basic_qos(0, PREFETCH - 1, False)
+        self._tags.append(self._channel.basic_consume(self._queues.main, callback=self._receiver(False)))
 
     def _receiver(self, dead: bool) -> Callable[[amqp.Message], None]:
         def receive(message: amqp.Message) -> None:
@@ -252,10 +252,9 @@ class QueueReader:
     def _give_back(self, tags: Sequence[int]) -> None:
         if self._channel is None:
             return
-        if self._main_tag:
-            self._channel.basic_cancel(self._dead_tag)
-            self._channel.basic_cancel(self._main_tag)
-            self._main_tag = ""
+        # What is on its way meanwhile is lost on the library, and goes back when the channel closes.
+        while self._tags:
+            self._channel.basic_cancel(self._tags.pop())
         with self._changed:
             waiting = [message.tag for message in self._inbox]
             self._inbox.clear()
