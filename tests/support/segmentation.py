@@ -12,6 +12,7 @@ from uuid import UUID, uuid5
 
 import sqlalchemy as sa
 from google.protobuf.message import Message
+from psycopg.errors import DeadlockDetected
 from rapport.contacts.v1 import contacts_pb2
 from rapport.contacts.v1 import events_pb2 as contact_events
 from rapport.events.v1 import events_pb2
@@ -271,9 +272,16 @@ class World:
 
     def empty(self) -> None:
         """Forget everything."""
-        with self.db.transaction() as connection:
-            names = ", ".join(table.name for table in models.metadata.sorted_tables)
-            connection.execute(sa.text(f"TRUNCATE {names} RESTART IDENTITY CASCADE"))
+        names = ", ".join(table.name for table in models.metadata.sorted_tables)
+        while True:
+            try:
+                with self.db.transaction() as connection:
+                    connection.execute(sa.text(f"TRUNCATE {names} RESTART IDENTITY CASCADE"))
+                break
+            except sa.exc.OperationalError as error:
+                # A worker that runs meanwhile reads the tables in an order of its own.
+                if not isinstance(error.orig, DeadlockDetected):
+                    raise
         self.clock.instant = NOW
 
     def deliver(self, *events: events_pb2.Event, consumer: str = "segmentation.test") -> None:
