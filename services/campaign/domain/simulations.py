@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -20,13 +21,14 @@ AT_END = "SIMULATION_END"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Simulation:
-    """Hold a simulation; summary: as the API has it, None while it runs."""
+    """Hold a simulation. kinds: of addresses, by channel; summary: as the API has it, None while it runs."""
 
     id: UUID
     origin: str
     start_time: datetime
     end_time: datetime | None
     create_time: datetime
+    kinds: Mapping[str, str]
     summary: dict[str, Any] | None = None
 
 

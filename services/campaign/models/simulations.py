@@ -21,6 +21,7 @@ simulation = Table(
     time_("start_time", comment="of the launch, or the beginning of the period"),
     time_("end_time", nullable=True, comment="of the period, or after which nothing is looked at"),
     time_("create_time"),
+    Column("kinds", pg.JSONB, nullable=False, comment="of addresses, by channel, as the plugins have them"),
     Column("summary", pg.JSONB(none_as_null=True), comment="NULL while it runs and when it failed"),
     sa.Index("ix_simulation_create_time", "create_time"),
 )

@@ -40,7 +40,8 @@ _DETAILS = (simulated_message, simulated_entry, simulated_event)
 
 def insert(connection: Connection, item: Simulation) -> None:
     """Write a simulation; one that is there stays as it is."""
-    values = {name: getattr(item, name) for name in ("id", "origin", "start_time", "end_time", "create_time")}
+    names = ("id", "origin", "start_time", "end_time", "create_time", "kinds")
+    values = {name: getattr(item, name) for name in names}
     connection.execute(pg.insert(simulation).values(values).on_conflict_do_nothing())
 
 

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from services.campaign.channels import known_channels
 from services.campaign.domain.buckets import Backlog, Buckets
 from services.campaign.domain.decisions import (
     Facts,
@@ -98,10 +97,7 @@ class SimulatedSender:
         self._hours = HourRules(self._rules.policies, runtime.settings.time_zone)
         self._buckets = Buckets()
         self._backlog = Backlog()
-        known = known_channels(runtime)
-        self._queues = [
-            _Queue(name, known[name].address_kind if name in known else "email") for name in channels
-        ]
+        self._queues = [_Queue(name, simulation.kinds.get(name, "")) for name in channels]
         self._decided: list[tuple[Item, str, str, datetime | None]] = []
         self._places: dict[UUID, list[Place]] = {}
         self._count = 0

@@ -12,6 +12,7 @@ from rapport.campaign.v1 import simulation_pb2 as pb
 from rapport.operations.v1.operations_pb2 import Operation
 
 from services.campaign import codec, journey_codec, simulation_codec
+from services.campaign.channels import known_channels
 from services.campaign.domain.campaigns import Campaign
 from services.campaign.domain.experiments import Experiment
 from services.campaign.domain.journeys import Journey
@@ -117,6 +118,7 @@ def _start(
             start_time=start,
             end_time=end,
             create_time=runtime.clock.now(),
+            kinds={name: item.address_kind for name, item in known_channels(runtime).items()},
         )
         store.insert(connection, made)
     return operation

@@ -80,8 +80,9 @@ def create(
     }
     statement = pg.insert(table).values(row)
     if request_id:
+        # As a constant: of a parameter no generic plan could say that it is the index's condition.
         statement = statement.on_conflict_do_nothing(
-            index_elements=[table.c.kind, table.c.request_id], index_where=table.c.request_id != ""
+            index_elements=[table.c.kind, table.c.request_id], index_where=sa.text("request_id <> ''")
         )
     inserted = connection.execute(statement.returning(table.c.id)).first() is not None
     # The caller is part of it: an operation is given again only to whom it was given.

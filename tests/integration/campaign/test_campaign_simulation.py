@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time as clock
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -13,6 +14,7 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rapport.campaign.v1 import simulation_pb2 as pb
+from rapport_sdk import OutboundMessage, SendResult
 
 from services.campaign.domain.experiments import WAITING, Experiment, Variant
 from services.campaign.domain.hours import Hours, Span
@@ -34,7 +36,7 @@ from tests.support.campaign import (
     make_pool,
     plan,
 )
-from tests.support.campaign_limits import FAST, OTHER, Hall, cap, drain, open_hall
+from tests.support.campaign_limits import ACCEPTED, FAST, OTHER, Hall, cap, drain, open_hall, run_until
 from tests.support.campaign_simulations import (
     know_channels,
     messages,
@@ -246,6 +248,27 @@ def test_it_waits_for_rate_limits_in_its_own_time(hall: Hall) -> None:
     assert sum(at < NOW + 10 * minute for at in times) == 12
     assert sorted(times)[12:15] == [morning] * 3
     assert summary(hall.runtime, key)["deferred_by_reason"] == {"RATE_LIMITED": "22", "SEND_WINDOW": "13"}
+
+
+def test_no_message_leaves_before_it_was_foretold(hall: Hall) -> None:
+    """Limits are about real time: a sender may be later than they allow, and never earlier."""
+    hall.world.add(12)
+    hall.limit(20, burst=2)
+    make_campaign(hall.runtime, channel=FAST)
+    found = messages(hall.runtime, simulate_campaign(hall.runtime))
+    taken: list[tuple[UUID, float]] = []
+
+    def answer(channel: str, item: OutboundMessage) -> SendResult:
+        taken.append((UUID(item.contact_id), clock.monotonic()))
+        return ACCEPTED
+
+    hall.tape.answer = answer
+    plan(hall.runtime)
+    run_until([hall.sender()], lambda: len(taken) == 12)
+    assert [contact for contact, _ in taken] == [item.contact_id for item in found]
+    for item, (_, at) in zip(found, taken, strict=True):
+        # What is noted here is noted a moment after the place was taken.
+        assert at - taken[0][1] > (item.send_time - NOW).total_seconds() - 0.05
 
 
 def test_limits_of_domains_hold_up_their_own_messages_only(hall: Hall) -> None:

@@ -124,6 +124,11 @@ def test_uploaded_content_comes_back_in_pieces(desk: Desk, sizes: list[int]) -> 
     assert list(desk.context(operation).chunks(start=1)) == found[1:]
 
 
+def test_operations_are_made_again_and_again_by_one_connection(desk: Desk) -> None:
+    """After some executions a statement is prepared, and after some more its plan is made for any parameters."""
+    assert len({desk.create(request_id=f"r{number}").name for number in range(30)}) == 30
+
+
 def test_the_same_request_id_returns_the_same_operation(desk: Desk) -> None:
     first = desk.create(request_id="r1", chunks=[b"abc", b"def"])
     # How the content was cut on its way does not matter.

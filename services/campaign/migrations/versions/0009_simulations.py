@@ -1,4 +1,4 @@
-"""simulations"""
+"""Simulations: what campaigns and journeys would do."""
 
 from __future__ import annotations
 
@@ -143,6 +143,12 @@ def upgrade() -> None:
             comment="of the period, or after which nothing is looked at",
         ),
         sa.Column("create_time", sa.DateTime(timezone=True), nullable=False),
+        sa.Column(
+            "kinds",
+            postgresql.JSONB(astext_type=sa.Text()),
+            nullable=False,
+            comment="of addresses, by channel, as the plugins have them",
+        ),
         sa.Column(
             "summary",
             postgresql.JSONB(none_as_null=True, astext_type=sa.Text()),
