@@ -209,7 +209,7 @@ class Node:
 
     def follow(self, edge: str) -> str:
         """Return the id of the step behind a way out."""
-        return dict(self.exits()).get(edge, self.next)
+        return dict(self.exits()).get(edge, self.next) if edge else self.next
 
 
 Step = Node | Action

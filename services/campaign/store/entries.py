@@ -15,12 +15,12 @@ from services.campaign.domain.journeys import Entry, Journey
 from services.campaign.domain.stepping import Advance, Signal
 from services.campaign.domain.triggers import Trigger
 from services.campaign.models import journey_contact, journey_entry, journey_move, journey_signal
+from services.campaign.store import arrays
 
 _UUIDS = pg.ARRAY(pg.UUID(as_uuid=True))
 _TIMES = pg.ARRAY(sa.DateTime(timezone=True))
 _TEXTS = pg.ARRAY(sa.Text)
 _INTS = pg.ARRAY(sa.Integer)
-_JSONS = pg.ARRAY(pg.JSONB)
 
 
 def may_start(connection: Connection, item: Journey, contacts: Collection[UUID], now: datetime) -> set[UUID]:
@@ -28,7 +28,7 @@ def may_start(connection: Connection, item: Journey, contacts: Collection[UUID],
 
     The row of (contact, journey) decides: whoever comes at the same moment waits for it, and then sees this start.
     """
-    column = sa.func.unnest(sa.cast(sorted(contacts), _UUIDS)).column_valued("contact_id")
+    column = sa.func.unnest(arrays.uuids(sorted(contacts))).column_valued("contact_id")
     rows = sa.select(column, sa.literal(item.id, sa.Text), sa.literal(now, sa.DateTime(timezone=True)))
     insert_ = pg.insert(journey_contact).from_select(["contact_id", "journey_id", "start_time"], rows)
     allowed = _reentry(item, now)
@@ -64,12 +64,12 @@ def enrol(
         return 0
     row = (
         sa.func.unnest(
-            sa.cast(list(entries), _UUIDS),
-            sa.cast([trigger.contact_id for trigger in entries.values()], _UUIDS),
-            sa.cast([trigger.event_id for trigger in entries.values()], _UUIDS),
-            sa.cast([dict(trigger.event) for trigger in entries.values()], _JSONS),
+            arrays.uuids(entries),
+            arrays.uuids(trigger.contact_id for trigger in entries.values()),
+            arrays.uuids(trigger.event_id for trigger in entries.values()),
+            arrays.objects(trigger.event for trigger in entries.values()),
             # What happens is counted from the event, so that a worker that comes late shifts nothing.
-            sa.cast([min(trigger.record_time, now) for trigger in entries.values()], _TIMES),
+            arrays.times(min(trigger.record_time, now) for trigger in entries.values()),
         )
         .table_valued("id", "contact_id", "event_id", "event", "time", name="row")
         .render_derived()
@@ -215,13 +215,13 @@ def move(connection: Connection, moves: Sequence[tuple[Entry, Advance]]) -> None
     """Store where entries stand after their steps, and the steps that they took."""
     item = (
         sa.func.unnest(
-            sa.cast([entry.id for entry, _ in moves], _UUIDS),
-            sa.cast([done.step for _, done in moves], _INTS),
-            sa.cast([done.step_id for _, done in moves], _TEXTS),
-            sa.cast([done.arrive_time for _, done in moves], _TIMES),
-            sa.cast([done.due_time for _, done in moves], _TIMES),
-            sa.cast([done.finish_time for _, done in moves], _TIMES),
-            sa.cast([done.outcome for _, done in moves], _TEXTS),
+            arrays.uuids(entry.id for entry, _ in moves),
+            arrays.integers(done.step for _, done in moves),
+            arrays.texts(done.step_id for _, done in moves),
+            arrays.times(done.arrive_time for _, done in moves),
+            arrays.times(done.due_time for _, done in moves),
+            arrays.times(done.finish_time for _, done in moves),
+            arrays.texts(done.outcome for _, done in moves),
         )
         .table_valued(
             "id", "step", "step_id", "arrive_time", "due_time", "finish_time", "outcome", name="item"
@@ -258,15 +258,15 @@ def _record(connection: Connection, moves: Sequence[tuple[Entry, Advance]]) -> N
     if not taken:
         return
     names = {
-        "entry_id": sa.cast([entry.id for entry, _ in taken], _UUIDS),
-        "step": sa.cast([step.step for _, step in taken], _INTS),
-        "journey_id": sa.cast([entry.journey_id for entry, _ in taken], _TEXTS),
-        "version": sa.cast([entry.version for entry, _ in taken], _INTS),
-        "step_id": sa.cast([step.step_id for _, step in taken], _TEXTS),
-        "edge": sa.cast([step.edge for _, step in taken], _TEXTS),
-        "next_id": sa.cast([step.next_id for _, step in taken], _TEXTS),
-        "arrive_time": sa.cast([step.arrive_time for _, step in taken], _TIMES),
-        "leave_time": sa.cast([step.leave_time for _, step in taken], _TIMES),
+        "entry_id": arrays.uuids(entry.id for entry, _ in taken),
+        "step": arrays.integers(step.step for _, step in taken),
+        "journey_id": arrays.texts(entry.journey_id for entry, _ in taken),
+        "version": arrays.integers(entry.version for entry, _ in taken),
+        "step_id": arrays.texts(step.step_id for _, step in taken),
+        "edge": arrays.texts(step.edge for _, step in taken),
+        "next_id": arrays.texts(step.next_id for _, step in taken),
+        "arrive_time": arrays.times(step.arrive_time for _, step in taken),
+        "leave_time": arrays.times(step.leave_time for _, step in taken),
     }
     item = sa.func.unnest(*names.values()).table_valued(*names, name="item").render_derived()
     connection.execute(sa.insert(journey_move).from_select(list(names), sa.select(*item.c)))

@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from sqlalchemy.dialects import postgresql as pg
 
 from services.campaign.models import journey_action
+from services.campaign.store import arrays
 
 _UUIDS = pg.ARRAY(pg.UUID(as_uuid=True))
 _TEXTS = pg.ARRAY(sa.Text)
@@ -42,17 +43,26 @@ def plan(connection: Connection, deeds: Sequence[Deed], now: datetime) -> None:
     """Write what is to be done; what an entry's step has planned already stays as it is."""
     if not deeds:
         return
-    rows = [
-        {
-            **{name: getattr(deed, name) for name in Deed.__dataclass_fields__},
-            "state": PLANNED,
-            "due_time": now,
-            "create_time": now,
-            "reason": "",
-        }
-        for deed in deeds
-    ]
-    connection.execute(pg.insert(journey_action).on_conflict_do_nothing(), rows)
+    own = {
+        "id": arrays.uuids(deed.id for deed in deeds),
+        "entry_id": arrays.uuids(deed.entry_id for deed in deeds),
+        "step": arrays.integers(deed.step for deed in deeds),
+        "contact_id": arrays.uuids(deed.contact_id for deed in deeds),
+        "body": arrays.objects(deed.body for deed in deeds),
+        "attempt_count": arrays.integers(deed.attempt_count for deed in deeds),
+        **{
+            name: arrays.texts(getattr(deed, name) for deed in deeds)
+            for name in ("journey_id", "step_id", "kind")
+        },
+    }
+    constants = {"state": PLANNED, "due_time": now, "create_time": now, "reason": ""}
+    item = sa.func.unnest(*own.values()).table_valued(*own, name="item").render_derived()
+    rows = sa.select(
+        *(item.c[name] for name in own),
+        *(sa.literal(value, journey_action.c[name].type) for name, value in constants.items()),
+    )
+    statement = pg.insert(journey_action).from_select([*own, *constants], rows)
+    connection.execute(statement.on_conflict_do_nothing())
 
 
 def take(connection: Connection, now: datetime, count: int, lease: timedelta) -> list[Deed]:

@@ -12,6 +12,7 @@ from sqlalchemy.dialects import postgresql as pg
 
 from services.campaign.domain.ledger import CANCELLED, PLANNED, SENT, SUPPRESSED, Counts, Message, NewMessage
 from services.campaign.models import message
+from services.campaign.store import arrays
 
 NOTICE = "campaign_planned"
 """What senders listen for."""
@@ -35,26 +36,20 @@ def plan_campaign(
 
     due_times: when each is to leave; None: at once.
     """
-    times = [now] * len(ids) if due_times is None else list(due_times)
-    item = (
-        sa.func.unnest(
-            sa.cast(list(ids), _UUIDS),
-            sa.cast(list(contacts), _UUIDS),
-            sa.cast(times, pg.ARRAY(sa.DateTime(timezone=True))),
-        )
-        .table_valued("id", "contact_id", "due_time", name="item")
-        .render_derived()
-    )
+    own = {"id": arrays.uuids(ids), "contact_id": arrays.uuids(contacts)}
+    if due_times is not None:
+        own["due_time"] = arrays.times(due_times)
+    item = sa.func.unnest(*own.values()).table_valued(*own, name="item").render_derived()
     common = {
         name: sa.literal(value, message.c[name].type)
         for name, value in _common(model, now).items()
-        if name != "due_time"
+        if name not in own
     }
-    own = ["id", "contact_id", "due_time"]
     rows = sa.select(*(item.c[name] for name in own), *common.values())
     statement = pg.insert(message).from_select([*own, *common], rows).on_conflict_do_nothing()
     # The driver tells no count for an INSERT.
-    return len(connection.execute(statement.returning(sa.literal(1))).all())
+    made = statement.returning(sa.literal(1)).cte("made")
+    return int(connection.execute(sa.select(sa.func.count()).select_from(made)).scalar_one())
 
 
 def plan(connection: Connection, messages: Sequence[NewMessage], now: Any) -> list[UUID]:
@@ -85,22 +80,18 @@ def plan_steps(connection: Connection, messages: Sequence[NewMessage], now: Any)
     """
     if not messages:
         return
-    own: dict[str, tuple[Any, list[Any]]] = {
-        "id": (_UUIDS, [item.id for item in messages]),
-        "contact_id": (_UUIDS, [item.contact_id for item in messages]),
-        "entry_id": (_UUIDS, [item.entry_id for item in messages]),
-        "step": (pg.ARRAY(sa.Integer), [item.step for item in messages]),
-        "content": (
-            pg.ARRAY(pg.JSONB(none_as_null=True)),
-            [None if item.content is None else dict(item.content) for item in messages],
-        ),
+    own = {
+        "id": arrays.uuids(item.id for item in messages),
+        "contact_id": arrays.uuids(item.contact_id for item in messages),
+        "entry_id": arrays.uuids(item.entry_id for item in messages),
+        "step": arrays.integers(item.step for item in messages),
+        "content": arrays.objects(item.content for item in messages),
         **{
-            name: (pg.ARRAY(sa.Text), [getattr(item, name) for item in messages])
+            name: arrays.texts(getattr(item, name) for item in messages)
             for name in ("origin", "lane", "channel", "topic", "template_id", "coupon_pool_id", "subject")
         },
     }
-    columns: list[Any] = [sa.cast(values, kind) for kind, values in own.values()]
-    item = sa.func.unnest(*columns).table_valued(*own, name="item").render_derived()
+    item = sa.func.unnest(*own.values()).table_valued(*own, name="item").render_derived()
     constants = {
         name: sa.literal(value, message.c[name].type)
         for name, value in _common(messages[0], now).items()

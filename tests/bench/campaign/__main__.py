@@ -6,11 +6,11 @@ import argparse
 import sys
 from pathlib import Path
 
-from tests.bench.campaign import limits, planning, sending, signing
+from tests.bench.campaign import journeys, limits, planning, sending, signing
 from tests.bench.campaign.stack import open_stack
 from tests.bench.report import Figure, finish
 
-PARTS = ("send", "plan", "limits", "sign")
+PARTS = ("send", "plan", "limits", "journey", "sign")
 
 
 def say(text: str) -> None:
@@ -27,6 +27,7 @@ def main() -> int:
     )
     parser.add_argument("--senders", type=int, default=2, help="processes, as many as cores")
     parser.add_argument("--recipients", type=int, default=1_000_000, help="that are planned")
+    parser.add_argument("--people", type=int, default=100_000, help="on the journey of five steps")
     parser.add_argument("--rate", type=int, default=300, help="a second, of the limit that senders share")
     parser.add_argument("--rate-seconds", type=int, default=30)
     parser.add_argument("--parts", default=",".join(PARTS), help="of " + ", ".join(PARTS))
@@ -47,6 +48,8 @@ def main() -> int:
             figures += limits.measure(stack, options.rate, options.rate_seconds, say)
         if "plan" in parts:
             figures += planning.measure(stack, options.recipients, say)
+        if "journey" in parts:
+            figures += journeys.measure(stack, options.people, say)
     return finish(figures, options.output)
 
 

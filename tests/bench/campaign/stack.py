@@ -82,6 +82,10 @@ class Members(segmentation_pb2_grpc.SegmentationServiceServicer):
     def __init__(self) -> None:
         self.names: Sequence[str] = ()
 
+    def GetSegment(self, request: Any, context: grpc.ServicerContext) -> Any:
+        """Return a segment of the name."""
+        return segmentation_pb2.GetSegmentResponse(segment=segmentation_pb2.Segment(name=request.name))
+
     def ListMembers(self, request: Any, context: grpc.ServicerContext) -> Any:
         """Return the page behind the name that the token is."""
         start = bisect_right(self.names, request.page_token)

@@ -285,7 +285,7 @@ def rapport(desk: Desk, *arguments: str) -> Any:
     environment = {
         "RAPPORT_ADDRESS": f"127.0.0.1:{desk.served.ports.api}",
         "RAPPORT_EVENTS_ADDRESS": f"127.0.0.1:{desk.served.ports.events}",
-        "RAPPORT_TOKEN": desk.served.rapport._location.token,
+        "RAPPORT_TOKEN": desk.served.token,
     }
     ran: list[Any] = []
     thread = threading.Thread(
