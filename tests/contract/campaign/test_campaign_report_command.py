@@ -16,11 +16,10 @@ from tests.support.stack import NOW
 
 
 def rapport(desk: Desk, *arguments: str) -> Ran:
-    location = desk.served.rapport._location
     environment = {
         "RAPPORT_ADDRESS": f"127.0.0.1:{desk.served.ports.api}",
         "RAPPORT_EVENTS_ADDRESS": f"127.0.0.1:{desk.served.ports.events}",
-        "RAPPORT_TOKEN": location.token,
+        "RAPPORT_TOKEN": desk.served.token,
     }
     return run_cli("campaigns", *arguments, environment=environment)
 
