@@ -99,7 +99,7 @@ def stack(
     assert statuses == [0, 0], (tmp_path / "processes.log").read_text()
 
 
-def test_a_campaign_and_a_journey_go_out(
+def test_a_campaign_and_a_journey_go_out_and_are_foretold_alike(
     stack: tuple[Any, Source], world: World, smtp: SmtpServer, tmp_path: Path
 ) -> None:
     rapport, sales = stack
@@ -164,3 +164,12 @@ def test_a_campaign_and_a_journey_go_out(
             break
     stream.cancel()
     assert told == 61
+
+    # What happened is foretold after the fact, from the events that sales keeps; nobody gets anything again.
+    operation = campaign.simulate_journey(name="journeys/thanks").operation
+    foretold = campaign.wait_operation(operation, timeout=120).simulation.summary
+    assert (foretold.start_count, foretold.send_count, dict(foretold.outcomes)) == (1, 1, {"finished": 1})
+    operation = campaign.simulate_campaign(name="campaigns/spring").operation
+    foretold = campaign.wait_operation(operation, timeout=120).simulation.summary
+    assert (foretold.message_count, foretold.send_count) == (60, 60)
+    assert len(smtp.received()) == 61
