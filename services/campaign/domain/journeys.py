@@ -10,7 +10,7 @@ from json import loads
 from typing import Any
 from uuid import UUID
 
-from services.campaign.domain.graph import Problem, check_graph, check_match
+from services.campaign.domain.graph import LONGEST_WAIT, Problem, check_graph, check_match
 from services.campaign.domain.ids import RuleError
 from services.campaign.domain.steps import (
     Match,
@@ -195,8 +195,9 @@ def check_journey(item: Journey) -> list[Problem]:
         )
     if date is not None:
         check("trigger.date", lambda: check_date(date))
-    if item.reentry_after is not None and item.reentry_after < timedelta(0):
-        found.append(Problem("trigger.reentry_after", "must not be negative"))
+    # Longer ones would reach back behind the calendar's first day, which no event could be compared with.
+    if item.reentry_after is not None and not timedelta(0) <= item.reentry_after <= LONGEST_WAIT:
+        found.append(Problem("trigger.reentry_after", "must not be negative, and at most 3,660 days"))
     for name, matches in (("exits", item.exits), ("goals", item.goals)):
         for index, match in enumerate(matches):
             check(f"{name}[{index}]", lambda match=match: check_match(match))

@@ -10,6 +10,7 @@ from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from services.campaign.domain.ids import RuleError
+from services.campaign.domain.localtime import check_zone
 
 _EVENT = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+")
 MEMBERSHIP = ("segment.entered", "segment.left")
@@ -63,6 +64,11 @@ def check_date(rule: DateRule) -> None:
         raise RuleError("must not be empty", "attribute")
     if abs(rule.offset_days) > FARTHEST_DAYS:
         raise RuleError(f"must be at most {FARTHEST_DAYS} days before or after", "offset_days")
+    if rule.zone:
+        try:
+            check_zone(rule.zone)
+        except RuleError as error:
+            raise RuleError(str(error), "time_zone") from None
 
 
 def date_event_id(journey_id: str, contact_id: UUID, day: date) -> UUID:

@@ -62,7 +62,8 @@ def _reached(
     runtime: Runtime, connection: Connection, rule: DateRule, since: datetime, now: datetime
 ) -> Iterator[tuple[date, list[str], datetime]]:
     """Yield the days on which clocks showed the time within a stretch, with the zones they did it in, and when."""
-    fallback = check_zone(rule.zone or runtime.settings.time_zone)
+    # A zone may be gone since the journey was made; the dates of other journeys must not wait for it.
+    fallback = find_zone(rule.zone) or check_zone(runtime.settings.time_zone)
     found: dict[tuple[date, datetime], list[str]] = {}
     for name in store.zones(connection):
         zone: ZoneInfo = find_zone(name) or fallback

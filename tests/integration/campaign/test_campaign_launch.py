@@ -10,12 +10,13 @@ import sqlalchemy as sa
 from rapport.campaign.v1 import campaign_pb2 as pb
 from rapport.events.v1.events_pb2 import Event
 from rapport.sales.v1 import events_pb2 as sales_events
+from rapport.segmentation.v1 import events_pb2 as segmentation_events
 
 from services.campaign.domain.coupons import Coupon, new_code
 from services.campaign.models import kit, message
 from services.campaign.store import coupons as coupon_store
 from services.campaign.store import ledger
-from services.campaign.usecases import campaigns, coupons, launching
+from services.campaign.usecases import campaigns, coupons, journeys, launching
 from services.kit.bus.batch import EventBatch
 from services.kit.errors import Cancelled, FailedPrecondition, NotFound
 from services.kit.migrations import check, upgrade
@@ -64,6 +65,44 @@ def test_a_launch_goes_on_where_another_worker_died(
         found = [f"contacts/{key}" for key in connection.scalars(sa.select(message.c.contact_id))]
     assert sorted(found) == sorted(people)
     assert campaigns.get_campaign(runtime, "spring")[0].state == "sending"
+
+
+def test_a_segment_that_changes_while_it_is_sent_to_does_not_change_the_audience(
+    runtime: Runtime, world: World
+) -> None:
+    world.page = 3
+    first = world.add(7)
+    make_template(runtime)
+    make_campaign(runtime)
+    plan(runtime, "spring")
+    planned = _audience(runtime)
+    assert planned == set(first)
+    # Some leave, others enter, and the worker comes once more.
+    world.members["segments/all"] = first[:2]
+    world.add(3)
+    events = [_entered(name) for name in world.members["segments/all"]]
+    journeys.start_journeys(runtime, EventBatch("campaign.start_journeys", events))
+    assert _audience(runtime) == planned
+    assert counts(runtime, "spring").audience == 7
+
+
+def _audience(runtime: Runtime) -> set[str]:
+    with runtime.db.read() as connection:
+        return {f"contacts/{key}" for key in connection.scalars(sa.select(message.c.contact_id))}
+
+
+def _entered(contact: str) -> Event:
+    made = Event(
+        id=str(new_id()),
+        type="segment.entered",
+        source="segmentation",
+        subject="segments/all",
+        contact=contact,
+    )
+    made.data.Pack(segmentation_events.MembershipChanged(segment="segments/all"))
+    made.occur_time.FromDatetime(NOW)
+    made.record_time.FromDatetime(NOW)
+    return made
 
 
 def test_an_empty_segment_is_done_at_once(runtime: Runtime, world: World) -> None:

@@ -166,6 +166,12 @@ def journey(**values: Any) -> Journey:
             ["trigger.date.offset_days"],
         ),
         ({"event_type": "date.reached", "date": DateRule("birth_date", -7, time(9), True)}, []),
+        (
+            {"event_type": "date.reached", "date": DateRule("birth_date", 0, time(9), True, "Mars/Base")},
+            ["trigger.date.time_zone"],
+        ),
+        ({"reentry_after": -DAY}, ["trigger.reentry_after"]),
+        ({"reentry_after": timedelta.max}, ["trigger.reentry_after"]),
         ({"exits": [Match("order.placed"), Match("x")]}, ["exits[1].event_type"]),
         ({"goals": [Match("segment.entered")]}, ["goals[0].segment"]),
     ],
