@@ -146,3 +146,8 @@ def test_events_carry_no_identity_values(running: Running):
 def test_the_business_clock_is_the_one_that_counts(running: Running):
     contact = running.rapport.contacts.get_contact(name=new_contact(running.rapport)).contact
     assert contact.create_time.ToDatetime(UTC) == NOW
+
+
+def test_events_travel_by_the_transport_that_was_chosen(running: Running):
+    subscriptions = running.rapport.events("contacts").get_stream().subscriptions
+    assert ("relay/rabbitmq" in {item.name for item in subscriptions}) is bool(running.settings.amqp_url)

@@ -40,7 +40,7 @@ def speaking(toy: Toy, said: list[str]) -> Iterator[None]:
     def speak() -> None:
         number = 0
         while not stop.wait(0.05):
-            count = 200 if number % 20 == 19 else 1 + number % 3
+            count = 60 if number % 20 == 19 else 1 + number % 3
             said.extend(toy.source.say(*(f"{number}.{part}" for part in range(count))))
             number += 1
 

@@ -49,7 +49,6 @@ def test_events_reach_their_handlers(toy: Toy) -> None:
     assert worker.wait() == 0
 
 
-@on_each_transport
 def test_an_effect_happens_once_though_the_worker_is_killed_in_its_handler(toy: Toy) -> None:
     toy.source.start_relay()
     toy.source.start_server()
@@ -65,7 +64,6 @@ def test_an_effect_happens_once_though_the_worker_is_killed_in_its_handler(toy: 
     assert toy.effects() == ["first", "gate:deadly", "last", "later"]
 
 
-@on_each_transport
 def test_a_worker_killed_between_effect_and_acknowledgement_does_not_repeat_the_effect(toy: Toy) -> None:
     toy.source.start_relay()
     toy.source.start_server()

@@ -135,7 +135,9 @@ class Publisher:
                     if isinstance(error, ERRORS)
                     else (safe_summary(error), False)
                 )
-                pause = FIRST_PAUSE if time.monotonic() - started > PATIENCE_SECONDS else pause
+                if time.monotonic() - started > PATIENCE_SECONDS:
+                    # It has worked meanwhile, so this is another trouble.
+                    pause, complained = FIRST_PAUSE, False
                 self.status = f"waiting: {text}"
                 level = logging.ERROR if needs_help else logging.WARNING
                 if needs_help or not complained:

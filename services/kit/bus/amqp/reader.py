@@ -214,8 +214,8 @@ class QueueReader:
         """Take many at a time, now that what came back is over: it is delivered before all others."""
         assert self._channel is not None
         self._cautious = False
-        # Beside the first, as a consumer keeps the limit that held when it began. To cancel that one would lose what
-        # is on its way to it: the library drops it, unacknowledged.
+        # Beside the first, as a consumer keeps the limit that held when it began, and what is on its way to it need so
+        # not be thought of.
         self._channel.basic_qos(0, PREFETCH - 1, False)
         self._tags.append(self._channel.basic_consume(self._queues.main, callback=self._receiver(False)))
 
@@ -252,7 +252,6 @@ class QueueReader:
     def _give_back(self, tags: Sequence[int]) -> None:
         if self._channel is None:
             return
-        # What is on its way meanwhile is lost on the library, and goes back when the channel closes.
         while self._tags:
             self._channel.basic_cancel(self._tags.pop())
         with self._changed:
