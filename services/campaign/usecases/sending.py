@@ -10,12 +10,9 @@ that leaves.
 from __future__ import annotations
 
 import random
-import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from functools import partial
 from uuid import UUID
 
 from rapport_client.errors import RapportError as ClientError
@@ -24,17 +21,16 @@ from rapport_sdk import OutboundMessage, SendResult
 from services.campaign.domain.ledger import PLANNED
 from services.campaign.domain.pace import CALL_SECONDS
 from services.campaign.renderer.pool import UNAVAILABLE as RENDERER_UNAVAILABLE
-from services.campaign.store import caps, coupons
 from services.campaign.store import claims as store
-from services.campaign.store.claims import Claim, Result, sender_lock
+from services.campaign.store import coupons
+from services.campaign.store.claims import Claim, sender_lock
 from services.campaign.usecases import channels, holding, metrics, upkeep
-from services.campaign.usecases.events import tell_finished
 from services.campaign.usecases.outcomes import result_of
 from services.campaign.usecases.preparing import Prepared, prepare
+from services.campaign.usecases.recording import Recorder
 from services.campaign.usecases.throttle import Throttle, certainly_not_sent, is_untried, was_tried
 from services.campaign.usecases.tracing import handing_over, note_left
 from services.kit import log
-from services.kit.db import is_transient
 from services.kit.errors import RapportError
 from services.kit.locks import Locks
 from services.kit.log import safe_text
@@ -52,9 +48,6 @@ So at most this many are unknown after its death, and what decided on them was a
 """
 
 _UPKEEP_SECONDS = 2.0
-_MOST_UNSURE = 4
-"""So many recordings may wait for the next hand-over, which does not come when nobody is to be written to."""
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 5.0
 
 
 class Sender:
@@ -91,14 +84,8 @@ class Sender:
         self._saved = False
         self._patience = call_seconds * 1.25
         self.throttle = Throttle(runtime, call_seconds=call_seconds)
-        self._unsure: list[tuple[UUID, Sequence[Result], Sequence[tuple[UUID, UUID]]]] = []
-        """What was recorded since the last commit that waited for the disk: a crash of the database may undo it."""
+        self._recorder = Recorder(runtime, beat)
         self._failed = False
-        self._recorder = ThreadPoolExecutor(1, thread_name_prefix="recorder")
-        self._recording: tuple[Future[None], Sequence[Result], Callable[[], None]] | None = None
-        """What is being written down while the next messages are made ready."""
-        self._decided: set[UUID] = set()
-        """The messages of this batch of which it is written down what became of them: none is in hand any more."""
 
     def run_once(self) -> int:
         """Send one batch and return how many messages it had; 0 when nothing is due, or may go now.
@@ -106,7 +93,8 @@ class Sender:
         Raises database errors; nothing is lost by them.
         """
         self._beat()
-        self._make_sure()
+        if self._failed or self._id is None or not self._locks.held(sender_lock(self._id)):
+            self._recorder.make_sure()
         self._failed = True
         count = self._send_batch()
         self._failed = False
@@ -137,8 +125,7 @@ class Sender:
                 tried[channel] += self._send_group(sender, channel, topic, several)
         finally:
             # Whatever went wrong before they were handed over: nothing of these has left.
-            self._release(sender, [claim for claim in claimed if claim.id not in self._decided])
-            self._decided.clear()
+            self._recorder.release(sender, claimed)
             for channel, count in places.items():
                 self.throttle.give_back(channel, count - tried[channel])
         return len(claimed)
@@ -147,16 +134,9 @@ class Sender:
         """Return after how many seconds another batch may be possible when `run_once` found none; at most `longest`."""
         return self.throttle.wait(longest)
 
-    def _make_sure(self) -> None:
-        """Record again what a crash of the database may have undone; what it has not undone is left as it is."""
-        if self._unsure and (self._failed or self._id is None or not self._locks.held(sender_lock(self._id))):
-            for sender, results, unused in self._unsure:
-                self._insist(partial(self._record_once, sender, results, unused))
-            self._unsure.clear()
-
     def close(self) -> None:
         """Close the channels."""
-        self._recorder.shutdown()
+        self._recorder.close()
         for channel in self._open.values():
             channel.close()
         self._open.clear()
@@ -226,7 +206,7 @@ class Sender:
         try:
             return self._send_slices(sender, channel, topic, several)
         finally:
-            self._settle()
+            self._recorder.settle()
 
     def _send_slices(self, sender: UUID, channel: OpenChannel, topic: str, several: Sequence[Claim]) -> int:
         name = channel.channel.name
@@ -255,7 +235,7 @@ class Sender:
             self.throttle.contacts.succeeded()
             start += size
             self._beat()
-            self._record(sender, prepared.decided)
+            self._recorder.record(sender, prepared.decided)
             for result in prepared.decided:
                 if result.state == PLANNED:
                     metrics.note_deferred(name, result.reason)
@@ -275,7 +255,7 @@ class Sender:
         used: set[int] = set()
         try:
             # Before more leaves it is known of all before it what became of them: so few can be unknown.
-            self._settle()
+            self._recorder.settle()
             if not self._locks.held(sender_lock(sender)):
                 return 0  # taken for dead: others have these messages now
             ready = prepared.ready
@@ -292,8 +272,8 @@ class Sender:
                 leaving = [item for item in going if item.hand_over.claim.id in free]
                 holding.leave(connection, capped, free, now)
                 coupons.issue(connection, [item.coupon for item in leaving if item.coupon])
-            self._unsure.clear()
-            self._record(sender, capped.held)
+            self._recorder.unsure.clear()
+            self._recorder.record(sender, capped.held)
             for result in capped.held:
                 if result.state == PLANNED:
                     metrics.note_deferred(channel.channel.name, result.reason)
@@ -304,7 +284,7 @@ class Sender:
             used |= {
                 item.position for item, outcome in zip(leaving, outcomes, strict=True) if was_tried(outcome)
             }
-            self._record_meanwhile(
+            self._recorder.begin(
                 sender,
                 [
                     result_of(channel, item, outcome, self._runtime.clock.now())
@@ -347,85 +327,3 @@ class Sender:
             if end - begun > self._patience or self._stopping():
                 break
         return outcomes + [None] * (len(batch) - len(outcomes))
-
-    def _record(
-        self, sender: UUID, results: Sequence[Result], unused: Sequence[tuple[UUID, UUID]] = ()
-    ) -> None:
-        """Write down what became of messages, with the events; tried until it works, for nobody else knows.
-
-        unused: the places under frequency caps, as (contact, message), that are free again.
-        """
-        if results:
-            self._record_meanwhile(sender, results, unused)
-            self._settle()
-
-    def _record_meanwhile(
-        self, sender: UUID, results: Sequence[Result], unused: Sequence[tuple[UUID, UUID]]
-    ) -> None:
-        """Begin to write down what became of messages; `_settle` waits until it is written."""
-        self._settle()
-        wait = len(self._unsure) >= _MOST_UNSURE
-
-        def written() -> None:
-            if wait:
-                self._unsure.clear()
-            else:
-                self._unsure.append((sender, results, unused))
-
-        action = partial(self._record_once, sender, results, unused, wait=wait)
-        self._recording = self._recorder.submit(self._insist, action), results, written
-
-    def _settle(self) -> None:
-        """Wait until it is written down what became of messages so far; raises what kept it from being written."""
-        if self._recording is not None:
-            (future, results, written), self._recording = self._recording, None
-            future.result()
-            written()
-            self._decided.update(result.claim.id for result in results)
-
-    def _record_once(
-        self,
-        sender: UUID,
-        results: Sequence[Result],
-        unused: Sequence[tuple[UUID, UUID]],
-        *,
-        wait: bool = True,
-    ) -> None:
-        with self._runtime.db.transaction() as connection:
-            if not wait:
-                # The next hand-over waits for both; until then this sender remembers them.
-                store.do_not_wait_for_disk(connection)
-            mine = store.record(connection, sender, results)
-            caps.give_back(connection, unused)
-            finished = [
-                (result.claim, result.state, result.reason) for result in results if result.claim.id in mine
-            ]
-            tell_finished(connection, finished, self._runtime.clock.now())
-        metrics.note_results([result for result in results if result.claim.id in mine])
-
-    def _release(self, sender: UUID, claimed: Sequence[Claim]) -> None:
-        """Give back what is still claimed, such as the messages of a campaign that was paused."""
-
-        if not claimed:
-            return
-
-        def release() -> None:
-            with self._runtime.db.transaction() as connection:
-                store.do_not_wait_for_disk(connection)
-                store.let_go(connection, sender, [claim.id for claim in claimed])
-
-        self._insist(release)
-
-    def _insist(self, action: Callable[[], None]) -> None:
-        pause = _FIRST_PAUSE
-        waiting = threading.Event()
-        while True:
-            try:
-                return action()
-            except Exception as error:
-                if not is_transient(error):
-                    raise
-                _log.warning("the ledger cannot be written, trying again", problem=log.safe_summary(error))
-            self._beat()
-            waiting.wait(pause)
-            pause = min(pause * 2, _LONGEST_PAUSE)

@@ -12,7 +12,8 @@ from rapport_sdk import Outcome, SendResult
 from rapport_testing.smtp import SmtpServer
 
 from services.campaign.models import kit, message
-from services.campaign.usecases.sending import _MOST_UNSURE, HAND_OVER, Sender
+from services.campaign.usecases.recording import MOST_UNSURE
+from services.campaign.usecases.sending import HAND_OVER, Sender
 from services.kit.clock import FixedClock
 from services.kit.runtime import Runtime
 from tests.support.campaign import DENIED, NOW, World, counts, make_campaign, make_template, plan
@@ -34,11 +35,11 @@ def test_a_recording_that_the_database_lost_is_made_again(
     while sender.run_once():
         pass
     assert (counts(runtime).of("sent"), events(runtime)) == (members, members)
-    assert [len(results) for _, results, _ in sender._unsure] == [10], (
+    assert [len(results) for _, results, _ in sender._recorder.unsure] == [10], (
         "the second hand-over made sure of those before"
     )
     # The crash takes back the commit of the last ten, with their events, and another process recovers them.
-    keys = [result.claim.id for _, results, _ in sender._unsure for result in results]
+    keys = [result.claim.id for _, results, _ in sender._recorder.unsure for result in results]
     with runtime.db.transaction() as connection:
         connection.execute(sa.update(message).where(message.c.id.in_(keys)).values(state="unknown"))
         subjects = [f"messages/{key}" for key in keys]
@@ -46,7 +47,7 @@ def test_a_recording_that_the_database_lost_is_made_again(
     sender._locks._drop()  # as the session's end does
     sender.run_once()
     assert (counts(runtime).of("sent"), events(runtime), len(smtp.received())) == (members, members, members)
-    assert sender._unsure == []
+    assert sender._recorder.unsure == []
 
 
 def test_recording_again_what_was_not_lost_changes_nothing(
@@ -73,9 +74,9 @@ def test_what_is_remembered_is_bounded_when_nobody_is_written_to(
     plan(runtime)
     most = 0
     while sender.run_once():
-        most = max(most, len(sender._unsure))
+        most = max(most, len(sender._recorder.unsure))
     assert counts(runtime).of("suppressed") == 420
-    assert most <= _MOST_UNSURE
+    assert most <= MOST_UNSURE
 
 
 @pytest.mark.parametrize(
