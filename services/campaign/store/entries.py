@@ -15,7 +15,7 @@ from services.campaign.domain.journeys import Entry, Journey
 from services.campaign.domain.stepping import Advance, Signal
 from services.campaign.domain.triggers import Trigger
 from services.campaign.models import journey_contact, journey_entry, journey_move, journey_signal
-from services.campaign.store import arrays
+from services.kit import arrays
 
 _UUIDS = pg.ARRAY(pg.UUID(as_uuid=True))
 _TIMES = pg.ARRAY(sa.DateTime(timezone=True))

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from sqlalchemy.dialects import postgresql as pg
 
 from services.campaign.models import journey_action
-from services.campaign.store import arrays
+from services.kit import arrays
 
 _UUIDS = pg.ARRAY(pg.UUID(as_uuid=True))
 _TEXTS = pg.ARRAY(sa.Text)

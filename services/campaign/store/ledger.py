@@ -12,7 +12,7 @@ from sqlalchemy.dialects import postgresql as pg
 
 from services.campaign.domain.ledger import CANCELLED, PLANNED, SENT, SUPPRESSED, Counts, Message, NewMessage
 from services.campaign.models import message
-from services.campaign.store import arrays
+from services.kit import arrays
 
 NOTICE = "campaign_planned"
 """What senders listen for."""

@@ -94,12 +94,13 @@ def event_types(event: Event, payload: Message) -> tuple[str, ...]:
     return (event.type,)
 
 
-def describe(event: Event) -> dict[str, Any]:
+def describe(event: Event, payload: Message | None = None) -> dict[str, Any]:
     """Return what templates see of an event, as JSON: its type and time, and the fields of its payload.
 
-    An activity shows its own type and fields. Money is `{amount: "12.5", currency_code: "VND"}`, times are ISO 8601.
+    payload: of the event, where it is known. An activity shows its own type and fields. Money is
+    `{amount: "12.5", currency_code: "VND"}`, times are ISO 8601.
     """
-    payload = unpack(event)
+    payload = unpack(event) if payload is None else payload
     if isinstance(payload, contacts_events.ActivityRecorded):
         data: dict[str, Any] = {name: _value(value) for name, value in payload.fields.items()}
         kind = payload.type

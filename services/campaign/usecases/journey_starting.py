@@ -36,11 +36,13 @@ def start_journeys(runtime: Runtime, batch: Batch) -> int:
         now_of = gone.current(
             connection,
             contact_gone,
-            {parse_name(event.contact, "contacts") for event in events if event.contact},
+            {parse_name(name, "contacts") for name in {event.contact for event in events} if name},
         )
         contact_dates.learn(connection, events, now_of)
         triggers = [
-            replace(item, contact_id=key) for item in triggers if (key := now_of[item.contact_id]) is not None
+            item if key == item.contact_id else replace(item, contact_id=key)
+            for item in triggers
+            if (key := now_of[item.contact_id]) is not None
         ]
         if not triggers:
             return 0
@@ -72,7 +74,7 @@ def trigger_of(event: Event) -> Trigger | None:
         types=event_types(event, payload),
         segment=payload.segment if isinstance(payload, segmentation_events.MembershipChanged) else "",
         record_time=from_timestamp(event.record_time),
-        event=describe(event),
+        event=describe(event, payload),
     )
 
 

@@ -12,6 +12,7 @@ from rapport.events.v1 import events_pb2
 from sqlalchemy import Connection
 from sqlalchemy.dialects import postgresql as pg
 
+from services.kit import arrays
 from services.kit.events.payload import event_uuid
 from services.kit.tables import KitTables
 
@@ -40,12 +41,9 @@ class EventBatch:
         ordered = sorted(self.events, key=lambda event: event.id)
         columns = (
             sa.func.unnest(
-                sa.cast([event_uuid(event) for event in ordered], pg.ARRAY(pg.UUID(as_uuid=True))),
-                sa.cast([event.position for event in ordered], pg.ARRAY(sa.BigInteger)),
-                sa.cast(
-                    [event.record_time.ToDatetime(UTC) for event in ordered],
-                    pg.ARRAY(sa.DateTime(timezone=True)),
-                ),
+                arrays.uuids(event_uuid(event) for event in ordered),
+                arrays.integers(event.position for event in ordered),
+                arrays.times(event.record_time.ToDatetime(UTC) for event in ordered),
             )
             .table_valued("event_id", "position", "record_time")
             .render_derived()

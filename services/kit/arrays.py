@@ -18,7 +18,7 @@ from sqlalchemy.dialects import postgresql as pg
 _UUIDS = pg.ARRAY(pg.UUID(as_uuid=True))
 _TIMES = pg.ARRAY(sa.DateTime(timezone=True))
 _TEXTS = pg.ARRAY(sa.Text)
-_INTEGERS = pg.ARRAY(sa.Integer)
+_INTEGERS = pg.ARRAY(sa.BigInteger)
 _JSONS = pg.ARRAY(pg.JSONB)
 
 
@@ -28,7 +28,7 @@ def uuids(values: Iterable[UUID | None]) -> sa.ColumnElement[Any]:
 
 
 def integers(values: Iterable[int]) -> sa.ColumnElement[Any]:
-    """Return an array of integers."""
+    """Return an array of integers of up to 64 bits."""
     return _array(map(str, values), _INTEGERS)
 
 
