@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from functools import partial
 from uuid import UUID
 
@@ -56,7 +57,9 @@ class Recorder:
         self.settle()
         wait = len(self.unsure) >= MOST_UNSURE
         action = partial(self._once, sender, results, unused, wait=wait)
-        self._under_way = self._thread.submit(self.insist, action), (sender, results, unused), wait
+        # The events go on in the trace at hand, which the other thread does not know by itself.
+        under_way = self._thread.submit(copy_context().run, self.insist, action)
+        self._under_way = under_way, (sender, results, unused), wait
 
     def settle(self) -> None:
         """Wait until it is written down what became of messages so far; raises what kept it from being written."""

@@ -1,4 +1,6 @@
-"""Send spans to a collector by OTLP over HTTP, with OpenTelemetry's SDK.
+"""Send spans to a collector by OTLP over HTTP in JSON, with OpenTelemetry's SDK.
+
+Not in protobuf: the package with those messages and the one with CEL's (xds-protos) hold files of the same names.
 
 In a worker the sockets are eventlet's. In a thread of its own, such as the exporter's, they have a hub of their own, so
 that it never stops the hub of the handlers, which a gRPC client would.
@@ -14,7 +16,7 @@ from collections.abc import Mapping
 from contextvars import ContextVar
 
 from opentelemetry.context import Context
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.exporter.otlp.json.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter

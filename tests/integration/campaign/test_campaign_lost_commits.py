@@ -12,9 +12,9 @@ from rapport_sdk import Outcome, SendResult
 from rapport_testing.smtp import SmtpServer
 
 from services.campaign.models import kit, message
+from services.campaign.usecases.outcomes import result_of
 from services.campaign.usecases.recording import MOST_UNSURE
 from services.campaign.usecases.sending import HAND_OVER, Sender
-from services.kit.clock import FixedClock
 from services.kit.runtime import Runtime
 from tests.support.campaign import DENIED, NOW, World, counts, make_campaign, make_template, plan
 
@@ -90,10 +90,8 @@ def test_what_is_remembered_is_bounded_when_nobody_is_written_to(
 def test_the_time_that_a_provider_asks_for_is_when_a_message_is_due(
     asked: timedelta, expected: timedelta
 ) -> None:
-    runtime: Any = SimpleNamespace(clock=FixedClock(NOW))
-    nobody: Any = None
     channel: Any = SimpleNamespace(capabilities=SimpleNamespace(idempotent=False))
     item: Any = SimpleNamespace(hand_over=SimpleNamespace(claim=SimpleNamespace(attempt_count=0)), note="")
     outcome = SendResult(Outcome.TEMPORARY, reason="busy", retry_after=asked)
-    result = Sender(runtime, nobody, nobody)._result(channel, item, outcome)
+    result = result_of(channel, item, outcome, NOW)
     assert (result.state, result.due_time) == ("planned", NOW + expected)
