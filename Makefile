@@ -9,7 +9,7 @@ ARGS ?=
 LOCAL := -e ./protos -e ./plugins/sdk -e ./plugins/builtin -e ./plugins/testing -e ./plugins/loyalty -e .
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo run test test-amqp mutants fuzz bench-segmentation bench-campaign chaos-campaign promtool check lint types imports protos protos-check protos-release migrations-check chart chart-check chart-test lock clean
+.PHONY: help venv demo run test test-amqp mutants fuzz bench-segmentation bench-campaign bench-api chaos-campaign promtool check lint types imports protos protos-check protos-release migrations-check chart chart-check chart-test lock clean
 
 help: ## print the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ bench-segmentation: venv ## measure segmentation beside hand-written SQL; ARGS="
 
 bench-campaign: venv ## measure campaign beside the barest way to do the same; ARGS="--messages 5000" for less
 	@$(BIN)/python -m tests.bench.campaign $(ARGS)
+
+bench-api: venv ## measure calls, events over RabbitMQ and the import; ARGS="--parts calls --calls 500" for less
+	@$(BIN)/python -m tests.bench.api $(ARGS)
 
 chaos-campaign: venv ## kill senders, PostgreSQL and the mail server while a campaign goes out; ARGS="--seed 2 --messages 2000"
 	@$(BIN)/python -m tests.chaos.campaign $(ARGS)
