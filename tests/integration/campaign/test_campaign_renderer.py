@@ -42,7 +42,7 @@ def test_a_batch_comes_back_in_order(renderer: Renderer) -> None:
 
 
 def test_what_hangs_fails_alone_and_the_others_go_on(renderer: Renderer) -> None:
-    texts = ["a" * 1_500_000 + str(number) for number in range(2)]
+    texts = ["a" * 6_000_000 + str(number) for number in range(2)]
     renderer.links(text(SLOW))
     [child] = renderer.child_pids()
     beats: list[int] = []
