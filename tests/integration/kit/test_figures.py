@@ -10,9 +10,9 @@ from google.protobuf.wrappers_pb2 import StringValue
 from prometheus_client import CollectorRegistry
 from rapport.events.v1 import events_pb2
 
-from services.kit.bus import consumer
 from services.kit.clock import FixedClock
 from services.kit.db import Database, make_engine, new_metadata
+from services.kit.dead_letters import store as dead_letters
 from services.kit.events import store
 from services.kit.outbox import NewEvent, append
 from services.kit.tables import kit_tables
@@ -124,7 +124,7 @@ def test_events_that_were_given_up_are_shown_while_they_are_kept(db):
     with db.transaction() as connection:
         for _ in range(2):
             event = events_pb2.Event(id=str(uuid4()), source="sales", type="order.placed")
-            consumer.bury(connection, KIT, "toy.on_sales", event, ValueError("no"), NOW)
+            dead_letters.bury(connection, KIT, "toy.on_sales", event, ValueError("no"), NOW)
     assert read(db)[("rapport_dead_letters_kept", "toy.on_sales")] == 2
 
 

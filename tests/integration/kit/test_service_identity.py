@@ -326,7 +326,7 @@ def test_the_calls_and_streams_of_a_service_go_encrypted_with_its_own_key(tmp_pa
         try:
             assert clients.events("care").get_stream().head.position == 0
             with pytest.raises(errors.PermissionDenied, match="service:campaign"):
-                clients.care.list_cases()
+                clients.care.create_agent(agent_id="an", agent={"display_name": "An"})
             stub = events_pb2_grpc.EventServiceStub(transport._connect("care"))
             answer = stub.GetStream(
                 events_pb2.GetStreamRequest(), metadata=transport._metadata("care"), timeout=WAIT
