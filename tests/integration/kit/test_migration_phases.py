@@ -11,6 +11,8 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import Engine
 
+from services.cli.migrate import _migrate as migrate_all
+from services.cli.stack import migrate_database
 from services.kit import migrations, revisions
 from services.kit.db import make_engine
 from services.kit.errors import FailedPrecondition, Unavailable
@@ -283,3 +285,39 @@ def renamed(engine: Engine) -> int:
     with engine.connect() as connection:
         query = "SELECT count(*) FROM thing WHERE name LIKE 'new %'"
         return int(connection.execute(sa.text(query)).scalar_one())
+
+
+def test_the_command_line_tells_what_waits_and_takes_it_away_when_asked(
+    package: Package, engine: Engine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = url_of(engine)
+    package.add("0002_size", 'op.add_column("thing", sa.Column("size", sa.Integer()))')
+    package.add("0003_contract_name", 'op.drop_column("thing", "name")')
+    for contract, told in (
+        (False, "0001 → 0002; 0003 takes away what older releases use: `rapport migrate --contract`"),
+        (False, "already at 0002; 0003 takes away"),
+        (True, "0002 → 0003"),
+        (True, "already at 0003"),
+    ):
+        migrate_all({package.name: url}, contract=contract)
+        assert f"{package.name}: {told}" in capsys.readouterr().out
+    assert at(engine) == ("0003", "0003")
+
+
+def test_a_stack_runs_on_what_a_newer_release_has_added_to_and_migrates_nothing(
+    package: Package, engine: Engine
+) -> None:
+    """As `rapport up` of the older release does after a way back; `rapport migrate` says so instead."""
+    url = url_of(engine)
+    package.add("0002_size", 'op.add_column("thing", sa.Column("size", sa.Integer()))')
+    package.add("0003_contract_name", 'op.drop_column("thing", "name")')
+    migrations.upgrade(package.name, url)
+    package.forget("0003")
+    package.forget("0002")
+    assert migrate_database(package.name, url, accept_newer=True) == ("0002", "0002")
+    with pytest.raises(FailedPrecondition, match="run the newer release"):
+        migrate_database(package.name, url)
+    with engine.begin() as connection:
+        revisions.note_contract(connection, "0003")
+    with pytest.raises(FailedPrecondition, match="revision 0003 of a newer release has taken away"):
+        migrate_database(package.name, url, accept_newer=True)
