@@ -6,16 +6,19 @@ Each example is a revision of one line, on a table of its own that the released 
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
+from deploy.tools.lint_migrations import __main__ as command
 from deploy.tools.lint_migrations import squawk
 from deploy.tools.lint_migrations.record import Recorded, record
 from deploy.tools.lint_migrations.rules import Finding, judge
+from deploy.tools.release import last_release
 from services.kit import revisions
+from services.kit.config import SERVICES
 from tests.support.postgres import DatabaseFactory
 
 
@@ -251,3 +254,25 @@ def test_a_rule_that_squawk_does_not_have_does_not_fall_silent(monkeypatch: pyte
     monkeypatch.setattr(squawk, "LOCKING", squawk.LOCKING | {"ban-nothing"})
     with pytest.raises(RuntimeError, match="ban-nothing"):
         squawk.judge([])
+
+
+def test_the_command_judges_what_is_newer_than_the_release(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Here a revision of the first release, which had no older one to get along with, is judged as if it had."""
+    release = last_release()
+    assert revisions.known("contacts")[3] == "0004"
+    heads = {service: revisions.head(service) or "" for service in SERVICES}
+    older = replace(release, schema={**heads, "contacts": "0003"})
+    monkeypatch.setattr(command, "last_release", lambda: older)
+    assert command.main() == 1
+    told = capsys.readouterr()
+    assert f"contacts: revisions since {release.version}: 0004" in told.out
+    assert f"sales: revisions since {release.version}: none" in told.out
+    first = told.err.splitlines()[0]
+    assert first.startswith(
+        "services/contacts/migrations/versions/0004_owner_and_team.py: require-concurrent-index-creation: "
+    )
+    monkeypatch.setattr(command, "last_release", lambda: replace(release, schema={"contacts": "9999"}))
+    with pytest.raises(SystemExit, match="contacts: revision 9999 of the last release is gone"):
+        command.main()
