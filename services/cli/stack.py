@@ -163,7 +163,7 @@ class Stack:
     def _migrate(self, service: str, url: str) -> None:
         name = f"{service} schema"
         before, after = migrate_database(
-            service, url, begin=lambda: self._say(Event(EventKind.STARTING, name))
+            service, url, begin=lambda: self._say(Event(EventKind.STARTING, name)), accept_newer=True
         )
         if before != after:
             self._say(Event(EventKind.READY, name))
@@ -252,21 +252,33 @@ def given_databases(settings: Settings) -> dict[str, str]:
 
 
 def migrate_database(
-    service: str, url: str, begin: Callable[[], None] = lambda: None
+    service: str,
+    url: str,
+    begin: Callable[[], None] = lambda: None,
+    *,
+    contract: bool = False,
+    accept_newer: bool = False,
 ) -> tuple[str | None, str | None]:
-    """Bring a database to the newest revision and return the revisions before and after.
+    """Bring a database to the newest revision that expands, and return the revisions before and after.
 
-    begin: called when there is something to do. Raises PostgresError when the database cannot be reached or
-    written; its transaction has then changed nothing.
+    begin: called when there is something to do. contract: go on to what takes away what older releases use.
+    accept_newer: leave alone what a newer release has only added to. Raises PostgresError when the database cannot be
+    reached or written; its transaction has then changed nothing.
     """
     try:
-        before, newest = revisions.current_of(url), revisions.head(service)
-        if before != newest:
+        with revisions.connected(url) as connection:
+            before = revisions.current(connection)
+            if before is not None and before not in revisions.known(service) and accept_newer:
+                revisions.require(service, connection)
+                return before, before
+            waiting = revisions.waiting(service, before, contract=contract)
+        if waiting:
             begin()
+        if waiting or before not in revisions.known(service):
             from services.kit import migrations  # Alembic, which most starts have no need of
 
-            migrations.upgrade(service, url)
-        return before, newest
+            migrations.upgrade(service, url, contract=contract)
+        return before, waiting[-1] if waiting else before
     except SQLAlchemyError as error:
         summary = safe_summary(error)
         if NO_SPACE in summary:
