@@ -302,7 +302,13 @@ def _make(
     claim, person, address = item.claim, item.person, item.address
     reply_to = audience.reply_address(runtime, claim.id)
     bounce = reply_to
-    headers = contents.headers(runtime, claim.origin, claim.topic, item.unsubscribe)
+    headers = contents.headers(
+        runtime,
+        claim.origin,
+        claim.topic,
+        item.unsubscribe,
+        automatic=bool((claim.content or {}).get("automatic")),
+    )
     if claim.content is not None:
         subject, text, html = claim.subject, str(claim.content["text"]), str(claim.content.get("html", ""))
         reply_to = str(claim.content["reply_to"]) or reply_to
