@@ -21,7 +21,7 @@ from services.kit.runtime import Runtime
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SingleMessage:
-    """Describe a message that belongs to no campaign; contact_id None: to an address only."""
+    """Describe a message that belongs to no campaign; contact_id None: to an address only; automatic: by a machine."""
 
     contact_id: UUID | None
     channel: str
@@ -32,6 +32,7 @@ class SingleMessage:
     in_reply_to: str
     address: str
     html: str = ""
+    automatic: bool = False
 
     def digest(self) -> bytes:
         """Return the hash of all that was asked for."""
@@ -45,8 +46,11 @@ class SingleMessage:
             self.in_reply_to,
             self.address,
         ]
-        if self.html:  # the hashes of messages that were planned before there was any stay as they are
+        # The hashes of messages that were planned before there was any of these stay as they are.
+        if self.html or self.automatic:
             parts.append(self.html)
+        if self.automatic:
+            parts.append("automatic")
         return sha256(json.dumps(parts).encode()).digest()
 
 
@@ -74,6 +78,7 @@ def send_message(runtime: Runtime, given: SingleMessage, request_id: str) -> Mes
             "in_reply_to": given.in_reply_to,
             "address": given.address,
             "html": given.html,
+            "automatic": given.automatic,
             **tracing.carried(given.contact_id),
         },
         content_hash=digest,

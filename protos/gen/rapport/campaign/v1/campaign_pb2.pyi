@@ -816,7 +816,7 @@ class ListSuppressionsResponse(_message.Message):
     def __init__(self, suppressions: _Optional[_Iterable[_Union[Suppression, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class SendMessageRequest(_message.Message):
-    __slots__ = ("contact", "channel", "topic", "subject", "text", "reply_to", "in_reply_to", "request_id", "address")
+    __slots__ = ("contact", "channel", "topic", "subject", "text", "reply_to", "in_reply_to", "request_id", "address", "automatic")
     CONTACT_FIELD_NUMBER: _ClassVar[int]
     CHANNEL_FIELD_NUMBER: _ClassVar[int]
     TOPIC_FIELD_NUMBER: _ClassVar[int]
@@ -826,6 +826,7 @@ class SendMessageRequest(_message.Message):
     IN_REPLY_TO_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    AUTOMATIC_FIELD_NUMBER: _ClassVar[int]
     contact: str
     channel: str
     topic: str
@@ -835,7 +836,8 @@ class SendMessageRequest(_message.Message):
     in_reply_to: str
     request_id: str
     address: str
-    def __init__(self, contact: _Optional[str] = ..., channel: _Optional[str] = ..., topic: _Optional[str] = ..., subject: _Optional[str] = ..., text: _Optional[str] = ..., reply_to: _Optional[str] = ..., in_reply_to: _Optional[str] = ..., request_id: _Optional[str] = ..., address: _Optional[str] = ...) -> None: ...
+    automatic: bool
+    def __init__(self, contact: _Optional[str] = ..., channel: _Optional[str] = ..., topic: _Optional[str] = ..., subject: _Optional[str] = ..., text: _Optional[str] = ..., reply_to: _Optional[str] = ..., in_reply_to: _Optional[str] = ..., request_id: _Optional[str] = ..., address: _Optional[str] = ..., automatic: _Optional[bool] = ...) -> None: ...
 
 class SendMessageResponse(_message.Message):
     __slots__ = ("message",)
