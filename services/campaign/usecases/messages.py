@@ -10,8 +10,9 @@ from uuid import UUID
 from services.campaign.channels import known_channels
 from services.campaign.domain.campaigns import CANCELLED as CAMPAIGN_CANCELLED
 from services.campaign.domain.ids import TRANSACTIONAL, RuleError, check_line, check_topic
+from services.campaign.domain.journey_states import CANCELLED as JOURNEY_CANCELLED
 from services.campaign.domain.ledger import PLANNED, REQUESTS, SENT, UNKNOWN, Message, NewMessage
-from services.campaign.store import campaigns, ledger
+from services.campaign.store import campaigns, journeys, ledger
 from services.campaign.usecases import events, tracing
 from services.campaign.usecases.checks import refuse
 from services.kit.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
@@ -140,6 +141,10 @@ def resolve_message(runtime: Runtime, key: UUID, *, sent: bool) -> Message:
             campaign = campaigns.get(connection, found.origin.partition("/")[2], share=True)
             if campaign is not None and campaign.state == CAMPAIGN_CANCELLED:
                 raise _state_error(found, "its campaign is cancelled, so it is not sent again")
+        if found.origin.startswith("journeys/"):
+            journey = journeys.lock(connection, found.origin.partition("/")[2])
+            if journey is not None and journey.state == JOURNEY_CANCELLED:
+                raise _state_error(found, "its journey is cancelled, so it is not sent again")
         ledger.notify(connection)
         return ledger.settle(
             connection, key, {"state": PLANNED, "reason": "", "sender_id": None, "due_time": now}
