@@ -15,14 +15,15 @@ from services.kit.outbox import outbox_table
 class KitTables:
     """Name the kit's tables of one service.
 
-    outbox: events written; stream: the one row that says where the stream stands; subscription: durable
-    cursors of consumers of this stream; processed_event: events of other services that have had their effect
+    outbox: events written; stream: the one row that says where the stream stands; past_timeline: those that a
+    restore ended; subscription: durable cursors of consumers of this stream; processed_event: events of other services that have had their effect
     here; dead_letter: events that a handler of this service could not process; operation, operation_chunk:
     long-running work and its uploaded content; request_log: answers kept for idempotent requests.
     """
 
     outbox: Table
     stream: Table
+    past_timeline: Table
     subscription: Table
     processed_event: Table
     dead_letter: Table
@@ -36,6 +37,7 @@ def kit_tables(metadata: MetaData) -> KitTables:
     return KitTables(
         outbox=outbox_table(metadata),
         stream=_stream(metadata),
+        past_timeline=_past_timeline(metadata),
         subscription=_subscription(metadata),
         processed_event=_processed_event(metadata),
         dead_letter=_dead_letter(metadata),
@@ -58,6 +60,19 @@ def _stream(metadata: MetaData) -> Table:
         sa.Column("last_position", sa.BigInteger, nullable=False, comment="newest position given out"),
         sa.Column("purged_position", sa.BigInteger, nullable=False, comment="newest position no longer kept"),
         sa.CheckConstraint("id = 1", name="single"),
+    )
+
+
+def _past_timeline(metadata: MetaData) -> Table:
+    return Table(
+        "past_timeline",
+        metadata,
+        sa.Column("timeline", pg.UUID(as_uuid=True), primary_key=True),
+        sa.Column(
+            "end_position", sa.BigInteger, nullable=False, comment="what it gave out beyond is no longer true"
+        ),
+        _time("end_time"),
+        comment="timelines of the stream that a restore from a backup ended",
     )
 
 

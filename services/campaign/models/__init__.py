@@ -25,7 +25,7 @@ from services.campaign.models.journeys import (
     journey_signal,
     journey_version,
 )
-from services.campaign.models.ledger import channel, message, suppression
+from services.campaign.models.ledger import channel, message, sending_hold, suppression
 from services.campaign.models.limits import circuit, rate_bucket, rate_limit, recent_send, send_policy
 from services.campaign.models.results import (
     AMOUNT,
@@ -87,6 +87,7 @@ __all__ = [
     "recent_send",
     "sale",
     "send_policy",
+    "sending_hold",
     "simulated_entry",
     "simulated_event",
     "simulated_message",

@@ -97,3 +97,13 @@ channel = Table(
     text_("when_gone", comment="hold or fail"),
     comment="channels as the senders last saw them, so that they are known when their plugin is gone",
 )
+
+sending_hold = Table(
+    "sending_hold",
+    metadata,
+    Column("id", sa.SmallInteger, primary_key=True, autoincrement=False, comment="always 1"),
+    text_("reason"),
+    time_("create_time"),
+    sa.CheckConstraint("id = 1", name="single"),
+    comment="while there is a row, senders take no message",
+)

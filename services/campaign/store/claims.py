@@ -85,7 +85,7 @@ WITH RECURSIVE lane AS (
     ) AS following
 )
 SELECT lane.channel, lane.lane FROM lane
-WHERE NOT EXISTS (
+WHERE NOT EXISTS (SELECT FROM sending_hold) AND NOT EXISTS (
     SELECT FROM campaign WHERE 'campaigns/' || campaign.id = lane.lane AND campaign.state <> ALL (:open)
 ) AND NOT EXISTS (
     SELECT FROM journey WHERE 'journeys/' || journey.id = lane.lane AND journey.state <> 'running'
@@ -120,7 +120,10 @@ RETURNING message.id, origin, entry_id, step, contact_id, channel, topic, templa
 
 
 def lanes(connection: Connection, now: datetime) -> list[tuple[str, str]]:
-    """Return each (channel, lane) that has due messages and whose campaign or journey does not hold it back."""
+    """Return each (channel, lane) that has due messages and whose campaign or journey does not hold it back.
+
+    None while all sending is held.
+    """
     return [tuple(row) for row in connection.execute(_LANES, {"open": list(OPEN_TO_SENDERS), "now": now})]
 
 

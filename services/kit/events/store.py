@@ -52,6 +52,13 @@ def read_head(connection: Connection, kit: KitTables) -> Head:
     return Head(*row)
 
 
+def read_end(connection: Connection, kit: KitTables, timeline: UUID) -> int | None:
+    """Return the position up to which a timeline that a restore ended is still true, or None of an unknown one."""
+    table = kit.past_timeline
+    end = connection.execute(sa.select(table.c.end_position).where(table.c.timeline == timeline)).scalar()
+    return None if end is None else int(end)
+
+
 def read_events(
     connection: Connection,
     kit: KitTables,

@@ -124,7 +124,8 @@ class EventStream(events_pb2_grpc.EventServiceServicer):
         position = request.cursor.position
         with self._db.transaction() as connection:
             head = store.read_head(connection, self._kit)
-            self._check_timeline(head, timeline)
+            if timeline != head.timeline:
+                raise self._changed(head, timeline, store.read_end(connection, self._kit, timeline))
             _check_position(position, "cursor.position")
             self._check_not_ahead(head, position)
             now = store.save_cursor(
@@ -193,22 +194,34 @@ class EventStream(events_pb2_grpc.EventServiceServicer):
         with self._db.read() as connection:
             # The tail may be a moment behind a cursor that was just acknowledged, or a purge.
             head = store.read_head(connection, self._kit)
-            stored = None
+            stored = end = None
             if request.subscription and not request.HasField("start"):
                 stored = store.load_cursor(connection, self._kit, request.subscription)
-        if stored is not None:
-            timeline, position = stored.timeline, stored.position
-        elif request.start.timeline or request.start.position:
-            timeline, position = _timeline(request.start.timeline, "start.timeline"), request.start.position
-            _check_position(position, "start.position")
-        else:
-            return head.purged
+            if stored is not None:
+                timeline, position = stored.timeline, stored.position
+            elif request.start.timeline or request.start.position:
+                timeline, position = (
+                    _timeline(request.start.timeline, "start.timeline"),
+                    request.start.position,
+                )
+                _check_position(position, "start.position")
+            else:
+                return head.purged
+            if timeline != head.timeline:
+                end = store.read_end(connection, self._kit, timeline)
+        if timeline != head.timeline:
+            # Who says how far it came before the fork goes on from there. A stored place does not say so: it was
+            # restored, and its subscriber may have come farther since the backup.
+            if stored is not None or end is None or position > end:
+                raise self._changed(head, timeline, end, request.subscription if stored is not None else "")
+            timeline = head.timeline
         self._check_place(head, timeline, position)
         self._check_not_ahead(head, position)
         return position
 
     def _check_place(self, head: store.Head, timeline: UUID, position: int) -> None:
-        self._check_timeline(head, timeline)
+        if timeline != head.timeline:
+            raise self._changed(head, timeline, None)
         if position < head.purged:
             raise OutOfRange(
                 f"the events of {self._service} after position {position} are no longer kept "
@@ -218,14 +231,30 @@ class EventStream(events_pb2_grpc.EventServiceServicer):
                 metadata={"oldest_position": str(head.purged + 1)},
             )
 
-    def _check_timeline(self, head: store.Head, timeline: UUID) -> None:
-        if timeline != head.timeline:
-            raise FailedPrecondition(
-                f"the cursor belongs to timeline {timeline} of {self._service}, which a restore has ended; "
-                f"the present one is {head.timeline}: acknowledge a cursor of it with rewind set",
-                reason="TIMELINE_CHANGED",
-                metadata={"timeline": str(head.timeline)},
+    def _changed(
+        self, head: store.Head, timeline: UUID, end: int | None, subscription: str = ""
+    ) -> FailedPrecondition:
+        """Return the error for a cursor of another timeline; end: where that one ended, if it is known."""
+        whose = f"the place of subscription {subscription!r}" if subscription else "the cursor"
+        metadata = {"timeline": str(head.timeline)}
+        if end is None:
+            advice = (
+                "what you know of it may be undone: read the service's data anew, then acknowledge a cursor of "
+                "the present one with rewind set"
             )
+        else:
+            metadata["fork_position"] = str(end)
+            advice = (
+                f"its events after position {end} are undone. If you had none of these, acknowledge your position "
+                f"on the present timeline with rewind set; otherwise undo them, or read the service's data anew, "
+                f"and acknowledge {end}"
+            )
+        return FailedPrecondition(
+            f"{whose} belongs to timeline {timeline} of {self._service}, which a restore has ended; "
+            f"the present one is {head.timeline}; {advice}",
+            reason="TIMELINE_CHANGED",
+            metadata=metadata,
+        )
 
     def _check_not_ahead(self, head: store.Head, position: int) -> None:
         if position > head.position:

@@ -13,6 +13,7 @@ from rapport.events.v1 import events_pb2 as pb
 from rapport.sales.v1 import events_pb2 as sales_events
 from rapport_client import errors
 
+from services.kit.events import timelines
 from services.sales import models
 from tests.contract.events.conftest import STREAMS_PER_CALLER, Stream
 from tests.support.sales_data import NOON
@@ -219,6 +220,54 @@ def test_subscribe_ends_when_a_restore_starts_a_new_timeline(own_stream: Stream)
         subscription=reader, cursor={"timeline": str(own_stream.timeline()), "position": 0}, rewind=True
     )
     assert first(own_stream.events.subscribe(subscription=reader)).events
+
+
+def test_a_cursor_of_before_the_fork_goes_on_and_one_of_what_is_undone_is_refused(own_stream: Stream) -> None:
+    own_stream.place_orders(2)
+    before, reader, own = own_stream.head(), name(), "campaign.start_from_sales"
+    for subscription in (reader, own):
+        own_stream.events.acknowledge(
+            subscription=subscription, cursor={"timeline": before.timeline, "position": before.position - 1}
+        )
+    with own_stream.served.runtime.db.transaction() as connection:
+        made = timelines.fork(connection, models.kit, own_stream.served.clock.now())
+    assert (str(made.before), made.position) == (before.timeline, before.position)
+    own_stream.place_orders(1)
+    known = {"timeline": str(made.after), "fork_position": str(made.position)}
+
+    # Who says how far it came goes on over the fork, and is told cursors of the new timeline.
+    last = {"timeline": before.timeline, "position": before.position - 1}
+    with own_stream.events.subscribe(start=last, max_batch_size=1) as responses:
+        told = [next(responses), next(responses)]
+    assert [event.position for response in told for event in response.events] == [
+        before.position,
+        before.position + 1,
+    ]
+    assert {response.cursor.timeline for response in told} == {str(made.after)}
+
+    # Position 3 of the old timeline was another event than position 3 of this one.
+    beyond = {"timeline": before.timeline, "position": before.position + 1}
+    with pytest.raises(errors.FailedPrecondition) as undone:
+        first(own_stream.events.subscribe(start=beyond))
+    # The place of a subscription was restored: that its subscriber came no farther is not known.
+    with pytest.raises(errors.FailedPrecondition) as stored:
+        first(own_stream.events.subscribe(subscription=reader))
+    with pytest.raises(errors.FailedPrecondition) as late:
+        own_stream.events.acknowledge(subscription=reader, cursor=before)
+    for caught in (undone, stored, late):
+        assert (caught.value.reason, caught.value.metadata) == ("TIMELINE_CHANGED", known)
+        assert f"after position {made.position} are undone" in caught.value.message
+
+    own_stream.events.acknowledge(
+        subscription=reader, cursor={"timeline": str(made.after), "position": made.position}
+    )
+    (response,) = [first(own_stream.events.subscribe(subscription=reader))]
+    assert [event.position for event in response.events] == [made.position + 1]
+    # A service's own was restored with the source.
+    assert [event.position for event in first(own_stream.events.subscribe(subscription=own)).events] == [
+        made.position,
+        made.position + 1,
+    ]
 
 
 def test_acknowledge_creates_a_subscription_and_moves_it_forward_only(stream: Stream) -> None:

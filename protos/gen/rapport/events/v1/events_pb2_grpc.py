@@ -65,7 +65,10 @@ class EventServiceServicer:
 
         The stream ends only when the caller cancels it, its deadline passes or the server stops.
         Errors: INVALID_ARGUMENT for a malformed subscription name; OUT_OF_RANGE (EVENTS_EXPIRED) when the events after the cursor are no
-        longer kept; FAILED_PRECONDITION (TIMELINE_CHANGED) when the cursor belongs to a timeline before a restore;
+        longer kept; FAILED_PRECONDITION (TIMELINE_CHANGED) when the cursor belongs to a timeline that a restore ended, unless it is
+        `start` and lies at or before the end of that one: the stream then goes on, on the present timeline. A stored cursor
+        of it is always refused, as its subscriber may have come farther than what was restored says. The error's metadata has the
+        present `timeline` and, of an ended one that is known, its end as `fork_position`: events after it are undone;
         RESOURCE_EXHAUSTED (TOO_MANY_STREAMS) when the caller holds too many streams.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
