@@ -71,9 +71,12 @@ def git(*arguments: str) -> str:
 
 
 def main() -> int:
-    """Record the last commit as a release; nothing may be changed in the tree since."""
+    """Record the last commit as a release; nothing may be changed in the tree since.
+
+    One that has no tag yet may be recorded anew.
+    """
     version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
-    if RECORD.exists() and last_release(RECORD).version == version:
+    if git("tag", "--list", f"v{version}"):
         sys.exit(f"{version} is released already: set the next version in pyproject.toml and commit it first")
     if git("status", "--porcelain"):
         sys.exit("there are changes that are not committed: a release is a commit")

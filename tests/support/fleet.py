@@ -21,11 +21,17 @@ _CODE = (".", "protos", "protos/gen", "plugins/sdk/src", "plugins/builtin/src", 
 
 @dataclass(frozen=True)
 class Ground:
-    """Hold what both releases share: databases and tokens of each service, and the file of all tokens."""
+    """Hold what both releases share.
+
+    urls, tokens: of each service; tokens_file: of all tokens; amqp_url: of the broker, empty for the event streams;
+    amqp_prefix: of what is theirs on it.
+    """
 
     urls: Mapping[str, str]
     tokens: Mapping[str, str]
     tokens_file: Path
+    amqp_url: str
+    amqp_prefix: str
 
 
 def environment_of(tree: Path) -> dict[str, str]:
@@ -44,7 +50,8 @@ class Fleet:
             base_port=free_base_port("127.0.0.1"),
             tokens_file=ground.tokens_file,
             secret_key="not-a-secret-in-a-test",
-            amqp_url="",
+            amqp_url=ground.amqp_url,
+            amqp_prefix=ground.amqp_prefix,
         )
         self.supervisor = Supervisor(folder)
         shared = {
@@ -54,7 +61,8 @@ class Fleet:
             "RAPPORT_SECRET_KEY": self.settings.secret_key,
             "RAPPORT_BASE_PORT": str(self.settings.base_port),
             "RAPPORT_HOST": self.settings.host,
-            "RAPPORT_AMQP_URL": "",
+            "RAPPORT_AMQP_URL": ground.amqp_url,
+            "RAPPORT_AMQP_PREFIX": ground.amqp_prefix,
             "MALLOC_ARENA_MAX": "2",
         }
         grants = processes.Grants(ground.urls, ground.tokens, shared)

@@ -27,6 +27,7 @@ from services.kit import revisions
 from services.kit.auth import create_tokens
 from services.kit.config import SERVICES
 from services.kit.postgres import drop, libpq_url, provision
+from tests.support import rabbit
 from tests.support.ahead import migrate_ahead
 from tests.support.fleet import Fleet, Ground, all_of, clients, environment_of
 from tests.support.waiting import until
@@ -54,7 +55,12 @@ class Stage:
 
 
 @pytest.fixture(scope="module")
-def stage(released: Path, admin_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+def stage(
+    request: pytest.FixtureRequest,
+    released: Path,
+    admin_url: str,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Stage]:
     # A folder that outlives the run for a while: its logs say why a test failed.
     folder = tmp_path_factory.mktemp("fleets")
     try:
@@ -62,7 +68,9 @@ def stage(released: Path, admin_url: str, tmp_path_factory: pytest.TempPathFacto
             admin_url, SERVICES, prefix=PREFIX, extensions=EXTENSIONS, plugin_services=PLUGIN_SERVICES
         )
         ahead = migrate_ahead(urls, folder / "ahead")
-        ground = Ground(urls, create_tokens(folder / "tokens.json"), folder / "tokens.json")
+        tokens = create_tokens(folder / "tokens.json")
+        broker = rabbit.stack_url(request), rabbit.new_prefix()
+        ground = Ground(urls, tokens, folder / "tokens.json", *broker)
         with Fleet(released, folder / "old", ground) as old, Fleet(ROOT, folder / "new", ground) as new:
             old.start(*all_of("api"), *all_of("worker"))
             new.start(*all_of("api"))
@@ -172,6 +180,8 @@ def test_they_are_of_different_code_and_the_schema_is_ahead_of_both(stage: Stage
         assert all(Path(found).is_relative_to(fleet.tree) for found in ran.stdout.split())
     for service, url in stage.urls.items():
         assert revisions.current_of(url) == stage.ahead[service] not in revisions.known(service)
+    carriers = {item.name for item in stage.new_api.events("contacts").get_stream().subscriptions}
+    assert ("relay/rabbitmq" in carriers) is bool(stage.old.settings.amqp_url)
 
 
 def test_the_older_release_works_on_the_newer_schema_and_serves_newer_clients(stage: Stage) -> None:

@@ -22,6 +22,12 @@ _NOT_NULL = re.compile(
     rf'\s*ALTER\s+TABLE\s+{_NAME}\s+ALTER\s+(?:COLUMN\s+)?"?(\w+)"?\s+SET\s+NOT\s+NULL', re.I
 )
 _ADD_COLUMN = re.compile(rf"\s*ALTER\s+TABLE\s+{_NAME}\s+ADD\s+COLUMN\b", re.IGNORECASE)
+_KEYS = re.compile(r"\b(?:FOREIGN\s+KEY|UNIQUE)\s*\(([^()]*)\)", re.IGNORECASE)
+_UNIQUE_INDEX = re.compile(
+    rf'\s*CREATE\s+UNIQUE\s+INDEX\s+(?:CONCURRENTLY\s+)?(?:IF\s+NOT\s+EXISTS\s+)?"?\w+"?\s+ON\s+{_NAME}\s*'
+    r"(?:USING\s+\w+\s*)?\(([^()]*)\)",
+    re.IGNORECASE,
+)
 _RESTRICTS = re.compile(r"\b(?:CHECK|UNIQUE|REFERENCES|PRIMARY\s+KEY|EXCLUDE|CONSTRAINT)\b", re.IGNORECASE)
 
 
@@ -46,7 +52,7 @@ def judge(line: Sequence[Recorded]) -> list[Finding]:
     found: list[Finding] = []
     contract: Recorded | None = None
     for recorded in line:
-        reasons = list(_reasons(recorded))
+        reasons = list(_reasons(recorded, line[0].before))
         if recorded.contract:
             contract = contract or recorded
         elif contract is not None:
@@ -65,8 +71,8 @@ def _waivers(recorded: Recorded, broken: set[str]) -> Iterator[Finding]:
             yield _finding(recorded, "waiver-without-reason", f"{rule} is waived, and nothing says why")
 
 
-def _reasons(recorded: Recorded) -> Iterator[Finding]:
-    judged = [found for found in squawk.judge(recorded.statements) if _counts(recorded, found)]
+def _reasons(recorded: Recorded, released: Catalog) -> Iterator[Finding]:
+    judged = [found for found in squawk.judge(recorded.statements) if _counts(recorded, found, released)]
     for found in judged:
         sql = recorded.statements[found.place].sql
         yield _finding(recorded, found.rule, found.message, sql, found.help)
@@ -83,7 +89,7 @@ def _reasons(recorded: Recorded) -> Iterator[Finding]:
             yield _finding(recorded, "breaks-older-release", why)
 
 
-def _counts(recorded: Recorded, found: squawk.Violation) -> bool:
+def _counts(recorded: Recorded, found: squawk.Violation, released: Catalog) -> bool:
     """Tell whether what squawk says is meant here."""
     sql = recorded.statements[found.place].sql
     if recorded.contract and found.rule in squawk.BREAKING:
@@ -92,10 +98,25 @@ def _counts(recorded: Recorded, found: squawk.Violation) -> bool:
         return False
     if found.rule == "adding-not-nullable-field" and (column := _NOT_NULL.match(sql)):
         return column.groups() not in recorded.before.never_null
-    if found.rule == "ban-new-write-restriction" and _ADD_COLUMN.match(sql):
-        # Whoever does not know the column writes its default; a required one without is a rule of its own.
-        return _RESTRICTS.search(_STRINGS.sub("", sql)) is not None
+    if found.rule == "ban-new-write-restriction":
+        if _ADD_COLUMN.match(sql):
+            # Whoever does not know the column writes its default; a required one without is a rule of its own.
+            return _RESTRICTS.search(_STRINGS.sub("", sql)) is not None
+        return not _is_of_new_columns(sql, released)
     return True
+
+
+def _is_of_new_columns(sql: str, released: Catalog) -> bool:
+    """Tell whether a key is over columns alone that the older release does not know, and so does not write."""
+    if (index := _UNIQUE_INDEX.match(sql)) is not None:
+        table, listed = index.groups()
+    elif (altered := _ALTERED.match(sql)) is not None and (key := _KEYS.search(sql)) is not None:
+        table, listed = altered.group(1), key.group(1)
+    else:
+        return False
+    columns = {name.strip().strip('"') for name in listed.split(",")}
+    known = {column.name for column in released.columns.values() if column.table.rpartition(".")[2] == table}
+    return bool(known) and not columns & known and all(re.fullmatch(r"\w+", name) for name in columns)
 
 
 def _locks(recorded: Recorded, statement: Statement) -> Iterator[Finding]:

@@ -6,6 +6,7 @@ Each example is a revision of one line, on a table of its own that the released 
 from __future__ import annotations
 
 import importlib
+import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from uuid import uuid4
@@ -74,6 +75,11 @@ BAD = {
         sql("ALTER TABLE t ADD CONSTRAINT t_f FOREIGN KEY (a) REFERENCES t (id)"),
         {"adding-foreign-key-constraint", "constraint-missing-not-valid", "ban-new-write-restriction"},
     ),
+    "makes an old column unique with a new one": Example(
+        'op.execute("ALTER TABLE t ADD COLUMN z bigint")\n'
+        '    op.execute("CREATE UNIQUE INDEX t_u ON t (a, z) WHERE a > 5")',
+        {"require-concurrent-index-creation", "ban-new-write-restriction"},
+    ),
     "makes a column unique": Example(
         sql("ALTER TABLE t ADD CONSTRAINT t_u UNIQUE (a)"),
         {"disallowed-unique-constraint", "constraint-missing-not-valid", "ban-new-write-restriction"},
@@ -127,6 +133,14 @@ GOOD = {
     "fills in batches": Example(
         'changes.in_batches("UPDATE t SET c = a WHERE id IN (SELECT id FROM t WHERE c IS NULL AND a > 0 LIMIT :size)")'
     ),
+    "a new column refers": Example(
+        sql(
+            "ALTER TABLE t ADD COLUMN z bigint",
+            "ALTER TABLE t ADD CONSTRAINT t_f FOREIGN KEY (z) REFERENCES t (id) NOT VALID",
+        )
+    ),
+    "a new column is checked": Example('changes.validate_constraint("t_f", "t")'),
+    "a new column is unique": Example('changes.create_index("t_u", "t", ["z"], unique=True)'),
     "comments": Example(sql("COMMENT ON COLUMN t.a IS 'DROP TABLE t; UPDATE t'")),
     "has a reason": Example(
         sql("UPDATE t SET a = 1"), waivers={"data-in-one-statement": "the table has a row for each channel"}
@@ -148,7 +162,10 @@ CONTRACTS = {
     "expands too late": Example('op.add_column("t", sa.Column("z", sa.Text()))', {"order-of-phases"}),
 }
 LINE = {**BAD, **GOOD, **CONTRACTS}
-TABLES = {name: "k" if name in CONTRACTS else f"t{number}" for number, name in enumerate(LINE)}
+TABLES = {
+    name: "k" if name in CONTRACTS else "n" if name.startswith("a new column") else f"t{number}"
+    for number, name in enumerate(LINE)
+}
 HEAD = """import sqlalchemy as sa
 from alembic import op
 from services.kit import changes
@@ -178,20 +195,7 @@ def write(folder: Path) -> str:
     for number, (example_name, example) in enumerate(LINE.items(), 2):
         table = TABLES[example_name]
         phase = "contract_" if example.contract else ""
-        body = example.body
-        for old in (
-            "TABLE t",
-            "ONLY t",
-            "UPDATE t",
-            "FROM t",
-            "INTO t",
-            "TRUNCATE t",
-            "COLUMN t",
-            "REFERENCES t",
-        ):
-            body = body.replace(old, f"{old[:-1]}{table}")
-        body = body.replace('"t', f'"{table}').replace("VIEW t_", f"VIEW {table}_")
-        body = body.replace("CONSTRAINT t_", f"CONSTRAINT {table}_")
+        body = re.sub(r"\bt(?=_|\b)", table, example.body)
         (versions / f"{number:04d}_{phase}example.py").write_text(
             f'{HEAD}revision, down_revision = "{number:04d}", "{number - 1:04d}"\n'
             f"waivers = {example.waivers!r}\ndef upgrade():\n    {body}\n"
