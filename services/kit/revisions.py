@@ -19,6 +19,8 @@ from services.kit.db import make_engine
 from services.kit.errors import FailedPrecondition, InvalidArgument
 
 _TABLE = "alembic_version"
+UNFINISHED = "public.restore_unfinished"
+"""A table that stands in a database from the beginning of a restore until all databases are whole again."""
 
 
 def package_of(service: str) -> str:
@@ -54,9 +56,22 @@ def current(connection: Connection) -> str | None:
 
 
 def current_of(url: str) -> str | None:
-    """Return the revision that the database at a URL is at, or None before the first."""
+    """Return the revision that the database at a URL is at, or None before the first.
+
+    Raises FailedPrecondition (RESTORE_UNFINISHED).
+    """
     with connected(url) as connection:
+        _require_whole(connection)
         return current(connection)
+
+
+def _require_whole(connection: Connection) -> None:
+    if connection.execute(sa.select(sa.func.to_regclass(UNFINISHED))).scalar_one() is not None:
+        raise FailedPrecondition(
+            f"the database {connection.engine.url.database} was restored only in part: run `rapport restore` again, "
+            "with --replace",
+            reason="RESTORE_UNFINISHED",
+        )
 
 
 @contextmanager
@@ -71,12 +86,13 @@ def connected(url: str) -> Iterator[Connection]:
 
 
 def require_current(service: str, engine: Engine) -> None:
-    """Raise FailedPrecondition (SCHEMA_OUTDATED) when a database is older than this release.
+    """Raise FailedPrecondition (SCHEMA_OUTDATED, RESTORE_UNFINISHED) when a database is old, or not whole.
 
     A newer one is accepted: during an upgrade the new schema serves the old release too.
     """
     wanted, revisions = head(service), known(service)
     with engine.connect() as connection:
+        _require_whole(connection)
         revision = current(connection)
     if revision == wanted or (revision is not None and revision not in revisions):
         return
