@@ -20,6 +20,7 @@ from pathlib import Path
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
+from services.campaign.store import hold
 from services.campaign.store.ledger import NOTICE
 from services.campaign.usecases.sending import Sender
 from services.kit import log, revisions
@@ -217,6 +218,11 @@ def run(
     stop = StopSignal()
     listener = Listener(runtime, stop)
     revisions.require_current("services.campaign", runtime.db.engine)
+    with runtime.db.read() as connection:
+        if (held := hold.get(connection)) is not None:
+            _log.warning(
+                "sending is held: `rapport backup release`", since=str(held.create_time), why=held.reason
+            )
     manager = PluginManager(settings.plugins_allow, settings.plugins_required, dict(os.environ))
     manager.load()
     locks = Locks(runtime.db.engine)

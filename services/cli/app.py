@@ -19,6 +19,8 @@ _COMMANDS = {
     "up": "up",
     "run": "run",
     "migrate": "migrate",
+    "backup": "backup",
+    "restore": "restore",
     "demo": "demo",
     "import": "imports",
     "segments": "segments",

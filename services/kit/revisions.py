@@ -24,6 +24,8 @@ from services.kit.errors import FailedPrecondition, InvalidArgument
 
 _TABLE = "alembic_version"
 _CONTRACT = "contract"
+UNFINISHED = "public.restore_unfinished"
+"""A table that stands in a database from the beginning of a restore until all databases are whole again."""
 
 
 def package_of(service: str) -> str:
@@ -104,9 +106,22 @@ def current(connection: Connection) -> str | None:
 
 
 def current_of(url: str) -> str | None:
-    """Return the revision that the database at a URL is at, or None before the first."""
+    """Return the revision that the database at a URL is at, or None before the first.
+
+    Raises FailedPrecondition (RESTORE_UNFINISHED).
+    """
     with connected(url) as connection:
+        _require_whole(connection)
         return current(connection)
+
+
+def _require_whole(connection: Connection) -> None:
+    if connection.execute(sa.select(sa.func.to_regclass(UNFINISHED))).scalar_one() is not None:
+        raise FailedPrecondition(
+            f"the database {connection.engine.url.database} was restored only in part: run `rapport restore` again, "
+            "with --replace",
+            reason="RESTORE_UNFINISHED",
+        )
 
 
 @contextmanager
@@ -121,8 +136,12 @@ def connected(url: str) -> Iterator[Connection]:
 
 
 def require_current(service: str, engine: Engine) -> None:
-    """Raise FailedPrecondition (SCHEMA_OUTDATED, SCHEMA_NEWER) when this release cannot run on a database."""
+    """Raise FailedPrecondition when this release cannot run on a database.
+
+    SCHEMA_OUTDATED, SCHEMA_NEWER: as `require` says. RESTORE_UNFINISHED: it is not whole.
+    """
     with engine.connect() as connection:
+        _require_whole(connection)
         require(service, connection)
 
 

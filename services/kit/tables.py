@@ -16,9 +16,10 @@ class KitTables:
     """Name the kit's tables of one service.
 
     outbox: events written; stream: the one row that says where the stream stands; past_timeline: those that a
-    restore ended; subscription: durable cursors of consumers of this stream; processed_event: events of other services that have had their effect
-    here; dead_letter: events that a handler of this service could not process; operation, operation_chunk:
-    long-running work and its uploaded content; request_log: answers kept for idempotent requests.
+    restore ended; subscription: durable cursors of consumers of this stream; processed_event: events of other
+    services that have had their effect here; dead_letter: events that a handler of this service could not process;
+    operation, operation_chunk: long-running work and its uploaded content; request_log: answers kept for idempotent
+    requests.
     """
 
     outbox: Table

@@ -136,11 +136,16 @@ def _candidates(folder: Path | None) -> Iterator[tuple[Path, str]]:
     if folder is not None:
         yield folder, "given"
         return
+    yield from program_folders("initdb")
+
+
+def program_folders(program: str) -> Iterator[tuple[Path, str]]:
+    """Yield the folders in which a program of PostgreSQL may be, with what each is: `wheel` or `system`."""
     package = wheel_folder()
     if package is not None:
         yield package / "pginstall" / "bin", "wheel"
     seen: set[Path] = set()
-    on_path = shutil.which("initdb")
+    on_path = shutil.which(program)
     if on_path:
         seen.add(Path(on_path).resolve().parent)
         yield Path(on_path).resolve().parent, "system"

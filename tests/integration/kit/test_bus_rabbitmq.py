@@ -13,12 +13,12 @@ from rapport.events.v1 import events_pb2
 from services.kit.bus.amqp.broker import close_quietly, parse_url
 from services.kit.bus.amqp.messages import message_of
 from services.kit.bus.amqp.stream import LAST_TRIES, SCATTER_AFTER
-from services.kit.bus.amqp.topology import DELIVERY_LIMIT, PUBLISHER
+from services.kit.bus.amqp.topology import DELIVERY_LIMIT, PUBLISHER, delete_queues
 from services.kit.bus.transport import make_transport
-from services.kit.events import unpack
+from services.kit.events import timelines, unpack
 from tests.support import rabbit
 from tests.support.postgres import DatabaseFactory
-from tests.support.toy import Toy, eventually
+from tests.support.toy import NOW, Toy, eventually
 
 pytestmark = pytest.mark.usefixtures("on_rabbit")
 GREETER = "contacts.on_greeting"
@@ -103,6 +103,36 @@ def test_a_new_consumer_gets_what_was_published_before_it_came_and_a_lost_queue_
     desk.delete()
     again = toy.source.say("again")
     eventually(lambda: toy.effects() == before + now + missed + again)
+
+
+def test_what_a_restore_undid_does_not_come_out_of_a_queue(toy: Toy) -> None:
+    toy.source.start_relay()
+    toy.source.start_server()
+    worker = toy.worker().start()
+    kept = toy.source.say("kept")
+    eventually(lambda: toy.cursors().get(GREETER) == 1)
+    worker.signal()
+    assert worker.wait() == 0
+    toy.source.say("undone")
+    desk = Desk(toy)
+    eventually(lambda: published(toy) == 2 and desk.count() >= 1)
+    # As a restore leaves it: the log ends where the backup ended, and a new timeline begins there.
+    kit = toy.source.kit
+    with toy.source.db.transaction() as connection:
+        connection.execute(sa.delete(kit.outbox).where(kit.outbox.c.position > 1))
+        connection.execute(sa.update(kit.stream).values(last_position=1))
+        connection.execute(sa.update(kit.subscription).values(position=1))
+        timelines.fork(connection, kit, NOW)
+    connection = parse_url(toy.environment[rabbit.URL_VARIABLE]).connect("restore")
+    delete_queues(connection, toy.environment[rabbit.PREFIX_VARIABLE], GREETER)
+    close_quietly(connection)
+    assert not desk.has(GREETER)
+    new = toy.source.say("new")
+    worker.start()
+    eventually(lambda: toy.effects() == kept + new)
+    last = toy.source.say("last")
+    eventually(lambda: toy.effects() == kept + new + last)
+    assert published(toy) == 3
 
 
 def test_the_transport_can_be_changed_and_changed_back(toy: Toy) -> None:

@@ -107,6 +107,16 @@ def declare_unreadable(channel: amqp.Channel, queues: ConsumerQueues) -> None:
     channel.queue_declare(queues.unreadable, durable=True, auto_delete=False, arguments=_QUORUM)
 
 
+def delete_queues(connection: amqp.Connection, prefix: str, subscription: str) -> None:
+    """Delete a consumer's queues with what is in them; it makes new ones, and reads the stream for what they lack."""
+    queues = ConsumerQueues.of(prefix, "", subscription, ())
+    channel = connection.channel()
+    # The mark first: without its queue it would vouch for what was never in it.
+    for name in (queues.ready, queues.main, queues.dead, queues.unreadable):
+        channel.queue_delete(name)
+    channel.close()
+
+
 def _exists(connection: amqp.Connection, queue: str) -> bool:
     # The broker answers by closing the channel.
     channel = connection.channel()
