@@ -11,7 +11,6 @@ branch_labels = None
 depends_on = None
 
 _OUTCOMES = "finished, exited, goal, limit, merged, erased"
-_OPEN = sa.text("finish_time IS NULL")
 
 
 def upgrade() -> None:
@@ -56,27 +55,10 @@ def upgrade() -> None:
         comment=f"{_OUTCOMES}, cancelled, removed",
         existing_comment=_OUTCOMES,
     )
-    op.create_index(
-        "ix_journey_entry_open", "journey_entry", ["journey_id", "due_time", "id"], postgresql_where=_OPEN
-    )
-    op.drop_index("ix_journey_entry_due", table_name="journey_entry", postgresql_where=_OPEN)
-    op.create_index(
-        "ix_journey_action_journey_id",
-        "journey_action",
-        ["journey_id"],
-        postgresql_where=sa.text("state = 'planned'"),
-    )
 
 
 def downgrade() -> None:
     """Take the change back."""
-    op.drop_index(
-        "ix_journey_action_journey_id",
-        table_name="journey_action",
-        postgresql_where=sa.text("state = 'planned'"),
-    )
-    op.create_index("ix_journey_entry_due", "journey_entry", ["due_time", "id"], postgresql_where=_OPEN)
-    op.drop_index("ix_journey_entry_open", table_name="journey_entry", postgresql_where=_OPEN)
     op.alter_column(
         "journey_entry",
         "outcome",
