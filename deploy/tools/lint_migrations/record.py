@@ -29,7 +29,7 @@ class Statement:
     """Hold one statement as the server got it.
 
     locked: tables, older than the revision, that it is the first to keep writers from until the transaction ends;
-    rewritten: those and their indexes that the server wrote anew for it.
+    rewritten: those that the server wrote anew for it, or an index of theirs.
     """
 
     sql: str
@@ -74,11 +74,6 @@ class Recorded:
     before: Catalog
     after: Catalog
     statements: list[Statement] = field(default_factory=list)
-
-    @property
-    def created(self) -> set[str]:
-        """The tables and views that it made."""
-        return {name for oid, name in self.after.tables.items() if oid not in self.before.tables}
 
 
 def record(service: str, url: str, released: str | None) -> list[Recorded]:
@@ -129,10 +124,12 @@ def _listening(connection: Any, raw: Any, before: Catalog) -> Iterator[list[Stat
         for oid, number in _files(raw).items():
             if oid in before.files and number != files[oid]:
                 files[oid] = number
-                rewritten.append(_name(raw, oid))
+                rewritten.append(_table(raw, oid))
         if not _ALEMBIC.search(text) and (locked or rewritten or not _ASKS.match(text)):
             statements.append(
-                Statement(text.strip(), not raw.autocommit, tuple(sorted(locked)), tuple(rewritten))
+                Statement(
+                    text.strip(), not raw.autocommit, tuple(sorted(locked)), tuple(sorted(set(rewritten)))
+                )
             )
 
     event.listen(connection, "after_cursor_execute", note)
@@ -168,8 +165,10 @@ def _files(raw: Any) -> dict[int, int]:
     return dict(_rows(raw, query))
 
 
-def _name(raw: Any, oid: int) -> str:
-    return str(_rows(raw, "SELECT %s::oid::regclass::text", oid)[0][0])
+def _table(raw: Any, oid: int) -> str:
+    """Return the name of a table, or of that which an index belongs to."""
+    query = "SELECT coalesce((SELECT indrelid FROM pg_index WHERE indexrelid = %s), %s::oid)::regclass::text"
+    return str(_rows(raw, query, oid, oid)[0][0])
 
 
 def _catalog(raw: Any) -> Catalog:

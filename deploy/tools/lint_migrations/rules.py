@@ -17,6 +17,9 @@ _STRINGS = re.compile(r"'(?:[^']|'')*'|--[^\n]*|/\*.*?\*/", re.DOTALL)
 _NAME = r'(?:ONLY\s+)?(?:IF\s+(?:NOT\s+)?EXISTS\s+)?(?:"?\w+"?\.)?"?(\w+)"?'
 _WRITES = re.compile(rf"\b(?:UPDATE|DELETE\s+FROM|MERGE\s+INTO|INSERT\s+INTO)\s+{_NAME}", re.IGNORECASE)
 _ALTERED = re.compile(rf"\s*ALTER\s+TABLE\s+{_NAME}", re.IGNORECASE)
+_TARGET = re.compile(
+    rf"\s*(?:(?:ALTER|DROP)\s+TABLE\s+|CREATE\s+(?:UNIQUE\s+)?INDEX\s+[^()]*?\bON\s+){_NAME}", re.IGNORECASE
+)
 _DEFINES = re.compile(r"\s*(?:CREATE|ALTER|DROP|COMMENT|GRANT|REVOKE|REINDEX)\b", re.IGNORECASE)
 _NOT_NULL = re.compile(
     rf'\s*ALTER\s+TABLE\s+{_NAME}\s+ALTER\s+(?:COLUMN\s+)?"?(\w+)"?\s+SET\s+NOT\s+NULL', re.I
@@ -77,15 +80,15 @@ def _reasons(recorded: Recorded, released: Catalog) -> Iterator[Finding]:
         sql = recorded.statements[found.place].sql
         yield _finding(recorded, found.rule, found.message, sql, found.help)
     for statement in recorded.statements:
-        yield from _locks(recorded, statement)
-        yield from _data(recorded, statement)
+        yield from _locks(recorded, statement, released)
+        yield from _data(recorded, statement, released)
     if len({statement.in_transaction for statement in recorded.statements}) > 1:
         why = "a part of it leaves the transaction: when it fails, the other part is there already and cannot run again"
         yield _finding(recorded, "mixed-transaction", why)
     shown = squawk.BREAKING | {"changing-column-type"}
     if not recorded.contract and not any(found.rule in shown for found in judged):
         # What no statement shows, such as one that a function or a DO block makes up.
-        for why in _losses(recorded.before, recorded.after):
+        for why in _losses(recorded.before, recorded.after, released):
             yield _finding(recorded, "breaks-older-release", why)
 
 
@@ -94,7 +97,8 @@ def _counts(recorded: Recorded, found: squawk.Violation, released: Catalog) -> b
     sql = recorded.statements[found.place].sql
     if recorded.contract and found.rule in squawk.BREAKING:
         return False
-    if (altered := _ALTERED.match(sql)) and altered.group(1) in recorded.created:
+    if (target := _TARGET.match(sql)) and target.group(1) not in _tables(released):
+        # Made since the release: no older process uses it, and it holds nothing when the upgrade comes by.
         return False
     if found.rule == "adding-not-nullable-field" and (column := _NOT_NULL.match(sql)):
         return column.groups() not in recorded.before.never_null
@@ -115,27 +119,37 @@ def _is_of_new_columns(sql: str, released: Catalog) -> bool:
     else:
         return False
     columns = {name.strip().strip('"') for name in listed.split(",")}
-    known = {column.name for column in released.columns.values() if column.table.rpartition(".")[2] == table}
+    known = {
+        column.name
+        for column in released.columns.values()
+        if column.table.rpartition(".")[2].strip('"') == table
+    }
     return bool(known) and not columns & known and all(re.fullmatch(r"\w+", name) for name in columns)
 
 
-def _locks(recorded: Recorded, statement: Statement) -> Iterator[Finding]:
-    if statement.rewritten:
-        why = f"the server writes {', '.join(statement.rewritten)} anew, and nobody can use it meanwhile"
+def _tables(catalog: Catalog) -> set[str]:
+    return {name.rpartition(".")[2].strip('"') for name in catalog.tables.values()}
+
+
+def _locks(recorded: Recorded, statement: Statement, released: Catalog) -> Iterator[Finding]:
+    released_names = set(released.tables.values())
+    if rewritten := [name for name in statement.rewritten if name in released_names]:
+        why = f"the server writes {', '.join(rewritten)} anew, and nobody can use it meanwhile"
         yield _finding(recorded, "table-rewrite", why, statement.sql)
     # How long definitions keep their locks is for squawk to say.
-    if statement.locked and not _DEFINES.match(statement.sql):
-        why = f"it keeps writers from {', '.join(statement.locked)}"
+    locked = [name for name in statement.locked if name in released_names]
+    if locked and not _DEFINES.match(statement.sql):
+        why = f"it keeps writers from {', '.join(locked)}"
         yield _finding(recorded, "locks-table", why, statement.sql)
 
 
-def _data(recorded: Recorded, statement: Statement) -> Iterator[Finding]:
+def _data(recorded: Recorded, statement: Statement, released: Catalog) -> Iterator[Finding]:
     text = _STRINGS.sub("''", statement.sql)
     if _DEFINES.match(text) or (
         not statement.in_transaction and re.search(r"\bLIMIT\b", text, re.IGNORECASE)
     ):
         return
-    older = {name.rpartition(".")[2] for name in recorded.before.tables.values()}
+    older = _tables(released)
     for write in _WRITES.finditer(text):
         plain = re.match(r"INSERT", write.group(), re.IGNORECASE) and not re.search(r"\bSELECT\b", text, re.I)
         if write.group(1) in older and not plain:
@@ -144,14 +158,18 @@ def _data(recorded: Recorded, statement: Statement) -> Iterator[Finding]:
             return
 
 
-def _losses(before: Catalog, after: Catalog) -> Iterator[str]:
+def _losses(before: Catalog, after: Catalog, released: Catalog) -> Iterator[str]:
     """Yield what the older release would miss."""
     for oid, name in before.tables.items():
+        if oid not in released.tables:
+            continue
         if oid not in after.tables:
             yield f"{name} is gone"
         elif after.tables[oid] != name:
             yield f"{name} is called {after.tables[oid]} now"
     for key, old in before.columns.items():
+        if key not in released.columns:
+            continue
         new = after.columns.get(key)
         what = f"column {old.name} of {old.table}"
         if new is None:
@@ -166,7 +184,7 @@ def _losses(before: Catalog, after: Catalog) -> Iterator[str]:
         elif old.required and old.default and not new.default:
             yield f"{what} has no default any more"
     for key, new in after.columns.items():
-        if key not in before.columns and key[0] in before.tables and new.required and not new.default:
+        if key not in before.columns and key[0] in released.tables and new.required and not new.default:
             yield f"column {new.name} of {new.table} must be given a value"
 
 

@@ -125,6 +125,15 @@ GOOD = {
         + '    op.execute("ALTER TABLE t_new ADD COLUMN z text NOT NULL")\n'
         + '    op.execute("INSERT INTO t_new (id, z) SELECT id, b FROM t")'
     ),
+    "a new column's table": Example(sql("CREATE TABLE since (id bigint)", "INSERT INTO since VALUES (1)")),
+    "a new column's table is changed": Example(
+        sql(
+            "ALTER TABLE since ADD COLUMN z text NOT NULL DEFAULT gen_random_uuid()::text",
+            "UPDATE since SET id = 2",
+            "CREATE UNIQUE INDEX since_id ON since (id)",
+            "ALTER TABLE since RENAME COLUMN id TO number",
+        )
+    ),
     "adds columns": Example(
         'op.add_column("t", sa.Column("y", sa.Text(), nullable=False, server_default="it\'s; UPDATE t"))\n'
         '    op.add_column("t", sa.Column("z", sa.Integer()))'
