@@ -1,7 +1,9 @@
 """What holds for all tests of the project."""
 
+import gc
 import logging
 import sys
+from collections.abc import Generator
 
 import pytest
 import structlog
@@ -22,6 +24,27 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="what carries events between services: the event streams or RabbitMQ; auto: RabbitMQ in the stack of "
         "tests/e2e where it is installed, and the streams elsewhere. Tests of the transports themselves run on both.",
     )
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Let one process of the run have the tests that share something which takes long to start."""
+    if config.getvalue("dist") != "loadfile":
+        return None
+    from tests.support.scheduling import ByShare
+
+    return ByShare(config, log)  # type: ignore[arg-type]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Look for no garbage while thousands of tests are found, of which nothing goes, nor later among what they hold."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.freeze()
 
 
 def _errors_only(_logger: WrappedLogger, method: str, event: EventDict) -> EventDict:

@@ -7,11 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine
 
-from services.kit.db import make_engine
 from tests.support import rabbit
-from tests.support.postgres import ADMIN_URL_VARIABLE, DatabaseFactory, shared_server
+from tests.support.postgres import ADMIN_URL_VARIABLE, DatabaseFactory, Originals, shared_server
 
 
 @pytest.fixture(scope="session")
@@ -34,26 +32,37 @@ def admin_url(postgres_server: str) -> str:
     return postgres_server
 
 
+@pytest.fixture(scope="session")
+def originals(admin_url: str) -> Iterator[Originals]:
+    """What databases are copied from."""
+    made = Originals(admin_url)
+    yield made
+    made.close()
+
+
 @pytest.fixture
-def make_database(admin_url: str) -> Iterator[DatabaseFactory]:
-    """Make empty databases for one test: `make_database("contacts")` returns a SQLAlchemy URL."""
-    factory = DatabaseFactory(admin_url)
+def make_database(admin_url: str, originals: Originals) -> Iterator[DatabaseFactory]:
+    """Make databases for one test; returns SQLAlchemy URLs.
+
+    `make_database("contacts")` makes an empty one, `make_database.with_tables("contacts")` one with its tables.
+    """
+    factory = DatabaseFactory(admin_url, originals)
     yield factory
     factory.close()
 
 
 @pytest.fixture(scope="module")
-def make_module_database(admin_url: str) -> Iterator[DatabaseFactory]:
+def make_module_database(admin_url: str, originals: Originals) -> Iterator[DatabaseFactory]:
     """Like `make_database`, for databases that the tests of a module share."""
-    factory = DatabaseFactory(admin_url)
+    factory = DatabaseFactory(admin_url, originals)
     yield factory
     factory.close()
 
 
 @pytest.fixture(scope="session")
-def make_session_database(admin_url: str) -> Iterator[DatabaseFactory]:
+def make_session_database(admin_url: str, originals: Originals) -> Iterator[DatabaseFactory]:
     """Like `make_database`, for databases that all tests of this process share."""
-    factory = DatabaseFactory(admin_url)
+    factory = DatabaseFactory(admin_url, originals)
     yield factory
     factory.close()
 
@@ -111,14 +120,6 @@ def use_rabbit(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
 def use_streams(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let settings and processes made from now on use the event streams."""
     monkeypatch.delenv(rabbit.URL_VARIABLE, raising=False)
-
-
-@pytest.fixture
-def segmentation_database(make_database: DatabaseFactory) -> Iterator[Engine]:
-    """An engine on an empty database of the segmentation service."""
-    engine = make_engine(make_database("segmentation"))
-    yield engine
-    engine.dispose()
 
 
 def _run_folder(factory: pytest.TempPathFactory) -> Path:

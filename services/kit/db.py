@@ -46,6 +46,8 @@ def make_engine(
         pool_timeout=30,
         # Parameters are people's data: they must not reach the logs by way of error messages.
         hide_parameters=True,
+        # No service has an hstore, for which each engine would search the catalog before its first statement.
+        use_native_hstore=False,
         connect_args={
             "application_name": application_name,
             "options": options,

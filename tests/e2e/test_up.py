@@ -169,9 +169,9 @@ def answers(laptop: Laptop) -> bool:
         return False
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def given_server(admin_url: str) -> Iterator[dict[str, str]]:
-    """The settings for a database server that is there already."""
+    """The settings for a database server that is there already; the first stack makes the databases on it."""
     yield {"RAPPORT_DATABASE_URL": admin_url}
     drop(admin_url, SERVICES)
 

@@ -60,20 +60,27 @@ class Database:
         return contact_id
 
 
-@pytest.fixture
-def database(make_database: Any) -> Iterator[Database]:
-    engine = make_engine(make_database("segmentation"), pool_size=4)
-    tables = MetaData()
-    profile = PROFILE.to_metadata(tables, schema="public")
-    event = EVENT.to_metadata(tables, schema="public")
+@pytest.fixture(scope="module")
+def tables(make_module_database: Any) -> Iterator[Database]:
+    engine = make_engine(make_module_database("segmentation"), pool_size=4)
+    metadata = MetaData()
+    profile = PROFILE.to_metadata(metadata, schema="public")
+    event = EVENT.to_metadata(metadata, schema="public")
     with engine.begin() as connection:
-        tables.create_all(connection)
+        metadata.create_all(connection)
         connection.execute(text("CREATE TABLE secret (value text)"))
-        connection.execute(text("INSERT INTO secret VALUES ('hunter2')"))
         for statement in publish_views(f"{engine.url.username}_plugin"):
             connection.execute(text(statement))
     yield Database(engine, profile, event)
     engine.dispose()
+
+
+@pytest.fixture
+def database(tables: Database) -> Database:
+    with tables.engine.begin() as connection:
+        connection.execute(text("TRUNCATE public.profile, public.event, secret"))
+        connection.execute(text("INSERT INTO secret VALUES ('hunter2')"))
+    return tables
 
 
 @pytest.fixture(scope="module")

@@ -25,6 +25,7 @@ from services.kit.operations import store as operations
 from services.kit.plugins import PluginManager
 from tests.support.campaign import CHANNEL, smtp_environment
 from tests.support.campaign_fakes import EVERYBODY, Directory
+from tests.support.emptying import empty_tables
 from tests.support.stack import NOW, Served
 
 CONTENT = {"subject": "Hello", "text": "Hello {{ contact.given_name | default('friend', true) }}"}
@@ -47,8 +48,8 @@ class Desk:
     def empty(self) -> None:
         """Forget everything."""
         with self.served.runtime.db.transaction() as connection:
-            for table in reversed(metadata.sorted_tables):
-                connection.execute(sa.delete(table))
+            empty_tables(connection, metadata.sorted_tables, restart=False)
+        self.served.close_clients()
         self.served.clock.instant = NOW
         self.directory.clear()
 

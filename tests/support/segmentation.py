@@ -25,13 +25,14 @@ from services.kit.db import Database, make_engine
 from services.kit.events.payload import parse
 from services.kit.money import to_money
 from services.kit.names import new_id
-from services.kit.plugins import Catalog, PluginHost, publish_views
+from services.kit.plugins import Catalog, PluginHost
 from services.kit.signing import Signer
 from services.kit.wire import to_timestamp
 from services.segmentation import models
 from services.segmentation.context import Service
 from services.segmentation.rulebook import Rulebook
 from services.segmentation.usecases import defining, projection, rebuilding
+from tests.support.emptying import empty_tables
 from tests.support.schema import create_schema
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -74,16 +75,6 @@ class NoPlugins:
 
     def close(self) -> None:
         """Do nothing."""
-
-
-def create_segmentation_schema(url: str) -> None:
-    """Create the tables, and the views for plugins."""
-    create_schema("segmentation", url)
-    engine = make_engine(url)
-    with engine.begin() as connection:
-        for statement in publish_views(f"{engine.url.username}_plugin"):
-            connection.exec_driver_sql(statement)
-    engine.dispose()
 
 
 def event(
@@ -272,11 +263,10 @@ class World:
 
     def empty(self) -> None:
         """Forget everything."""
-        names = ", ".join(table.name for table in models.metadata.sorted_tables)
         while True:
             try:
                 with self.db.transaction() as connection:
-                    connection.execute(sa.text(f"TRUNCATE {names} RESTART IDENTITY CASCADE"))
+                    empty_tables(connection, models.metadata.sorted_tables)
                 break
             except sa.exc.OperationalError as error:
                 # A worker that runs meanwhile reads the tables in an order of its own.
@@ -350,8 +340,8 @@ class World:
 def world(
     url: str, *, now: datetime = NOW, plugins: PluginHost | None = None, time_zone: str = "UTC"
 ) -> Iterator[World]:
-    """Give the service on an empty database."""
-    create_segmentation_schema(url)
+    """Give the service on a database that is empty or has its tables."""
+    create_schema("segmentation", url)
     clock = FixedClock(now)
     database = Database(make_engine(url))
     host: Any = plugins or NoPlugins()

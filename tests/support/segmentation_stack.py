@@ -12,7 +12,6 @@ from typing import Any
 from rapport.events.v1 import events_pb2
 from rapport_client import Rapport
 
-from services.kit import migrations
 from services.kit.auth import create_tokens
 from services.kit.clock import FileClock, write_clock
 from services.kit.config import Settings
@@ -31,14 +30,13 @@ from tests.support.toy import ROOT, Source, eventually, free_base_port
 class Stack:
     """Stub publishers, the API in this process, and the worker in one of its own."""
 
-    def __init__(self, folder: Path, make_database: DatabaseFactory, url: str = "") -> None:
-        """Start the publishers and the API. url: an empty database for the service, else one of the run's server."""
+    def __init__(self, folder: Path, make_database: DatabaseFactory) -> None:
+        """Start the publishers and the API."""
         self.folder = folder
         self.clock_file = folder / "clock"
         self.set_clock(NOW)
         tokens = create_tokens(folder / "tokens.json")
-        self.url = url = url or make_database("segmentation")
-        migrations.upgrade("segmentation", url)
+        self.url = url = make_database.with_tables("segmentation")
         base = free_base_port()
         self.settings = Settings(
             data_dir=folder,

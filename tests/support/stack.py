@@ -57,6 +57,11 @@ class Served:
         self._clients.append(rapport)
         return rapport.service(self.service)
 
+    def close_clients(self) -> None:
+        """Close the clients of `client_with`."""
+        while self._clients:
+            self._clients.pop().close()
+
 
 @contextmanager
 def serve(
@@ -106,8 +111,8 @@ def serve(
             try:
                 yield served
             finally:
-                for rapport in (served.rapport, *served._clients):
-                    rapport.close()
+                served.close_clients()
+                served.rapport.close()
         finally:
             process.stop()
             runtime.close()

@@ -36,7 +36,6 @@ from tests.support.campaign import (
     start_sender,
 )
 from tests.support.postgres import DatabaseFactory
-from tests.support.schema import create_schema
 from tests.support.waiting import until
 
 _SECRET = "k" * 32
@@ -173,8 +172,7 @@ def open_stack(folder: Path, messages: int, senders: int) -> Iterator[Stack]:
         ends.callback(server.destroy)
         server.start()
         make_database = DatabaseFactory(server.admin_url)
-        url = make_database("campaign")
-        create_schema("campaign", url)
+        url = make_database.with_tables("campaign")
         world = World()
         world.add(messages)
         address = ends.enter_context(neighbours(world))

@@ -10,23 +10,26 @@ from rapport_testing.smtp import SmtpServer
 
 from tests.support.campaign_desk import Desk, open_desk
 from tests.support.campaign_fakes import Directory, serve_neighbours
-from tests.support.postgres import DatabaseFactory
-from tests.support.schema import create_schema
+from tests.support.postgres import DatabaseFactory, Originals
 from tests.support.stack import Served, serve
 
 
-@pytest.fixture(scope="module")
-def open_service(
-    make_module_database: DatabaseFactory, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Desk]:
+@pytest.fixture(scope="package")  # a module's share of its start would be longer than its tests
+def database_url(admin_url: str, originals: Originals) -> Iterator[str]:
+    """The database of the service."""
+    factory = DatabaseFactory(admin_url, originals)
+    yield factory.with_tables("campaign")
+    factory.close()
+
+
+@pytest.fixture(scope="package")
+def open_service(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     """The API process, its neighbours, and a sender with a mail server."""
-    url = make_module_database("campaign")
-    create_schema("campaign", url)
     directory = Directory()
     with serve_neighbours(directory, tmp_path_factory.mktemp("neighbours")) as reached:
         settings = {**reached, "plugins_allow": ("email",), "mail_domain": "shop.test"}
         with (
-            serve("campaign", url, settings=settings) as served,
+            serve("campaign", database_url, settings=settings) as served,
             SmtpServer() as smtp,
             open_desk(served, directory, smtp) as desk,
         ):

@@ -9,15 +9,13 @@ import pytest
 
 from tests.support.care import free_base_port
 from tests.support.postgres import DatabaseFactory
-from tests.support.schema import create_schema
 from tests.support.stack import Served, serve
 
 
 @pytest.fixture(scope="module")
 def served(make_module_database: DatabaseFactory) -> Iterator[Served]:
     """Care with the agent ana, and the default queue main with a promise around the clock."""
-    url = make_module_database("care")
-    create_schema("care", url)
+    url = make_module_database.with_tables("care")
     settings = {"base_port": free_base_port(), "default_deadline_seconds": 3.0}
     with serve("care", url, settings=settings) as running:
         running.client.create_agent(agent_id="ana", agent={"display_name": "Ana", "available": True})

@@ -8,15 +8,13 @@ from typing import Any
 import pytest
 
 from tests.support.postgres import DatabaseFactory
-from tests.support.schema import create_schema
 from tests.support.stack import Served, serve
 
 
 @pytest.fixture(scope="module")
 def served(make_module_database: DatabaseFactory) -> Iterator[Served]:
     """Contacts with the attributes size (whole, 0 to 60) and colours, and the activity type page.visited."""
-    url = make_module_database("contacts")
-    create_schema("contacts", url)
+    url = make_module_database.with_tables("contacts")
     with serve("contacts", url, settings={"default_region": "VN"}) as running:
         client = running.client
         client.create_attribute(

@@ -12,7 +12,6 @@ from rapport.contacts.v1 import contacts_pb2 as pb
 from rapport_client import errors
 
 from tests.support.postgres import DatabaseFactory
-from tests.support.schema import create_schema
 from tests.support.stack import NOW, Served, serve
 
 NOBODY = f"contacts/{uuid4()}"
@@ -209,8 +208,7 @@ def test_batch_get_contacts(client: Any) -> None:
 @pytest.fixture(scope="module")
 def people(make_module_database: DatabaseFactory) -> Iterator[Any]:
     """A service with seven contacts of known names, made a minute apart, two of them in one batch."""
-    url = make_module_database("contacts")
-    create_schema("contacts", url)
+    url = make_module_database.with_tables("contacts")
     with serve("contacts", url) as running:
         for name in ("Đặng Văn An", "王小明", "Mary O'Brien", "100% Pure_Ltd", "Dang Thu"):
             kind = "KIND_ORGANIZATION" if "Ltd" in name else "KIND_PERSON"

@@ -18,7 +18,6 @@ from services.kit.events import Relay
 from services.sales import models
 from tests.support.postgres import DatabaseFactory
 from tests.support.sales_data import NOON, contact, order
-from tests.support.schema import create_schema
 from tests.support.stack import Served, serve
 from tests.support.waiting import until
 
@@ -93,7 +92,6 @@ def _relay(served: Served, purge_seconds: float) -> Relay:
 
 @contextmanager
 def _stream(url: str) -> Iterator[Stream]:
-    create_schema("sales", url)
     with serve("sales", url, now=NOON, settings={"event_streams_per_caller": STREAMS_PER_CALLER}) as served:
         served.client.batch_upsert_products(products=[{"code": "A", "title": "Boot"}])
         made = Stream(served, _relay(served, 3600.0))
@@ -106,12 +104,12 @@ def _stream(url: str) -> Iterator[Stream]:
 @pytest.fixture(scope="module")
 def stream(make_module_database: DatabaseFactory) -> Iterator[Stream]:
     """A stream that the tests of a module share: look at your own events and subscriptions only."""
-    with _stream(make_module_database("sales")) as made:
+    with _stream(make_module_database.with_tables("sales")) as made:
         yield made
 
 
 @pytest.fixture
 def own_stream(make_database: DatabaseFactory) -> Iterator[Stream]:
     """A stream of the test's own, to purge or restore."""
-    with _stream(make_database("sales")) as made:
+    with _stream(make_database.with_tables("sales")) as made:
         yield made

@@ -16,7 +16,6 @@ from rapport.operations.v1 import operations_pb2
 from services.kit.operations import create, store
 from services.sales import models
 from tests.support.postgres import DatabaseFactory
-from tests.support.schema import create_schema
 from tests.support.stack import Served, serve
 
 
@@ -52,7 +51,6 @@ class Work:
 @pytest.fixture(scope="module")
 def work(make_module_database: DatabaseFactory) -> Iterator[Work]:
     """The API that the tests of a module share."""
-    url = make_module_database("sales")
-    create_schema("sales", url)
+    url = make_module_database.with_tables("sales")
     with serve("sales", url) as served:
         yield Work(served)

@@ -8,18 +8,19 @@ from typing import Any
 import pytest
 
 from services.segmentation.context import service_of
-from tests.support.postgres import DatabaseFactory
-from tests.support.segmentation import World, create_segmentation_schema
+from tests.support.postgres import DatabaseFactory, Originals
+from tests.support.segmentation import World
 from tests.support.stack import Served, serve
 
 
-@pytest.fixture(scope="module")
-def running(make_module_database: DatabaseFactory) -> Iterator[Served]:
+@pytest.fixture(scope="package")  # a module's share of its start would be longer than its tests
+def running(admin_url: str, originals: Originals) -> Iterator[Served]:
     """The API process; it loads the plugins that come with Rapport."""
-    url = make_module_database("segmentation")
-    create_segmentation_schema(url)
+    factory = DatabaseFactory(admin_url, originals)
+    url = factory.with_tables("segmentation")
     with serve("segmentation", url, settings={"plugins_allow": ("rfm", "loyalty")}) as served:
         yield served
+    factory.close()
 
 
 @pytest.fixture

@@ -17,7 +17,6 @@ from services.kit.runtime import Runtime, make_runtime
 from tests.support.campaign import NOW, World, neighbours, smtp_environment
 from tests.support.campaign_tracking import Tracked, tracked
 from tests.support.postgres import DatabaseFactory
-from tests.support.schema import create_schema
 
 PLUGINS = ("email", "recipients")
 
@@ -53,8 +52,7 @@ def neighbours_at(world: World) -> Iterator[str]:
 @pytest.fixture
 def database_url(make_database: DatabaseFactory) -> str:
     """The URL of a database with the schema of campaign."""
-    url = make_database("campaign")
-    create_schema("campaign", url)
+    url = make_database.with_tables("campaign")
     return url
 
 
@@ -98,8 +96,7 @@ def sender(runtime: Runtime, manager: PluginManager) -> Iterator[Sender]:
 @pytest.fixture(scope="module")
 def module_tracked(make_module_database: DatabaseFactory) -> Iterator[Tracked]:
     """Campaign on a database that the tests of a module share, with its neighbours."""
-    url = make_module_database("campaign")
-    create_schema("campaign", url)
+    url = make_module_database.with_tables("campaign")
     world = World(members={"segments/all": []})
     with neighbours(world) as address, tracked(url, address, world) as made:
         yield made

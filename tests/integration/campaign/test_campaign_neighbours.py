@@ -24,7 +24,6 @@ from services.kit.runtime import make_runtime
 from tests.plugins.plugin_sources import load_source
 from tests.support.campaign import CHANNEL, NOW, make_campaign, make_template, smtp_environment
 from tests.support.postgres import DatabaseFactory
-from tests.support.schema import create_schema
 from tests.support.stack import serve
 
 GRANTED, DENIED = contacts_pb2.Consent.STATE_GRANTED, contacts_pb2.Consent.STATE_DENIED
@@ -55,8 +54,7 @@ def test_consents_and_addresses_of_contacts_decide(
     plugin_host: PluginHost,
     smtp: SmtpServer,
 ) -> None:
-    url = make_database("contacts")
-    create_schema("contacts", url)
+    url = make_database.with_tables("contacts")
     grant = ("service:campaign", SERVICE_PERMISSIONS["campaign"], "campaign's token")
     with serve("contacts", url, now=NOW, tokens=[grant]) as contacts:
         identity = contacts_pb2.Identity

@@ -22,15 +22,13 @@ from services.kit.clock import FixedClock
 from tests.support.campaign import NOW
 from tests.support.campaign_limits import FAST, OTHER, Hall, cap, drain, open_hall, run_until
 from tests.support.postgres import DatabaseFactory
-from tests.support.schema import create_schema
 
 NIGHT = Hours(quiet=(Span(22 * 60, 8 * 60),))
 
 
 @pytest.fixture(scope="module")
 def open_one(make_module_database: DatabaseFactory) -> Iterator[Hall]:
-    url = make_module_database("campaign")
-    create_schema("campaign", url)
+    url = make_module_database.with_tables("campaign")
     with open_hall(url, FixedClock(NOW)) as made:
         yield made
 

@@ -24,13 +24,11 @@ from services.kit.clock import SystemClock
 from services.kit.locks import Locks
 from tests.support.campaign_limits import ACCEPTED, FAST, OTHER, Hall, drain, open_hall, run_until
 from tests.support.postgres import DatabaseFactory
-from tests.support.schema import create_schema
 
 
 @pytest.fixture(scope="module")
 def open_one(make_module_database: DatabaseFactory) -> Iterator[Hall]:
-    url = make_module_database("campaign")
-    create_schema("campaign", url)
+    url = make_module_database.with_tables("campaign")
     with open_hall(url, SystemClock()) as made:
         yield made
 

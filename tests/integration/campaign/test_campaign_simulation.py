@@ -46,7 +46,6 @@ from tests.support.campaign_simulations import (
 )
 from tests.support.partings import batch
 from tests.support.postgres import DatabaseFactory
-from tests.support.schema import create_schema
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 NIGHT = Hours(quiet=(Span(22 * 60, 8 * 60),))
@@ -56,8 +55,7 @@ UNDECIDED = 0
 
 @pytest.fixture(scope="module")
 def open_one(make_module_database: DatabaseFactory) -> Iterator[Hall]:
-    url = make_module_database("campaign")
-    create_schema("campaign", url)
+    url = make_module_database.with_tables("campaign")
     with open_hall(url, FixedClock(NOW)) as made:
         know_channels(made.runtime, made.manager)
         yield made

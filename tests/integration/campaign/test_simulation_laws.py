@@ -25,7 +25,6 @@ from services.kit.db import make_engine
 from services.kit.names import new_id
 from tests.support.campaign import NOW
 from tests.support.postgres import DatabaseFactory
-from tests.support.schema import create_schema
 
 HOUR = timedelta(hours=1)
 MANY = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -33,8 +32,7 @@ MANY = settings(max_examples=40, deadline=None, suppress_health_check=[HealthChe
 
 @pytest.fixture(scope="module")
 def engine(make_module_database: DatabaseFactory) -> Iterator[Engine]:
-    url = make_module_database("campaign")
-    create_schema("campaign", url)
+    url = make_module_database.with_tables("campaign")
     made = make_engine(url)
     yield made
     made.dispose()

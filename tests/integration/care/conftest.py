@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-import sqlalchemy as sa
 
 from services.care.models import kit, metadata
 from services.kit.clock import FixedClock
@@ -13,17 +12,15 @@ from services.kit.config import load_settings
 from services.kit.db import make_engine
 from services.kit.runtime import Runtime, make_runtime
 from tests.support.care import free_base_port
+from tests.support.emptying import empty_tables
 from tests.support.postgres import DatabaseFactory
-from tests.support.schema import create_schema
 from tests.support.stack import NOW, Served, serve
 
 
 @pytest.fixture(scope="module")
 def module_database(make_module_database: DatabaseFactory) -> str:
     """The URL of a database with the tables of care."""
-    url = make_module_database("care")
-    create_schema("care", url)
-    return url
+    return make_module_database.with_tables("care")
 
 
 @pytest.fixture
@@ -31,9 +28,8 @@ def database(module_database: str) -> str:
     """The URL of a database with empty tables; one test at a time of a module has it."""
     engine = make_engine(module_database)
     # The kit's `stream` holds what the schema needs to begin with.
-    names = [table.name for table in metadata.sorted_tables if table is not kit.stream]
     with engine.begin() as connection:
-        connection.execute(sa.text("TRUNCATE {} RESTART IDENTITY".format(", ".join(f'"{n}"' for n in names))))
+        empty_tables(connection, [table for table in metadata.sorted_tables if table is not kit.stream])
     engine.dispose()
     return module_database
 

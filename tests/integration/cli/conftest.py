@@ -16,7 +16,6 @@ from services.kit.supervise.probes import http_ok
 from tests.support.cli import Ran, run_cli
 from tests.support.postgres import DatabaseFactory
 from tests.support.processes import WORKER, start_process
-from tests.support.schema import create_schema
 from tests.support.stack import Served, serve
 from tests.support.toy import free_base_port
 from tests.support.waiting import until
@@ -48,7 +47,6 @@ class Office:
 @contextmanager
 def office(service: str, url: str, settings: Mapping[str, object]) -> Iterator[Office]:
     """Serve a service, with its worker in a process of its own."""
-    create_schema(service, url)
     token = new_token()
     with serve(
         service, url, tokens=[("cli", ("*",), token)], settings={"secret_key": SECRET, **settings}
@@ -98,14 +96,14 @@ def _worker(served: Served, url: str) -> Iterator[None]:
 @pytest.fixture(scope="module")
 def contacts(make_module_database: DatabaseFactory) -> Iterator[Office]:
     """Contacts with its worker."""
-    with office("contacts", make_module_database("contacts"), {"default_region": "VN"}) as made:
+    with office("contacts", make_module_database.with_tables("contacts"), {"default_region": "VN"}) as made:
         yield made
 
 
 @pytest.fixture(scope="module")
 def segmentation(make_module_database: DatabaseFactory) -> Iterator[Office]:
     """Segmentation with its worker."""
-    url = make_module_database("segmentation")
+    url = make_module_database.with_tables("segmentation")
     with office("segmentation", url, {"plugins_allow": ("rfm", "loyalty")}) as made:
         yield made
 

@@ -12,7 +12,6 @@ from services.kit.clock import FixedClock
 from services.kit.config import Settings
 from services.kit.runtime import Runtime, make_runtime
 from tests.support.postgres import DatabaseFactory
-from tests.support.schema import create_schema
 from tests.support.stack import NOW
 
 ATTRIBUTES = [
@@ -27,7 +26,6 @@ ATTRIBUTES = [
 
 def make(url: str) -> Runtime:
     """A runtime whose clock stands at NOW."""
-    create_schema("contacts", url)
     settings = Settings(contacts_database_url=url, secret_key="k" * 32, default_region="VN")
     runtime = make_runtime("contacts", "api", settings, clock=FixedClock(NOW))
     with runtime.db.transaction() as connection:
@@ -39,7 +37,7 @@ def make(url: str) -> Runtime:
 @pytest.fixture
 def runtime(make_database: DatabaseFactory) -> Iterator[Runtime]:
     """A runtime on an empty database with one attribute of each type."""
-    made = make(make_database("contacts"))
+    made = make(make_database.with_tables("contacts"))
     yield made
     made.close()
 
@@ -47,6 +45,6 @@ def runtime(make_database: DatabaseFactory) -> Iterator[Runtime]:
 @pytest.fixture
 def other(make_database: DatabaseFactory) -> Iterator[Runtime]:
     """A second runtime, on a database of its own."""
-    made = make(make_database("contacts"))
+    made = make(make_database.with_tables("contacts"))
     yield made
     made.close()

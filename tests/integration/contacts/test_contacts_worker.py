@@ -27,7 +27,6 @@ from services.kit.runtime import make_runtime
 from tests.support.contacts_data import count, counts, draft, email, every, start_import, written_events
 from tests.support.postgres import DatabaseFactory
 from tests.support.rabbit import clean_environment
-from tests.support.schema import create_schema
 from tests.support.toy import NOW, ROOT, Source, ToyWorker, eventually, free_base_port
 
 
@@ -35,7 +34,6 @@ class Workplace:
     """A database of contacts, care's events, and worker processes."""
 
     def __init__(self, folder: Path, contacts_url: str, care_url: str) -> None:
-        create_schema("contacts", contacts_url)
         tokens = create_tokens(folder / "tokens.json")
         self.environment = {
             **clean_environment(),
@@ -91,7 +89,7 @@ class Workplace:
 
 @pytest.fixture
 def place(tmp_path: Path, make_database: DatabaseFactory) -> Iterator[Workplace]:
-    made = Workplace(tmp_path, make_database("contacts"), make_database("care"))
+    made = Workplace(tmp_path, make_database.with_tables("contacts"), make_database("care"))
     yield made
     made.close()
 

@@ -10,7 +10,7 @@ import pytest
 from services.kit.postgres import EmbeddedPostgres
 from services.kit.supervise.child import BackOff
 from services.kit.supervisor import Supervisor
-from tests.support.servers import SMALL, MakeServer
+from tests.support.servers import SMALL, CopiedPostgres, MakeServer, make_cluster
 from tests.support.supervised import Events, MakeSupervisor, family
 from tests.support.waiting import until
 
@@ -21,14 +21,23 @@ def server_folder(tmp_path: Path) -> Path:
     return tmp_path / "state" / "postgres"
 
 
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a cluster that servers may begin with a copy of."""
+    return make_cluster(tmp_path_factory.mktemp("cluster") / "kept")
+
+
 @pytest.fixture
-def make_server(server_folder: Path) -> Iterator[MakeServer]:
-    """Make servers, not started; they are stopped and deleted after the test."""
+def make_server(server_folder: Path, cluster: Path) -> Iterator[MakeServer]:
+    """Make servers, not started; they are stopped and deleted after the test.
+
+    Their clusters are copies, unless the test says `cluster=None`.
+    """
     made: list[EmbeddedPostgres] = []
 
     def build(path: Path = server_folder, **options: object) -> EmbeddedPostgres:
-        options = {"settings": SMALL, "throwaway": True, **options}
-        made.append(EmbeddedPostgres(path, **options))  # type: ignore[arg-type]
+        options = {"settings": SMALL, "throwaway": True, "cluster": cluster, **options}
+        made.append(CopiedPostgres(path, **options))  # type: ignore[arg-type]
         return made[-1]
 
     yield build

@@ -20,7 +20,6 @@ from services.kit.auth import add_tokens
 from services.kit.config import Settings, load_settings
 from services.kit.errors import InvalidArgument
 from tests.support.postgres import DatabaseFactory
-from tests.support.schema import create_schema
 from tests.support.toy import free_base_port
 from tests.support.waiting import until
 
@@ -55,8 +54,7 @@ def start(service: str, folder: Path, url: str, base_port: int, **more: str) -> 
 def test_a_run_leaves_no_trace_of_people_and_secrets_in_the_log(
     tmp_path: Path, make_module_database: DatabaseFactory, service: str
 ):
-    url = make_module_database(f"{service}_logs")
-    create_schema(service, url)
+    url = make_module_database.with_tables(service)
     owner, other, key = (secrets.token_urlsafe(24) for _ in range(3))
     wrong = f"eyJhbGciOiJub25lIn0.{secrets.token_urlsafe(24)}."
     add_tokens(tmp_path / "tokens.json", [("owner", ("*",), owner)])

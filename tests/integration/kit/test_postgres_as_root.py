@@ -21,7 +21,7 @@ def test_the_server_is_an_ordinary_user_and_no_parent_is_opened(
 ) -> None:
     private = tmp_path / "private"
     private.mkdir(mode=0o700)
-    server = make_server(private / "state" / "postgres")
+    server = make_server(private / "state" / "postgres", cluster=None)
     server.start()
     assert server.pid is not None
     assert psutil.Process(server.pid).uids().real != 0

@@ -52,8 +52,10 @@ def run_ignoring_errors(connection: psycopg.Connection[tuple[object, ...]], stat
         connection.close()
 
 
-def test_everything_killed_at_once_loses_nothing(make_server: MakeServer, server_folder: Path) -> None:
-    keeper = start_program(KEEPER, str(server_folder))
+def test_everything_killed_at_once_loses_nothing(
+    make_server: MakeServer, server_folder: Path, cluster: Path
+) -> None:
+    keeper = start_program(KEEPER, str(server_folder), str(cluster))
     try:
         _, pid, reaper = read_until(keeper, "up")[-1].split()
         server = make_server()
@@ -70,8 +72,10 @@ def test_everything_killed_at_once_loses_nothing(make_server: MakeServer, server
         end(keeper)
 
 
-def test_a_killed_keeper_leaves_no_server(make_server: MakeServer, server_folder: Path) -> None:
-    keeper = start_program(KEEPER, str(server_folder))
+def test_a_killed_keeper_leaves_no_server(
+    make_server: MakeServer, server_folder: Path, cluster: Path
+) -> None:
+    keeper = start_program(KEEPER, str(server_folder), str(cluster))
     try:
         pid = int(read_until(keeper, "up")[-1].split()[1])
         keeper.kill()
@@ -85,8 +89,10 @@ def test_a_killed_keeper_leaves_no_server(make_server: MakeServer, server_folder
     make_server().start()
 
 
-def test_a_successor_waits_for_the_clean_up(make_server: MakeServer, server_folder: Path) -> None:
-    keeper = start_program(KEEPER, str(server_folder))
+def test_a_successor_waits_for_the_clean_up(
+    make_server: MakeServer, server_folder: Path, cluster: Path
+) -> None:
+    keeper = start_program(KEEPER, str(server_folder), str(cluster))
     try:
         pid = int(read_until(keeper, "up")[-1].split()[1])
         keeper.kill()
@@ -100,8 +106,10 @@ def test_a_successor_waits_for_the_clean_up(make_server: MakeServer, server_fold
         end(keeper)
 
 
-def test_a_server_without_keeper_is_taken_over(make_server: MakeServer, server_folder: Path) -> None:
-    keeper = start_program(KEEPER, str(server_folder))
+def test_a_server_without_keeper_is_taken_over(
+    make_server: MakeServer, server_folder: Path, cluster: Path
+) -> None:
+    keeper = start_program(KEEPER, str(server_folder), str(cluster))
     try:
         _, pid, reaper = read_until(keeper, "up")[-1].split()
         os.kill(int(reaper), signal.SIGKILL)
@@ -118,9 +126,9 @@ def test_a_server_without_keeper_is_taken_over(make_server: MakeServer, server_f
 
 
 def test_a_server_that_runs_with_other_options_is_restarted(
-    make_server: MakeServer, server_folder: Path
+    make_server: MakeServer, server_folder: Path, cluster: Path
 ) -> None:
-    keeper = start_program(KEEPER, str(server_folder))
+    keeper = start_program(KEEPER, str(server_folder), str(cluster))
     try:
         _, pid, reaper = read_until(keeper, "up")[-1].split()
         os.kill(int(reaper), signal.SIGKILL)
@@ -157,8 +165,10 @@ def test_a_stale_pid_file_with_a_living_strangers_number_does_no_harm(make_serve
         stranger.wait()
 
 
-def test_two_keepers_at_once_are_refused_by_name(make_server: MakeServer, server_folder: Path) -> None:
-    keeper = start_program(KEEPER, str(server_folder))
+def test_two_keepers_at_once_are_refused_by_name(
+    make_server: MakeServer, server_folder: Path, cluster: Path
+) -> None:
+    keeper = start_program(KEEPER, str(server_folder), str(cluster))
     try:
         pid = int(read_until(keeper, "up")[-1].split()[1])
         with pytest.raises(PostgresError, match=f"in use by process {keeper.pid}"):
@@ -184,7 +194,7 @@ def test_a_creation_that_was_killed_is_done_again(
         keeper.kill()
         keeper.wait()
         assert not home.initialised()
-        server = make_server()
+        server = make_server(cluster=None)
         server.start()
         assert run(server, "SELECT 1") == [(1,)]
         assert not (home.path / "data.partial").exists()

@@ -19,7 +19,7 @@ from tests.support.servers import SMALL, MakeServer, free_port, home_of, run
 
 
 def test_data_and_url_survive_a_restart(make_server: MakeServer) -> None:
-    server = make_server()
+    server = make_server(cluster=None)
     server.start()
     url = server.admin_url
     run(server, "CREATE TABLE kept AS SELECT 42 AS x")
@@ -36,7 +36,7 @@ def test_data_and_url_survive_a_restart(make_server: MakeServer) -> None:
 
 
 def test_settings_suit_durable_work(make_server: MakeServer) -> None:
-    server = make_server(settings={})
+    server = make_server(settings={}, cluster=None)
     server.start()
     names = (
         "fsync",
@@ -93,7 +93,7 @@ def test_without_a_port_nothing_listens_on_tcp(make_server: MakeServer) -> None:
 
 
 def test_files_are_private(make_server: MakeServer) -> None:
-    server = make_server()
+    server = make_server(cluster=None)
     server.start()
     home = home_of(server)
     for name in (
@@ -154,7 +154,7 @@ def test_a_folder_that_cannot_be_made_is_named(make_server: MakeServer, tmp_path
 
 
 def test_a_start_can_be_interrupted(make_server: MakeServer) -> None:
-    server = make_server()
+    server = make_server(cluster=None)
     cancel = threading.Event()
     cancel.set()
     with pytest.raises(PostgresError, match="interrupted"):
@@ -188,7 +188,7 @@ def test_open_sessions_do_not_hold_up_the_stop(make_server: MakeServer) -> None:
 
 @pytest.mark.parametrize("name", ["with space, comma and 'quote'", "đường", "long" * 30])
 def test_any_folder_name_will_do(make_server: MakeServer, tmp_path: Path, name: str) -> None:
-    server = make_server(tmp_path / name / "postgres")
+    server = make_server(tmp_path / name / "postgres", cluster=None)
     server.start()
     assert run(server, "SELECT 1") == [(1,)]
     server.stop()
@@ -230,6 +230,6 @@ def test_environment_variables_of_libpq_do_not_disturb(
         "PGUSER": "x",
     }.items():
         monkeypatch.setenv(name, value)
-    server = make_server()
+    server = make_server(cluster=None)
     server.start()
     assert run(server, "SHOW port") == [("5432",)]

@@ -40,7 +40,6 @@ from services.kit.runtime import Clients
 from tests.support.care import free_base_port
 from tests.support.echo import OWNER, Echo, pb, stubs
 from tests.support.identity import Authority
-from tests.support.schema import create_schema
 from tests.support.stack import serve
 
 WAIT = 20.0
@@ -299,8 +298,7 @@ def test_a_client_follows_its_files_and_asks_for_a_token_at_each_call(tmp_path, 
 
 
 def test_the_calls_and_streams_of_a_service_go_encrypted_with_its_own_key(tmp_path, make_database):
-    url = make_database("care")
-    create_schema("care", url)
+    url = make_database.with_tables("care")
     authority = Authority(tmp_path)
     server_files, client_files = authority.issue("care-server"), authority.issue("campaign-client")
     create_key("campaign", tmp_path / "campaign.pem", tmp_path / "keys.json")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -68,19 +68,31 @@ def prepare(connection: Connection) -> list[UUID]:
     return store.put(connection, REGISTRY, sides.people())
 
 
-def wanted(people: Sequence[Profile]) -> list[Wanted]:
-    """Ask CEL's evaluator what is wanted of all systematic rules and, for the instants, the plain interpreter."""
+def compiled() -> dict[str, CompiledRule]:
+    """Compile all systematic rules; return them by text, those of `edges` first."""
+    texts = dict.fromkeys((*edges.windows(), *edges.instants(), *edges.kept(), *selection.chosen()))
+    return {text: compile_rule(text, REGISTRY) for text in texts}
+
+
+def wanted(rules: Mapping[str, CompiledRule], people: Sequence[Profile]) -> list[Wanted]:
+    """Ask CEL's evaluator what is wanted of the rules of `compiled` and, for the instants, the plain interpreter."""
     exact = edges.windows()
-    whole = dict.fromkeys((*exact, *edges.instants(), *edges.kept()))
-    others = [text for text in selection.chosen() if text not in whole]
+    whole = {*exact, *edges.instants(), *edges.kept()}
+    others = [text for text in rules if text not in whole]
     return [
-        *(_wanted(text, people, whole=True, exact=text in exact) for text in whole),
-        *(_wanted(text, people, whole=number % 8 == 0, exact=False) for number, text in enumerate(others)),
+        *(
+            _wanted(text, rules[text], people, whole=True, exact=text in exact)
+            for text in rules
+            if text in whole
+        ),
+        *(
+            _wanted(text, rules[text], people, whole=number % 8 == 0, exact=False)
+            for number, text in enumerate(others)
+        ),
     ]
 
 
-def _wanted(text: str, people: Sequence[Profile], *, whole: bool, exact: bool) -> Wanted:
-    rule = compile_rule(text, REGISTRY)
+def _wanted(text: str, rule: CompiledRule, people: Sequence[Profile], *, whole: bool, exact: bool) -> Wanted:
     outcomes = tuple(rule.evaluate(p, NOW).value for p in people)
     changes = tuple(_text(rule.next_change(p, NOW)) for p in people) if whole else ()
     return Wanted(text, outcomes, changes, whole, exact)
@@ -91,22 +103,34 @@ def _text(instant: datetime | None) -> str | None:
 
 
 def faults(
-    connection: Connection, wanted: Sequence[Wanted], people: Sequence[Profile], ids: Sequence[UUID]
+    connection: Connection,
+    wanted: Sequence[Wanted],
+    people: Sequence[Profile],
+    ids: Sequence[UUID],
+    asked: Mapping[str, CompiledRule] | None = None,
 ) -> Iterator[Fault]:
-    """Yield each disagreement, those of the first rules first."""
+    """Yield each disagreement, those of the first rules first.
+
+    asked: the rules, by text, that have said what is wanted, and are not asked that again; None compiles each anew, as
+    is needed for an engine with a mistake in it.
+    """
     start, size = 0, 10
     while start < len(wanted):
-        yield from _chunk(connection, wanted[start : start + size], people, ids)
+        yield from _chunk(connection, wanted[start : start + size], people, ids, asked)
         start, size = start + size, CHUNK
 
 
 def _chunk(
-    connection: Connection, wanted: Sequence[Wanted], people: Sequence[Profile], ids: Sequence[UUID]
+    connection: Connection,
+    wanted: Sequence[Wanted],
+    people: Sequence[Profile],
+    ids: Sequence[UUID],
+    asked: Mapping[str, CompiledRule] | None,
 ) -> Iterator[Fault]:
     rules = []
     for want in wanted:
         try:
-            rules.append(compile_rule(want.text, REGISTRY))
+            rules.append(compile_rule(want.text, REGISTRY) if asked is None else asked[want.text])
         except RuleError as error:
             yield Fault(want.text, "compiler", "accepted", error.message)
             return
@@ -131,18 +155,24 @@ def _chunk(
         CorrelatedFrame(REGISTRY.time_zone, lookups),
         GroupedFrame(REGISTRY.time_zone, lookups),
     )
-    for engine, asked, told in (
+    answers: list[tuple[str, Sequence[int], list[list[str]]]] = [
         ("correlated", some[0], _values(connection, [rules[n] for n in some[0]], correlated, ids)),
         ("grouped", some[1], _values(connection, [rules[n] for n in some[1]], grouped, ids)),
-        ("evaluator", numbers, [[r.evaluate(p, NOW).value for p in people] for r in rules]),
         ("interpreter", numbers, [[r.interpret(p, NOW).value for p in people] for r in rules]),
-    ):
-        for number, got in zip(asked, told, strict=True):
+    ]
+    if asked is None:
+        answers.append(("evaluator", numbers, [[r.evaluate(p, NOW).value for p in people] for r in rules]))
+    for engine, which, told in answers:
+        for number, got in zip(which, told, strict=True):
             if list(wanted[number].outcomes) != got:
                 yield Fault(wanted[number].text, engine, json.dumps(wanted[number].outcomes), json.dumps(got))
     for want, rule in zip(wanted, rules, strict=True):
         if want.whole:
             yield from _whole(connection, want, rule, people, ids)
+            if asked is None:
+                told_changes = [_text(rule.next_change(p, NOW)) for p in people]
+                if told_changes != list(want.changes):
+                    yield Fault(want.text, "next change", str(want.changes), str(told_changes))
             yield from _instants(connection, want, rule, people, ids)
 
 
@@ -180,9 +210,6 @@ def _whole(
 def _instants(
     connection: Connection, want: Wanted, rule: CompiledRule, people: Sequence[Profile], ids: Sequence[UUID]
 ) -> Iterator[Fault]:
-    told = [_text(rule.next_change(p, NOW)) for p in people]
-    if told != list(want.changes):
-        yield Fault(want.text, "next change", str(want.changes), str(told))
     if not rule.time_dependent:
         return
     by_sql = store.changes(connection, rule, NOW)

@@ -12,9 +12,9 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import pytest
 from sqlalchemy import Connection
 
-from services.segmentation.rules import Registry, compile_rule, environment, ir
+from services.segmentation.rules import CompiledRule, Registry, compile_rule, environment, ir
 from services.segmentation.rules.sql import scalars
-from tests.integration.rules import agreement, edges, selection, sides, table
+from tests.integration.rules import agreement, edges, sides, table
 from tests.integration.rules.cells import Observer
 
 
@@ -57,11 +57,15 @@ def test_every_reason_is_needed() -> None:
 
 
 @pytest.fixture(scope="module")
-def observed() -> Counter[Any]:
+def compiled() -> dict[str, CompiledRule]:
+    return agreement.compiled()
+
+
+@pytest.fixture(scope="module")
+def observed(compiled: dict[str, CompiledRule]) -> Counter[Any]:
     observer = Observer(sides.REGISTRY)
     people = sides.people()
-    for text in (*selection.chosen(), *edges.windows(), *edges.instants(), *edges.kept()):
-        rule = compile_rule(text, sides.REGISTRY)
+    for rule in compiled.values():
         for person in people:
             observer.observe(rule, person, sides.NOW)
     return observer.cells
@@ -87,10 +91,13 @@ def test_nothing_occurs_that_the_table_does_not_know(observed: Counter[Any]) -> 
     assert [(c, r) for c in sorted(observed) if (r := table.impossible(c))] == []
 
 
-def test_all_engines_agree_on_the_rules_that_fill_the_table(rule_tables: Connection) -> None:
+def test_all_engines_agree_on_the_rules_that_fill_the_table(
+    rule_tables: Connection, compiled: dict[str, CompiledRule]
+) -> None:
     ids = agreement.prepare(rule_tables)
     people = sides.people()
-    assert list(agreement.faults(rule_tables, agreement.wanted(people), people, ids)) == []
+    wanted = agreement.wanted(compiled, people)
+    assert list(agreement.faults(rule_tables, wanted, people, ids, compiled)) == []
 
 
 @pytest.mark.parametrize("text", [*edges.windows(), *edges.instants()])

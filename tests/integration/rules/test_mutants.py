@@ -34,7 +34,7 @@ def _order(mutant: Mutant, operators: list[set[str]]) -> list[int]:
 
 @pytest.fixture(scope="module")
 def answers(make_module_database: DatabaseFactory) -> dict[str, dict[str, Any]]:
-    wanted = agreement.wanted(sides.people())
+    wanted = agreement.wanted(agreement.compiled(), sides.people())
     operators = [
         {name for node in compile_rule(w.text, sides.REGISTRY).ir.walk() for name in operators_of(node)}
         for w in wanted

@@ -14,14 +14,12 @@ from services.sales.domain import Product
 from services.sales.usecases import products
 from tests.support.postgres import DatabaseFactory
 from tests.support.sales_data import NOON
-from tests.support.schema import create_schema
 
 
 @pytest.fixture
 def runtime(make_database: DatabaseFactory) -> Iterator[Runtime]:
     """A runtime whose clock stands an hour after NOON, with the products A (shoes), B (hats) and C (none)."""
-    url = make_database("sales")
-    create_schema("sales", url)
+    url = make_database.with_tables("sales")
     settings = load_settings(sales_database_url=url, secret_key="k" * 32)
     made = make_runtime("sales", "api", settings, clock=FixedClock(NOON + timedelta(hours=1)))
     catalogue = [Product("A", "Boot", "shoes"), Product("B", "Cap", "hats"), Product("C", "Odd", "")]

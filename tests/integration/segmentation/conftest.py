@@ -13,5 +13,5 @@ from tests.support.segmentation import World, world
 @pytest.fixture
 def seg(make_database: DatabaseFactory) -> Iterator[World]:
     """The service without plugins, at NOW."""
-    with world(make_database("segmentation")) as made:
+    with world(make_database.with_tables("segmentation")) as made:
         yield made

@@ -35,7 +35,6 @@ from services.segmentation.usecases.defining import Change
 from tests.integration.segmentation.test_segment_interleaving import agrees_with_scratch
 from tests.support.gates import Gates
 from tests.support.postgres import DatabaseFactory
-from tests.support.schema import create_schema
 from tests.support.segmentation import (
     DEMO_RULES,
     NOW,
@@ -110,12 +109,10 @@ def same(what: str, found: Iterable[Any], expected: Iterable[Any]) -> None:
 class Scene:
     """A service in the midst of work, and who kills it."""
 
-    def __init__(self, folder: Path, server: EmbeddedPostgres) -> None:
+    def __init__(self, folder: Path, server: EmbeddedPostgres, make_database: DatabaseFactory) -> None:
+        """make_database: makes databases on that server."""
         self.server = server
-        make_database = DatabaseFactory(server.admin_url)
-        url = make_database("segmentation")
-        create_schema("segmentation", url)
-        self.stack = Stack(folder, make_database, url)
+        self.stack = Stack(folder, make_database)
         # No plugin whose traits are refreshed, and all that was told is kept however far the clock is moved.
         self.stack.environment |= {"RAPPORT_PLUGINS_ALLOW": "loyalty", "RAPPORT_EVENT_RETENTION_DAYS": "1000"}
         self.gates = Gates(self.stack.url, _WRITTEN, at_commit=["membership", "processed_event", "operation"])

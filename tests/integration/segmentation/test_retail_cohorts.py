@@ -57,7 +57,7 @@ def test_cohorts_by_month(make_database: DatabaseFactory) -> None:
     months = ["2010-12", *(f"2011-{n:02d}" for n in range(1, 13))]
     assert sorted(sizes) == months
 
-    with world(make_database("segmentation"), now=NOW, time_zone="Europe/London") as place:
+    with world(make_database.with_tables("segmentation"), now=NOW, time_zone="Europe/London") as place:
         with place.db.transaction() as connection:
             copy_rows(connection, tables.profile, ["contact_id"], ((UUID(int=int(float(c))),) for c in first))
             copy_rows(

@@ -39,7 +39,7 @@ from tests.integration.rules.vocabulary import DAY, NOW, REGISTRY
 from tests.plugins.plugin_sources import write_plugin
 from tests.support.postgres import DatabaseFactory
 from tests.support.segmentation import NOW as TODAY
-from tests.support.segmentation import World, contact, contact_id, create_segmentation_schema, days, world
+from tests.support.segmentation import World, contact, contact_id, days, world
 
 # The laws are many; the equivalence test has the most generous share.
 EXAMPLES = max(1, int(os.environ.get("RAPPORT_RULE_EXAMPLES", "150")) // 4)
@@ -52,8 +52,7 @@ drawn = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=lis
 @pytest.fixture(scope="module")
 def tables(make_module_database: DatabaseFactory) -> Iterator[Connection]:
     """A connection on which the service's tables exist."""
-    url = make_module_database("segmentation")
-    create_segmentation_schema(url)
+    url = make_module_database.with_tables("segmentation")
     engine = sa.create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(sa.text("SET timezone = 'UTC'"))
@@ -219,7 +218,7 @@ def rapport_segment_rules():
 def shop(make_database: DatabaseFactory, tmp_path: Any) -> Iterator[World]:
     """The service with a plugin of one rule in SQL and one in Python."""
     host = PluginHost(["shop"], modules={"shop": write_plugin(tmp_path, SHOP)}, paths=[str(tmp_path)])
-    with world(make_database("segmentation"), plugins=host) as made:
+    with world(make_database.with_tables("segmentation"), plugins=host) as made:
         plugin_changes.notice_plugins(made.service)
         yield made
     host.close()

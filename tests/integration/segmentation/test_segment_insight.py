@@ -80,7 +80,7 @@ many = settings(max_examples=60, deadline=None, suppress_health_check=[HealthChe
 @pytest.fixture(scope="module")
 def place(make_module_database: DatabaseFactory) -> Iterator[World]:
     """The service in London, at NOW."""
-    with world(make_module_database("segmentation"), time_zone=ZONE) as made:
+    with world(make_module_database.with_tables("segmentation"), time_zone=ZONE) as made:
         with made.db.transaction() as connection:
             connection.exec_driver_sql("INSERT INTO event_type (name, fields) VALUES ('page.visited', '[]')")
             connection.exec_driver_sql(

@@ -116,7 +116,7 @@ BIRTHDAY = "contact.birth_date.getMonth() == now.getMonth() && contact.birth_dat
 
 def test_birthdays_come_and_go_on_the_calendar_of_the_business(make_database: DatabaseFactory) -> None:
     """Also on the days on which clocks are moved, and through any downtime."""
-    with world(make_database("segmentation"), time_zone="America/New_York") as seg:
+    with world(make_database.with_tables("segmentation"), time_zone="America/New_York") as seg:
         seg.define("birthday", BIRTHDAY)
         seg.define("party", 'in_segment("segments/birthday") && contact.has_email')
         seg.deliver(contact(KEY, birth_date=date(1990, 3, 8), has_email=True))

@@ -131,7 +131,7 @@ class Model:
 @pytest.fixture(scope="module")
 def shared(make_module_database: DatabaseFactory) -> Iterator[World]:
     """The service on a database that the examples share, emptied before each."""
-    with world(make_module_database("segmentation")) as made:
+    with world(make_module_database.with_tables("segmentation")) as made:
         yield made
 
 

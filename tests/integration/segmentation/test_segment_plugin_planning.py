@@ -50,7 +50,7 @@ def seg(make_module_database: DatabaseFactory, tmp_path_factory: pytest.TempPath
     host = PluginHost(
         ["shop"], modules={"shop": module}, paths=[str(folder)], breakers=Breakers(threshold=10**6)
     )
-    with world(make_module_database("segmentation"), plugins=host) as made:
+    with world(make_module_database.with_tables("segmentation"), plugins=host) as made:
         plugin_changes.notice_plugins(made.service)
         made.deliver(*(contact(contact_id(number), **fields) for number, fields in enumerate(PEOPLE)))
         yield made

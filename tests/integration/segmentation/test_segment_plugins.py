@@ -83,7 +83,7 @@ def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Plugin
 @pytest.fixture
 def seg(make_database: DatabaseFactory, hosts: dict[str, PluginHost]) -> Iterator[World]:
     """The service with the shop's plugin."""
-    with world(make_database("segmentation"), plugins=hosts["old"]) as made:
+    with world(make_database.with_tables("segmentation"), plugins=hosts["old"]) as made:
         plugin_changes.notice_plugins(made.service)
         yield made
 

@@ -57,7 +57,7 @@ DEEP = {
 @pytest.fixture(scope="module")
 def shared(make_module_database: DatabaseFactory) -> Iterator[World]:
     """Eight contacts, three lists, and a segment for each law."""
-    with world(make_module_database("segmentation")) as made:
+    with world(make_module_database.with_tables("segmentation")) as made:
         made.deliver(*(contact(key) for key in PEOPLE))
         for id_ in LISTS:
             make_list(made, id_)
@@ -97,7 +97,7 @@ def test_afterwards_members_sizes_and_events_agree_with_a_rebuild(shared: World)
 def test_a_segment_excludes_those_for_whom_its_rule_is_unknown_and_the_rule_itself_does_not(
     make_database: DatabaseFactory,
 ) -> None:
-    with world(make_database("segmentation")) as seg:
+    with world(make_database.with_tables("segmentation")) as seg:
         seg.deliver(
             attribute_defined("score", 2),
             *(contact(key, attributes={} if at == 0 else {"score": at}) for at, key in enumerate(PEOPLE[:3])),

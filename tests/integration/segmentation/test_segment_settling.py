@@ -39,7 +39,7 @@ RULES = {
 @pytest.fixture(scope="module")
 def seg(make_module_database: DatabaseFactory) -> Iterator[World]:
     """People with orders and visits, and segments that name each other."""
-    with world(make_module_database("segmentation")) as made:
+    with world(make_module_database.with_tables("segmentation")) as made:
         made.deliver(page_visited_defined(), *(contact(key) for key in PEOPLE))
         for number, key in enumerate(PEOPLE):
             made.deliver(

@@ -12,6 +12,7 @@ import pytest
 from services.kit.postgres import EmbeddedPostgres
 from tests.integration.segmentation.kills import Scene, people_events, points
 from tests.support.memory import memory_folder
+from tests.support.postgres import DatabaseFactory, Originals
 from tests.support.segmentation import NOW, contact_id, days
 
 MakeScene = Callable[[str], Scene]
@@ -35,11 +36,17 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgre
             made.destroy()
 
 
+@pytest.fixture(scope="module")
+def server_originals(server: EmbeddedPostgres) -> Originals:
+    """What databases on the server are copied from; they go with it."""
+    return Originals(server.admin_url)
+
+
 @pytest.fixture
-def scene(tmp_path: Path, server: EmbeddedPostgres) -> Iterator[Scene]:
+def scene(tmp_path: Path, server: EmbeddedPostgres, server_originals: Originals) -> Iterator[Scene]:
     """A service whose segments have nobody yet, and whose worker was not started."""
     server.start()  # if a test that failed left it dead
-    made = Scene(tmp_path, server)
+    made = Scene(tmp_path, server, DatabaseFactory(server.admin_url, server_originals))
     try:
         made.define()
         yield made
@@ -50,7 +57,7 @@ def scene(tmp_path: Path, server: EmbeddedPostgres) -> Iterator[Scene]:
 @both
 def test_increments_from_a_stream(scene: Scene, victims: tuple[str, ...]) -> None:
     draw = random.Random(11)
-    first, later = people_events(draw, [contact_id(number) for number in range(500)])
+    first, later = people_events(draw, [contact_id(number) for number in range(300)])
     scene.publish(first)
     scene.publish(later)
     # Each of these is noted as processed, and stored.
@@ -66,7 +73,7 @@ def test_increments_from_a_stream(scene: Scene, victims: tuple[str, ...]) -> Non
 @both
 def test_windows_that_lapse(scene: Scene, victims: tuple[str, ...]) -> None:
     draw = random.Random(12)
-    people = [contact_id(number) for number in range(1200)]
+    people = [contact_id(number) for number in range(700)]
     with scene.world() as seg:
         for part in people_events(draw, people):
             seg.deliver(*part)
