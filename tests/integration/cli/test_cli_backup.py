@@ -112,6 +112,23 @@ def test_a_stack_is_taken_back_and_who_was_erased_meanwhile_stays_erased(
         assert served.client.get_contact(name=shop.leaves).contact.name == shop.leaves
 
 
+def test_dated_backups_are_kept_so_many(shop: Shop, tmp_path: Path):
+    made = []
+    (tmp_path / "many" / "2020-01-01T000000Z").mkdir(parents=True)
+    (tmp_path / "many" / "by-hand").mkdir()
+    for minute in range(3):
+        clock = f"fixed:2026-03-01T02:0{minute}:00+00:00"
+        assert shop.run("backup", tmp_path / "many", "--dated", "--keep", 2, clock=clock).code == 0
+        made.append(f"2026-03-01T020{minute}00Z")
+    # What is no backup, or is not called after its time, is nobody's business here.
+    assert {path.name for path in (tmp_path / "many").iterdir()} == {
+        "by-hand",
+        "2020-01-01T000000Z",
+        *made[1:],
+    }
+    _refused(shop.run("backup", tmp_path / "one", "--keep", "2"), "--dated")
+
+
 def test_a_backup_of_an_older_schema_is_migrated(shop: Shop, tmp_path: Path):
     for service, url in shop.urls.items():
         migrations.downgrade(service, url, revisions.known(service)[-2])
