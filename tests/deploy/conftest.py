@@ -32,12 +32,14 @@ class Release:
         return {one["metadata"]["name"]: one for one in self.all if one["kind"] == kind}
 
     def pods(self) -> dict[str, dict[str, Any]]:
-        """Return the pod templates of all Deployments and Jobs, by name."""
-        return {
-            one["metadata"]["name"]: one["spec"]["template"]
-            for one in self.all
-            if one["kind"] in ("Deployment", "Job")
-        }
+        """Return the pod templates of all Deployments, Jobs and CronJobs, by name."""
+        found = {}
+        for one in self.all:
+            if one["kind"] in ("Deployment", "Job"):
+                found[one["metadata"]["name"]] = one["spec"]["template"]
+            elif one["kind"] == "CronJob":
+                found[one["metadata"]["name"]] = one["spec"]["jobTemplate"]["spec"]["template"]
+        return found
 
 
 @pytest.fixture(scope="session")

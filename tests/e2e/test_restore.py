@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -25,9 +26,9 @@ from tests.support import rabbit
 from tests.support.cli import Ran, run_cli
 from tests.support.waiting import until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 PREFIX_OF_COPY = f"{PREFIX}_copy"
-RULE = "events.order_placed.exists(o, now - o.time <= days(30))"
+RULE = "events.order_placed.size() > 0"
 
 
 @dataclass
@@ -129,8 +130,9 @@ def _define(rapport: Rapport) -> None:
     rapport.campaign.activate_journey(name="journeys/an-hour-later")
 
 
-def _entered(rapport: Rapport) -> int:
-    return int(rapport.campaign.get_journey(name="journeys/an-hour-later").journey.started_count)
+def _is_on_the_way(rapport: Rapport, contact: str) -> bool:
+    found = rapport.campaign.list_journey_entries(journey="journeys/an-hour-later", contact=contact)
+    return len(found.entries) == 1
 
 
 def test_a_backup_is_restored_into_an_empty_stack(running: Running, tmp_path: Path):
@@ -152,7 +154,8 @@ def test_a_backup_is_restored_into_an_empty_stack(running: Running, tmp_path: Pa
     informed, waiting, forgotten = (new_contact(old) for _ in range(3))
     for contact in (waiting, forgotten):
         place_order(old, contact)
-    until(lambda: _entered(old) == 2, "the journey starts for those who bought")
+    for contact in (waiting, forgotten):
+        until(lambda who=contact: _is_on_the_way(old, who), "the journey starts for those who bought")
     old.campaign.send_message(
         contact=informed, channel="email.smtp", topic="transactional", subject="The news", text="New cups",
         request_id="news-of-the-day",
@@ -190,7 +193,7 @@ def test_a_backup_is_restored_into_an_empty_stack(running: Running, tmp_path: Pa
             copy.stack.start()
             with copy.stack.client(timeout=60) as new:
                 _compare(running, copy, new, kept)
-                _messages(running, copy, new, mails_to, waiting, informed)
+                _messages(copy, new, mails_to, waiting, informed)
                 with pytest.raises(NotFound):
                     new.contacts.get_contact(name=forgotten)
                 for contact in late:
@@ -247,7 +250,9 @@ def _compare(running: Running, copy: Copy, new: Rapport, kept: manifest.Manifest
     assert _members(new) == members
 
 
-def _messages(running, copy, new, mails_to, waiting, informed) -> None:
+def _messages(
+    copy: Copy, new: Rapport, mails_to: Callable[[str, str], int], waiting: str, informed: str
+) -> None:
     """Nothing goes out before the release; what may have gone out after the backup is unknown then."""
     # The mail that the old stack sent after the backup is planned again, and held.
     released = copy.run("backup", "release")
@@ -257,8 +262,7 @@ def _messages(running, copy, new, mails_to, waiting, informed) -> None:
     assert f"{len(unknown)} of them are unknown now" in released.out
     assert {item.reason.partition(":")[0] for item in unknown} == {"RESTORED"}
     assert copy.run("backup", "release").code == 1, "once"
-    (sent,) = new.campaign.list_messages(contact=informed).messages
-    assert sent.state == new.campaign.get_message(name=sent.name).message.state
+    (sent,) = new.campaign.list_messages(contact=informed, state="STATE_SENT").messages
     assert mails_to(informed, "The news") == 1
     # The same request again is known: it was sent before the backup.
     same = new.campaign.send_message(
@@ -269,7 +273,7 @@ def _messages(running, copy, new, mails_to, waiting, informed) -> None:
     assert mails_to(waiting, "An hour later") == 1
 
 
-def _cursors(new: Rapport, early: object, beyond: object, kept: manifest.Manifest) -> None:
+def _cursors(new: Rapport, early: Any, beyond: Any, kept: manifest.Manifest) -> None:
     fork = kept.services["sales"].head.position
     events = new.events("sales")
     with events.subscribe(start=early, max_batch_size=1) as responses:

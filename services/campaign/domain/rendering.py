@@ -111,8 +111,8 @@ class StoredTemplate:
 
     @property
     def etag(self) -> str:
-        """Return what changes with each change."""
-        return f'"{self.revision}"'
+        """Return what changes with each change, and differs from that of another history of the same length."""
+        return f'"{self.revision}-{int(self.update_time.timestamp() * 1e6):x}"'
 
     def content(self, language_code: str) -> Content:
         """Return the content for a language, or what it falls back to."""

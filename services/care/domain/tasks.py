@@ -39,8 +39,8 @@ class Task:
 
     @property
     def etag(self) -> str:
-        """Return what changes with each change."""
-        return str(self.revision)
+        """Return what changes with each change, and differs from that of another history of the same length."""
+        return f"{self.revision}-{int(self.update_time.timestamp() * 1e6):x}"
 
 
 class TaskOver(ValueError):

@@ -39,24 +39,39 @@ def create(
     wait: Annotated[
         float, typer.Option(min=0, help="seconds to wait for a moment between long writes")
     ] = 300.0,
+    dated: Annotated[
+        bool, typer.Option("--dated", help="Make it in the folder, called after the time.")
+    ] = False,
+    keep: Annotated[
+        int, typer.Option(min=0, help="with --dated: so many stay, older ones are deleted; 0: all stay")
+    ] = 0,
 ) -> None:
     """Write a backup of all databases as they were at one moment, while the stack goes on.
 
     Writes wait for that moment, some tenths of a second. `rapport backup FOLDER` does the same.
     """
+    if keep and not dated:
+        raise InvalidArgument(
+            "--keep goes with --dated alone: other folders' names do not tell which is older"
+        )
     settings = load_settings()
+    now = parse_clock(settings.clock).now()
+    target = creating.dated(folder, now) if dated else folder
     with live_databases(settings) as urls, DatabasesView(urls) as view:
         made = creating.create(
             urls,
-            folder,
-            now=parse_clock(settings.clock).now(),
+            target,
+            now=now,
             patience_seconds=wait,
             report=view.tell,
             on_wait=say,
         )
     console.print(_drawn(made))
-    say(f"{folder}: {made.size:,} bytes; writes waited {made.held_seconds * 1000:.0f} ms")
+    say(f"{target}: {made.size:,} bytes; writes waited {made.held_seconds * 1000:.0f} ms")
     say("Not in it: the secret key, tokens and other files of the stack, and settings. Keep these too.")
+    if keep:
+        for path in creating.prune(folder, keep):
+            say(f"{path}: deleted")
 
 
 @app.command()

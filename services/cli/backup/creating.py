@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
@@ -48,6 +48,33 @@ def create(
         shutil.rmtree(partial, ignore_errors=True)
         raise
     return made
+
+
+_DATED = "%Y-%m-%dT%H%M%SZ"
+
+
+def dated(folder: Path, now: datetime) -> Path:
+    """Return the folder of a backup in a folder of many: it is called after the time, such as 2026-03-01T021500Z."""
+    return folder / now.astimezone(UTC).strftime(_DATED)
+
+
+def prune(folder: Path, keep: int) -> list[Path]:
+    """Delete the oldest backups of a folder that are called after their times, all but so many, and return them.
+
+    Whatever else is there stays.
+    """
+    found = []
+    for path in folder.iterdir():
+        try:
+            datetime.strptime(path.name, _DATED).replace(tzinfo=UTC)
+        except ValueError:
+            continue
+        if (path / manifest.NAME).is_file():
+            found.append(path)
+    old = sorted(found)[:-keep]
+    for path in old:
+        shutil.rmtree(path)
+    return old
 
 
 def _write(urls: Mapping[str, str], moment: Cut, folder: Path, now: datetime, report: Report) -> Manifest:

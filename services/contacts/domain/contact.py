@@ -101,8 +101,8 @@ class Contact:
 
     @property
     def etag(self) -> str:
-        """Return what changes with each change."""
-        return f"r{self.revision}"
+        """Return what changes with each change, and differs from that of another history of the same length."""
+        return f"r{self.revision}-{int(self.update_time.timestamp() * 1e6):x}"
 
     def has(self, kind: int) -> bool:
         """Tell whether the contact has an identity of a type."""

@@ -37,7 +37,7 @@ def find_programs(oldest_major: int) -> Programs:
     """
     looked: list[str] = []
     for folder, _ in program_folders("pg_dump"):
-        found = _probe(folder)
+        found = probe(folder)
         looked.append(f"{folder} ({found.version if found else 'not there'})")
         if found is not None and found.major >= oldest_major:
             return found
@@ -48,7 +48,8 @@ def find_programs(oldest_major: int) -> Programs:
     )
 
 
-def _probe(folder: Path) -> Programs | None:
+def probe(folder: Path) -> Programs | None:
+    """Return the client programs in a folder, or None when one is missing or does not run."""
     if not all(os.access(folder / name, os.X_OK) for name in _NEEDED):
         return None
     try:

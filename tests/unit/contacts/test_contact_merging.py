@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.contacts.domain.consents import Decision, Wish
-from services.contacts.domain.contact import Contact, Draft, make, merge
+from services.contacts.domain.contact import Contact, Draft, make, merge, touched
 from services.contacts.domain.errors import IdentitiesConflict, Refused
 from services.contacts.domain.identity import Identity
 from services.contacts.domain.merging import Upserts
@@ -219,3 +219,12 @@ def test_tags_are_added_and_removed_once() -> None:
     assert retagged(before, ["a"], ["x"]) is before
     with pytest.raises(Refused, match="added and removed"):
         retagged(before, ["a"], ["a"])
+
+
+def test_an_etag_fits_no_other_history_of_the_same_length() -> None:
+    # As after a restore: what was changed before is undone, and something else is changed later.
+    made = contact(draft(given_name="An"))
+    undone = touched(merge(made, draft(given_name="Bình")), LATER)
+    after = touched(merge(made, draft(given_name="Chi")), LATER + timedelta(microseconds=1))
+    assert undone.revision == after.revision
+    assert len({made.etag, undone.etag, after.etag}) == 3
