@@ -24,7 +24,7 @@ from services.campaign.models.journeys import (
     journey_signal,
     journey_version,
 )
-from services.campaign.models.ledger import channel, message, suppression
+from services.campaign.models.ledger import channel, message, opt_out, suppression
 from services.campaign.models.limits import circuit, rate_bucket, rate_limit, recent_send, send_policy
 from services.campaign.models.results import (
     AMOUNT,
@@ -79,6 +79,7 @@ __all__ = [
     "link_settings",
     "message",
     "metadata",
+    "opt_out",
     "quarantine",
     "rate_bucket",
     "rate_limit",

@@ -82,7 +82,7 @@ class Coupon(_message.Message):
     def __init__(self, code: _Optional[str] = ..., pool: _Optional[str] = ..., contact: _Optional[str] = ..., issue_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., redeem_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., order: _Optional[str] = ...) -> None: ...
 
 class Campaign(_message.Message):
-    __slots__ = ("name", "display_name", "segment", "template", "channel", "topic", "coupon_pool", "state", "counts", "create_time", "launch_time", "evergreen", "series")
+    __slots__ = ("name", "display_name", "segment", "template", "channel", "topic", "coupon_pool", "state", "counts", "create_time", "launch_time", "evergreen", "series", "unknown_policy")
     class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         STATE_UNSPECIFIED: _ClassVar[Campaign.State]
@@ -101,6 +101,14 @@ class Campaign(_message.Message):
     STATE_DONE: Campaign.State
     STATE_CANCELLED: Campaign.State
     STATE_SCHEDULED: Campaign.State
+    class UnknownPolicy(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        UNKNOWN_POLICY_UNSPECIFIED: _ClassVar[Campaign.UnknownPolicy]
+        UNKNOWN_POLICY_HOLD: _ClassVar[Campaign.UnknownPolicy]
+        UNKNOWN_POLICY_RETRY: _ClassVar[Campaign.UnknownPolicy]
+    UNKNOWN_POLICY_UNSPECIFIED: Campaign.UnknownPolicy
+    UNKNOWN_POLICY_HOLD: Campaign.UnknownPolicy
+    UNKNOWN_POLICY_RETRY: Campaign.UnknownPolicy
     NAME_FIELD_NUMBER: _ClassVar[int]
     DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
     SEGMENT_FIELD_NUMBER: _ClassVar[int]
@@ -114,6 +122,7 @@ class Campaign(_message.Message):
     LAUNCH_TIME_FIELD_NUMBER: _ClassVar[int]
     EVERGREEN_FIELD_NUMBER: _ClassVar[int]
     SERIES_FIELD_NUMBER: _ClassVar[int]
+    UNKNOWN_POLICY_FIELD_NUMBER: _ClassVar[int]
     name: str
     display_name: str
     segment: str
@@ -127,7 +136,8 @@ class Campaign(_message.Message):
     launch_time: _timestamp_pb2.Timestamp
     evergreen: bool
     series: str
-    def __init__(self, name: _Optional[str] = ..., display_name: _Optional[str] = ..., segment: _Optional[str] = ..., template: _Optional[str] = ..., channel: _Optional[str] = ..., topic: _Optional[str] = ..., coupon_pool: _Optional[str] = ..., state: _Optional[_Union[Campaign.State, str]] = ..., counts: _Optional[_Union[MessageCounts, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., launch_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., evergreen: _Optional[bool] = ..., series: _Optional[str] = ...) -> None: ...
+    unknown_policy: Campaign.UnknownPolicy
+    def __init__(self, name: _Optional[str] = ..., display_name: _Optional[str] = ..., segment: _Optional[str] = ..., template: _Optional[str] = ..., channel: _Optional[str] = ..., topic: _Optional[str] = ..., coupon_pool: _Optional[str] = ..., state: _Optional[_Union[Campaign.State, str]] = ..., counts: _Optional[_Union[MessageCounts, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., launch_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., evergreen: _Optional[bool] = ..., series: _Optional[str] = ..., unknown_policy: _Optional[_Union[Campaign.UnknownPolicy, str]] = ...) -> None: ...
 
 class MessageCounts(_message.Message):
     __slots__ = ("audience", "planned", "in_flight", "sent", "suppressed", "failed", "unknown", "cancelled", "duplicates", "suppressed_by_reason", "waiting_by_reason")
