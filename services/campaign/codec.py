@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from google.protobuf.timestamp_pb2 import Timestamp
 from rapport.campaign.v1 import campaign_pb2 as pb
 
-from services.campaign.domain.campaigns import Campaign
+from services.campaign.domain.campaigns import HOLD, Campaign
 from services.campaign.domain.coupons import Coupon, Pool
 from services.campaign.domain.ledger import CLAIMED, PLANNED, SENDING, Counts, Message
 from services.campaign.domain.rendering import Content, StoredTemplate
@@ -16,6 +16,7 @@ from services.kit.names import format_name, parse_key
 from services.kit.runtime import Runtime
 from services.kit.wire import (
     enum_number,
+    enum_text,
     get_timestamp,
     to_timestamp,
 )
@@ -44,6 +45,7 @@ def decode_campaign(key: str, message: pb.Campaign) -> Campaign:
         create_time=_EPOCH,
         launch_time=None,
         evergreen=message.evergreen,
+        unknown_policy=enum_text(pb.Campaign.UnknownPolicy, message.unknown_policy) or HOLD,
     )
 
 
@@ -120,6 +122,7 @@ def encode_campaign(item: Campaign, counts: Counts) -> pb.Campaign:
         launch_time=_time(item.launch_time),
         evergreen=item.evergreen,
         series=format_name("campaigns", item.series) if item.series else "",
+        unknown_policy=enum_number(pb.Campaign.UnknownPolicy, item.unknown_policy),
     )
 
 

@@ -1,9 +1,10 @@
 """The sender process: `rapport run campaign sender`.
 
 It runs plugin code, so it is expendable. Any number may run, on any machine; the ledger keeps them apart. Each
-channel has a thread and a sender of its own, so that a slow one holds up no other. A sender holds an advisory lock
-while it lives, so that others know at once when it does not. A watchdog ends the process when one of them makes no
-progress, such as in an adapter that hangs; whoever started it starts it again.
+channel has a thread and a sender of its own, so that a slow one holds up no other, and another one for campaigns whose
+templates are slow. A sender holds an advisory lock while it lives, so that others know at once when it does not. A
+watchdog ends the process when one of them makes no progress, such as in an adapter that hangs; whoever started it
+starts it again.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from pathlib import Path
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
+from services.campaign.domain.render_pace import ONE_SECONDS, RenderPaces
+from services.campaign.renderer.pool import Renderer
 from services.campaign.store import hold
 from services.campaign.store.ledger import NOTICE
 from services.campaign.usecases.sending import Sender
@@ -131,7 +134,10 @@ class Listener:
 
 
 class ChannelThread:
-    """Send by one channel, or by all when there is none to choose, until told to end; the batch in hand is finished."""
+    """Send by one channel, or by all when there is none to choose, until told to end; the batch in hand is finished.
+
+    It has a renderer of its own. paces, slow: as Sender takes them.
+    """
 
     def __init__(
         self,
@@ -142,8 +148,10 @@ class ChannelThread:
         channel: str | None,
         *,
         chores: bool,
+        paces: RenderPaces | None = None,
+        slow: bool | None = None,
     ) -> None:
-        self._name = channel or "sender"
+        self._name = f"{channel or 'sender'}{' (slow templates)' if slow else ''}"
         self._watchdog = watchdog
         self._wake = threading.Event()
         self._ending = threading.Event()
@@ -155,6 +163,10 @@ class ChannelThread:
             stopping=self._ending.is_set,
             only=channel,
             chores=chores,
+            # Templates that are slow go behind all else, also on the processor.
+            renderer=Renderer(nice=10 if slow else 0),
+            paces=paces,
+            slow=slow,
         )
         self._thread = threading.Thread(target=self._run, name=self._name)
 
@@ -205,6 +217,36 @@ class ChannelThread:
             self._sender.close()
 
 
+def channel_threads(
+    runtime: Runtime,
+    manager: PluginManager,
+    locks: Locks,
+    watchdog: Watchdog,
+    one_seconds: float = ONE_SECONDS,
+) -> list[ChannelThread]:
+    """Make two threads for each channel: one sends what is slow to render, which idles while nothing is.
+
+    one_seconds: CPU time from which on a message is slow.
+    """
+    slow_ones: list[ChannelThread] = []
+
+    def wake() -> None:
+        for thread in slow_ones:
+            thread.wake()
+
+    paces = RenderPaces(one_seconds, on_slow=wake)
+    names: list[str | None] = [*sorted(manager.catalog.channels)] or [None]
+    quick = [
+        ChannelThread(runtime, manager, locks, watchdog, name, chores=index == 0, paces=paces, slow=False)
+        for index, name in enumerate(names)
+    ]
+    slow_ones += [
+        ChannelThread(runtime, manager, locks, watchdog, name, chores=False, paces=paces, slow=True)
+        for name in names
+    ]
+    return quick + slow_ones
+
+
 def run(
     settings: Settings, deadline: float, ready_file: Path | None = None, metrics_port: int | None = None
 ) -> int:
@@ -226,11 +268,7 @@ def run(
     manager = PluginManager(settings.plugins_allow, settings.plugins_required, dict(os.environ))
     manager.load()
     locks = Locks(runtime.db.engine)
-    channels = sorted(manager.catalog.channels)
-    threads = [
-        ChannelThread(runtime, manager, locks, watchdog, name, chores=index == 0)
-        for index, name in enumerate(channels or [None])
-    ]
+    threads = channel_threads(runtime, manager, locks, watchdog)
     metrics = None
     if metrics_port is not None:
         metrics = MetricsServer(
@@ -242,7 +280,7 @@ def run(
         thread.start()
     if ready_file is not None:
         ready_file.write_text(f"{os.getpid()}\n")
-    _log.info("sending", channels=channels)
+    _log.info("sending", channels=sorted(manager.catalog.channels))
     status = 0
     try:
         while not stop.asked():

@@ -14,7 +14,7 @@ from typing import Protocol
 from uuid import UUID
 
 from prometheus_client import Counter, Histogram
-from rapport_sdk import CallbackRequest, DeliveryReport
+from rapport_sdk import CallbackRefused, CallbackRequest, DeliveryReport
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -86,7 +86,11 @@ class Callbacks(Protocol):
         ...
 
     def parse(self, channel: str, request: CallbackRequest) -> list[DeliveryReport]:
-        """Return the reports; raises PluginError when they cannot be read, Unavailable when it takes too long."""
+        """Return the reports.
+
+        Raises PluginError when they cannot be read, CallbackRefused when they are not believed, Unavailable when it
+        takes too long.
+        """
         ...
 
 
@@ -205,6 +209,9 @@ class WebApp:
     def _take_reports(self, channel: str, given: CallbackRequest) -> int:
         try:
             found = self._callbacks.parse(channel, given)
+        except CallbackRefused as error:
+            # Not kept: else anybody could fill the quarantine.
+            raise HTTPException(403, "The report does not prove who sent it.") from error
         except PluginError as error:
             reports.put_in_quarantine(self._runtime, f"callbacks/{channel}", error.message, given.body)
             raise HTTPException(400, "The report cannot be read.") from error

@@ -40,7 +40,7 @@ from services.kit.plugins import PluginManager, PluginSource
 from services.kit.runtime import Runtime, make_runtime
 from tests.support.campaign import NOW, World, make_template, neighbours
 
-FAST, OTHER = "tape.fast", "tape.other"
+FAST, OTHER, SURE = "tape.fast", "tape.other", "tape.sure"
 ACCEPTED = SendResult(Outcome.ACCEPTED)
 
 
@@ -97,8 +97,13 @@ def tape_plugin(tape: Tape) -> PluginSource:
         @pluggy.HookimplMarker("rapport")
         def rapport_channels(self) -> list[Channel]:
             return [
-                Channel(name, Capabilities("email"), opener(name), doc="Writes to a tape.")
-                for name in (FAST, OTHER)
+                Channel(
+                    name,
+                    Capabilities("email", idempotent=name == SURE),
+                    opener(name),
+                    doc="Writes to a tape.",
+                )
+                for name in (FAST, OTHER, SURE)
             ]
 
     return PluginSource("tape", Plugin)

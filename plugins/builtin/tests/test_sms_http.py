@@ -10,7 +10,15 @@ from urllib.parse import parse_qs
 
 import pytest
 import rapport_builtin.sms
-from rapport_sdk import CallbackRequest, DeliveryReport, DeliveryStatus, OutboundMessage, Outcome, SendResult
+from rapport_sdk import (
+    CallbackRefused,
+    CallbackRequest,
+    DeliveryReport,
+    DeliveryStatus,
+    OutboundMessage,
+    Outcome,
+    SendResult,
+)
 from rapport_testing import ChannelContract, HttpServer, assert_plugin_conforms
 from rapport_testing.channels import Received
 from rapport_testing.http import Reply, Request
@@ -245,7 +253,7 @@ def test_reports_as_json_need_the_secret(server: HttpServer) -> None:
     found = callback(server, body, "application/json", STATUS_SHAPE, x_report_key="let-me-in")
     assert found == [DeliveryReport("m1", DeliveryStatus.BOUNCED, True, "")]
     for headers in ({}, {"x_report_key": "let-me"}, {"x_report_key": "ключ"}):
-        with pytest.raises(PluginError, match="secret"):
+        with pytest.raises(CallbackRefused, match="secret"):
             callback(server, body, "application/json", STATUS_SHAPE, **headers)
     for junk in (b"", b"\xff", b"[" * 100_000):
         with pytest.raises(PluginError):

@@ -14,9 +14,10 @@ from services.campaign.api.base import Methods
 from services.campaign.domain.attribution import Rule
 from services.campaign.domain.funnel import Funnel, MoneyResult
 from services.campaign.domain.money import plain
+from services.campaign.store.money import Cost
 from services.campaign.usecases import attribution, results
 from services.kit.money import from_money, to_money
-from services.kit.wire import enum_number, enum_text, get_duration, to_duration, to_timestamp
+from services.kit.wire import enum_number, enum_text, get_duration, get_timestamp, to_duration, to_timestamp
 
 
 class ResultServicer(Methods, results_pb2_grpc.ResultServiceServicer):
@@ -65,16 +66,18 @@ class ResultServicer(Methods, results_pb2_grpc.ResultServiceServicer):
     ) -> pb.SetChannelCostResponse:
         """Set what one message by a channel costs."""
         channel, given = request.cost.channel, _decode_money(request.cost.amount, "cost.amount")
-        results.set_channel_cost(self._runtime, channel, given)
-        return pb.SetChannelCostResponse(cost=pb.ChannelCost(channel=channel, amount=to_money(*given)))
+        start = get_timestamp(request.cost, "start_time")
+        stored = results.set_channel_cost(self._runtime, channel, given, start)
+        return pb.SetChannelCostResponse(cost=_encode_cost(stored))
 
     def ListChannelCosts(
         self, request: pb.ListChannelCostsRequest, context: grpc.ServicerContext
     ) -> pb.ListChannelCostsResponse:
         """List what messages cost."""
-        found = results.list_channel_costs(self._runtime)
+        found, history = results.list_channel_costs(self._runtime)
         return pb.ListChannelCostsResponse(
-            costs=[pb.ChannelCost(channel=name, amount=to_money(*amount)) for name, amount in found.items()]
+            costs=[pb.ChannelCost(channel=name, amount=to_money(*amount)) for name, amount in found.items()],
+            history=[_encode_cost(item) for item in history],
         )
 
     def GetFunnel(self, request: pb.GetFunnelRequest, context: grpc.ServicerContext) -> pb.GetFunnelResponse:
@@ -143,3 +146,11 @@ def _encode_money(items: Sequence[MoneyResult]) -> list[pb.MoneyResult]:
         )
         for item in items
     ]
+
+
+def _encode_cost(item: Cost) -> pb.ChannelCost:
+    return pb.ChannelCost(
+        channel=item.channel,
+        amount=to_money(item.amount, item.currency),
+        start_time=to_timestamp(item.start_time),
+    )

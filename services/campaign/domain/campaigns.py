@@ -17,8 +17,19 @@ DRAFT, SCHEDULED, PLANNING, SENDING, PAUSED, DONE, CANCELLED = (
 RUNNING = (PLANNING, SENDING, PAUSED)
 # A resolved or retried message of a campaign that is done may still go out.
 OPEN_TO_SENDERS = (SENDING, DONE)
-CONTENTS = ("display_name", "segment", "template_id", "channel", "topic", "coupon_pool_id", "evergreen")
+CONTENTS = (
+    "display_name",
+    "segment",
+    "template_id",
+    "channel",
+    "topic",
+    "coupon_pool_id",
+    "evergreen",
+    "unknown_policy",
+)
 """What people say of a campaign."""
+HOLD, RETRY = "hold", "retry"
+"""What becomes of a message of which nobody knows whether it was sent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +37,8 @@ class Campaign:
     """Hold a campaign.
 
     planned: its audience is complete; evergreen: members to come get it too; series: the id of the campaign that it is
-    a run of; recipient_local: what the recipients' clocks show when it is due, None for at once.
+    a run of; recipient_local: what the recipients' clocks show when it is due, None for at once; unknown_policy: HOLD,
+    or RETRY by channels that are idempotent.
     """
 
     id: str
@@ -43,6 +55,7 @@ class Campaign:
     evergreen: bool = False
     series: str = ""
     recipient_local: datetime | None = None
+    unknown_policy: str = HOLD
 
     @property
     def origin(self) -> str:

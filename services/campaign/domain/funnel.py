@@ -163,13 +163,13 @@ def build(
     converted: Mapping[str, int],
     earned: Sequence[Earned],
     budget: Amount | None,
-    costs: Mapping[str, Amount],
+    spent: Mapping[str, Sequence[Amount]],
     came_back: CameBack,
     tracked: bool,
     outdated: int,
     now: datetime,
 ) -> Funnel:
-    """Put a funnel together; converted: messages by channel; costs: of one message by channel."""
+    """Put a funnel together; converted: messages by channel; spent: on messages by channel."""
     by_state: dict[str, int] = {}
     by_reason: dict[str, int] = {}
     sent: dict[str, int] = {}
@@ -183,11 +183,6 @@ def build(
                 held_out += item.count
             else:
                 by_reason[item.reason] = by_reason.get(item.reason, 0) + item.count
-    spent = {
-        channel: (EXACT.multiply(costs[channel][0], count), costs[channel][1])
-        for channel, count in sent.items()
-        if channel in costs
-    }
     names = sorted(
         {item.channel for item in stood}
         | converted.keys()
@@ -203,16 +198,14 @@ def build(
         converted=sum(converted.values()),
         money=_money(
             [item for item in earned if item.channel is None],
-            [*spent.values(), *([budget] if budget else [])],
+            [*(amount for several in spent.values() for amount in several), *([budget] if budget else [])],
         ),
         channels=[
             ChannelResult(
                 channel=name,
                 sent=sent.get(name, 0),
                 converted=converted.get(name, 0),
-                money=_money(
-                    [item for item in earned if item.channel == name], [spent[name]] if name in spent else []
-                ),
+                money=_money([item for item in earned if item.channel == name], spent.get(name, ())),
             )
             for name in names
         ],

@@ -32,7 +32,13 @@ from services.campaign.domain.link_marks import MARKED, STATIC, Links, mark_html
 from services.campaign.domain.links import BadUrl, check_url, is_web, tidy_url
 from services.campaign.domain.mail_html import mail_html
 from services.campaign.domain.markup import BadTemplate, Markup
-from services.campaign.domain.template_bounds import Budget, bound_filters, check_sum, count_loops_and_joins
+from services.campaign.domain.template_bounds import (
+    MAX_SECONDS,
+    Budget,
+    bound_filters,
+    check_sum,
+    count_loops_and_joins,
+)
 
 MAX_OUTPUT = 2_000_000
 MAX_SUBJECT = 1000
@@ -241,12 +247,18 @@ class CompiledContent:
         self.links = tuple(found.urls)
 
     def render(
-        self, context: Mapping[str, Any], *, links: Sequence[str] | None = None, mark: str = ""
+        self,
+        context: Mapping[str, Any],
+        *,
+        links: Sequence[str] | None = None,
+        mark: str = "",
+        seconds: float = MAX_SECONDS,
     ) -> Rendered:
         """Fill in; raises BadTemplate when a value does not do, or the result is too large or takes too long.
 
         links: what each of `self.links` becomes. mark: unless empty, a word that is in nobody's text; links with parts
-        of the recipient's own become U+E000, mark, their number, U+E001, and the result has them in `urls`.
+        of the recipient's own become U+E000, mark, their number, U+E001, and the result has them in `urls`. seconds:
+        of CPU that each part may take.
         """
         urls: list[str] = []
         context = {
@@ -256,12 +268,12 @@ class CompiledContent:
             people_filters.LANGUAGE: self.language_code,
         }
         try:
-            page = _render(self._html, self._html_part, context) if self._html else ""
+            page = _render(self._html, self._html_part, context, seconds) if self._html else ""
         except BadTemplate as error:
             raise self._at_source(error) from error
         return Rendered(
-            one_line(_render(self._subject, "subject", context))[:MAX_SUBJECT],
-            _render(self._text, "text", context),
+            one_line(_render(self._subject, "subject", context, seconds))[:MAX_SUBJECT],
+            _render(self._text, "text", context, seconds),
             page,
             self.language_code,
             tuple(urls),
@@ -294,8 +306,8 @@ def _compile(environment: _Environment, part: str, source: str) -> Template:
         raise BadTemplate(part, 1, "nested too deeply") from error
 
 
-def _render(template: Template, part: str, context: Mapping[str, Any]) -> str:
-    budget = Budget()
+def _render(template: Template, part: str, context: Mapping[str, Any], seconds: float) -> str:
+    budget = Budget(seconds)
     pieces: list[str] = []
     size = 0
     try:

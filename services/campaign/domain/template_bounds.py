@@ -24,9 +24,10 @@ _EACH = "__each"
 
 
 class Budget:
-    """Bound the numbers that all ranges of one rendering give out, the turns of its loops, and its CPU time."""
+    """Bound the numbers that all ranges of one rendering give out, the turns of its loops, and its CPU seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: float = MAX_SECONDS) -> None:
+        self._seconds = seconds
         self._left = MAX_RANGE
         self._turns = 0
         # Measured from the first look on, which most renderings are too short to see.
@@ -56,9 +57,9 @@ class Budget:
         """Raise SecurityError when the time is over."""
         now = time.thread_time()
         if self._deadline is None:
-            self._deadline = now + MAX_SECONDS
+            self._deadline = now + self._seconds
         elif now > self._deadline:
-            raise SecurityError(f"takes longer than {MAX_SECONDS:g} s")
+            raise SecurityError(f"takes longer than {self._seconds:g} s")
 
 
 def count_loops_and_joins(tree: nodes.Template) -> None:

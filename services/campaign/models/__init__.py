@@ -25,7 +25,7 @@ from services.campaign.models.journeys import (
     journey_signal,
     journey_version,
 )
-from services.campaign.models.ledger import channel, message, sending_hold, suppression
+from services.campaign.models.ledger import channel, message, opt_out, sending_hold, suppression
 from services.campaign.models.limits import circuit, rate_bucket, rate_limit, recent_send, send_policy
 from services.campaign.models.results import (
     AMOUNT,
@@ -81,6 +81,7 @@ __all__ = [
     "link_settings",
     "message",
     "metadata",
+    "opt_out",
     "quarantine",
     "rate_bucket",
     "rate_limit",

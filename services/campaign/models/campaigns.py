@@ -38,6 +38,11 @@ campaign = Table(
         sa.DateTime(timezone=False),
         comment="when the recipients' clocks show it, the message is due; NULL: at once",
     ),
+    exact_(
+        "unknown_policy",
+        server_default=sa.text("'hold'"),
+        comment="hold or retry: what becomes of messages that may have been sent",
+    ),
     sa.Index("ix_campaign_evergreen", "segment", postgresql_where=sa.text("evergreen")),
     sa.ForeignKeyConstraint(["template_id"], ["template.id"]),
 )

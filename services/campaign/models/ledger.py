@@ -1,4 +1,4 @@
-"""Tables: the ledger, the suppression list and the channels.
+"""Tables: the ledger, the suppression list, who just unsubscribed, and the channels.
 
 `message` is the ledger: each message to each recipient, from its planning to what became of it. Addresses are not kept
 there, only a keyed hash; the content of a single message (`requests/…`) is kept until it is final.
@@ -86,6 +86,17 @@ suppression = Table(
     exact_("address", primary_key=True, comment="in lower case"),
     text_("reason"),
     time_("create_time"),
+)
+
+opt_out = Table(
+    "opt_out",
+    metadata,
+    id_("contact_id", primary_key=True),
+    exact_("kind", primary_key=True, comment="of address"),
+    exact_("topic", primary_key=True),
+    time_("time"),
+    sa.Index("ix_opt_out_time", "time"),
+    comment="wishes to be left alone that contacts may not know yet; kept for an hour",
 )
 
 channel = Table(

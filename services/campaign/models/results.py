@@ -64,6 +64,13 @@ channel_cost = Table(
     "channel_cost",
     metadata,
     exact_("channel", primary_key=True),
-    Column("amount", AMOUNT, nullable=False, comment="of one message"),
+    Column("amount", AMOUNT, nullable=False, comment="of one message; 0: nothing from then on"),
     exact_("currency"),
+    Column(
+        "start_time",
+        sa.DateTime(timezone=True),
+        primary_key=True,
+        server_default=sa.text("'1970-01-01 00:00:00+00'"),
+        comment="of the messages that were sent since, until the next one",
+    ),
 )

@@ -1,4 +1,8 @@
-"""A pool of rendering children: batches in, results out, and a death is that of one rendering only."""
+"""A pool of rendering children: batches in, results out, and a death is that of one rendering only.
+
+Jobs are of groups, such as campaigns. Where patience is given, a group that is slow holds up no other: what it has no
+time left for is late, and asked for again elsewhere or later.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,8 @@ from dataclasses import astuple, dataclass
 from typing import Any
 
 from services.campaign.domain.rendering import BadTemplate, Content, Rendered
+from services.campaign.domain.template_bounds import MAX_SECONDS
+from services.campaign.renderer import frames
 from services.campaign.renderer.frames import HEADER
 from services.campaign.renderer.process import ChildDied, ChildProcess, Death
 from services.kit import log
@@ -24,26 +30,57 @@ SECONDS = 6.0
 UNAVAILABLE = "RENDERER_UNAVAILABLE"
 _KEPT = 500
 _WAIT_SECONDS = 60.0
+_LATE_SECONDS = 2.0
+"""Real time of one rendering for which there is patience; a single step of C is not ended by CPU time."""
 _log = log.get_logger("renderer")
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Ask for one rendering; links: what those of `Renderer.links` become, in their order, or None as they are."""
+    """Ask for one rendering; links: what those of `Renderer.links` become, in their order, or None as they are.
+
+    group: what shares the time of a batch.
+    """
 
     content: Content
     context: Mapping[str, Any]
     links: Sequence[str] | None = None
+    group: str = ""
+
+
+class Late:
+    """Stand for what was not rendered, as its group had no time left."""
+
+
+LATE = Late()
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """Say how long a batch waits for a group of its jobs, in CPU seconds; one job of each is always tried.
+
+    one: for one rendering. group: for all of one group. took: called with a group, how many of its jobs were tried, how
+    long they took, and whether one took too long.
+    """
+
+    one: float
+    group: float
+    took: Callable[[str, int, float, bool], None] = lambda group, count, seconds, too_long: None
+
+
+_Item = tuple[Content, Any, Any, str]
 
 
 class Renderer:
     """Render without running templates in this process. Safe to use from several threads.
 
-    processes: how many batches at once. seconds: real time for one rendering. Children start when needed.
+    processes: how many batches at once. seconds: real time for one rendering. nice: by how much others go before the
+    children. Children start when needed.
     """
 
-    def __init__(self, processes: int = 1, seconds: float = SECONDS) -> None:
+    def __init__(self, processes: int = 1, seconds: float = SECONDS, nice: int = 0) -> None:
         self._seconds = seconds
+        self._nice = nice
         self._lock = threading.Lock()
         self._keys: OrderedDict[Content, int] = OrderedDict()
         self._next_key = 0
@@ -60,7 +97,7 @@ class Renderer:
             if found is not None:
                 self._links.move_to_end(content)
         if found is None:
-            [answer] = self._run([(content, None, None)], "")
+            [answer] = self._run([(content, None, None, "")], "")
             found = answer if isinstance(answer, BadTemplate) else tuple(answer["links"])
             with self._lock:
                 self._links[content] = found
@@ -71,18 +108,24 @@ class Renderer:
         return found
 
     def render(
-        self, jobs: Sequence[Job], mark: str = "", *, beat: Callable[[], None] = lambda: None
-    ) -> list[Rendered | BadTemplate]:
-        """Render each job, in order: what it became, or why not.
+        self,
+        jobs: Sequence[Job],
+        mark: str = "",
+        *,
+        beat: Callable[[], None] = lambda: None,
+        patience: Patience | None = None,
+    ) -> list[Rendered | BadTemplate | Late]:
+        """Render each job, in order: what it became, or why not; LATE only where patience is given.
 
         mark: unless empty, links with parts of the recipient's own become U+E000, mark, their number, U+E001, and
         are in `urls`. beat: called whenever a child was killed and the work goes on. Raises Unavailable
         (RENDERER_UNAVAILABLE) when no child starts.
         """
-        answers = self._run([(job.content, job.context, job.links) for job in jobs], mark, beat)
-        made: list[Rendered | BadTemplate] = []
+        items = [(job.content, job.context, job.links, job.group) for job in jobs]
+        answers = self._run(items, mark, beat, patience)
+        made: list[Rendered | BadTemplate | Late] = []
         for job, answer in zip(jobs, answers, strict=True):
-            if isinstance(answer, BadTemplate):
+            if isinstance(answer, BadTemplate | Late):
                 made.append(answer)
             else:
                 subject, text, html, urls = answer
@@ -105,36 +148,48 @@ class Renderer:
 
     def _run(
         self,
-        jobs: Sequence[tuple[Content, Any, Any]],
+        jobs: Sequence[_Item],
         mark: str,
         beat: Callable[[], None] = lambda: None,
+        patience: Patience | None = None,
     ) -> list[Any]:
         answers: list[Any] = [None] * len(jobs)
         open_ = list(range(len(jobs)))
         lives = 0
         while open_:
             try:
-                given = self._ask([jobs[index] for index in open_], mark)
+                given = self._ask([jobs[index] for index in open_], mark, patience)
             except ChildDied as died:
                 _log.warning("a rendering child ended", problem=died.death.problem)
                 lives = lives + 1 if died.death.index is None else 0
                 if lives > 2:
                     raise _unavailable(f"the child process {died.death.problem}") from None
-                open_ = self._blame(jobs, open_, died.death, answers)
+                open_ = self._blame(jobs, open_, died.death, answers, patience)
                 beat()
                 continue
             for index, answer in zip(open_, given, strict=False):
                 answers[index] = answer
-            open_ = open_[len(given) :]
+            late = {jobs[index][3] for index in open_[: len(given)] if answers[index] is LATE}
+            open_ = _without(jobs, open_[len(given) :], late, answers)
         return answers
 
     def _blame(
-        self, jobs: Sequence[tuple[Content, Any, Any]], open_: list[int], death: Death, answers: list[Any]
+        self,
+        jobs: Sequence[_Item],
+        open_: list[int],
+        death: Death,
+        answers: list[Any],
+        patience: Patience | None,
     ) -> list[int]:
-        """Note the failure of what killed the child and return what is still to be done."""
+        """Note the failure of what killed the child, or that its group is late, and return what is still to be done."""
         if death.index is None or death.index >= len(open_):
             return open_
         culprit = open_[death.index]
+        if patience is not None and patience.one < MAX_SECONDS and not death.compiling:
+            # It was given less than all its time, so it gets that elsewhere before it fails.
+            group = jobs[culprit][3]
+            patience.took(group, 1, _LATE_SECONDS, True)
+            return _without(jobs, open_, {group}, answers)
         problem = f"{death.problem} and was stopped"
         failed = [culprit]
         if death.compiling:
@@ -146,17 +201,19 @@ class Renderer:
             answers[index] = BadTemplate("text", 1, problem)
         return [index for index in open_ if index not in failed]
 
-    def _ask(self, jobs: Sequence[tuple[Content, Any, Any]], mark: str) -> list[Any]:
+    def _ask(self, jobs: Sequence[_Item], mark: str, patience: Patience | None) -> list[Any]:
         child = self._acquire()
         kept: ChildProcess | None = None
         try:
-            keys = [self._key(content) for content, _, _ in jobs]
+            keys = [self._key(content) for content, *_ in jobs]
+            groups = list(dict.fromkeys(group for *_, group in jobs))
+            number = {group: index for index, group in enumerate(groups)}
             forget = len(child.known) > _KEPT
             if forget:
                 child.known.clear()
             sources = {
                 key: astuple(content)
-                for key, (content, _, _) in zip(keys, jobs, strict=True)
+                for key, (content, *_) in zip(keys, jobs, strict=True)
                 if key not in child.known
             }
             request = pickle.dumps(
@@ -164,21 +221,33 @@ class Renderer:
                     sources,
                     forget,
                     mark,
-                    [(key, context, links) for key, (_, context, links) in zip(keys, jobs, strict=True)],
+                    [
+                        (number[group], key, context, links)
+                        for key, (_, context, links, group) in zip(keys, jobs, strict=True)
+                    ],
+                    patience and (patience.one, patience.group),
                 ),
                 pickle.HIGHEST_PROTOCOL,
             )
-            answer = child.ask(request)
+            short = patience is not None and patience.one < MAX_SECONDS
+            answer = child.ask(request, min(self._seconds, _LATE_SECONDS) if short else None)
             child.known.update(sources)
             kept = child
         finally:
             self._slots.put(kept)
         try:
-            given = _unpacked(answer)
-        except (ValueError, TypeError, KeyError, struct.error):
-            given = []
+            given, spent = _unpacked(answer)
+            taken = [
+                (groups[index], int(count), float(seconds), bool(too_long))
+                for index, (count, seconds, too_long) in spent
+            ]
+        except (ValueError, TypeError, KeyError, IndexError, struct.error):
+            given, taken = [], []
         if not 0 < len(given) <= len(jobs):
             raise _unavailable("the child process answered junk")
+        if patience is not None:
+            for told in taken:
+                patience.took(*told)
         return given
 
     def _key(self, content: Content) -> int:
@@ -201,26 +270,35 @@ class Renderer:
         try:
             if child is not None:
                 child.kill()
-            return ChildProcess(self._seconds)
+            return ChildProcess(self._seconds, self._nice)
         except BaseException:
             self._slots.put(None)
             raise
+
+
+def _without(jobs: Sequence[_Item], open_: list[int], late: set[str], answers: list[Any]) -> list[int]:
+    """Note that all of some groups is late, and return what is still to be done."""
+    for index in open_:
+        if jobs[index][3] in late:
+            answers[index] = LATE
+    return [index for index in open_ if jobs[index][3] not in late]
 
 
 def _unavailable(why: str) -> Unavailable:
     return Unavailable(f"templates cannot be rendered now: {why}", reason=UNAVAILABLE)
 
 
-def _unpacked(answer: bytes) -> list[Any]:
-    """Return what a child answered to each job; raises ValueError and the like for junk.
+def _unpacked(answer: bytes) -> tuple[list[Any], Any]:
+    """Return what a child answered to each job, and how long groups took; raises ValueError and the like for junk.
 
-    A BadTemplate, a mapping with `links`, or subject, text, HTML and the marked links.
+    A BadTemplate, LATE, a mapping with `links`, or subject, text, HTML and the marked links.
     """
     start = HEADER.size + HEADER.unpack_from(answer)[0]
     texts = answer[start:].decode("utf-8", "surrogatepass")
     made: list[Any] = []
     place = 0
-    for item in json.loads(answer[HEADER.size : start]):
+    answers, spent = json.loads(answer[HEADER.size : start])
+    for item in answers:
         if isinstance(item, list):
             subject, text, html, urls = item
             ends = place + subject, place + subject + text, place + subject + text + html
@@ -231,8 +309,8 @@ def _unpacked(answer: bytes) -> list[Any]:
         elif "problem" in item:
             made.append(BadTemplate(str(item["part"]), int(item["line"]), str(item["problem"])))
         else:
-            made.append(item)
-    return made
+            made.append(LATE if item == frames.LATE else item)
+    return made, spent
 
 
 _shared: Renderer | None = None

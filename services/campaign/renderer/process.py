@@ -13,7 +13,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 
-from services.campaign.renderer.frames import COMPILING, HEADER, IDLE, PROGRESS
+from services.campaign.renderer.frames import COMPILING, HEADER, IDLE, PROGRESS, RENDERING
 from services.kit.plugins.process import child_environment
 
 MAX_ANSWER = 256 << 20
@@ -41,10 +41,11 @@ class ChildDied(Exception):
 class ChildProcess:
     """Own one child; after ChildDied it is gone for good. Used by one thread at a time.
 
-    seconds: how long one item may take, in real time; the child itself ends earlier what it can end.
+    seconds: how long one item may take, in real time; the child itself ends earlier what it can end. nice: by how much
+    others go before it.
     """
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, nice: int = 0) -> None:
         self._seconds = seconds
         self.known: set[int] = set()
         ours, theirs = socket.socketpair()
@@ -56,7 +57,13 @@ class ChildProcess:
             try:
                 # No code of ours runs between fork and exec: gRPC's threads would wake up in it.
                 self._process = subprocess.Popen(
-                    [sys.executable, "-P", "-m", "services.campaign.renderer.child", *map(str, passed)],
+                    [
+                        sys.executable,
+                        "-P",
+                        "-m",
+                        "services.campaign.renderer.child",
+                        *map(str, (*passed, nice)),
+                    ],
                     env=child_environment(),
                     pass_fds=passed,
                     stdin=subprocess.DEVNULL,
@@ -82,13 +89,13 @@ class ChildProcess:
         """Tell whether the child still runs."""
         return self._process.poll() is None
 
-    def ask(self, request: bytes) -> bytes:
-        """Send a batch and return its answer; raises ChildDied."""
+    def ask(self, request: bytes, seconds: float | None = None) -> bytes:
+        """Send a batch and return its answer; raises ChildDied. seconds: for one rendering, if less than usual."""
         PROGRESS.pack_into(self._progress, 0, 0, IDLE)
         try:
             self._connection.settimeout(START_SECONDS)
             self._connection.sendall(HEADER.pack(len(request)) + request)
-            answer = self._receive()
+            answer = self._receive(self._seconds if seconds is None else seconds)
         except OSError as error:
             raise ChildDied(self._death(f"closed the connection ({type(error).__name__})")) from None
         except BaseException:
@@ -98,7 +105,7 @@ class ChildProcess:
         self._fresh = False
         return answer
 
-    def _receive(self) -> bytes:
+    def _receive(self, rendering: float) -> bytes:
         buffer = bytearray()
         wanted = HEADER.size
         length = None
@@ -113,8 +120,11 @@ class ChildProcess:
                 now, at = time.monotonic(), bytes(self._progress[:])
                 if at != last:
                     last, since = at, now
-                elif now - since > self._seconds:
-                    raise ChildDied(self._death(f"takes longer than {self._seconds:g} s")) from None
+                    continue
+                stage = PROGRESS.unpack(at)[1]
+                seconds = rendering if stage == RENDERING else self._seconds
+                if now - since > seconds:
+                    raise ChildDied(self._death(f"takes longer than {seconds:g} s")) from None
                 continue
             if not piece:
                 raise ChildDied(self._death(""))

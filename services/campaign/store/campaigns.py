@@ -10,8 +10,8 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 from sqlalchemy.dialects import postgresql as pg
 
-from services.campaign.domain.campaigns import CANCELLED, CONTENTS, RUNNING, Campaign
-from services.campaign.domain.ledger import PLANNED
+from services.campaign.domain.campaigns import CANCELLED, CONTENTS, RETRY, RUNNING, Campaign
+from services.campaign.domain.ledger import CAMPAIGNS, PLANNED
 from services.campaign.models import campaign, kit, message
 
 
@@ -29,6 +29,18 @@ def get(connection: Connection, key: str, *, lock: bool = False, share: bool = F
         query = query.with_for_update(read=share)
     row = connection.execute(query).one_or_none()
     return None if row is None else Campaign(**row._mapping)
+
+
+def retrying(connection: Connection, origins: Collection[str]) -> set[str]:
+    """Return which of the origins may send again what is unknown: campaigns that say so, and all that are none."""
+    prefix = f"{CAMPAIGNS}/"
+    keys = [origin.removeprefix(prefix) for origin in origins if origin.startswith(prefix)]
+    found = {origin for origin in origins if not origin.startswith(prefix)}
+    if keys:
+        wanted = campaign.c.id == sa.any_(sa.cast(keys, pg.ARRAY(sa.Text)))
+        query = sa.select(campaign.c.id).where(wanted, campaign.c.unknown_policy == RETRY)
+        found.update(prefix + key for key in connection.scalars(query))
+    return found
 
 
 def update(connection: Connection, item: Campaign) -> None:

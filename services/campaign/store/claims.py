@@ -14,9 +14,10 @@ from sqlalchemy import Connection
 from sqlalchemy.dialects import postgresql as pg
 
 from services.campaign.domain.campaigns import CANCELLED as CAMPAIGN_CANCELLED
-from services.campaign.domain.campaigns import OPEN_TO_SENDERS
-from services.campaign.domain.ledger import CLAIMED, FAILED, PLANNED, SENDING, UNKNOWN
-from services.campaign.models import channel, message
+from services.campaign.domain.campaigns import OPEN_TO_SENDERS, RETRY
+from services.campaign.domain.ledger import CAMPAIGNS, CLAIMED, FAILED, PLANNED, SENDING, UNKNOWN
+from services.campaign.models import campaign, channel, message
+from services.campaign.store import opt_outs
 from services.kit.locks import lock_key
 
 _UUIDS = pg.ARRAY(pg.UUID(as_uuid=True))
@@ -61,12 +62,13 @@ class Result:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HandOver:
-    """Hold what is recorded of a message before it leaves."""
+    """Hold what is recorded of a message before it leaves; address: as the suppression list has it."""
 
     claim: Claim
     subject: str
     recipient_hash: bytes
     coupon_code: str
+    address: str = ""
 
 
 _CLAIM = [message.c[name] for name in Claim._fields]
@@ -147,17 +149,36 @@ def take(
 
 
 # Rows go as one text of JSON: the driver needs a tenth of the time that arrays of as many columns take.
+# What speaks against a message is asked in the statement that lets it go, so nothing comes in between.
 _HAND_OVER = sa.text("""
-UPDATE message SET state = 'sending', reason = '', subject = item.subject, coupon_code = item.coupon_code,
-    recipient_hash = decode(item.recipient_hash, 'hex'), attempt_count = attempt_count + 1
-FROM json_to_recordset(CAST(:items AS json)) AS item (id uuid, subject text, recipient_hash text, coupon_code text)
-WHERE message.id = item.id AND message.state = 'claimed' AND message.sender_id = :sender AND NOT EXISTS (
-    SELECT FROM campaign WHERE message.origin = 'campaigns/' || campaign.id AND campaign.state <> ALL (:open)
-) AND NOT EXISTS (
-    SELECT FROM journey WHERE message.origin = 'journeys/' || journey.id AND journey.state <> 'running'
+WITH item AS MATERIALIZED (
+    SELECT given.*, CASE
+        WHEN EXISTS (
+            SELECT FROM suppression WHERE suppression.kind = :kind AND suppression.address = given.address
+        ) THEN 'SUPPRESSED'
+        WHEN EXISTS (
+            SELECT FROM opt_out WHERE opt_out.contact_id = given.contact_id AND opt_out.kind = :kind
+            AND opt_out.topic = :topic AND opt_out.time > :since
+        ) THEN 'CONSENT_DENIED' ELSE '' END AS refusal
+    FROM json_to_recordset(CAST(:items AS json)) AS given (id uuid, contact_id uuid, address text, subject text,
+        recipient_hash text, coupon_code text)
+), leaving AS (
+    UPDATE message SET state = 'sending', reason = '', subject = item.subject, coupon_code = item.coupon_code,
+        recipient_hash = decode(item.recipient_hash, 'hex'), attempt_count = attempt_count + 1
+    FROM item
+    WHERE message.id = item.id AND item.refusal = '' AND message.state = 'claimed' AND message.sender_id = :sender
+    AND NOT EXISTS (
+        SELECT FROM campaign WHERE message.origin = 'campaigns/' || campaign.id AND campaign.state <> ALL (:open)
+    ) AND NOT EXISTS (
+        SELECT FROM journey WHERE message.origin = 'journeys/' || journey.id AND journey.state <> 'running'
+    )
+    RETURNING message.id
 )
-RETURNING message.id
+SELECT id, '' FROM leaving UNION ALL SELECT id, refusal FROM item WHERE refusal <> ''
 """).bindparams(
+    sa.bindparam("kind", type_=sa.Text),
+    sa.bindparam("topic", type_=sa.Text),
+    sa.bindparam("since", type_=sa.DateTime(timezone=True)),
     sa.bindparam("items", type_=sa.Text),
     sa.bindparam("sender", type_=pg.UUID(as_uuid=True)),
     sa.bindparam("open", type_=_TEXTS),
@@ -198,22 +219,41 @@ def do_not_wait_for_disk(connection: Connection) -> None:
     connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
 
 
-def hand_over(connection: Connection, sender: UUID, items: Sequence[HandOver]) -> set[UUID]:
-    """Mark claimed messages as on the wire and return those that may go.
+def hand_over(
+    connection: Connection, sender: UUID, items: Sequence[HandOver], kind: str, topic: str, asked: datetime
+) -> tuple[set[UUID], dict[UUID, str]]:
+    """Mark claimed messages of a topic as on the wire; return those that may go, and why others must not any more.
 
-    Not among them is what is no longer this sender's, or whose campaign or journey was paused or cancelled meanwhile.
+    kind: of their addresses. asked: since when consents may have changed. In neither is what is no longer this
+    sender's, or whose campaign or journey was paused or cancelled meanwhile.
     """
     rows = [
         {
             "id": str(each.claim.id),
+            "contact_id": each.claim.contact_id and str(each.claim.contact_id),
+            "address": each.address,
             "subject": each.subject,
             "recipient_hash": each.recipient_hash.hex(),
             "coupon_code": each.coupon_code,
         }
         for each in items
     ]
-    given = {"items": _to_json(rows), "sender": sender, "open": list(OPEN_TO_SENDERS)}
-    return {row[0] for row in connection.execute(_HAND_OVER, given)}
+    given = {
+        "items": _to_json(rows),
+        "sender": sender,
+        "open": list(OPEN_TO_SENDERS),
+        "kind": kind,
+        "topic": topic,
+        "since": asked - opt_outs.UNTOLD,
+    }
+    free: set[UUID] = set()
+    refused: dict[UUID, str] = {}
+    for key, refusal in connection.execute(_HAND_OVER, given):
+        if refusal:
+            refused[key] = refusal
+        else:
+            free.add(key)
+    return free, refused
 
 
 def record(connection: Connection, sender: UUID, results: Sequence[Result]) -> set[UUID]:
@@ -255,12 +295,22 @@ def try_recover(connection: Connection, sender: UUID) -> tuple[int, int]:
     """Apply the rules of a crash to what a dead sender had in hand; returns how many are planned and unknown then.
 
     What was claimed had not left and is planned again. What was on the wire is unknown, unless its channel never
-    delivers a message twice. Nothing happens while the sender lives, that is, holds its lock.
+    delivers a message twice and its campaign, if it is of one, wants it sent again. Nothing happens while the sender
+    lives, that is, holds its lock.
     """
     free = sa.select(sa.func.pg_try_advisory_xact_lock(lock_key(sender_lock(sender))))
     if not connection.execute(free).scalar_one():
         return 0, 0
-    safe = sa.exists().where(channel.c.name == message.c.channel, channel.c.idempotent)
+    safe = sa.and_(
+        sa.exists().where(channel.c.name == message.c.channel, channel.c.idempotent),
+        sa.or_(
+            message.c.origin.not_like(f"{CAMPAIGNS}/%"),
+            sa.exists().where(
+                message.c.origin == sa.literal(f"{CAMPAIGNS}/") + campaign.c.id,
+                campaign.c.unknown_policy == RETRY,
+            ),
+        ),
+    )
     mine = message.c.sender_id == sender
     again = sa.or_(message.c.state == CLAIMED, sa.and_(message.c.state == SENDING, safe))
     planned = connection.execute(sa.update(message).where(mine, again).values(state=PLANNED)).rowcount

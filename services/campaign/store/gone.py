@@ -58,6 +58,12 @@ _HAND_OVER = (
     DELETE FROM journey_signal AS s USING journey_entry AS e
     WHERE s.entry_id = e.id AND e.contact_id IN (%(key)s, %(heir)s) AND e.finish_time IS NOT NULL
     """,
+    """
+    INSERT INTO opt_out (contact_id, kind, topic, time)
+    SELECT %(heir)s, kind, topic, time FROM opt_out WHERE contact_id = %(key)s
+    ON CONFLICT (contact_id, kind, topic) DO UPDATE SET time = GREATEST(opt_out.time, excluded.time)
+    """,
+    "DELETE FROM opt_out WHERE contact_id = %(key)s",
     # What a journey brings about for the absorbed contact is brought about for the one that remains.
     "UPDATE journey_action SET contact_id = %(heir)s WHERE contact_id = %(key)s",
     "DELETE FROM contact_date WHERE contact_id = %(key)s",
@@ -103,6 +109,7 @@ _EMPTY = (
     WHERE contact_id = ANY(%(keys)s::uuid[])
     """,
     "DELETE FROM recent_send WHERE contact_id = ANY(%(keys)s::uuid[])",
+    "DELETE FROM opt_out WHERE contact_id = ANY(%(keys)s::uuid[])",
     "DELETE FROM simulated_message WHERE contact_id = ANY(%(keys)s::uuid[])",
     "DELETE FROM simulated_entry WHERE contact_id = ANY(%(keys)s::uuid[])",
     "DELETE FROM simulated_event WHERE contact_id = ANY(%(keys)s::uuid[])",

@@ -14,6 +14,7 @@ from services.campaign.domain.campaigns import (
     CANCELLED,
     CONTENTS,
     DRAFT,
+    RETRY,
     SCHEDULED,
     Campaign,
     StateError,
@@ -34,6 +35,7 @@ from services.kit.runtime import Runtime
 
 LAUNCH = "launch_campaign"
 CANCEL_AT_ONCE = 20_000
+NOT_IDEMPOTENT = "CHANNEL_NOT_IDEMPOTENT"
 Counted = tuple[Campaign, Counts]
 
 
@@ -67,7 +69,10 @@ def update_campaign(runtime: Runtime, connection: Connection, given: Campaign) -
 
 
 def check_parts(runtime: Runtime, connection: Connection, given: Campaign) -> None:
-    """Check what a campaign consists of, apart from its segment; raises NotFound, InvalidArgument (UNKNOWN_CHANNEL)."""
+    """Check what a campaign consists of, apart from its segment.
+
+    Raises NotFound, InvalidArgument (UNKNOWN_CHANNEL, CHANNEL_NOT_IDEMPOTENT).
+    """
     try:
         check_topic(given.topic)
     except RuleError as error:
@@ -78,6 +83,13 @@ def check_parts(runtime: Runtime, connection: Connection, given: Campaign) -> No
             "campaign.channel",
             f"no plugin offers {given.channel!r}; there are: {', '.join(sorted(channels)) or 'none'}",
             reason="UNKNOWN_CHANNEL",
+        )
+    if given.unknown_policy == RETRY and not channels[given.channel].idempotent:
+        raise InvalidArgument.field(
+            "campaign.unknown_policy",
+            f"{given.channel} may deliver a message twice that is sent again: hold what is unknown, or take a channel "
+            "that is idempotent",
+            reason=NOT_IDEMPOTENT,
         )
     require_templates(connection, [given.template_id])
     require_pools(connection, [given.coupon_pool_id])
@@ -119,8 +131,8 @@ def launch_campaign(runtime: Runtime, key: str, request: ProtoMessage, request_i
 def check_launch(runtime: Runtime, connection: Connection, campaign: Campaign) -> None:
     """Raise FailedPrecondition when it cannot be launched.
 
-    Reasons: CAMPAIGN_STATE, EVERGREEN_EXPERIMENT, UNKNOWN_CHANNEL, COUPON_POOL_EXPIRED, APPROVAL_REQUIRED,
-    APPROVAL_VOID. Raises NotFound and Unavailable when approval asks for the segment.
+    Reasons: CAMPAIGN_STATE, EVERGREEN_EXPERIMENT, UNKNOWN_CHANNEL, CHANNEL_NOT_IDEMPOTENT, COUPON_POOL_EXPIRED,
+    APPROVAL_REQUIRED, APPROVAL_VOID. Raises NotFound and Unavailable when approval asks for the segment.
     """
     change_plan("launch", campaign)
     tried = experiments.get(connection, campaign.id)
@@ -137,6 +149,15 @@ def check_launch(runtime: Runtime, connection: Connection, campaign: Campaign) -
             f"{campaign.origin}: no plugin offers the channel {missing[0]!r} any more; "
             f"there are: {', '.join(sorted(channels)) or 'none'}",
             reason="UNKNOWN_CHANNEL",
+        )
+    if campaign.unknown_policy == RETRY and (
+        twice := sorted({item.channel for item in sent if not channels[item.channel].idempotent})
+    ):
+        # Of the variants of an experiment, or a channel that lost this quality since.
+        raise FailedPrecondition(
+            f"{campaign.origin} sends again what is unknown, but {twice[0]} may deliver a message twice: hold it "
+            "instead",
+            reason=NOT_IDEMPOTENT,
         )
     wanted = {item.coupon_pool_id for item in sent if item.coupon_pool_id}
     pools = coupons.pools(connection, wanted) if wanted else {}

@@ -24,7 +24,7 @@ from services.campaign.domain.links import (
 )
 from services.campaign.domain.rendering import BadTemplate, Content, Rendered, StoredTemplate
 from services.campaign.domain.utm import LinkSettings, add_utm
-from services.campaign.renderer.pool import Job, Renderer, shared
+from services.campaign.renderer.pool import Job, Late, Patience, Renderer, shared
 from services.kit.runtime import Runtime
 
 NO_SETTINGS = LinkSettings()
@@ -33,7 +33,7 @@ _BODY_END = re.compile(r"</body\s*>", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """Describe a message to be rendered; numbers: those of its template's links, by address."""
+    """Describe a message to be rendered; numbers: those of its template's links, by address; group: as in a Job."""
 
     message_id: UUID
     template: StoredTemplate
@@ -42,6 +42,7 @@ class Draft:
     context: Mapping[str, Any]
     settings: LinkSettings = NO_SETTINGS
     numbers: Mapping[str, int] | None = None
+    group: str = ""
 
 
 def render(
@@ -50,14 +51,15 @@ def render(
     *,
     renderer: Renderer | None = None,
     beat: Callable[[], None] = lambda: None,
-) -> list[Rendered | BadTemplate]:
-    """Render messages, each with links of its own: what it became, or why it cannot be.
+    patience: Patience | None = None,
+) -> list[Rendered | BadTemplate | Late]:
+    """Render messages, each with links of its own: what it became, why it cannot be, or that there was no time.
 
-    beat: called whenever the work goes on after a rendering that had to be stopped. Raises Unavailable
-    (RENDERER_UNAVAILABLE).
+    patience: how long groups may take, None for as long as it takes. beat: called whenever the work goes on after a
+    rendering that had to be stopped. Raises Unavailable (RENDERER_UNAVAILABLE).
     """
     renderer = renderer or shared()
-    made: list[Rendered | BadTemplate | None] = [None] * len(drafts)
+    made: list[Rendered | BadTemplate | Late | None] = [None] * len(drafts)
     jobs: list[Job] = []
     places: list[int] = []
     known: dict[tuple[str, str, str, str], _Shared | BadTemplate] = {}
@@ -69,14 +71,16 @@ def render(
         if isinstance(shared_, BadTemplate):
             made[place] = shared_
             continue
-        jobs.append(Job(shared_.content, draft.context, _links(runtime, draft.message_id, shared_)))
+        links = _links(runtime, draft.message_id, shared_)
+        jobs.append(Job(shared_.content, draft.context, links, draft.group))
         places.append(place)
     if jobs:
         mark = secrets.token_hex(8)
-        for place, rendered in zip(places, renderer.render(jobs, mark, beat=beat), strict=True):
+        answers = renderer.render(jobs, mark, beat=beat, patience=patience)
+        for place, rendered in zip(places, answers, strict=True):
             made[place] = (
                 rendered
-                if isinstance(rendered, BadTemplate)
+                if isinstance(rendered, BadTemplate | Late)
                 else _finished(runtime, drafts[place], rendered, mark)
             )
     return [item for item in made if item is not None]
@@ -87,6 +91,7 @@ def example(content: Content, context: Mapping[str, Any], *, renderer: Renderer 
     [made] = (renderer or shared()).render([Job(content, context)])
     if isinstance(made, BadTemplate):
         raise made
+    assert not isinstance(made, Late), "it was given all its time"
     return made
 
 
@@ -97,10 +102,10 @@ def headers(
 
     automatic: whether a machine wrote a single message.
 
-    Mail on a topic can be stopped with one click (RFC 8058) and says which list it belongs to (RFC 2919); `Precedence:
-    bulk` keeps programs that answer by themselves from doing so. What a machine sends to one person, such as a receipt
-    or a survey, says so (RFC 3834, 5); an agent's answer does not, for a person wrote it, nor does mail of a list, whose
-    headers say the same.
+    Mail on a topic can be stopped with one click (RFC 8058) and says which list it belongs to (RFC 2919);
+    `Precedence: bulk` keeps programs that answer by themselves from doing so. What a machine sends to one person,
+    such as a receipt or a survey, says so (RFC 3834, 5); an agent's answer does not, for a person wrote it, nor does
+    mail of a list, whose headers say the same.
     """
     web, mail = unsubscribe
     made: dict[str, str] = {}

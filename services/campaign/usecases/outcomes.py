@@ -44,7 +44,7 @@ def result_of(channel: OpenChannel, item: Ready, outcome: SendResult | None, now
             )
         case Outcome.PERMANENT:
             return Result(**common, state=FAILED)
-        case Outcome.UNKNOWN if not channel.capabilities.idempotent:
+        case Outcome.UNKNOWN if not (channel.capabilities.idempotent and item.again):
             return Result(**common, state=UNKNOWN, provider_id=outcome.provider_id[:500])
         case Outcome.TEMPORARY if is_untried(outcome):
             return Result(**common, state=PLANNED, tried=False)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -28,7 +29,9 @@ from services.campaign.domain.ledger import (
 from services.campaign.domain.policies import Policies
 from services.campaign.domain.rendering import BadTemplate, Rendered, StoredTemplate
 from services.campaign.domain.utm import LinkSettings
+from services.campaign.renderer.pool import Late, Patience, Renderer
 from services.campaign.store import (
+    campaigns,
     coupons,
     experiments,
     journeys,
@@ -62,6 +65,9 @@ class Ready:
     # What is recorded of it although it leaves, and its place in the admission of the batch.
     note: str = ""
     position: int = 0
+    zone: str = ""
+    # Whether it is sent again when nobody knows whether it was, if its channel never delivers twice.
+    again: bool = False
 
 
 @dataclass(slots=True)
@@ -69,12 +75,15 @@ class Prepared:
     """Hold what became of claimed messages: ready to leave, or decided already.
 
     policies: by which those that are ready are capped. admission: their places in the limits of their domains.
+    asked: when contacts was asked about them, in real seconds, and ask_time by the business clock.
     """
 
     ready: list[Ready] = field(default_factory=list)
     decided: list[Result] = field(default_factory=list)
     policies: Policies = field(default_factory=lambda: Policies(()))
     admission: Admission | None = None
+    asked: float = 0.0
+    ask_time: datetime = datetime(1, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +95,7 @@ class _Needs:
     events: Mapping[UUID, Mapping[str, Any]]
     settings: Mapping[str, LinkSettings]
     numbers: Mapping[str, Mapping[str, int]]
+    retrying: Set[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,14 +119,19 @@ def prepare(
     topic: str,
     throttle: Throttle | None = None,
     beat: Callable[[], None] = lambda: None,
+    renderer: Renderer | None = None,
+    patience: Patience | None = None,
 ) -> Prepared:
     """Decide on messages of one channel and topic.
 
     kind: of address. throttle: gives places in the limits of domains; those of messages that are not ready are back
-    when this returns. beat: called when there is progress in what takes long. Asks contacts for the addresses and
+    when this returns. beat: called when there is progress in what takes long. renderer: None for that of the process.
+    patience: how long the messages of one lane may take to render; those that do not fit are neither ready nor decided,
+    so that they go back. Asks contacts for the addresses and
     consents of this moment; its errors are raised, and Unavailable when templates cannot be rendered at all.
     """
     keys = list(dict.fromkeys(claim.contact_id for claim in claims if claim.contact_id is not None))
+    asked, ask_time = time.monotonic(), runtime.clock.now()
     people = audience.recipients(runtime, keys, kind, topic) if keys else {}
     addresses: dict[UUID, str] = {}
     compared: dict[UUID, tuple[str, str]] = {}
@@ -129,7 +144,7 @@ def prepare(
         held_out = experiments.get_hold_out(connection)
         blocked = suppressions.find(connection, {pair for pair in compared.values() if pair[1]})
         needs = _needs(connection, claims)
-        prepared = Prepared(policies=policies.load(connection))
+        prepared = Prepared(policies=policies.load(connection), asked=asked, ask_time=ask_time)
     hours = HourRules(prepared.policies, runtime.settings.time_zone)
     allowed: list[tuple[Claim, contacts_pb2.Recipient | None]] = []
     for claim in claims:
@@ -163,16 +178,19 @@ def prepare(
         left.append(_Open(claim, person, addresses[claim.id], claim.coupon_code, None, unsubscribe, position))
     left = _with_coupons(runtime, left, needs, prepared)
     try:
-        texts = _rendered(runtime, left, needs, beat)
+        texts = _rendered(runtime, left, needs, beat, renderer, patience)
     except RapportError:
         if prepared.admission is not None:
             prepared.admission.give_back(range(len(allowed)))
         raise
     for item in left:
         claim = item.claim
+        text = texts.get(claim.id)
+        if isinstance(text, Late):
+            continue
         try:
             note = safe_text(hours.note(claim.channel, claim.topic, _zone(item.person)))[:500]
-            ready = _make(runtime, item, texts.get(claim.id), compared[claim.id], note)
+            ready = _make(runtime, item, text, compared[claim.id], note, claim.origin in needs.retrying)
         except BadTemplate as error:
             prepared.decided.append(_result(runtime, claim, FAILED, f"RENDER_FAILED: {error}"))
             continue
@@ -203,6 +221,7 @@ def _needs(connection: Connection, claims: Sequence[Claim]) -> _Needs:
         ),
         links.settings(connection, {claim.origin for claim in claims if claim.template_id}) if names else {},
         links.numbers(connection, names) if names else {},
+        campaigns.retrying(connection, {claim.origin for claim in claims}),
     )
 
 
@@ -256,8 +275,13 @@ def _give_back(runtime: Runtime, left: Sequence[_Open], prepared: Prepared) -> N
 
 
 def _rendered(
-    runtime: Runtime, left: Sequence[_Open], needs: _Needs, beat: Callable[[], None]
-) -> dict[UUID, Rendered | BadTemplate]:
+    runtime: Runtime,
+    left: Sequence[_Open],
+    needs: _Needs,
+    beat: Callable[[], None],
+    renderer: Renderer | None,
+    patience: Patience | None,
+) -> dict[UUID, Rendered | BadTemplate | Late]:
     """Render the messages that have a template, all at once."""
     drafts: list[Draft] = []
     for item in left:
@@ -282,9 +306,12 @@ def _rendered(
                 context,
                 needs.settings.get(claim.origin, NO_SETTINGS),
                 needs.numbers.get(claim.template_id),
+                lane_of(claim.origin),
             )
         )
-    made = contents.render(runtime, drafts, beat=beat) if drafts else []
+    if not drafts:
+        return {}
+    made = contents.render(runtime, drafts, renderer=renderer, beat=beat, patience=patience)
     return {draft.message_id: text for draft, text in zip(drafts, made, strict=True)}
 
 
@@ -298,6 +325,7 @@ def _make(
     rendered: Rendered | BadTemplate | None,
     compared: tuple[str, str],
     note: str,
+    again: bool,
 ) -> Ready:
     """Put a message together; raises BadTemplate. compared: kind and address as the suppressions have them."""
     claim, person, address = item.claim, item.person, item.address
@@ -326,6 +354,7 @@ def _make(
             subject=subject,
             recipient_hash=runtime.signer.mac("recipient", ":".join(compared).encode()),
             coupon_code=item.code,
+            address=compared[1],
         ),
         OutboundMessage(
             message_id=str(claim.id),
@@ -346,6 +375,8 @@ def _make(
         item.coupon,
         note,
         item.position,
+        _zone(person),
+        again,
     )
 
 

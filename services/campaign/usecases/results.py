@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from decimal import Decimal
 
 from sqlalchemy import Connection
 
 from services.campaign.domain.funnel import Funnel, build
 from services.campaign.store import attribution, funnel, links, money
+from services.campaign.store.money import Cost
 from services.kit.errors import InvalidArgument, NotFound
 from services.kit.runtime import Runtime
 
@@ -24,7 +26,7 @@ def get_funnel(runtime: Runtime, origin: str) -> Funnel:
             converted=funnel.converted(connection, origin),
             earned=funnel.earned(connection, origin),
             budget=money.budget(connection, origin),
-            costs=money.channel_costs(connection),
+            spent=money.spent(connection, origin),
             came_back=funnel.came_back(connection, origin),
             tracked=_tracked(runtime, connection, origin),
             outdated=funnel.outdated(connection, origin, attribution.get_rule(connection).revision),
@@ -52,18 +54,34 @@ def set_budget(runtime: Runtime, origin: str, amount: Amount | None) -> Amount |
     return stored
 
 
-def set_channel_cost(runtime: Runtime, channel: str, amount: Amount) -> Amount | None:
-    """Set what one message by a channel costs; raises InvalidArgument (INVALID_MONEY)."""
-    stored = _cost(amount, "cost.amount")
+def set_channel_cost(runtime: Runtime, channel: str, amount: Amount, start: datetime | None) -> Cost:
+    """Set what one message by a channel costs from a time on, and return it as it is stored.
+
+    start: None for now, or for the beginning when the channel has no cost yet. What was sent before keeps its cost, so
+    results of the past change only when a time in the past is given. The same again changes nothing. Raises
+    InvalidArgument (INVALID_MONEY).
+    """
+    _cost(amount, "cost.amount")
     with runtime.db.transaction() as connection:
-        money.set_channel_cost(connection, channel, stored)
+        money.lock_costs(connection)
+        known = [item for item in money.costs(connection) if item.channel == channel]
+        if start is None:
+            now = runtime.clock.now()
+            in_force = next((item for item in reversed(known) if item.start_time <= now), None)
+            if in_force is not None and (in_force.amount, in_force.currency) == amount:
+                return in_force
+            if not known and not amount[0]:
+                return Cost(channel, *amount, money.BEGINNING)
+            start = now if known else money.BEGINNING
+        stored = Cost(channel, *amount, start)
+        money.set_cost(connection, stored)
     return stored
 
 
-def list_channel_costs(runtime: Runtime) -> dict[str, Amount]:
-    """Return what one message costs, by channel."""
-    with runtime.db.read() as connection:
-        return money.channel_costs(connection)
+def list_channel_costs(runtime: Runtime) -> tuple[dict[str, Amount], list[Cost]]:
+    """Return what one message costs now, by channel, and all that messages ever cost."""
+    with runtime.db.snapshot() as connection:
+        return money.channel_costs(connection, runtime.clock.now()), money.costs(connection)
 
 
 def _cost(amount: Amount | None, field: str) -> Amount | None:

@@ -18,15 +18,20 @@ from uuid import UUID
 from rapport_client.errors import RapportError as ClientError
 from rapport_sdk import OutboundMessage, SendResult
 
+from services.campaign.domain.decisions import Stay
 from services.campaign.domain.ledger import PLANNED
 from services.campaign.domain.pace import CALL_SECONDS
+from services.campaign.domain.render_pace import QUICK_SHARE, SLOW_SHARE, RenderPaces
+from services.campaign.domain.template_bounds import MAX_SECONDS
 from services.campaign.renderer.pool import UNAVAILABLE as RENDERER_UNAVAILABLE
+from services.campaign.renderer.pool import Patience, Renderer
 from services.campaign.store import claims as store
 from services.campaign.store import coupons
-from services.campaign.store.claims import Claim, sender_lock
+from services.campaign.store.claims import Claim, Result, sender_lock
 from services.campaign.usecases import channels, holding, metrics, upkeep
 from services.campaign.usecases.outcomes import result_of
 from services.campaign.usecases.preparing import Prepared, prepare
+from services.campaign.usecases.rechecking import recheck
 from services.campaign.usecases.recording import Recorder
 from services.campaign.usecases.throttle import Throttle, certainly_not_sent, is_untried, was_tried
 from services.campaign.usecases.tracing import handing_over, note_left
@@ -56,7 +61,8 @@ class Sender:
     beat: called whenever there was progress, for a watchdog. stopping: whether to take nothing new. only: the one
     channel it sends by, None for all; then a slow channel holds up the others. chores: whether it recovers the
     messages of dead senders too, which one sender of a process does. call_seconds: how long one call of a channel
-    should take.
+    should take. renderer: its own, which it closes; None for that of the process. paces: what the senders of a process
+    know of their templates. slow: whether it sends the lanes that are slow to render, or the others; None for all.
     """
 
     def __init__(
@@ -70,6 +76,9 @@ class Sender:
         only: str | None = None,
         chores: bool = True,
         call_seconds: float = CALL_SECONDS,
+        renderer: Renderer | None = None,
+        paces: RenderPaces | None = None,
+        slow: bool | None = None,
     ) -> None:
         self._runtime = runtime
         self._manager = manager
@@ -86,6 +95,12 @@ class Sender:
         self.throttle = Throttle(runtime, call_seconds=call_seconds)
         self._recorder = Recorder(runtime, beat)
         self._failed = False
+        self._renderer = renderer
+        self._paces = paces or RenderPaces()
+        self._slow = slow
+        self._share_seconds = QUICK_SHARE if slow is False else SLOW_SHARE
+        one = self._paces.one_seconds if slow is False else MAX_SECONDS
+        self._rendering = Patience(one, self._share_seconds, self._paces.took)
 
     def run_once(self) -> int:
         """Send one batch and return how many messages it had; 0 when nothing is due, or may go now.
@@ -93,6 +108,11 @@ class Sender:
         Raises database errors; nothing is lost by them.
         """
         self._beat()
+        if self._slow and not self._paces.any_slow:
+            if self._id is not None:
+                # It tells on how it finds the channels that it used.
+                self._keep_up(self._live())
+            return 0
         if self._failed or self._id is None or not self._locks.held(sender_lock(self._id)):
             self._recorder.make_sure()
         self._failed = True
@@ -105,7 +125,7 @@ class Sender:
         self._keep_up(sender)
         now = self._runtime.clock.now()
         with self._runtime.db.read() as connection:
-            lanes = [lane for lane in store.lanes(connection, now) if self._usable(lane[0])]
+            lanes = [lane for lane in store.lanes(connection, now) if self._wanted(*lane)]
             if not lanes:
                 return 0
             self.throttle.load(connection)
@@ -140,12 +160,15 @@ class Sender:
         for channel in self._open.values():
             channel.close()
         self._open.clear()
+        if self._renderer is not None:
+            self._renderer.close()
 
     def _share(self, lanes: Sequence[tuple[str, str]]) -> tuple[dict[str, int], list[tuple[str, str, int]]]:
         """Return the places taken in the limits of each channel, and how many messages of each lane are wanted.
 
         Lanes have equal shares, also of the places of a channel and of what a slow one sends in half a second; where
-        there are fewer than lanes, chance decides, so that each gets its turn.
+        there are fewer than lanes, chance decides, so that each gets its turn. Of a lane whose messages take long to
+        render no more are taken than there is time for.
         """
         quota = max(1, CLAIM // len(lanes))
         by_channel: dict[str, list[str]] = defaultdict(list)
@@ -159,7 +182,7 @@ class Sender:
             random.shuffle(several)
             share, more = divmod(count, len(several))
             wanted += [
-                (channel, lane, number)
+                (channel, lane, min(number, self._paces.at_once(lane, self._share_seconds)))
                 for index, lane in enumerate(several)
                 if (number := share + (index < more))
             ]
@@ -187,6 +210,9 @@ class Sender:
             channels.save_channels(self._runtime, self._manager)
             self._saved = True
         channels.explain_missing(self._runtime, self._manager)
+
+    def _wanted(self, channel: str, lane: str) -> bool:
+        return self._slow in (None, self._paces.is_slow(lane)) and self._usable(channel)
 
     def _usable(self, channel: str) -> bool:
         if self._only not in (None, channel) or channel not in self._manager.catalog.channels:
@@ -223,28 +249,43 @@ class Sender:
                     topic,
                     self.throttle,
                     self._beat,
+                    self._renderer,
+                    self._rendering,
                 )
             except (ClientError, RapportError) as error:
                 if error.reason == RENDERER_UNAVAILABLE:
                     self._hold(sender, several[start:], f"{RENDERER_UNAVAILABLE}: {error.message}")
                     break
-                reason = f"CONTACTS_UNAVAILABLE: {error.message}"
-                self.throttle.miss_contacts(reason)
-                self._hold(sender, several[start:], reason)
+                self._miss_contacts(sender, several[start:], error)
                 break
             self.throttle.contacts.succeeded()
             start += size
             self._beat()
-            self._recorder.record(sender, prepared.decided)
-            for result in prepared.decided:
-                if result.state == PLANNED:
-                    metrics.note_deferred(name, result.reason)
+            self._decide(sender, name, prepared.decided)
             if prepared.ready:
                 claims = [item.hand_over.claim for item in prepared.ready]
-                with metrics.HAND_OVER.labels(name).time(), handing_over(self._runtime, name, claims):
-                    tried += self._hand_over(sender, channel, topic, prepared)
+                try:
+                    with metrics.HAND_OVER.labels(name).time(), handing_over(self._runtime, name, claims):
+                        tried += self._hand_over(sender, channel, topic, prepared)
+                except ClientError as error:
+                    self._miss_contacts(sender, several[start - size :], error)
+                    break
             self._beat()
         return tried
+
+    def _miss_contacts(
+        self, sender: UUID, several: Sequence[Claim], error: ClientError | RapportError
+    ) -> None:
+        reason = f"CONTACTS_UNAVAILABLE: {error.message}"
+        self.throttle.miss_contacts(reason)
+        self._hold(sender, several, reason)
+
+    def _decide(self, sender: UUID, channel: str, results: Sequence[Result]) -> None:
+        """Write down what becomes of messages that don't leave now."""
+        self._recorder.record(sender, results)
+        for result in results:
+            if result.state == PLANNED:
+                metrics.note_deferred(channel, result.reason)
 
     def _hold(self, sender: UUID, several: Sequence[Claim], reason: str) -> None:
         with self._runtime.db.transaction() as connection:
@@ -258,7 +299,9 @@ class Sender:
             self._recorder.settle()
             if not self._locks.held(sender_lock(sender)):
                 return 0  # taken for dead: others have these messages now
-            ready = prepared.ready
+            kind = channel.capabilities.address_kind
+            ready, refused = recheck(self._runtime, prepared, kind, topic)
+            self._decide(sender, channel.channel.name, refused)
             if self.throttle.probing(channel.channel.name):
                 ready = ready[:1]
             now = self._runtime.clock.now()
@@ -268,15 +311,21 @@ class Sender:
                     connection, prepared.policies, claims, channel.channel.name, topic, now
                 )
                 going = [item for item in ready if item.hand_over.claim.id not in capped.stay]
-                free = store.hand_over(connection, sender, [item.hand_over for item in going])
+                free, denied = store.hand_over(
+                    connection,
+                    sender,
+                    [item.hand_over for item in going],
+                    kind,
+                    topic,
+                    prepared.ask_time,
+                )
                 leaving = [item for item in going if item.hand_over.claim.id in free]
                 holding.leave(connection, capped, free, now)
                 coupons.issue(connection, [item.coupon for item in leaving if item.coupon])
             self._recorder.unsure.clear()
-            self._recorder.record(sender, capped.held)
-            for result in capped.held:
-                if result.state == PLANNED:
-                    metrics.note_deferred(channel.channel.name, result.reason)
+            by_id = {item.hand_over.claim.id: item.hand_over.claim for item in going if denied}
+            refused = [holding.held(by_id[key], Stay(reason), now) for key, reason in denied.items()]
+            self._decide(sender, channel.channel.name, [*capped.held, *refused])
             if not leaving:
                 return 0
             note_left(item.hand_over.claim for item in leaving)

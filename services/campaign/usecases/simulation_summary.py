@@ -74,7 +74,7 @@ def summarize(
 
 
 def _add_channels(connection: Connection, simulation: Simulation, summary: pb.SimulationSummary) -> None:
-    known = money.channel_costs(connection)
+    known = money.channel_costs(connection, simulation.start_time)
     totals: dict[str, Decimal] = {}
     for item in store.channels(connection, simulation.id):
         cost: Money | None = None

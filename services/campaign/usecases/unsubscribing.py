@@ -1,7 +1,8 @@
 """Contacts that want to be left alone, by a link of a message or a complaint about one.
 
 The wish is an event of the transaction that answers it. Contacts takes it in, and denies the consent as of that
-moment; while contacts is away the event waits for it, and so do the senders, who ask it before each message.
+moment; while contacts is away the event waits for it, and so do the senders, who ask it before each message. Until it
+has come there, senders heed the wish by what is written here.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from sqlalchemy import Connection
 from services.campaign.domain.interactions import NO_LINK, UNSUBSCRIBE, Hit
 from services.campaign.domain.links import Unsubscription
 from services.campaign.models import contact_gone, kit
-from services.campaign.store import channels, interactions
+from services.campaign.store import channels, interactions, opt_outs
 from services.kit import gone, outbox
 from services.kit.names import format_name
 from services.kit.outbox import NewEvent
@@ -29,14 +30,15 @@ PAGE, ONE_CLICK = "page", "one-click"
 def unsubscribe(runtime: Runtime, wish: Unsubscription, hit: Hit | None, source: str) -> bool:
     """Store the wish of a contact, with the interaction when it names its message; returns whether it is new.
 
-    source: PAGE for somebody who pressed the button, ONE_CLICK for a program that did so for somebody. It is stored when
-    this returns. Repetitions change nothing.
+    source: PAGE for somebody who pressed the button, ONE_CLICK for a program that did so for somebody. It is stored
+    when this returns. Repetitions change nothing.
     """
-    # A wish counts as of the moment of the click, also one by the link of a mail that is older than the last consent:
-    # whoever wants to be left alone need not look for a newer mail. But programs repeat a POST that was answered: clients
-    # that were not sure, a second device, gateways that replay what they saw. After a newer consent such an echo would take
-    # back what the person said last, and nothing tells it from a wish. So a program is believed once for each message, and
-    # a person, who sees the page, each time. Nobody is locked in: other mails have links of their own.
+    # A wish counts as of the moment of the click, also one by the link of a mail that is older than the last
+    # consent: whoever wants to be left alone need not look for a newer mail. But programs repeat a POST that was
+    # answered: clients that were not sure, a second device, gateways that replay what they saw. After a newer
+    # consent such an echo would take back what the person said last, and nothing tells it from a wish. So a program
+    # is believed once for each message, and a person, who sees the page, each time. Nobody is locked in: other mails
+    # have links of their own.
     now = runtime.clock.now()
     with runtime.db.transaction() as connection:
         contact = gone.current(connection, contact_gone, [wish.contact_id])[wish.contact_id]
@@ -77,6 +79,7 @@ def request(
         ),
     )
     outbox.append(connection, kit.outbox, [event], record_time=now)
+    opt_outs.add(connection, contact, channel, topic, now)
 
 
 def hit_of(

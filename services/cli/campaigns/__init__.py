@@ -2,7 +2,7 @@
 
 import typer
 
-from services.cli.campaigns import code, report, simulate
+from services.cli.campaigns import code, report, simulate, unknown
 
 app = typer.Typer(
     help="Keep campaigns and journeys in files, see what they would do, and what they brought.",
@@ -11,3 +11,4 @@ app = typer.Typer(
 app.add_typer(code.app)
 app.add_typer(report.app)
 app.add_typer(simulate.app)
+app.add_typer(unknown.app)

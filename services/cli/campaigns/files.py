@@ -33,7 +33,16 @@ KINDS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "journey": ("journeys", ("display_name", "trigger", "steps", "exits", "goals")),
     "campaign": (
         "campaigns",
-        ("display_name", "segment", "template", "channel", "topic", "coupon_pool", "evergreen"),
+        (
+            "display_name",
+            "segment",
+            "template",
+            "channel",
+            "topic",
+            "coupon_pool",
+            "evergreen",
+            "unknown_policy",
+        ),
     ),
     "send_policy": (
         "sendPolicies",

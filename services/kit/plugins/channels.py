@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from rapport_sdk import (
+    CallbackRefused,
     CallbackRequest,
     Capabilities,
     Channel,
@@ -76,9 +77,14 @@ class OpenChannel:
         return [SendResult(Outcome.UNKNOWN, reason=f"{name}: {problem}")] * len(batch)
 
     def parse_callback(self, request: CallbackRequest, *, now: datetime) -> list[DeliveryReport]:
-        """Return what a provider's report says; raises PluginError when the adapter cannot tell."""
+        """Return what a provider's report says.
+
+        Raises PluginError when the adapter cannot tell, CallbackRefused when it does not believe it.
+        """
         try:
             reports = list(self._adapter.parse_callback(request, ChannelContext(now, self._settings)))
+        except CallbackRefused:
+            raise
         except PLUGIN_FAULTS as error:
             problem = f"parse_callback raised {describe_fault(error)}"
             raise PluginError(self.plugin, self.channel.name, problem) from error

@@ -128,6 +128,36 @@ def test_set_channel_cost(api: Any, sent: str) -> None:
         api.set_channel_cost(cost={"channel": "x", "amount": {"currency_code": "VND", "units": -1}})
 
 
+def test_a_new_cost_changes_no_result_of_the_past(
+    desk: Desk, api: Any, directory: Directory, sent: str
+) -> None:
+    def cost(units: int, **more: Any) -> Any:
+        amount = {"currency_code": "VND", "units": units}
+        return api.set_channel_cost(cost={"channel": "email.smtp", "amount": amount, **more}).cost
+
+    def costs(origin: str) -> list[tuple[str, str]]:
+        return [(item.currency_code, item.cost) for item in api.get_funnel(origin=origin).money]
+
+    # What was sent before anybody said what it costs costs that.
+    first = cost(4)
+    assert costs(sent) == [("VND", "40")]
+    desk.served.clock.instant = NOW + timedelta(days=1)
+    assert cost(4) == first
+    cost(6)
+    later = desk.campaign("later")
+    desk.launch(later)
+    desk.send()
+    assert (costs(sent), costs(later)) == ([("VND", "40")], [("VND", "60")])
+    desk.served.clock.instant = NOW + timedelta(days=2)
+    cost(0)
+    assert (costs(sent), costs(later)) == ([("VND", "40")], [("VND", "60")])
+    assert not api.list_channel_costs().costs
+    assert [item.amount.units for item in api.list_channel_costs().history] == [4, 6, 0]
+    # A mistake is put right by naming the time.
+    cost(5, start_time=NOW + timedelta(days=1))
+    assert (costs(sent), costs(later)) == ([("VND", "40")], [("VND", "50")])
+
+
 def test_list_channel_costs(api: Any) -> None:
     for channel in ("sms", "email.smtp"):
         api.set_channel_cost(cost={"channel": channel, "amount": VND})

@@ -14,7 +14,16 @@ from rapport_testing.smtp import SmtpServer
 from services.campaign.domain.campaigns import DONE
 from services.campaign.models import coupon, kit, message
 from services.campaign.store import claims
-from services.campaign.usecases import campaigns, launching, messages, sending, suppressions, upkeep
+from services.campaign.usecases import (
+    campaigns,
+    launching,
+    messages,
+    rechecking,
+    sending,
+    suppressions,
+    unsubscribing,
+    upkeep,
+)
 from services.campaign.usecases.messages import SingleMessage
 from services.campaign.usecases.sending import HAND_OVER, Sender
 from services.kit.locks import Locks
@@ -112,6 +121,76 @@ def test_who_must_not_be_written_to_is_told_apart_by_reason(
     }
     assert (found.of("sent"), found.of("suppressed"), found.audience) == (1, 6, 7)
     assert len(events(runtime, "message.suppressed")) == 6
+
+
+def test_what_changes_while_messages_are_made_ready_still_counts(
+    runtime: Runtime, world: World, sender: Sender, smtp: SmtpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_template(runtime)
+    make_campaign(runtime)
+    good, withdrawn, gone, moved, listed, leaves, other = world.add(7)
+    plan(runtime)
+    real = sending.prepare
+    ready: list[int] = []
+
+    def prepare(*given: object, **options: object) -> sending.Prepared:
+        made = real(*given, **options)  # type: ignore[arg-type]
+        if not ready:
+            world.people[withdrawn].consent = DENIED
+            del world.people[gone]
+            world.people[moved].address = "new@mail.test"
+            suppressions.add_suppressions(
+                runtime, [("email", world.people[listed].address.upper(), "bounced")]
+            )
+            with runtime.db.transaction() as connection:
+                for name, topic in ((leaves, "marketing"), (other, "news")):
+                    key = parse_name(name, "contacts")
+                    unsubscribing.request(connection, key, "email", topic, None, "page", runtime.clock.now())
+        ready.append(len(made.ready))
+        return made
+
+    monkeypatch.setattr(sending, "prepare", prepare)
+    monkeypatch.setattr(rechecking, "FRESH_SECONDS", 0)
+    drain(sender)
+    assert ready == [7, 1]
+    assert counts(runtime).by_reason == {"CONSENT_DENIED": 2, "CONTACT_GONE": 1, "SUPPRESSED": 1}
+    assert counts(runtime).of("sent") == 3
+    assert {event.reason for event in events(runtime, "message.suppressed")} == counts(
+        runtime
+    ).by_reason.keys()
+    to = [world.people[name].address for name in (good, other, moved)]
+    assert sorted(mail.to for mail in smtp.received()) == sorted(to)
+    # What is written here holds for a while, whatever contacts answers; a wish that contacts knows is its own.
+    assert len(world.asked) == 4
+
+
+def test_contacts_is_asked_again_only_when_making_ready_took_long(
+    runtime: Runtime, world: World, sender: Sender, smtp: SmtpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_template(runtime)
+    make_campaign(runtime)
+    world.add(3)
+    plan(runtime)
+    monkeypatch.setattr(rechecking, "FRESH_SECONDS", 3600)
+    real = sending.prepare
+
+    def prepare(*given: object, **options: object) -> sending.Prepared:
+        made = real(*given, **options)  # type: ignore[arg-type]
+        made.asked -= slow
+        world.down = bool(slow)
+        return made
+
+    monkeypatch.setattr(sending, "prepare", prepare)
+    slow = 3601.0
+    sender.run_once()
+    assert {(row.state, row.reason.partition(":")[0]) for row in rows(runtime)} == {
+        ("planned", "CONTACTS_UNAVAILABLE")
+    }
+    slow, world.down = 0.0, False
+    sender.throttle.forget()
+    asked = len(world.asked)
+    drain(sender)
+    assert (counts(runtime).of("sent"), len(world.asked) - asked) == (3, 1)
 
 
 def test_headers_let_people_answer_and_leave(
@@ -344,7 +423,7 @@ def test_a_refusal_between_two_hand_overs_is_heeded(
     sizes: list[int] = []
     refused: set[str] = set()
 
-    def refuse_after_the_first(connection, by, several):
+    def refuse_after_the_first(connection, by, several, *rest):
         sizes.append(len(several))
         if len(sizes) == 1:
             # All are claimed and the first are about to leave: only another look can notice these two.
@@ -353,7 +432,7 @@ def test_a_refusal_between_two_hand_overs_is_heeded(
             world.people[denied].consent = DENIED
             suppressions.add_suppressions(runtime, [("email", world.people[blocked].address, "hard bounce")])
             refused.update(world.people[name].address for name in (denied, blocked))
-        return hand_over(connection, by, several)
+        return hand_over(connection, by, several, *rest)
 
     monkeypatch.setattr(claims, "hand_over", refuse_after_the_first)
     assert sender.run_once() == HAND_OVER + 20

@@ -19,13 +19,14 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rapport.campaign.v1 import events_pb2
+from rapport_sdk import CallbackRefused, CallbackRequest
 
 from services.campaign.domain.interactions import CLICK, OPEN, UNSUBSCRIBE
 from services.campaign.domain.links import link_token, open_token, unsubscribe_token
 from services.campaign.domain.utm import LinkSettings
-from services.campaign.models import delivery_report, interaction, kit, quarantine
+from services.campaign.models import delivery_report, interaction, kit, quarantine, suppression
 from services.campaign.store import links
-from services.campaign.web import WebProcess
+from services.campaign.web import PluginCallbacks, WebProcess
 from services.kit.plugins import PluginManager
 from services.kit.runtime import Runtime
 from tests.support.campaign import NOW, ROOT, World
@@ -37,6 +38,7 @@ from tests.support.waiting import until
 BROWSER = {"User-Agent": "Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0"}
 PRINTABLE = st.characters(min_codepoint=0x21, max_codepoint=0x7E, exclude_characters="/?#%\\")
 ONE_CLICK = {"List-Unsubscribe": "One-Click"}
+SECRET = "between-us-and-the-relay"
 
 
 @dataclass
@@ -64,7 +66,7 @@ class Door:
 
 @pytest.fixture(scope="module")
 def open_door(module_tracked: Tracked) -> Iterator[Door]:
-    manager = PluginManager(("email",), (), {})
+    manager = PluginManager(("email",), (), {"RAPPORT_PLUGIN_EMAIL_REPORT_SECRET": SECRET})
     manager.load()
     process = WebProcess(module_tracked.runtime, manager, port=0, metrics_port=0)
     process.start()
@@ -263,16 +265,51 @@ def test_a_header_without_end_is_refused(door: Door) -> None:
 
 def test_providers_report_and_what_they_send_askew_is_kept(door: Door) -> None:
     message = door.world.sent()
-    good = door.client.post("/callbacks/email.smtp", content=door.world.bounce(message))
+    proof = {"Authorization": SECRET}
+    good = door.client.post("/callbacks/email.smtp", content=door.world.bounce(message), headers=proof)
     assert (good.status_code, good.text) == (200, "1\n")
     for _ in range(2):
-        bad = door.client.post("/callbacks/email.smtp", content=door.world.bounce(message, action=""))
+        askew = door.world.bounce(message, action="")
+        bad = door.client.post("/callbacks/email.smtp", content=askew, headers=proof)
         assert bad.status_code == 400
-    ordinary = door.client.post("/callbacks/email.smtp", content=b"Subject: hi\n\nHello")
+    ordinary = door.client.post("/callbacks/email.smtp", content=b"Subject: hi\n\nHello", headers=proof)
     assert (ordinary.status_code, ordinary.text) == (200, "0\n")
     with door.runtime.db.read() as connection:
         assert connection.execute(sa.select(delivery_report.c.kind)).all() == [("bounced",)]
         assert connection.execute(sa.select(quarantine.c.source)).all() == [("callbacks/email.smtp",)] * 2
+
+
+@pytest.mark.parametrize(
+    "proof",
+    [
+        {},
+        {"Authorization": ""},
+        {"Authorization": SECRET[:-1]},
+        {"Authorization": b"\xff\xfe"},
+        {"X": SECRET},
+    ],
+)
+def test_who_knows_a_message_id_alone_is_not_believed(door: Door, proof: dict[str, str | bytes]) -> None:
+    message = door.world.sent()
+    # What anybody can write who got an answer to a mail of ours; and what would fill the quarantine.
+    for content in (door.world.bounce(message), door.world.bounce(message, action=""), b"", b"\xff" * 1000):
+        answer = door.client.post("/callbacks/email.smtp", content=content, headers=proof)
+        assert answer.status_code == 403
+        assert SECRET not in answer.text
+    with door.runtime.db.read() as connection:
+        assert connection.execute(sa.select(delivery_report.c.kind)).all() == []
+        assert connection.execute(sa.select(quarantine.c.source)).all() == []
+        assert connection.execute(sa.select(suppression.c.address)).all() == []
+
+
+def test_without_a_secret_no_report_is_taken(open_door: Door) -> None:
+    manager = PluginManager(("email",), (), {})
+    manager.load()
+    callbacks = PluginCallbacks(open_door.runtime, manager)
+    assert not callbacks.accepts("email.smtp")
+    with pytest.raises(CallbackRefused):
+        callbacks.parse("email.smtp", CallbackRequest(b"Subject: hi", headers={"authorization": ""}))
+    callbacks.close()
 
 
 def test_health_and_metrics_are_on_a_port_of_their_own(door: Door) -> None:

@@ -96,13 +96,14 @@ stood = st.builds(
 @settings(max_examples=60, deadline=None)
 @given(st.lists(stood, max_size=20))
 def test_the_ends_of_a_funnel_add_up_to_its_audience(items: list[Stood]) -> None:
+    texts = sum(item.count for item in items if (item.channel, item.state) == ("sms", "sent"))
     found = build(
         origin="campaigns/spring",
         stood=items,
         converted={},
         earned=[],
         budget=(Decimal("0.1"), "EUR"),
-        costs={"sms": (Decimal("0.07"), "EUR")},
+        spent={"sms": [(texts * Decimal("0.07"), "EUR")]},
         came_back=CameBack(),
         tracked=False,
         outdated=0,
@@ -111,7 +112,6 @@ def test_the_ends_of_a_funnel_add_up_to_its_audience(items: list[Stood]) -> None
     assert found.audience == sum(item.count for item in items) == sum(found.ends.values())
     assert found.suppressed == sum(found.by_reason.values())
     assert sum(item.sent for item in found.channels) == found.ends["sent"]
-    texts = sum(item.count for item in items if (item.channel, item.state) == ("sms", "sent"))
     assert found.money[0].cost == Decimal("0.1") + texts * Decimal("0.07")
 
 

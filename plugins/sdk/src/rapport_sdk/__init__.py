@@ -1,6 +1,7 @@
 """Write plugins for Rapport: hooks, the objects that they return, and what those may see."""
 
 from rapport_sdk.channels import (
+    CallbackRefused,
     CallbackRequest,
     Capabilities,
     Channel,
@@ -24,6 +25,7 @@ from rapport_sdk.values import Value, ValueType
 
 __all__ = [
     "REQUIRED",
+    "CallbackRefused",
     "CallbackRequest",
     "Capabilities",
     "Channel",

@@ -93,6 +93,10 @@ class CallbackRequest:
     path: str = ""
 
 
+class CallbackRefused(ValueError):
+    """Say that a report does not prove who sent it; nothing of it is kept."""
+
+
 class DeliveryStatus(StrEnum):
     """Name what a provider reports about an accepted message."""
 
@@ -137,7 +141,8 @@ class ChannelAdapter(Protocol):
     def parse_callback(self, request: CallbackRequest, ctx: ChannelContext) -> Sequence[DeliveryReport]:
         """Return what a provider's report says, nothing when it is not about messages of ours.
 
-        Raises ValueError for a report that cannot be read.
+        Raises ValueError for a report that cannot be read, CallbackRefused for one that anybody may have sent: a
+        message's id is no secret, as mail programs repeat it in answers.
         """
         ...
 

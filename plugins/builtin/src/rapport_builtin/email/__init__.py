@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rapport_sdk import Capabilities, Channel, Setting, hookimpl
+from rapport_sdk import Capabilities, Channel, Setting, Settings, hookimpl
 
 from rapport_builtin.email.smtp import SmtpAdapter
 
@@ -28,8 +28,26 @@ def rapport_settings() -> list[Setting]:
         Setting("dkim_selector", str, "", doc="Selector under which the DNS has the public key."),
         Setting("dkim_key_file", str, "", doc="PEM file of the RSA key that signs; empty does not sign."),
         Setting("dkim_key", str, "", secret=True, doc="The key itself in PEM, instead of a file."),
+        Setting(
+            "report_secret",
+            str,
+            "",
+            secret=True,
+            doc="What report_secret_header of a report over HTTP must hold; empty takes none.",
+        ),
+        Setting(
+            "report_secret_header", str, "authorization", doc="Header of a report that holds report_secret."
+        ),
         Setting("smtp_hello", str, "", doc="Our host name in EHLO; empty takes the machine's."),
     ]
+
+
+def _capabilities(settings: Settings) -> Capabilities:
+    # Whoever got a mail, or an answer to it, knows its Message-ID. So without a secret no report is taken here; those
+    # that come by mail prove themselves by the signed address that they went to.
+    return Capabilities(
+        address_kind="email", max_batch=200, html=True, callbacks=bool(settings["report_secret"])
+    )
 
 
 @hookimpl
@@ -39,7 +57,8 @@ def rapport_channels() -> list[Channel]:
         Channel(
             name="email.smtp",
             # Not idempotent: SMTP servers do not compare Message-IDs, a second sending is a second mail.
-            capabilities=Capabilities(address_kind="email", max_batch=200, html=True, callbacks=True),
+            capabilities=Capabilities(address_kind="email", max_batch=200, html=True),
+            capabilities_of=_capabilities,
             open=SmtpAdapter,
             doc="e-mail through an SMTP server, over one connection that is kept open",
         )

@@ -12,6 +12,7 @@ from functools import partial
 from typing import TypeAlias
 
 from rapport_sdk import (
+    CallbackRefused,
     CallbackRequest,
     ChannelContext,
     DeliveryReport,
@@ -24,6 +25,7 @@ from rapport_sdk import (
 from rapport_builtin.email.build import BadMessage, address, build, message_id
 from rapport_builtin.email.reports import parse_report
 from rapport_builtin.email.signing import Signer, signer_of
+from rapport_builtin.reports import require_secret
 
 # "Log in first", "this way of logging in does not do", "wrong sequence of commands": true of us, not of the
 # recipient.
@@ -121,7 +123,14 @@ class SmtpAdapter:
         return results
 
     def parse_callback(self, request: CallbackRequest, ctx: ChannelContext) -> list[DeliveryReport]:
-        """Read a mail with a delivery report (RFC 3464) or a complaint (RFC 5965)."""
+        """Read a mail with a delivery report (RFC 3464) or a complaint (RFC 5965).
+
+        Raises ValueError for one that cannot be read, CallbackRefused for a request without the secret.
+        """
+        secret = ctx.settings["report_secret"]
+        if not secret:
+            raise CallbackRefused("no report_secret is set, so no report is believed")
+        require_secret(request, ctx.settings["report_secret_header"], secret)
         return parse_report(request.body)
 
     def close(self) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hmac
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -19,6 +18,7 @@ from rapport_sdk import (
     Settings,
 )
 
+from rapport_builtin.reports import require_secret
 from rapport_builtin.sms.mapping import Template, at, check_placeholders, fill_url, form, read_body
 from rapport_builtin.sms.segments import Size, size_of
 from rapport_builtin.web.client import Answer, Lost, NotSent, WebClient
@@ -76,15 +76,13 @@ class SmsAdapter:
     def parse_callback(self, request: CallbackRequest, ctx: ChannelContext) -> list[DeliveryReport]:
         """Return what a delivery report says; nothing for a status that is not among those of the settings.
 
-        Raises ValueError for one that cannot be read, names no message, or does not hold the secret.
+        Raises ValueError for one that cannot be read or names no message, CallbackRefused for one without the secret.
         """
         get = self._settings
         if not get["report_id_path"]:
             return []
-        given = {name.lower(): value for name, value in request.headers.items()}
-        shown = given.get(get["report_secret_header"].lower(), "")
-        if get["report_secret"] and not hmac.compare_digest(shown.encode(), get["report_secret"].encode()):
-            raise ValueError("the report does not hold the secret that was agreed on")
+        if get["report_secret"]:
+            require_secret(request, get["report_secret_header"], get["report_secret"])
         tree = read_body(request.body, request.content_type)
         status = at(tree, get["report_status_path"])
         reason = at(tree, get["report_reason_path"])[:300] if get["report_reason_path"] else ""

@@ -110,12 +110,14 @@ class SetBudgetResponse(_message.Message):
     def __init__(self, budget: _Optional[_Union[_money_pb2.Money, _Mapping]] = ...) -> None: ...
 
 class ChannelCost(_message.Message):
-    __slots__ = ("channel", "amount")
+    __slots__ = ("channel", "amount", "start_time")
     CHANNEL_FIELD_NUMBER: _ClassVar[int]
     AMOUNT_FIELD_NUMBER: _ClassVar[int]
+    START_TIME_FIELD_NUMBER: _ClassVar[int]
     channel: str
     amount: _money_pb2.Money
-    def __init__(self, channel: _Optional[str] = ..., amount: _Optional[_Union[_money_pb2.Money, _Mapping]] = ...) -> None: ...
+    start_time: _timestamp_pb2.Timestamp
+    def __init__(self, channel: _Optional[str] = ..., amount: _Optional[_Union[_money_pb2.Money, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class SetChannelCostRequest(_message.Message):
     __slots__ = ("cost",)
@@ -134,10 +136,12 @@ class ListChannelCostsRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class ListChannelCostsResponse(_message.Message):
-    __slots__ = ("costs",)
+    __slots__ = ("costs", "history")
     COSTS_FIELD_NUMBER: _ClassVar[int]
+    HISTORY_FIELD_NUMBER: _ClassVar[int]
     costs: _containers.RepeatedCompositeFieldContainer[ChannelCost]
-    def __init__(self, costs: _Optional[_Iterable[_Union[ChannelCost, _Mapping]]] = ...) -> None: ...
+    history: _containers.RepeatedCompositeFieldContainer[ChannelCost]
+    def __init__(self, costs: _Optional[_Iterable[_Union[ChannelCost, _Mapping]]] = ..., history: _Optional[_Iterable[_Union[ChannelCost, _Mapping]]] = ...) -> None: ...
 
 class GetFunnelRequest(_message.Message):
     __slots__ = ("origin",)

@@ -110,7 +110,7 @@ class ResultServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SetChannelCost(self, request, context):
-        """Sets what one message by a channel costs; zero forgets it. It holds for all figures that are asked for from now on.
+        """Sets what one message by a channel costs, zero for nothing, from a time on: what was sent before keeps its cost, and so its figures.
         Errors: INVALID_ARGUMENT (INVALID_MONEY).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

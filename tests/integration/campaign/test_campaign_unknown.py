@@ -1,0 +1,75 @@
+"""Messages that may have been sent: held, or sent again where campaign and channel both allow it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+import sqlalchemy as sa
+from rapport_sdk import Outcome, SendResult
+
+from services.campaign.models import channel, message
+from services.campaign.store import claims
+from services.kit.clock import FixedClock
+from services.kit.names import new_id
+from tests.support.campaign import NOW
+from tests.support.campaign_limits import FAST, SURE, Hall, drain, open_hall
+from tests.support.postgres import DatabaseFactory
+from tests.support.schema import create_schema
+
+CASES = [(FAST, "hold"), (FAST, "retry"), (SURE, "hold"), (SURE, "retry")]
+
+
+@pytest.fixture(scope="module")
+def open_one(make_module_database: DatabaseFactory) -> Iterator[Hall]:
+    url = make_module_database("campaign")
+    create_schema("campaign", url)
+    with open_hall(url, FixedClock(NOW)) as made:
+        yield made
+
+
+@pytest.fixture
+def hall(open_one: Hall) -> Hall:
+    open_one.empty()
+    for name, policy in CASES:
+        key = f"{name[5:]}-{policy}"
+        open_one.campaign(open_one.world.add(), key, channel=name, unknown_policy=policy)
+    return open_one
+
+
+def states(hall: Hall) -> dict[str, str]:
+    return {row.origin.partition("/")[2]: row.state for row in hall.rows()}
+
+
+def test_an_answer_that_is_lost(hall: Hall) -> None:
+    hall.tape.answer = lambda name, item: SendResult(Outcome.UNKNOWN, reason="the connection broke")
+    sender = hall.sender()
+    drain(sender)
+    held = {"fast-hold": "unknown", "fast-retry": "unknown", "sure-hold": "unknown"}
+    assert states(hall) == {**held, "sure-retry": "planned"}
+    hall.tape.answer = lambda name, item: SendResult(Outcome.ACCEPTED)
+    assert isinstance(hall.runtime.clock, FixedClock)
+    hall.runtime.clock.instant += timedelta(minutes=2)
+    drain(sender)
+    assert states(hall) == {**held, "sure-retry": "sent"}
+
+
+def test_a_sender_that_died(hall: Hall) -> None:
+    dead = new_id()
+    with hall.runtime.db.transaction() as connection:
+        for name, idempotent in ((FAST, False), (SURE, True)):
+            values = {"name": name, "address_kind": "email", "idempotent": idempotent, "when_gone": "hold"}
+            connection.execute(sa.insert(channel).values(values))
+        connection.execute(sa.update(message).values(state="sending", sender_id=dead))
+        # Messages of no campaign have no policy: what their channel can do decides.
+        connection.execute(
+            sa.update(message).where(message.c.origin == "campaigns/sure-hold").values(origin="journeys/j")
+        )
+        assert claims.try_recover(connection, dead) == (2, 2)
+    assert states(hall) == {
+        "fast-hold": "unknown",
+        "fast-retry": "unknown",
+        "sure-retry": "planned",
+        "j": "planned",
+    }
