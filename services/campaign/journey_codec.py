@@ -71,6 +71,7 @@ def decode_journey(key: str, message: pb.Journey, *, active: bool = False) -> Jo
         ),
         exits=tuple(_match(item, f"journey.exits[{index}]") for index, item in enumerate(message.exits)),
         goals=tuple(_match(item, f"journey.goals[{index}]") for index, item in enumerate(message.goals)),
+        hold_out_percent=message.hold_out_percent,
         active=active,
         activate_time=None,
         create_time=_EPOCH,
@@ -122,7 +123,8 @@ def _action(message: pb.JourneyStep, path: str) -> Action:
         case "branch":
             return Branch(tuple(Case(case.rule, case.next) for case in message.branch.cases))
         case "split":
-            return Split(tuple(Part(part.percent, part.next) for part in message.split.parts))
+            parts = tuple(Part(part.percent, part.next) for part in message.split.parts)
+            return Split(parts, message.split.planned_contacts)
         case "send":
             send = message.send
             return Send(
@@ -196,6 +198,8 @@ def encode_journey(item: Journey, counts: Counts) -> pb.Journey:
         limit_count=item.left_counts.get("limit", 0),
         cancelled_count=item.left_counts.get("cancelled", 0),
         removed_count=item.left_counts.get("removed", 0),
+        held_out_count=item.left_counts.get("held_out", 0),
+        hold_out_percent=item.hold_out_percent,
         counts=encode_counts(counts),
         create_time=to_timestamp(item.create_time),
         state=enum_number(pb.Journey.State, item.state),
@@ -216,6 +220,7 @@ def encode_version(number: int, fields: Any, made: datetime, open_count: int) ->
         steps=whole.steps,
         exits=whole.exits,
         goals=whole.goals,
+        hold_out_percent=whole.hold_out_percent,
         create_time=to_timestamp(made),
         open_count=open_count,
     )
@@ -269,9 +274,10 @@ def _encode_action(action: Action) -> Any:
             )
         case Branch(cases=cases):
             return pb.BranchStep(cases=[pb.BranchStep.Case(rule=case.rule, next=case.next) for case in cases])
-        case Split(parts=parts):
+        case Split(parts=parts, planned=planned):
             return pb.SplitStep(
-                parts=[pb.SplitStep.Part(percent=part.percent, next=part.next) for part in parts]
+                planned_contacts=planned,
+                parts=[pb.SplitStep.Part(percent=part.percent, next=part.next) for part in parts],
             )
         case Send():
             return pb.SendStep(

@@ -5,10 +5,12 @@ from __future__ import annotations
 import grpc
 from rapport.campaign.v1 import approvals_pb2 as pb
 from rapport.campaign.v1 import approvals_pb2_grpc
+from sqlalchemy import Connection
 
 from services.campaign.api.base import SIZES, Methods
 from services.campaign.domain.approvals import Approval, Policy
-from services.campaign.usecases import approvals
+from services.campaign.journey_codec import decode_journey
+from services.campaign.usecases import approvals, journeys
 from services.kit.money import from_money, to_money
 from services.kit.names import format_name, parse_key, parse_name
 from services.kit.wire import enum_number, enum_text, set_timestamp, to_timestamp
@@ -42,26 +44,29 @@ class ApprovalServicer(Methods, approvals_pb2_grpc.ApprovalServiceServicer):
         self, request: pb.RequestApprovalRequest, context: grpc.ServicerContext
     ) -> pb.RequestApprovalResponse:
         """Ask for approval."""
-        key = parse_key(request.name, "campaigns")
-        return self.once(
-            request,
-            pb.RequestApprovalResponse,
-            lambda connection: pb.RequestApprovalResponse(
-                approval=_encode(approvals.request(self._runtime, connection, key, request.comment))
-            ),
-        )
+        origin = _origin(request.name, "name")
+
+        def ask(connection: Connection) -> pb.RequestApprovalResponse:
+            proposal = None
+            if request.HasField("journey"):
+                given = decode_journey(parse_key(request.name, "journeys"), request.journey)
+                proposal = journeys.sound(self._runtime, connection, given)
+            asked = approvals.request(self._runtime, connection, origin, request.comment, proposal)
+            return pb.RequestApprovalResponse(approval=_encode(asked))
+
+        return self.once(request, pb.RequestApprovalResponse, ask)
 
     def ApproveCampaign(
         self, request: pb.ApproveCampaignRequest, context: grpc.ServicerContext
     ) -> pb.ApproveCampaignResponse:
         """Approve a campaign."""
-        key = parse_key(request.name, "campaigns")
+        origin = format_name("campaigns", parse_key(request.name, "campaigns"))
         return self.once(
             request,
             pb.ApproveCampaignResponse,
             lambda connection: pb.ApproveCampaignResponse(
                 approval=_encode(
-                    approvals.approve(self._runtime, connection, key, request.comment, request.fingerprint)
+                    approvals.approve(self._runtime, connection, origin, request.comment, request.fingerprint)
                 )
             ),
         )
@@ -70,12 +75,40 @@ class ApprovalServicer(Methods, approvals_pb2_grpc.ApprovalServiceServicer):
         self, request: pb.RejectCampaignRequest, context: grpc.ServicerContext
     ) -> pb.RejectCampaignResponse:
         """Reject a campaign."""
-        key = parse_key(request.name, "campaigns")
+        origin = format_name("campaigns", parse_key(request.name, "campaigns"))
         return self.once(
             request,
             pb.RejectCampaignResponse,
             lambda connection: pb.RejectCampaignResponse(
-                approval=_encode(approvals.reject(self._runtime, connection, key, request.comment))
+                approval=_encode(approvals.reject(self._runtime, connection, origin, request.comment))
+            ),
+        )
+
+    def ApproveJourney(
+        self, request: pb.ApproveJourneyRequest, context: grpc.ServicerContext
+    ) -> pb.ApproveJourneyResponse:
+        """Approve a journey."""
+        origin = format_name("journeys", parse_key(request.name, "journeys"))
+        return self.once(
+            request,
+            pb.ApproveJourneyResponse,
+            lambda connection: pb.ApproveJourneyResponse(
+                approval=_encode(
+                    approvals.approve(self._runtime, connection, origin, request.comment, request.fingerprint)
+                )
+            ),
+        )
+
+    def RejectJourney(
+        self, request: pb.RejectJourneyRequest, context: grpc.ServicerContext
+    ) -> pb.RejectJourneyResponse:
+        """Reject a journey."""
+        origin = format_name("journeys", parse_key(request.name, "journeys"))
+        return self.once(
+            request,
+            pb.RejectJourneyResponse,
+            lambda connection: pb.RejectJourneyResponse(
+                approval=_encode(approvals.reject(self._runtime, connection, origin, request.comment))
             ),
         )
 
@@ -83,7 +116,7 @@ class ApprovalServicer(Methods, approvals_pb2_grpc.ApprovalServiceServicer):
         self, request: pb.CheckApprovalRequest, context: grpc.ServicerContext
     ) -> pb.CheckApprovalResponse:
         """Say what approval a campaign needs and has."""
-        standing = approvals.check(self._runtime, parse_key(request.name, "campaigns"))
+        standing = approvals.check(self._runtime, _origin(request.name, "name"))
         return pb.CheckApprovalResponse(
             reasons=standing.reasons,
             launchable=standing.passes,
@@ -95,14 +128,14 @@ class ApprovalServicer(Methods, approvals_pb2_grpc.ApprovalServiceServicer):
         self, request: pb.ListApprovalsRequest, context: grpc.ServicerContext
     ) -> pb.ListApprovalsResponse:
         """List requests, newest first."""
-        campaign_id = parse_key(request.campaign, "campaigns", "campaign") if request.campaign else ""
+        origin = _origin(request.campaign, "campaign") if request.campaign else ""
         state = enum_text(pb.Approval.State, request.state)
         found, token = self.page(
             request,
             SIZES,
             lambda place, count: approvals.list_approvals(
                 self._runtime,
-                campaign_id=campaign_id,
+                origin=origin,
                 state=state,
                 before=parse_name(place["name"], "approvals") if place else None,
                 count=count,
@@ -125,6 +158,11 @@ class ApprovalServicer(Methods, approvals_pb2_grpc.ApprovalServiceServicer):
         )
 
 
+def _origin(name: str, field: str) -> str:
+    kind = "journeys" if name.startswith("journeys/") else "campaigns"
+    return format_name(kind, parse_key(name, kind, field))
+
+
 def _encode_policy(item: Policy) -> pb.ApprovalPolicy:
     return pb.ApprovalPolicy(
         topic=item.topic,
@@ -139,7 +177,8 @@ def _encode_policy(item: Policy) -> pb.ApprovalPolicy:
 def _encode(item: Approval) -> pb.Approval:
     message = pb.Approval(
         name=format_name("approvals", item.id),
-        campaign=format_name("campaigns", item.campaign_id),
+        campaign=item.origin if item.campaign_id else "",
+        journey=item.origin if item.journey_id else "",
         state=enum_number(pb.Approval.State, item.state),
         requester=item.requester,
         request_comment=item.request_comment,

@@ -20,13 +20,14 @@ from services.campaign.domain.experiments import (
 from services.campaign.domain.money import plain
 from services.campaign.domain.statistics import Compared, Interval, wilson
 from services.campaign.domain.verdicts import Arm, Verdict
-from services.campaign.usecases import experiments
+from services.campaign.usecases import experiments, uplift
 from services.kit.names import format_name, parse_key
 from services.kit.wire import (
     enum_number,
     enum_text,
     from_duration,
     get_duration,
+    get_timestamp,
     set_timestamp,
     to_duration,
     to_timestamp,
@@ -103,9 +104,11 @@ class ExperimentServicer(Methods, experiments_pb2_grpc.ExperimentServiceServicer
         return pb.GetExperimentResultsResponse(
             experiment=encode_experiment(found.experiment),
             final=found.final,
-            arms=[_encode_arm(item) for item in found.verdicts],
+            arms=[encode_arm(item) for item in found.verdicts],
             summary=found.summary,
             as_of_time=to_timestamp(found.as_of_time),
+            all_variants=None if found.whole is None else encode_arm(found.whole),
+            too_small=found.too_small,
         )
 
     def SetHoldOut(
@@ -115,6 +118,35 @@ class ExperimentServicer(Methods, experiments_pb2_grpc.ExperimentServiceServicer
         given = request.hold_out
         stored = experiments.set_hold_out(self._runtime, given.percent, given.period_days)
         return pb.SetHoldOutResponse(hold_out=_encode_hold_out(stored))
+
+    def GetHoldOutResults(
+        self, request: pb.GetHoldOutResultsRequest, context: grpc.ServicerContext
+    ) -> pb.GetHoldOutResultsResponse:
+        """Compare those held out with all others."""
+        found = uplift.hold_out_results(
+            self._runtime, get_timestamp(request, "start_time"), get_timestamp(request, "end_time")
+        )
+        return pb.GetHoldOutResultsResponse(
+            hold_out=_encode_hold_out(found.hold_out),
+            start_time=to_timestamp(found.start_time),
+            end_time=to_timestamp(found.end_time),
+            reached=encode_arm(found.reached),
+            held_out=encode_arm(found.held_out),
+            summary=found.summary,
+        )
+
+    def GetJourneyResults(
+        self, request: pb.GetJourneyResultsRequest, context: grpc.ServicerContext
+    ) -> pb.GetJourneyResultsResponse:
+        """Compare the groups of a journey."""
+        key = parse_key(request.name, "journeys")
+        found = uplift.journey_results(self._runtime, key, get_duration(request, "window"))
+        return pb.GetJourneyResultsResponse(
+            hold_out=None if found.hold_out is None else _encode_groups(found.hold_out),
+            splits=[_encode_groups(item) for item in found.splits],
+            summary=found.summary,
+            as_of_time=to_timestamp(found.as_of_time),
+        )
 
     def GetHoldOut(
         self, request: pb.GetHoldOutRequest, context: grpc.ServicerContext
@@ -140,6 +172,9 @@ def _decode(campaign_id: str, message: pb.Experiment) -> Experiment:
         metric=enum_text(pb.ExperimentMetric, message.metric) or "conversion",
         alpha=message.alpha or DEFAULT_ALPHA,
         by_hand=message.by_hand,
+        baseline_rate=message.sample.baseline_rate,
+        minimal_effect=message.sample.minimal_effect,
+        power=message.sample.power or (0.8 if message.HasField("sample") else 0.0),
     )
 
 
@@ -185,6 +220,14 @@ def encode_experiment(item: Experiment) -> pb.Experiment:
         metric=enum_number(pb.ExperimentMetric, item.metric),
         alpha=item.alpha,
         by_hand=item.by_hand,
+        sample=pb.SamplePlan(
+            baseline_rate=item.baseline_rate,
+            minimal_effect=item.minimal_effect,
+            power=item.power,
+            contacts_per_arm=item.planned_per_group,
+        )
+        if item.minimal_effect
+        else None,
         state=enum_number(pb.Experiment.State, item.state),
         winner=item.winner,
         decision=item.decision,
@@ -194,7 +237,8 @@ def encode_experiment(item: Experiment) -> pb.Experiment:
     return message
 
 
-def _encode_arm(item: Verdict) -> pb.ArmResult:
+def encode_arm(item: Verdict) -> pb.ArmResult:
+    """Encode what a group did."""
     arm = item.arm
     return pb.ArmResult(
         variant=arm.variant,
@@ -207,7 +251,8 @@ def _encode_arm(item: Verdict) -> pb.ArmResult:
             _encode_revenue(item, arm, currency)
             for currency in sorted(arm.spent.keys() | item.revenue.keys())
         ],
-        conversion_uplift=_comparison(item.conversion, item.against),
+        conversion_uplift=comparison(item.conversion, item.against),
+        held_out_uplift=comparison(item.held_out, ""),
     )
 
 
@@ -219,11 +264,13 @@ def _encode_revenue(item: Verdict, arm: Arm, currency: str) -> pb.ArmRevenue:
         amount=plain(spent.total) if spent else "0",
         per_contact=amounts.mean,
         largest_share=amounts.largest / amounts.total if amounts.total > 0 else 0.0,
-        uplift=_comparison(item.revenue.get(currency), item.against),
+        uplift=comparison(item.revenue.get(currency), item.against),
+        held_out_uplift=comparison(item.held_out_revenue.get(currency), ""),
     )
 
 
-def _comparison(item: Compared | None, against: str | None) -> pb.Comparison | None:
+def comparison(item: Compared | None, against: str | None) -> pb.Comparison | None:
+    """Encode a difference; None for none."""
     if item is None:
         return None
     return pb.Comparison(
@@ -244,4 +291,22 @@ def _interval(item: Interval) -> pb.Interval:
 def _encode_hold_out(item: HoldOut) -> pb.HoldOut:
     return pb.HoldOut(
         percent=item.percent, period_days=item.period_days, start_time=to_timestamp(item.start_time)
+    )
+
+
+def _encode_groups(item: uplift.Divided) -> pb.JourneyGroups:
+    return pb.JourneyGroups(
+        step=item.step,
+        since_time=to_timestamp(item.since),
+        arms=[
+            pb.JourneyArm(
+                result=encode_arm(verdict),
+                goal_count=count,
+                goal_uplift=comparison(compared, item.verdicts[0].arm.variant),
+            )
+            for verdict, (count, compared) in zip(item.verdicts, item.goals, strict=True)
+        ],
+        pending_count=item.pending,
+        planned_contacts=item.planned,
+        compared=item.compared,
     )

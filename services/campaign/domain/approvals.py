@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from hashlib import sha256
+from typing import Any
 from uuid import UUID
 
 from services.campaign.domain.money import plain
@@ -26,6 +27,16 @@ _WORDS = {
     "coupon_pool": "the coupon pool",
     "budget": "the budget",
     "experiment": "the experiment",
+    "evergreen": "whether it stays open",
+    "hold_out": "the share held out",
+}
+# Told by name alone: what they were is long, and stands in the request.
+_PARTS = {
+    "experiment": "the experiment",
+    "links": "how its links are counted",
+    "trigger": "what starts it",
+    "exits": "when people leave it",
+    "goals": "what it is for",
 }
 
 
@@ -43,10 +54,16 @@ class Policy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Approval:
-    """Hold a request for approval and what became of it; subject: what it is about, by part."""
+    """Hold a request for approval and what became of it; subject: what it is about, by part.
+
+    campaign_id, journey_id: one of them is None. proposal: a definition of the journey that is not stored yet; None: as
+    it is stored.
+    """
 
     id: UUID
-    campaign_id: str
+    campaign_id: str | None = None
+    journey_id: str | None = None
+    proposal: Mapping[str, Any] | None = None
     state: str
     requester: str
     request_comment: str
@@ -56,6 +73,11 @@ class Approval:
     decide_time: datetime | None = None
     subject: Mapping[str, str]
     fingerprint: str
+
+    @property
+    def origin(self) -> str:
+        """Return the name of what is to be approved."""
+        return f"campaigns/{self.campaign_id}" if self.campaign_id else f"journeys/{self.journey_id}"
 
 
 def fingerprint_of(subject: Mapping[str, str]) -> str:
@@ -69,18 +91,23 @@ def policy_for(policies: Sequence[Policy], topic: str) -> Policy | None:
     return by_topic.get(topic) or by_topic.get("")
 
 
-def reasons(policy: Policy | None, audience: int, budget: Amount | None) -> list[str]:
-    """Return in words why a campaign needs approval; empty when it does not."""
+def reasons(
+    policy: Policy | None, audience: int | None, budget: Amount | None, what: str = "campaigns"
+) -> list[str]:
+    """Return in words why something needs approval; empty when it does not.
+
+    audience: None when nobody can say beforehand how many it will be. what: it is one of.
+    """
     if policy is None:
         return []
     found = []
     if policy.always:
         found.append(
-            f"all campaigns on the topic {policy.topic!r} need it"
-            if policy.topic
-            else "all campaigns need it"
+            f"all {what} on the topic {policy.topic!r} need it" if policy.topic else f"all {what} need it"
         )
-    if policy.audience_above is not None and audience > policy.audience_above:
+    if policy.audience_above is not None and audience is None:
+        found.append(f"it may reach more than {policy.audience_above} people")
+    elif policy.audience_above is not None and audience is not None and audience > policy.audience_above:
         found.append(f"{audience} members are more than {policy.audience_above}")
     if policy.budget_above is not None and budget is not None:
         (limit, currency), (amount, given) = policy.budget_above, budget
@@ -113,6 +140,9 @@ def _change(part: str, before: str, after: str) -> str:
         if not before or not after:
             return f"templates/{name} is {'sent now' if after else 'no longer sent'}"
         return f"templates/{name} was revision {before} and is {after}"
-    if part == "experiment":
-        return "the experiment is another one"
+    if kind == "step":
+        how = "is another one" if before and after else "is new" if after else "is gone"
+        return f"the step {name!r} {how}"
+    if part in _PARTS:
+        return f"{_PARTS[part]} is another one"
     return f"{_WORDS.get(part, part)} was {before or 'none'} and is {after or 'none'}"

@@ -17,6 +17,7 @@ from uuid import UUID
 
 from services.campaign.domain.campaigns import Campaign
 from services.campaign.domain.ids import RuleError
+from services.campaign.domain.statistics import size_per_group
 
 DRAFT, RUNNING, RELEASING, DECIDED = "draft", "running", "releasing", "decided"
 CONVERSION, REVENUE = "conversion", "revenue"
@@ -43,7 +44,10 @@ class Variant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Experiment:
-    """Hold the variants of a campaign, and how they are compared; the first is the control."""
+    """Hold the variants of a campaign, and how they are compared; the first is the control.
+
+    baseline_rate, minimal_effect, power: what its size was planned for; all 0 when it was not.
+    """
 
     campaign_id: str
     variants: tuple[Variant, ...]
@@ -54,6 +58,9 @@ class Experiment:
     metric: str = CONVERSION
     alpha: float = DEFAULT_ALPHA
     by_hand: bool = False
+    baseline_rate: float = 0.0
+    minimal_effect: float = 0.0
+    power: float = 0.0
     state: str = DRAFT
     end_time: datetime | None = None
     winner: str = ""
@@ -67,8 +74,21 @@ class Experiment:
 
     @property
     def comparisons(self) -> int:
-        """Return how many comparisons share alpha: each other variant, and the control with those held out."""
-        return max(1, len(self.variants) - 1 + (self.hold_out_percent > 0))
+        """Return how many comparisons share alpha.
+
+        Each other variant with the control; with a hold-out also each variant, and all of them together, with it.
+        """
+        count = len(self.variants)
+        held_out = 0 if not self.hold_out_percent else 1 if count == 1 else count + 1
+        return max(1, count - 1 + held_out)
+
+    @property
+    def planned_per_group(self) -> int:
+        """Return how many contacts each group was planned to have; 0 when nobody said."""
+        if not self.minimal_effect:
+            return 0
+        alpha = self.alpha / self.comparisons
+        return size_per_group(self.baseline_rate, self.minimal_effect, self.power, alpha)
 
     def variant(self, key: str) -> Variant | None:
         """Return a variant by id, or None."""
@@ -85,6 +105,11 @@ class Experiment:
             "metric": self.metric,
             "alpha": self.alpha,
             "by_hand": self.by_hand,
+            **(
+                {"sample": [self.baseline_rate, self.minimal_effect, self.power]}
+                if self.minimal_effect
+                else {}
+            ),
         }
 
 
@@ -137,6 +162,17 @@ def check(item: Experiment) -> None:
         )
     if not 0.001 <= item.alpha <= 0.2:
         raise RuleError("must be from 0.001 to 0.2", "alpha")
+    if item.minimal_effect or item.baseline_rate or item.power:
+        _check_sample(item)
+
+
+def _check_sample(item: Experiment) -> None:
+    if not 0 < item.baseline_rate < 1:
+        raise RuleError("must lie between 0 and 1, as 0.02 for 2 %", "sample.baseline_rate")
+    if item.minimal_effect <= 0 or item.baseline_rate + item.minimal_effect >= 1:
+        raise RuleError("must be above 0 and, with the baseline rate, below 1", "sample.minimal_effect")
+    if not 0.5 <= item.power <= 0.999:
+        raise RuleError("must be from 0.5 to 0.999", "sample.power")
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,12 +254,16 @@ def assign(item: Experiment, contacts: Sequence[UUID]) -> list[Group]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HoldOut:
-    """Say which share of all contacts gets no message but transactional ones; period_days 0: always the same."""
+    """Say which share of all contacts gets no message but transactional ones; period_days 0: always the same.
+
+    change_time: since when the share is as it is; None when that is not known.
+    """
 
     percent: float
     period_days: int
     salt: str
     start_time: datetime
+    change_time: datetime | None = None
 
     def holds(self, contact_id: UUID, now: datetime) -> bool:
         """Tell whether a contact is held out now."""

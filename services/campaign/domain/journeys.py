@@ -10,6 +10,7 @@ from json import loads
 from typing import Any
 from uuid import UUID
 
+from services.campaign.domain.experiments import unit
 from services.campaign.domain.graph import LONGEST_WAIT, Problem, check_graph, check_match
 from services.campaign.domain.ids import RuleError
 from services.campaign.domain.journey_states import RUNNING
@@ -31,8 +32,8 @@ __all__ = ["Entry", "Graph", "Journey", "Send", "Step", "Trigger", "Wait", "step
 _MICRO = timedelta(microseconds=1)
 MOST_MATCHES = 10
 FINISHED, EXITED, GOAL, LIMIT = "finished", "exited", "goal", "limit"
-CANCELLED, REMOVED = "cancelled", "removed"
-EARLY = (EXITED, GOAL, LIMIT, CANCELLED, REMOVED)
+CANCELLED, REMOVED, HELD_OUT = "cancelled", "removed", "held_out"
+EARLY = (EXITED, GOAL, LIMIT, CANCELLED, REMOVED, HELD_OUT)
 OUTCOMES = (FINISHED, *EARLY, "merged", "erased")
 MOST_STEPS = 1000
 """Steps that one entry takes at most: a journey that leads around ends then."""
@@ -43,7 +44,8 @@ class Journey:
     """Hold a journey at its newest version.
 
     segment: empty for any; condition: of the event that starts it; date: in place of an event; reentry_after: None for
-    never, or with after_leaving for as soon as it has left; counts as read.
+    never, or with after_leaving for as soon as it has left; hold_out_percent: of those who start it, to be compared
+    with; counts as read.
     """
 
     id: str
@@ -60,6 +62,7 @@ class Journey:
     after_leaving: bool = False
     exits: Sequence[Match] = ()
     goals: Sequence[Match] = ()
+    hold_out_percent: float = 0.0
     version: int = 1
     started_count: int = 0
     finished_count: int = 0
@@ -72,6 +75,11 @@ class Journey:
     def origin(self) -> str:
         """Return the name under which the ledger knows it."""
         return f"journeys/{self.id}"
+
+    def holds_out(self, contact_id: UUID) -> bool:
+        """Tell whether a contact who starts it takes none of its steps: always the same ones, and more as it grows."""
+        share = self.hold_out_percent / 100
+        return bool(share) and unit(f"j:{self.id}", contact_id) < share
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +150,7 @@ def definition_to_json(item: Journey) -> dict[str, Any]:
         "steps": steps_to_json(item.steps),
         "exits": [match_to_json(match) for match in item.exits],
         "goals": [match_to_json(match) for match in item.goals],
+        "hold_out_percent": item.hold_out_percent,
     }
 
 
@@ -159,6 +168,7 @@ def definition_from_json(stored: Mapping[str, Any]) -> dict[str, Any]:
         "steps": steps_from_json(stored["steps"]),
         "exits": tuple(Match(**item) for item in stored.get("exits", ())),
         "goals": tuple(Match(**item) for item in stored.get("goals", ())),
+        "hold_out_percent": stored.get("hold_out_percent", 0.0),
     }
 
 
@@ -203,6 +213,8 @@ def check_journey(item: Journey) -> list[Problem]:
     # Longer ones would reach back behind the calendar's first day, which no event could be compared with.
     if item.reentry_after is not None and not timedelta(0) <= item.reentry_after <= LONGEST_WAIT:
         found.append(Problem("trigger.reentry_after", "must not be negative, and at most 3,660 days"))
+    if not 0 <= item.hold_out_percent <= 50:
+        found.append(Problem("hold_out_percent", "must be from 0 to 50"))
     for name, matches in (("exits", item.exits), ("goals", item.goals)):
         for index, match in enumerate(matches):
             check(f"{name}[{index}]", lambda match=match: check_match(match))

@@ -6,14 +6,14 @@ never sleeps would take them.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from services.campaign.domain.conditions import holds
-from services.campaign.domain.journeys import Entry, Graph, Journey, listens, starts
+from services.campaign.domain.journeys import HELD_OUT, Entry, Graph, Journey, listens, starts
 from services.campaign.domain.reentry import may_start
 from services.campaign.domain.stepping import Known, Move, Signal, advance, moved
 from services.campaign.domain.steps import Action
@@ -52,12 +52,18 @@ class Stay:
 
 
 def live(
-    journey: Journey, graph: Graph, triggers: Iterable[Trigger], end: datetime, until: datetime
+    journey: Journey,
+    graph: Graph,
+    triggers: Iterable[Trigger],
+    end: datetime,
+    until: datetime,
+    former: Sequence[tuple[datetime, datetime | None]] = (),
 ) -> Generator[Question, Answer, list[Stay]]:
     """Lead a contact through a journey; returns its entries. Asks by what it yields, and goes on with the answer.
 
     triggers: of one contact, in order of time, from the beginning of the period on; those before `end` may start it.
-    until: who is on its way then stays there.
+    until: who is on its way then stays there. former: when the entries from before the period began and ended, None for
+    one that is on its way, as they count for who may start it again.
     """
     heard = listens(journey)
     stays: list[Stay] = []
@@ -66,11 +72,12 @@ def live(
         # What was due before it was done before it.
         yield from _go_on(graph, stays, now - _TICK)
         fresh = None
+        known = [*former, *((stay.entry.start_time, stay.finish_time) for stay in stays)]
         if (
             now < end
             and starts(journey, trigger)
             and holds(journey.condition, trigger.event)
-            and may_start(journey, ((stay.entry.start_time, stay.finish_time) for stay in stays), now)
+            and may_start(journey, known, now)
         ):
             fresh = _begin(journey, graph, trigger)
             stays.append(fresh)
@@ -87,7 +94,10 @@ def live(
 def _begin(journey: Journey, graph: Graph, trigger: Trigger) -> Stay:
     at = trigger.record_time
     entry = Entry(_NO_ID, journey.id, journey.version, trigger.contact_id, 0, graph.first, at, at)
-    return Stay(trigger, entry, at)
+    stay = Stay(trigger, entry, at)
+    if journey.holds_out(trigger.contact_id):
+        stay.outcome, stay.finish_time = HELD_OUT, at
+    return stay
 
 
 def _go_on(graph: Graph, stays: Iterable[Stay], now: datetime) -> Asking:

@@ -78,9 +78,13 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """Divide contacts by chance, each always alike; who is in no part goes on."""
+    """Divide contacts by chance, each always alike; who is in no part goes on.
+
+    planned: how many contacts of each part are compared with those of the first, once all have as many; 0: not planned.
+    """
 
     parts: tuple[Part, ...]
+    planned: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +234,9 @@ def numbered(steps: Iterable[Step]) -> tuple[Node, ...]:
             case Branch(cases=cases):
                 action = Branch(tuple(replace(case, next=case.next or after) for case in cases))
             case Split(parts=parts):
-                action = Split(tuple(replace(part, next=part.next or after) for part in parts))
+                action = replace(
+                    action, parts=tuple(replace(part, next=part.next or after) for part in parts)
+                )
             case _:
                 pass
         made.append(Node(ids[index], action, node.next or after))
@@ -293,8 +299,9 @@ def _to_json(action: Action) -> Any:
             }
         case Branch(cases=cases):
             return [{"rule": case.rule, "next": case.next} for case in cases]
-        case Split(parts=parts):
-            return [{"percent": part.percent, "next": part.next} for part in parts]
+        case Split(parts=parts, planned=planned):
+            listed = [{"percent": part.percent, "next": part.next} for part in parts]
+            return {"parts": listed, "planned": planned} if planned else listed
         case ModifyTags():
             return {"add": list(action.add), "remove": list(action.remove)}
         case OpenTask(due_after=after):
@@ -324,7 +331,8 @@ def _action(kind: str, value: Any) -> Action:
         case "branch":
             return Branch(tuple(Case(**item) for item in value))
         case "split":
-            return Split(tuple(Part(**item) for item in value))
+            parts, planned = (value["parts"], value["planned"]) if isinstance(value, dict) else (value, 0)
+            return Split(tuple(Part(**item) for item in parts), planned)
         case "modify_tags":
             return ModifyTags(tuple(value["add"]), tuple(value["remove"]))
         case "open_task":

@@ -20,6 +20,9 @@ experiment = Table(
     exact_("metric"),
     Column("alpha", sa.Double, nullable=False),
     Column("by_hand", sa.Boolean, nullable=False),
+    Column("baseline_rate", sa.Double, nullable=False, server_default="0", comment="0: no size was planned"),
+    Column("minimal_effect", sa.Double, nullable=False, server_default="0"),
+    Column("power", sa.Double, nullable=False, server_default="0"),
     exact_("state", comment="draft, running, releasing or decided"),
     time_("end_time", nullable=True),
     exact_("winner"),
@@ -42,5 +45,6 @@ hold_out = Table(
     Column("period_days", sa.Integer, nullable=False, comment="0: the same contacts for ever"),
     exact_("salt", comment="makes the choice unlike any other"),
     time_("start_time"),
+    time_("change_time", nullable=True, comment="since when the share is as it is; NULL: not known"),
     sa.CheckConstraint("id", name="one_row"),
 )

@@ -39,6 +39,7 @@ journey_version = Table(
     Column("version", sa.Integer, primary_key=True, autoincrement=False),
     Column("definition", pg.JSONB, nullable=False),
     time_("create_time"),
+    text_("author", server_default=_NOTHING, comment="who made it; empty when not known"),
     sa.ForeignKeyConstraint(["journey_id"], ["journey.id"]),
     comment="never changed: entries follow the version that they started on until they are migrated",
 )

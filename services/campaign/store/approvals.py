@@ -9,9 +9,10 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 from sqlalchemy.dialects import postgresql as pg
 
-from services.campaign.domain.approvals import REQUESTED, WITHDRAWN, Approval, Policy
+from services.campaign.domain.approvals import APPROVED, REQUESTED, WITHDRAWN, Approval, Policy
 from services.campaign.domain.campaigns import RUNNING
-from services.campaign.models import approval, approval_policy, campaign
+from services.campaign.domain.journey_states import CANCELLED
+from services.campaign.models import approval, approval_policy, campaign, journey, journey_entry
 
 
 def set_policy(connection: Connection, policy: Policy) -> None:
@@ -46,10 +47,10 @@ def policies(connection: Connection) -> list[Policy]:
 
 
 def insert(connection: Connection, item: Approval) -> None:
-    """Write a request; the one that was open before is withdrawn. The campaign's row must be locked."""
+    """Write a request; the one that was open before is withdrawn. The row of what it is about must be locked."""
     connection.execute(
         sa.update(approval)
-        .where(approval.c.campaign_id == item.campaign_id, approval.c.state == REQUESTED)
+        .where(_about(item.origin), approval.c.state == REQUESTED)
         .values(state=WITHDRAWN, decide_time=item.request_time, decider=item.requester)
     )
     values = {name: getattr(item, name) for name in Approval.__dataclass_fields__}
@@ -70,20 +71,25 @@ def decide(connection: Connection, item: Approval) -> None:
     )
 
 
-def newest(connection: Connection, campaign_id: str) -> Approval | None:
-    """Return the last request for a campaign, or None."""
-    found = page(connection, campaign_id=campaign_id, state="", before=None, count=1)
+def newest(connection: Connection, origin: str) -> Approval | None:
+    """Return the last request for a campaign or journey, or None."""
+    found = page(connection, origin=origin, state="", before=None, count=1)
     return found[0] if found else None
 
 
+def _about(origin: str) -> sa.ColumnElement[bool]:
+    kind, _, key = origin.partition("/")
+    return (approval.c.campaign_id if kind == "campaigns" else approval.c.journey_id) == key
+
+
 def page(
-    connection: Connection, *, campaign_id: str, state: str, before: UUID | None, count: int
+    connection: Connection, *, origin: str, state: str, before: UUID | None, count: int
 ) -> list[Approval]:
     """Return the next requests, newest first (ids rise with time); empty conditions let all pass."""
     query = sa.select(approval).order_by(approval.c.id.desc()).limit(count)
     conditions: list[Any] = []
-    if campaign_id:
-        conditions.append(approval.c.campaign_id == campaign_id)
+    if origin:
+        conditions.append(_about(origin))
     if state:
         conditions.append(approval.c.state == state)
     if before is not None:
@@ -92,12 +98,29 @@ def page(
 
 
 def running_with_template(connection: Connection, template_id: str) -> list[str]:
-    """Return the campaigns that were approved with a template and still send it."""
+    """Return the campaigns and journeys that were approved with a template and still send it."""
     sends = approval.c.subject.has_key(f"template:{template_id}")
-    query = (
-        sa.select(campaign.c.id)
+    return _running(connection, sends)
+
+
+def is_running(connection: Connection, origin: str) -> bool:
+    """Say whether a campaign or journey was approved and still sends."""
+    return bool(_running(connection, _about(origin)))
+
+
+def _running(connection: Connection, condition: sa.ColumnElement[bool]) -> list[str]:
+    approved = sa.and_(approval.c.state == APPROVED, condition)
+    campaigns = (
+        sa.select(sa.literal("campaigns/") + campaign.c.id)
         .join(approval, approval.c.campaign_id == campaign.c.id)
-        .where(campaign.c.state.in_(RUNNING), approval.c.state == "approved", sends)
-        .distinct()
+        .where(campaign.c.state.in_(RUNNING), approved)
     )
-    return sorted(connection.scalars(query))
+    on_it = sa.exists().where(
+        journey_entry.c.journey_id == journey.c.id, journey_entry.c.finish_time.is_(None)
+    )
+    journeys = (
+        sa.select(sa.literal("journeys/") + journey.c.id)
+        .join(approval, approval.c.journey_id == journey.c.id)
+        .where(journey.c.state != CANCELLED, sa.or_(journey.c.active, on_it), approved)
+    )
+    return sorted(connection.scalars(campaigns.union(journeys)))

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from sqlalchemy.dialects import postgresql as pg
 
 from services.campaign.domain.journey_states import RUNNING
-from services.campaign.domain.journeys import Entry, Journey
+from services.campaign.domain.journeys import HELD_OUT, Entry, Journey
 from services.campaign.domain.stepping import Advance, Signal
 from services.campaign.domain.triggers import Trigger
 from services.campaign.models import (
@@ -63,10 +63,35 @@ def _reentry(item: Journey, now: datetime) -> sa.ColumnElement[bool] | None:
     return ~sa.exists().where(mine, lately)
 
 
+def stays_before(
+    connection: Connection, key: str, contacts: Collection[UUID], moment: datetime
+) -> dict[UUID, list[tuple[datetime, datetime | None]]]:
+    """Return when entries of contacts that started before a moment began and ended, None for those on their way."""
+    entry = journey_entry.c
+    query = sa.select(entry.contact_id, entry.start_time, entry.finish_time).where(
+        entry.contact_id == sa.any_(sa.cast(list(contacts), _UUIDS)),
+        entry.journey_id == key,
+        entry.start_time < moment,
+    )
+    found: dict[UUID, list[tuple[datetime, datetime | None]]] = {}
+    for contact, start, end in connection.execute(query):
+        found.setdefault(contact, []).append((start, end))
+    return found
+
+
 def enrol(
-    connection: Connection, item: Journey, first: str, entries: Mapping[UUID, Trigger], now: datetime
+    connection: Connection,
+    item: Journey,
+    first: str,
+    entries: Mapping[UUID, Trigger],
+    now: datetime,
+    *,
+    held_out: bool = False,
 ) -> int:
-    """Write entries by their id, due at once; one for each event. Returns how many are new."""
+    """Write entries by their id, due at once; one for each event. Returns how many are new.
+
+    held_out: they end as they begin, and are kept to be compared with.
+    """
     if not entries:
         return 0
     row = (
@@ -83,12 +108,14 @@ def enrol(
     )
     names = ["id", "contact_id", "event_id", "event", "start_time", "arrive_time", "due_time"]
     columns = (row.c.id, row.c.contact_id, row.c.event_id, row.c.event, row.c.time, row.c.time, row.c.time)
-    constants = {
+    constants: dict[str, Any] = {
         "journey_id": sa.literal(item.id, sa.Text),
         "version": sa.literal(item.version, sa.Integer),
         "step": sa.literal(0, sa.Integer),
         "step_id": sa.literal(first, sa.Text),
     }
+    if held_out:
+        constants |= {"finish_time": row.c.time, "outcome": sa.literal(HELD_OUT, sa.Text)}
     statement = (
         pg.insert(journey_entry)
         .from_select([*names, *constants], sa.select(*columns, *constants.values()))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -27,9 +26,10 @@ from services.campaign.domain.experiments import (
     variants_to_json,
 )
 from services.campaign.domain.ledger import NO_ENTRY, PLANNED, SUPPRESSED
-from services.campaign.domain.statistics import Amounts
-from services.campaign.domain.verdicts import Arm, Spent
+from services.campaign.domain.verdicts import Arm
 from services.campaign.models import experiment, hold_out, message
+from services.campaign.store import purchases
+from services.campaign.store.purchases import Bought
 
 _PLAN = sa.text("""
 INSERT INTO message (id, origin, lane, entry_id, step, contact_id, channel, topic, template_id, coupon_pool_id, state,
@@ -44,36 +44,18 @@ ON CONFLICT DO NOTHING
 RETURNING 1
 """)
 
-# A contact counts once, and orders from the moment its message was due on, as long as the window.
-_BOUGHT = """
-WITH arm AS MATERIALIZED (
-    SELECT message.variant, message.contact_id,
-        message.create_time + coalesce(delay.length, interval '0') AS start
-    FROM message LEFT JOIN unnest(CAST(:variants AS text[]), CAST(:delays AS interval[])) AS delay (variant, length)
-        ON delay.variant = message.variant
-    WHERE message.origin = :origin AND message.tested AND message.contact_id IS NOT NULL
-), bought AS MATERIALIZED (
-    SELECT arm.variant, arm.contact_id, ordered.currency,
-        sum(ordered.amount - coalesce(returned.amount, 0)) AS amount
-    FROM arm JOIN sale AS ordered ON ordered.contact_id = arm.contact_id AND ordered.kind = 'order'
-        AND ordered.time >= arm.start AND ordered.time < least(arm.start + :window, CAST(:until AS timestamptz))
-    LEFT JOIN LATERAL (
-        SELECT sum(sale.amount) AS amount FROM sale
-        WHERE sale.kind = 'return' AND sale.order_id = ordered.id AND sale.currency = ordered.currency
-    ) AS returned ON true
-    GROUP BY arm.variant, arm.contact_id, ordered.currency
-)
-"""
-_SPENT = sa.text(
-    _BOUGHT
-    + """
-SELECT variant, currency, sum(amount) AS total, CAST(sum(amount * amount) AS double precision) AS squares,
-    CAST(max(amount) AS double precision) AS largest, count(*) AS contacts, NULL AS converted
-FROM bought GROUP BY variant, currency
-UNION ALL
-SELECT variant, '', 0, 0, 0, 0, count(DISTINCT contact_id) FROM bought GROUP BY variant
-"""
-)
+# Orders count from the moment on at which a message was due, as long as the window.
+_BOUGHT = purchases.statement("""
+    SELECT planned.variant, planned.contact_id, planned.start,
+        least(planned.start + CAST(:window AS interval), CAST(:until AS timestamptz)) AS stop
+    FROM (
+        SELECT message.variant, message.contact_id,
+            message.create_time + coalesce(delay.length, interval '0') AS start
+        FROM message LEFT JOIN unnest(CAST(:variants AS text[]), CAST(:delays AS interval[]))
+            AS delay (variant, length) ON delay.variant = message.variant
+        WHERE message.origin = :origin AND message.tested AND message.contact_id IS NOT NULL
+    ) AS planned
+""")
 
 
 def insert(connection: Connection, item: Experiment) -> bool:
@@ -193,9 +175,6 @@ def waiting(connection: Connection, origin: str) -> bool:
 def arms(connection: Connection, item: Experiment, until: datetime) -> list[Arm]:
     """Return what the groups did, variants in their order, then those held out; orders before `until` count."""
     origin = f"campaigns/{item.campaign_id}"
-    found = {variant.id: Arm(variant.id) for variant in item.variants}
-    if item.hold_out_percent:
-        found[""] = Arm("")
     members = connection.execute(
         sa.select(
             message.c.variant,
@@ -205,36 +184,22 @@ def arms(connection: Connection, item: Experiment, until: datetime) -> list[Arm]
         .where(message.c.origin == origin, message.c.tested)
         .group_by(message.c.variant)
     )
-    for row in members:
-        found[row.variant] = Arm(row.variant, row.assigned, row.sent)
-    rows = connection.execute(
-        _SPENT,
-        {
-            "origin": origin,
-            "window": item.window,
-            "until": until,
-            "variants": [variant.id for variant in item.variants],
-            "delays": [variant.delay for variant in item.variants],
-        },
-    ).all()
-    converted = {row.variant: row.converted for row in rows if row.converted is not None}
-    for key, arm in found.items():
-        spent = {
-            row.currency: Spent(
-                row.total,
-                Amounts(arm.assigned, float(row.total), float(row.squares), float(row.largest)),
-                row.contacts,
-            )
-            for row in rows
-            if row.converted is None and row.variant == key
-        }
-        found[key] = replace(arm, converted=converted.get(key, 0), spent=spent)
-    return list(found.values())
+    sizes = {row.variant: (row.assigned, row.sent) for row in members}
+    values = {
+        "origin": origin,
+        "window": item.window,
+        "until": until,
+        "variants": [variant.id for variant in item.variants],
+        "delays": [variant.delay for variant in item.variants],
+    }
+    bought = purchases.bought(connection, _BOUGHT, values)
+    keys = [*(variant.id for variant in item.variants), *([""] if item.hold_out_percent else [])]
+    return [bought.get(key, Bought()).arm(key, *sizes.get(key, (0, 0))) for key in keys]
 
 
 def get_hold_out(connection: Connection, *, lock: bool = False) -> HoldOut | None:
     """Return the global hold-out, or None when none was set."""
-    query = sa.select(hold_out.c.percent, hold_out.c.period_days, hold_out.c.salt, hold_out.c.start_time)
+    query = sa.select(*(hold_out.c[name] for name in HoldOut.__dataclass_fields__))
     row = connection.execute(query.with_for_update() if lock else query).one_or_none()
     return None if row is None else HoldOut(**row._mapping)
 

@@ -10,6 +10,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
+from services.campaign.domain.journeys import HELD_OUT
 from services.campaign.models import journey_entry, journey_move, message
 
 
@@ -122,7 +123,7 @@ def standing_counts(connection: Connection, key: str, version: int) -> dict[str,
             entry.step_id,
             sa.func.count().filter(is_open),
             sa.func.count().filter(is_open, entry.problem != ""),
-            sa.func.count().filter(~is_open),
+            sa.func.count().filter(~is_open, entry.outcome != HELD_OUT),
         )
         .where(entry.journey_id == key, entry.version == version)
         .group_by(entry.step_id)

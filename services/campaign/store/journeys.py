@@ -45,8 +45,8 @@ _ROW = [
 ]
 
 
-def insert(connection: Connection, item: Journey) -> bool:
-    """Write a new journey with its first version; False when there is one of that id."""
+def insert(connection: Connection, item: Journey, author: str = "") -> bool:
+    """Write a new journey with its first version, made by somebody; False when there is one of that id."""
     values = {
         **_columns(item),
         "id": item.id,
@@ -58,12 +58,12 @@ def insert(connection: Connection, item: Journey) -> bool:
     statement = pg.insert(journey).values(values).on_conflict_do_nothing(index_elements=["id"])
     if connection.execute(statement.returning(journey.c.id)).first() is None:
         return False
-    _add_version(connection, item, 1, item.create_time)
+    _add_version(connection, item, 1, item.create_time, author)
     return True
 
 
-def update(connection: Connection, item: Journey, version: int, now: datetime) -> None:
-    """Write a locked journey anew, with a version if its number is new."""
+def update(connection: Connection, item: Journey, version: int, now: datetime, author: str = "") -> None:
+    """Write a locked journey anew, with a version by somebody if its number is new."""
     new = connection.execute(
         sa.update(journey)
         .where(journey.c.id == item.id)
@@ -71,7 +71,7 @@ def update(connection: Connection, item: Journey, version: int, now: datetime) -
     )
     assert new.rowcount == 1
     if version != item.version:
-        _add_version(connection, item, version, now)
+        _add_version(connection, item, version, now, author)
 
 
 def _columns(item: Journey) -> dict[str, Any]:
@@ -86,10 +86,14 @@ def _columns(item: Journey) -> dict[str, Any]:
     }
 
 
-def _add_version(connection: Connection, item: Journey, version: int, now: datetime) -> None:
+def _add_version(connection: Connection, item: Journey, version: int, now: datetime, author: str) -> None:
     connection.execute(
         sa.insert(journey_version).values(
-            journey_id=item.id, version=version, definition=definition_to_json(item), create_time=now
+            journey_id=item.id,
+            version=version,
+            definition=definition_to_json(item),
+            create_time=now,
+            author=author,
         )
     )
     heard = sorted(listens(item))
@@ -183,6 +187,14 @@ def version(connection: Connection, key: str, number: int) -> tuple[dict[str, An
         )
     ).one_or_none()
     return None if row is None else (definition_from_json(row[0]), row[1])
+
+
+def author(connection: Connection, key: str, number: int) -> str:
+    """Return who made a version, "" when that is not known."""
+    query = sa.select(journey_version.c.author).where(
+        journey_version.c.journey_id == key, journey_version.c.version == number
+    )
+    return connection.execute(query).scalar_one_or_none() or ""
 
 
 def versions(

@@ -1,14 +1,11 @@
-"""Approval by a second person: policies, requests, decisions, and the check before a launch."""
+"""Approval by a second person: policies, requests, decisions, and the check before a launch or activation."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from uuid import UUID
 
-import grpc
-from rapport_client.errors import RapportError as ClientError
 from sqlalchemy import Connection
 
 from services.campaign.domain.approvals import (
@@ -19,24 +16,24 @@ from services.campaign.domain.approvals import (
     Policy,
     changes,
     fingerprint_of,
-    policy_for,
-    reasons,
 )
 from services.campaign.domain.campaigns import DRAFT, Campaign
 from services.campaign.domain.ids import RuleError, check_topic
-from services.campaign.domain.money import plain
+from services.campaign.domain.journeys import Journey, definition_from_json, definition_to_json
 from services.campaign.store import approvals as store
-from services.campaign.store import campaigns, experiments, money, templates
+from services.campaign.store import campaigns, journeys
+from services.campaign.usecases.approval_matters import Matter, of_campaign, of_journey
 from services.campaign.usecases.checks import refuse
+from services.campaign.usecases.journey_control import locked, plan
 from services.kit import context
-from services.kit.errors import Aborted, FailedPrecondition, NotFound, PermissionDenied, Unavailable
-from services.kit.names import format_name, new_id
+from services.kit.errors import Aborted, FailedPrecondition, NotFound, PermissionDenied
+from services.kit.names import new_id
 from services.kit.runtime import Runtime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """Say why a campaign needs approval, what changed since it was asked for, and the last request."""
+    """Say why something needs approval, what changed since it was asked for, and the last request."""
 
     reasons: list[str]
     changes: list[str]
@@ -75,62 +72,59 @@ def list_policies(runtime: Runtime) -> list[Policy]:
         return store.policies(connection)
 
 
-def request(runtime: Runtime, connection: Connection, key: str, comment: str) -> Approval:
-    """Ask that a draft be approved as it is now.
+def request(
+    runtime: Runtime, connection: Connection, origin: str, comment: str, proposal: Journey | None = None
+) -> Approval:
+    """Ask that a draft, or a journey, be approved as it is now, or a journey as proposed.
 
-    Raises NotFound, FailedPrecondition (CAMPAIGN_STATE), PermissionDenied (NAMELESS), Unavailable.
+    Raises NotFound, FailedPrecondition (CAMPAIGN_STATE, JOURNEY_STATE), PermissionDenied (NAMELESS), Unavailable.
     """
-    campaign = _draft(connection, key)
-    subject = _subject(runtime, connection, campaign)
+    matter = _locked_matter(runtime, connection, origin, proposal)
+    kind, _, key = origin.partition("/")
     made = Approval(
         id=new_id(),
-        campaign_id=key,
+        campaign_id=key if kind == "campaigns" else None,
+        journey_id=key if kind == "journeys" else None,
+        proposal=definition_to_json(proposal) if proposal is not None else None,
         state=REQUESTED,
         requester=_caller(),
         request_comment=comment,
         request_time=runtime.clock.now(),
-        subject=subject,
-        fingerprint=fingerprint_of(subject),
+        subject=matter.subject,
+        fingerprint=fingerprint_of(matter.subject),
     )
     store.insert(connection, made)
     return made
 
 
-def approve(runtime: Runtime, connection: Connection, key: str, comment: str, fingerprint: str) -> Approval:
+def approve(
+    runtime: Runtime, connection: Connection, origin: str, comment: str, fingerprint: str
+) -> Approval:
     """Approve what was asked about.
 
     fingerprint: of the request that was looked at, or "". Raises NotFound, PermissionDenied (SAME_PERSON, NAMELESS),
     FailedPrecondition (NOT_REQUESTED, APPROVAL_VOID), Aborted, Unavailable.
     """
-    campaign = _draft(connection, key)
-    asked = _open(connection, campaign)
+    asked, matter = _asked(runtime, connection, origin)
     if fingerprint and fingerprint != asked.fingerprint:
         raise Aborted(
-            f"{campaign.origin}: the open request is about something else than what was looked at; look again, "
-            "then decide"
+            f"{origin}: the open request is about something else than what was looked at; look again, then decide"
         )
-    policy = policy_for(store.policies(connection), campaign.topic)
-    differing = changes(
-        asked.subject, _subject(runtime, connection, campaign), policy.size_tolerance_percent if policy else 0
-    )
-    if differing:
-        raise _void(campaign, differing)
-    return _decide(runtime, connection, asked, APPROVED, comment)
+    if differing := _changes(asked, matter, store.policies(connection)):
+        raise _void(origin, differing)
+    return _decide(runtime, connection, asked, matter, APPROVED, comment)
 
 
-def reject(runtime: Runtime, connection: Connection, key: str, comment: str) -> Approval:
+def reject(runtime: Runtime, connection: Connection, origin: str, comment: str) -> Approval:
     """Reject what was asked about; raises NotFound, PermissionDenied, FailedPrecondition (NOT_REQUESTED)."""
-    asked = _open(connection, _draft(connection, key))
-    return _decide(runtime, connection, asked, REJECTED, comment)
+    asked, matter = _asked(runtime, connection, origin)
+    return _decide(runtime, connection, asked, matter, REJECTED, comment)
 
 
-def check(runtime: Runtime, key: str) -> Standing:
-    """Return what approval a campaign needs and has; raises NotFound, Unavailable."""
+def check(runtime: Runtime, origin: str) -> Standing:
+    """Return what approval a campaign or journey needs and has; raises NotFound, Unavailable."""
     with runtime.db.read() as connection:
-        campaign = campaigns.get(connection, key)
-        if campaign is None:
-            raise NotFound.resource(format_name("campaigns", key))
-        return _standing(runtime, connection, campaign)
+        return _standing(connection, _matter(runtime, connection, origin))
 
 
 def require(runtime: Runtime, connection: Connection, campaign: Campaign) -> None:
@@ -138,118 +132,137 @@ def require(runtime: Runtime, connection: Connection, campaign: Campaign) -> Non
 
     Asks segmentation when a policy holds for the campaign, and only then; raises NotFound, Unavailable.
     """
-    if policy_for(store.policies(connection), campaign.topic) is None:
+    _require(connection, of_campaign(runtime, connection, campaign))
+
+
+def require_journey(runtime: Runtime, connection: Connection, journey: Journey) -> None:
+    """Raise FailedPrecondition when people may not be put on a journey as it is given, as require does."""
+    _require(connection, of_journey(runtime, connection, journey, ""))
+
+
+def _require(connection: Connection, matter: Matter) -> None:
+    if not matter.policies(store.policies(connection)):
         return
-    standing = _standing(runtime, connection, campaign)
+    standing = _standing(connection, matter)
     if standing.passes:
         return
     asked = standing.approval
     if asked is not None and asked.state == APPROVED:
-        raise _void(campaign, standing.changes)
+        raise _void(matter.origin, standing.changes)
     state = f"the last request was {asked.state}" if asked else "nobody asked for it"
     if asked is not None and asked.state == REQUESTED:
         state = f"{asked.requester} asked for it, nobody has decided"
     raise FailedPrecondition(
-        f"{campaign.origin} needs approval, as {' and '.join(standing.reasons)}; {state}",
+        f"{matter.origin} needs approval, as {' and '.join(standing.reasons)}; {state}",
         reason="APPROVAL_REQUIRED",
     )
 
 
 def refuse_change(connection: Connection, template_id: str) -> None:
-    """Raise FailedPrecondition (TEMPLATE_APPROVED) when a campaign still sends a template as it was approved."""
+    """Raise FailedPrecondition (TEMPLATE_APPROVED) when something still sends a template as it was approved."""
     if sending := store.running_with_template(connection, template_id):
         raise FailedPrecondition(
-            f"templates/{template_id} was approved for campaigns/{sending[0]}, which is not done: make a new "
-            "template, or wait for its end",
+            f"templates/{template_id} was approved for {sending[0]}, which is not done: make a new template, or wait "
+            "for its end",
             reason="TEMPLATE_APPROVED",
         )
 
 
+def refuse_other_links(connection: Connection, origin: str) -> None:
+    """Raise FailedPrecondition (LINKS_APPROVED) when something still sends with its links as they were approved."""
+    if store.is_running(connection, origin):
+        raise FailedPrecondition(
+            f"{origin} was approved with its links as they are, and still sends: wait for its end",
+            reason="LINKS_APPROVED",
+        )
+
+
 def list_approvals(
-    runtime: Runtime, *, campaign_id: str, state: str, before: UUID | None, count: int
+    runtime: Runtime, *, origin: str, state: str, before: UUID | None, count: int
 ) -> list[Approval]:
     """Return the next requests, newest first."""
     with runtime.db.read() as connection:
-        return store.page(connection, campaign_id=campaign_id, state=state, before=before, count=count)
+        return store.page(connection, origin=origin, state=state, before=before, count=count)
 
 
-def _standing(runtime: Runtime, connection: Connection, campaign: Campaign) -> Standing:
-    policy = policy_for(store.policies(connection), campaign.topic)
-    asked = store.newest(connection, campaign.id)
-    subject = _subject(runtime, connection, campaign)
-    why = reasons(policy, int(subject["audience"]), money.budget(connection, campaign.origin))
-    differing = (
-        changes(asked.subject, subject, policy.size_tolerance_percent if policy else 0)
-        if asked is not None
-        else []
+def _standing(connection: Connection, matter: Matter) -> Standing:
+    known = store.policies(connection)
+    asked = store.newest(connection, matter.origin)
+    return Standing(
+        reasons=matter.reasons(matter.policies(known)),
+        changes=_changes(asked, matter, known) if asked is not None else [],
+        approval=asked,
     )
-    return Standing(reasons=why, changes=differing, approval=asked)
 
 
-def _subject(runtime: Runtime, connection: Connection, campaign: Campaign) -> Mapping[str, str]:
-    """Return what is approved. Segmentation is asked while the campaign's row may be locked: it changes rarely."""
-    try:
-        segment = runtime.clients.segmentation.get_segment(name=campaign.segment).segment
-    except ClientError as error:
-        if error.code is grpc.StatusCode.NOT_FOUND:
-            raise NotFound.resource(campaign.segment) from error
-        raise Unavailable(
-            f"{campaign.segment} cannot be asked for: {error.message}; try again later"
-        ) from error
-    budget = money.budget(connection, campaign.origin)
-    tried = experiments.get(connection, campaign.id)
-    used = {campaign.template_id} | ({item.template_id for item in tried.variants} if tried else set())
-    found = templates.get_many(connection, used - {""}, share=True)
-    return {
-        "segment": campaign.segment,
-        "segment_version": str(segment.version),
-        "audience": str(segment.member_count),
-        "template": format_name("templates", campaign.template_id),
-        **{f"template:{key}": str(item.revision) for key, item in found.items()},
-        "channel": campaign.channel,
-        "topic": campaign.topic,
-        "coupon_pool": campaign.coupon_pool_id,
-        "budget": f"{plain(budget[0])} {budget[1]}" if budget else "",
-        "evergreen": "yes" if campaign.evergreen else "",
-        "experiment": json.dumps(tried.plan(), sort_keys=True) if tried else "",
-    }
+def _changes(asked: Approval, matter: Matter, known: Sequence[Policy]) -> list[str]:
+    tolerance = min((policy.size_tolerance_percent for policy in matter.policies(known)), default=0)
+    return changes(asked.subject, matter.subject, tolerance)
 
 
-def _void(campaign: Campaign, differing: list[str]) -> FailedPrecondition:
+def _void(origin: str, differing: list[str]) -> FailedPrecondition:
     return FailedPrecondition(
-        f"{campaign.origin} is not as it was approved: {'; '.join(differing)}; ask for approval anew",
+        f"{origin} is not as it was approved: {'; '.join(differing)}; ask for approval anew",
         reason="APPROVAL_VOID",
         metadata={"changes": "; ".join(differing)[:500]},
     )
 
 
-def _draft(connection: Connection, key: str) -> Campaign:
-    campaign = campaigns.get(connection, key, lock=True)
-    if campaign is None:
-        raise NotFound.resource(format_name("campaigns", key))
-    if campaign.state != DRAFT:
-        raise FailedPrecondition(
-            f"{campaign.origin} is {campaign.state}: only a draft is approved",
-            reason="CAMPAIGN_STATE",
-            metadata={"state": campaign.state},
-        )
-    return campaign
+def _matter(runtime: Runtime, connection: Connection, origin: str, proposal: Journey | None = None) -> Matter:
+    kind, _, key = origin.partition("/")
+    if kind == "campaigns":
+        if (campaign := campaigns.get(connection, key)) is not None:
+            return of_campaign(runtime, connection, campaign)
+    elif (journey := journeys.get(connection, key)) is not None:
+        # A proposal is its requester's.
+        author = "" if proposal is not None else journeys.author(connection, key, journey.version)
+        return of_journey(runtime, connection, proposal or journey, author)
+    raise NotFound.resource(origin)
 
 
-def _open(connection: Connection, campaign: Campaign) -> Approval:
-    asked = store.newest(connection, campaign.id)
+def _locked_matter(
+    runtime: Runtime, connection: Connection, origin: str, proposal: Journey | None = None
+) -> Matter:
+    """Return what is to be approved, locked; raises NotFound, FailedPrecondition when its state forbids a decision."""
+    kind, _, key = origin.partition("/")
+    if kind == "campaigns":
+        campaign = campaigns.get(connection, key, lock=True)
+        if campaign is not None and campaign.state != DRAFT:
+            raise FailedPrecondition(
+                f"{campaign.origin} is {campaign.state}: only a draft is approved",
+                reason="CAMPAIGN_STATE",
+                metadata={"state": campaign.state},
+            )
+    else:
+        plan("change", locked(connection, key))
+    return _matter(runtime, connection, origin, proposal)
+
+
+def _asked(runtime: Runtime, connection: Connection, origin: str) -> tuple[Approval, Matter]:
+    """Return the open request and what it is about as that is now; raises as _locked_matter, or NOT_REQUESTED."""
+    asked = store.newest(connection, origin)
+    proposal = None
+    if asked is not None and asked.proposal is not None:
+        present = locked(connection, str(asked.journey_id))
+        proposal = replace(present, **definition_from_json(asked.proposal))
+    matter = _locked_matter(runtime, connection, origin, proposal)
+    # Now that it is locked, nobody decides or asks at the same time.
+    asked = store.newest(connection, origin)
     if asked is None or asked.state != REQUESTED:
         raise FailedPrecondition(
-            f"{campaign.origin}: there is no open request; RequestApproval makes one", reason="NOT_REQUESTED"
+            f"{origin}: there is no open request; RequestApproval makes one", reason="NOT_REQUESTED"
         )
-    return asked
+    return asked, matter
 
 
-def _decide(runtime: Runtime, connection: Connection, asked: Approval, state: str, comment: str) -> Approval:
+def _decide(
+    runtime: Runtime, connection: Connection, asked: Approval, matter: Matter, state: str, comment: str
+) -> Approval:
     decider = _caller()
-    if decider == asked.requester:
+    if decider in (asked.requester, matter.author):
+        did = "asked for approval" if decider == asked.requester else "made its newest version"
         raise PermissionDenied(
-            f"campaigns/{asked.campaign_id}: {decider} asked for approval, so somebody else has to decide",
+            f"{asked.origin}: {decider} {did}, so somebody else has to decide",
             reason="SAME_PERSON",
         )
     decided = replace(

@@ -25,7 +25,16 @@ from services.campaign.domain.experiments import (
     check,
 )
 from services.campaign.domain.ids import RuleError
-from services.campaign.domain.verdicts import SizePlan, Verdict, judge, plan_size, winner, words
+from services.campaign.domain.verdicts import (
+    SizePlan,
+    Verdict,
+    judge,
+    plan_size,
+    together,
+    too_small,
+    winner,
+    words,
+)
 from services.campaign.store import campaigns as campaign_store
 from services.campaign.store import experiments as store
 from services.campaign.store import ledger
@@ -40,13 +49,15 @@ _INVALID = "INVALID_EXPERIMENT"
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """Hold what the groups did and what it means."""
+    """Hold what the groups did and what it means. whole: all variants together; too_small: by what was planned."""
 
     experiment: Experiment
     final: bool
     verdicts: Sequence[Verdict]
     summary: Sequence[str]
     as_of_time: datetime
+    whole: Verdict | None = None
+    too_small: bool = False
 
 
 def plan(
@@ -215,7 +226,10 @@ def set_hold_out(runtime: Runtime, percent: float, period_days: int) -> HoldOut:
                 salt=secrets.token_hex(8),
                 start_time=runtime.clock.now(),
             )
-        changed = replace(known, percent=percent)
+        same = known.percent == percent and known.change_time is not None
+        changed = replace(
+            known, percent=percent, change_time=known.change_time if same else runtime.clock.now()
+        )
         store.set_hold_out(connection, changed)
     return changed
 
@@ -229,8 +243,18 @@ def get_hold_out(runtime: Runtime) -> HoldOut | None:
 def _results(connection: Connection, experiment: Experiment, now: datetime) -> Results:
     final = experiment.end_time is not None and now >= experiment.end_time
     until = experiment.end_time if final and experiment.end_time else now
-    verdicts = judge(experiment, store.arms(connection, experiment, until), final=final)
-    return Results(experiment, final, verdicts, words(experiment, verdicts, final=final, now=now), until)
+    arms = store.arms(connection, experiment, until)
+    verdicts = judge(experiment, arms, final=final)
+    whole = together(experiment, arms, final=final)
+    return Results(
+        experiment,
+        final,
+        verdicts,
+        words(experiment, verdicts, final=final, now=now, whole=whole),
+        until,
+        whole,
+        too_small(experiment, arms),
+    )
 
 
 def _decide(runtime: Runtime, campaign_id: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from datetime import datetime
 from functools import partial
 
 from rapport.contacts.v1 import contacts_pb2
@@ -119,6 +120,28 @@ def missing_parts(connection: Connection, given: Journey) -> list[Problem]:
             name = format_name("couponPools", send.coupon_pool_id)
             found.append(Problem(f"{path}.coupon_pool", f"{name} does not exist", node.id))
     return found
+
+
+def used_up_parts(connection: Connection, given: Journey, now: datetime) -> list[Problem]:
+    """Return the pools that have no coupon for anybody: expired, or uploaded codes that are all taken."""
+    sends = [
+        (index, node, node.action.coupon_pool_id)
+        for index, node in enumerate(numbered(given.steps))
+        if isinstance(node.action, Send) and node.action.coupon_pool_id
+    ]
+    pools = coupons.pools(connection, {key for _, _, key in sends}) if sends else {}
+    why: dict[str, str] = {}
+    for key, pool in pools.items():
+        name = format_name("couponPools", key)
+        if pool.expire_time is not None and pool.expire_time <= now:
+            why[key] = f"the coupons of {name} expired at {pool.expire_time.isoformat()}: name another pool"
+        elif pool.imported and not coupons.free_count(connection, key):
+            why[key] = f"{name} has no code left: import more"
+    return [
+        Problem(f"steps[{index}].send.coupon_pool", why[key], node.id)
+        for index, node, key in sends
+        if key in why
+    ]
 
 
 def outside_problems(runtime: Runtime, given: Journey) -> list[Problem]:

@@ -92,4 +92,10 @@ def start(runtime: Runtime, connection: Connection, journey: Journey, wanted: Se
         allowed = store.may_start(connection, journey, first.keys(), now)
         chosen = [first[key] for key in first if key in allowed]
     begin = numbered(journey.steps)[0].id
-    return store.enrol(connection, journey, begin, {new_id(): carrying(trigger) for trigger in chosen}, now)
+    groups: dict[bool, dict[UUID, Trigger]] = {False: {}, True: {}}
+    for trigger in chosen:
+        groups[journey.holds_out(trigger.contact_id)][new_id()] = carrying(trigger)
+    return sum(
+        store.enrol(connection, journey, begin, some, now, held_out=held_out)
+        for held_out, some in groups.items()
+    )

@@ -16,11 +16,13 @@ from services.campaign.domain.ledger import Counts
 from services.campaign.domain.steps import Node, Send, numbered
 from services.campaign.store import dates, entries, ledger
 from services.campaign.store import journeys as store
+from services.campaign.usecases import approvals
 from services.campaign.usecases import journey_checks as checks
 from services.campaign.usecases.checks import exists_already, refuse, require_pools, require_templates
 from services.campaign.usecases.journey_control import locked, plan
 from services.campaign.usecases.journey_moving import advance_journeys
 from services.campaign.usecases.journey_starting import start_journeys
+from services.kit import context
 from services.kit.errors import Aborted, FailedPrecondition, FieldViolation, InvalidArgument, NotFound
 from services.kit.names import format_name
 from services.kit.runtime import Runtime
@@ -36,14 +38,15 @@ def create_journey(runtime: Runtime, connection: Connection, given: Journey) -> 
         check_id(given.id)
     except RuleError as error:
         raise refuse(error, "journey_id") from error
-    given = _sound(runtime, connection, given)
+    given = sound(runtime, connection, given)
     made = replace(given, active=False, activate_time=None, create_time=runtime.clock.now(), version=1)
-    if not store.insert(connection, made):
+    if not store.insert(connection, made, context.principal()):
         raise exists_already(format_name("journeys", made.id))
     return made
 
 
-def _sound(runtime: Runtime, connection: Connection, given: Journey) -> Journey:
+def sound(runtime: Runtime, connection: Connection, given: Journey) -> Journey:
+    """Return a journey with all filled in; raises NotFound, InvalidArgument (INVALID_JOURNEY)."""
     given = checks.with_channels(runtime, given)
     if problems := checks.local_problems(runtime, given):
         raise checks.refuse(problems)
@@ -60,6 +63,7 @@ def validate_journey(runtime: Runtime, given: Journey) -> list[Problem]:
     found = checks.local_problems(runtime, given)
     with runtime.db.read() as connection:
         found += checks.missing_parts(connection, given)
+        found += checks.used_up_parts(connection, given, runtime.clock.now())
     # Of steps that are unsound by themselves nobody else can say whether they are.
     faulty = {(problem.field, problem.step) for problem in found}
     outside = checks.outside_problems(runtime, given) if given.steps else []
@@ -68,7 +72,7 @@ def validate_journey(runtime: Runtime, given: Journey) -> list[Problem]:
 
 def update_journey(runtime: Runtime, connection: Connection, given: Journey, expected: int) -> Counted:
     """Replace a journey, with a new version if it differs; raises NotFound, InvalidArgument, Aborted, Unavailable,
-    FailedPrecondition (JOURNEY_STATE).
+    FailedPrecondition (JOURNEY_STATE, APPROVAL_REQUIRED, APPROVAL_VOID).
 
     expected: the version that was read, 0 for any.
     """
@@ -79,7 +83,7 @@ def update_journey(runtime: Runtime, connection: Connection, given: Journey, exp
             f"journeys/{given.id} is at version {present.version}, not {expected}: read it again and decide anew",
             reason="VERSION_MISMATCH",
         )
-    given = _sound(runtime, connection, given)
+    given = sound(runtime, connection, given)
     now = runtime.clock.now()
     new = definition_to_json(given) != definition_to_json(present)
     if new and present.active:
@@ -98,7 +102,7 @@ def update_journey(runtime: Runtime, connection: Connection, given: Journey, exp
         create_time=present.create_time,
         version=present.version,
     )
-    store.update(connection, changed, present.version + new, now)
+    store.update(connection, changed, present.version + new, now, context.principal())
     return _counted(connection, given.id)
 
 
@@ -119,8 +123,8 @@ def list_journeys(runtime: Runtime, *, after: str, count: int) -> list[Counted]:
 def set_active(runtime: Runtime, key: str, *, active: bool) -> Counted:
     """Let events start a journey from now on, or no more.
 
-    Raises NotFound; to activate it, also InvalidArgument (INVALID_JOURNEY), FailedPrecondition (JOURNEY_STATE) and
-    Unavailable.
+    Raises NotFound; to activate it, also InvalidArgument (INVALID_JOURNEY), FailedPrecondition (JOURNEY_STATE,
+    APPROVAL_REQUIRED, APPROVAL_VOID) and Unavailable.
     """
     with runtime.db.transaction() as connection:
         switch(runtime, connection, key, active=active)
@@ -139,9 +143,16 @@ def switch(runtime: Runtime, connection: Connection, key: str, *, active: bool) 
 
 
 def _prepare(runtime: Runtime, connection: Connection, journey: Journey, now: datetime) -> None:
-    problems = [*checks.missing_parts(connection, journey), *checks.outside_problems(runtime, journey)]
+    # As ValidateJourney does: a channel may be gone since it was made, and a pool be used up.
+    problems = [
+        *checks.local_problems(runtime, journey),
+        *checks.missing_parts(connection, journey),
+        *checks.used_up_parts(connection, journey, now),
+        *checks.outside_problems(runtime, journey),
+    ]
     if problems:
         raise checks.refuse(problems)
+    approvals.require_journey(runtime, connection, journey)
     if journey.date is not None:
         dates.want(connection, journey.date.attribute, now)
 
@@ -161,7 +172,8 @@ def migrate_journey(
 ) -> tuple[int, int]:
     """Put those on older versions, or on one of them, onto the newest; returns how many, and which it is.
 
-    Raises NotFound, InvalidArgument (INVALID_MAPPING), FailedPrecondition (STEPS_UNMAPPED).
+    Raises NotFound, InvalidArgument (INVALID_MAPPING), FailedPrecondition (STEPS_UNMAPPED, APPROVAL_REQUIRED,
+    APPROVAL_VOID), Unavailable.
     """
     with runtime.db.transaction() as connection:
         # Locked, so that the newest stays the newest.
@@ -190,6 +202,8 @@ def migrate_journey(
             )
         moved = 0
         if targets:
+            # What nobody approved must not reach those who are on what was.
+            approvals.require_journey(runtime, connection, journey)
             versions = {number for number, _ in waiting}
             moved = entries.migrate(connection, key, journey.version, targets, versions, runtime.clock.now())
         return moved, journey.version

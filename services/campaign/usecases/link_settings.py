@@ -7,6 +7,7 @@ from sqlalchemy import Connection
 from services.campaign.domain.ids import RuleError, check_line
 from services.campaign.domain.utm import UTM, LinkSettings
 from services.campaign.store import campaigns, journeys, links
+from services.campaign.usecases import approvals
 from services.campaign.usecases.checks import refuse
 from services.kit.errors import InvalidArgument, NotFound
 from services.kit.runtime import Runtime
@@ -20,7 +21,7 @@ def get_settings(runtime: Runtime, origin: str) -> LinkSettings:
 
 
 def set_settings(runtime: Runtime, given: LinkSettings) -> LinkSettings:
-    """Store the settings of an origin; raises NotFound, InvalidArgument."""
+    """Store the settings of an origin; raises NotFound, InvalidArgument, FailedPrecondition (LINKS_APPROVED)."""
     for name in UTM:
         try:
             check_line(getattr(given, name))
@@ -28,6 +29,8 @@ def set_settings(runtime: Runtime, given: LinkSettings) -> LinkSettings:
             raise refuse(error, f"settings.{name}") from error
     with runtime.db.transaction() as connection:
         _require(connection, given.origin, "settings.origin")
+        if given != links.settings(connection, [given.origin])[given.origin]:
+            approvals.refuse_other_links(connection, given.origin)
         links.save_settings(connection, given, runtime.clock.now())
     return given
 

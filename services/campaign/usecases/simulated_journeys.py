@@ -7,7 +7,7 @@ all of these at once.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import islice
@@ -15,15 +15,17 @@ from uuid import UUID
 
 from rapport.events.v1.events_pb2 import Event
 from rapport_client.errors import RapportError as ClientError
+from sqlalchemy import Connection
 
 from services.campaign.domain.conditions import holds
 from services.campaign.domain.ids import TRANSACTIONAL
-from services.campaign.domain.journeys import Graph, Journey, listens, make_graph, starts
+from services.campaign.domain.journeys import HELD_OUT, Graph, Journey, listens, make_graph, starts
 from services.campaign.domain.living import Answer, Question, Stay, live
 from services.campaign.domain.simulations import BEYOND, FoundEntry, Planned, Simulation
 from services.campaign.domain.steps import KIND_OF, OUTWARD, Branch, Send, Webhook
 from services.campaign.domain.triggers import Trigger
 from services.campaign.models import contact_gone
+from services.campaign.store import entries
 from services.campaign.store import simulations as store
 from services.campaign.usecases import journey_dates
 from services.campaign.usecases.journey_moving import is_refusal, zones_of
@@ -159,10 +161,14 @@ class _Replay:
             self._op.raise_if_cancelled()
             with self._runtime.db.read() as connection:
                 lives = store.lives(connection, self._simulation.id, after, _LIVES)
+                former = self._former(connection, lives)
             if not lives:
                 break
             stays = self._live(
-                [live(self._journey, self._graph, triggers, end, until) for triggers in lives.values()]
+                [
+                    live(self._journey, self._graph, triggers, end, until, former.get(contact, ()))
+                    for contact, triggers in lives.items()
+                ]
             )
             after = max(lives)
             done += len(lives)
@@ -175,6 +181,14 @@ class _Replay:
         with self._runtime.db.transaction() as connection:
             store.clear_events(connection, self._simulation.id)
         return self._flow
+
+    def _former(
+        self, connection: Connection, contacts: Collection[UUID]
+    ) -> Mapping[UUID, Sequence[tuple[datetime, datetime | None]]]:
+        """Return the true entries from before the period; a journey that is not stored has none."""
+        if self._simulation.origin != self._journey.origin:
+            return {}
+        return entries.stays_before(connection, self._journey.id, contacts, self._simulation.start_time)
 
     def _live(self, lives: Sequence[Life]) -> list[Stay]:
         """Let contacts live, asking for all of them at once until none has a question left."""
@@ -241,7 +255,7 @@ class _Replay:
             flow.waiting[stay.entry.step_id] += 1
         else:
             flow.outcomes[stay.outcome] += 1
-            if stay.entry.step_id in self._graph.nodes:
+            if stay.outcome != HELD_OUT and stay.entry.step_id in self._graph.nodes:
                 flow.dropped[stay.entry.step_id] += 1
         for _, _, action, _ in stay.effects:
             if isinstance(action, OUTWARD):

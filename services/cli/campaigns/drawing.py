@@ -95,37 +95,62 @@ def money(answer: Any) -> Group:
     return Group(table)
 
 
+_GROUPS = ("", "assigned", "sent", "converted", "rate", "95 %", "uplift", "for each contact")
+
+
 def experiment(answer: Any) -> Group:
     """Return the groups of an experiment, and what their figures mean in words."""
     state = "final" if answer.final else "not final"
-    table = _table(
-        f"experiment, {state}",
-        "",
-        "assigned",
-        "sent",
-        "converted",
-        "rate",
-        "95 %",
-        "uplift",
-        "for each contact",
-    )
+    table = _table(f"experiment, {state}", *_GROUPS)
     for arm in answer.arms:
-        interval = f"{percent(arm.conversion_interval.low)} to {percent(arm.conversion_interval.high)}"
-        uplift = Text("")
-        if arm.HasField("conversion_uplift"):
-            found = arm.conversion_uplift
-            colour = ("green" if found.difference > 0 else "red") if found.significant else ""
-            uplift = Text(f"{found.difference * 100:+.2f} points{' *' if found.significant else ''}", colour)
-        spent = ", ".join(f"{item.per_contact:,.4g} {item.currency_code}" for item in arm.revenue)
         winner = bool(arm.variant) and arm.variant == answer.experiment.winner
-        table.add_row(
-            Text(arm.variant or "held out", "bold green" if winner else ""),
-            str(arm.assigned),
-            str(arm.sent),
-            str(arm.converted),
-            percent(arm.conversion_rate),
-            interval,
-            uplift,
-            spent or "-",
-        )
+        _group(table, arm, arm.variant or "held out", "bold green" if winner else "")
+    if answer.HasField("all_variants"):
+        _group(table, answer.all_variants, "all variants", "dim")
     return Group(table, *(Text(line) for line in answer.summary))
+
+
+def hold_out(answer: Any) -> Group:
+    """Return those of the global hold-out beside all others, and what their figures mean in words."""
+    start, end = (stamp.ToDatetime().date().isoformat() for stamp in (answer.start_time, answer.end_time))
+    table = _table(f"hold-out of {answer.hold_out.percent:g} %, {start} to {end}", *_GROUPS)
+    _group(table, answer.reached, "written to")
+    _group(table, answer.held_out, "held out")
+    return Group(table, *(Text(line) for line in answer.summary))
+
+
+def journey(answer: Any) -> Group:
+    """Return the hold-out of a journey and the ways of its splits, and what their figures mean in words."""
+    tables = []
+    if answer.HasField("hold_out"):
+        table = _table("the journey and its hold-out", *_GROUPS)
+        for arm in answer.hold_out.arms:
+            _group(table, arm.result, "held out" if not arm.result.variant else "on the journey")
+        tables.append(table)
+    for split in answer.splits:
+        table = _table(f"split {split.step}", *_GROUPS, "goals")
+        for arm in split.arms:
+            _group(table, arm.result, arm.result.variant or "no part", "", str(arm.goal_count))
+        tables.append(table)
+    return Group(*tables, *(Text(line) for line in answer.summary))
+
+
+def _group(table: Table, arm: Any, name: str, style: str = "", *more: str) -> None:
+    interval = f"{percent(arm.conversion_interval.low)} to {percent(arm.conversion_interval.high)}"
+    uplift = Text("")
+    if arm.HasField("conversion_uplift"):
+        found = arm.conversion_uplift
+        colour = ("green" if found.difference > 0 else "red") if found.significant else ""
+        uplift = Text(f"{found.difference * 100:+.2f} points{' *' if found.significant else ''}", colour)
+    spent = ", ".join(f"{item.per_contact:,.4g} {item.currency_code}" for item in arm.revenue)
+    table.add_row(
+        Text(name, style),
+        str(arm.assigned),
+        str(arm.sent),
+        str(arm.converted),
+        percent(arm.conversion_rate),
+        interval,
+        uplift,
+        spent or "-",
+        *more,
+    )

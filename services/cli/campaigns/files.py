@@ -30,7 +30,7 @@ from services.kit.errors import InvalidArgument
 
 KINDS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "template": ("templates", ("display_name", "contents")),
-    "journey": ("journeys", ("display_name", "trigger", "steps", "exits", "goals")),
+    "journey": ("journeys", ("display_name", "trigger", "steps", "exits", "goals", "hold_out_percent")),
     "campaign": (
         "campaigns",
         (

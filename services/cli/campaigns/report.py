@@ -1,4 +1,4 @@
-"""`rapport campaigns report`: what became of an audience, what its experiment found, what it brought and cost."""
+"""`rapport campaigns report` and `hold-out`: what became of an audience, what experiments found, what it brought."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from rapport_client.errors import NotFound
 from services.cli.campaigns import drawing
 from services.cli.connection import connect_here
 from services.cli.console import console
+from services.cli.segments.times import instant
 
 app = typer.Typer()
 
@@ -24,13 +25,20 @@ def report(
         bool, typer.Option("--json", help="print the answers as JSON and nothing else")
     ] = False,
 ) -> None:
-    """Draw the funnel of a campaign or journey, its experiment in words, and revenue beside cost."""
+    """Draw the funnel of a campaign or journey, its experiments in words, and revenue beside cost."""
     origin = name if "/" in name else f"campaigns/{name}"
     with connect_here() as rapport:
         funnel = rapport.campaign.get_funnel(origin=origin)
         experiment = _experiment(rapport, origin)
+        journey = (
+            rapport.campaign.get_journey_results(name=origin) if origin.startswith("journeys/") else None
+        )
     if as_json:
-        answer = {"funnel": _plain(funnel), "experiment": None if experiment is None else _plain(experiment)}
+        answer = {
+            "funnel": _plain(funnel),
+            "experiment": None if experiment is None else _plain(experiment),
+            "journey": None if journey is None else _plain(journey),
+        }
         typer.echo(json.dumps(answer, ensure_ascii=False, indent=2))
         return
     console.print(drawing.funnel(funnel))
@@ -38,6 +46,29 @@ def report(
         console.print(drawing.money(funnel))
     if experiment is not None:
         console.print(drawing.experiment(experiment))
+    if journey is not None and (journey.splits or journey.HasField("hold_out")):
+        console.print(drawing.journey(journey))
+
+
+@app.command("hold-out")
+def hold_out(
+    start: Annotated[
+        str, typer.Option("--from", help="when the period begins (default: 30 days before its end)")
+    ] = "",
+    end: Annotated[str, typer.Option("--to", help="when it ends (default: now)")] = "",
+    as_json: Annotated[
+        bool, typer.Option("--json", help="print the answer as JSON and nothing else")
+    ] = False,
+) -> None:
+    """Compare what those of the global hold-out bought in a period with what all others did."""
+    with connect_here() as rapport:
+        found = rapport.campaign.get_hold_out_results(
+            start_time=instant(start, "--from"), end_time=instant(end, "--to")
+        )
+    if as_json:
+        typer.echo(json.dumps(_plain(found), ensure_ascii=False, indent=2))
+        return
+    console.print(drawing.hold_out(found))
 
 
 def _experiment(rapport: Rapport, origin: str) -> Any:

@@ -93,6 +93,7 @@ def test_request_approval(api: Any, name: str) -> None:
         "budget": "",
         "evergreen": "",
         "experiment": "",
+        "links": "",
     }
     assert len(first.fingerprint) == 64
     assert api.request_approval(name=name, comment="for Monday", request_id="once").approval == first

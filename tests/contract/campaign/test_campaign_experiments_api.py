@@ -151,10 +151,20 @@ def test_a_winner_goes_to_those_who_waited(desk: Desk, api: Any, directory: Dire
         "": (counts.suppressed, 0, 0),
     }
     uplift = results.arms[1].conversion_uplift
-    assert (uplift.against, uplift.significant, uplift.alpha) == ("a", True, 0.025)
+    assert (uplift.against, uplift.significant, uplift.alpha) == ("a", True, 0.0125)
     assert 0 < uplift.interval.low < uplift.difference < uplift.interval.high
     assert results.arms[1].revenue[0].amount == "5000"
-    assert any(line.startswith("b converts") and "more than a (97.5 %" in line for line in results.summary)
+    # What the campaign brings beyond what those held out bought anyway: each variant, and all together.
+    assert [arm.held_out_uplift.HasField("interval") for arm in results.arms] == [True, True, False]
+    assert results.arms[1].held_out_uplift.significant
+    assert results.arms[1].revenue[0].held_out_uplift.difference == results.arms[1].revenue[0].per_contact
+    whole = results.all_variants
+    assert (whole.variant, whole.assigned, whole.converted) == ("*", len(plain) + len(other), 59)
+    assert (whole.conversion_uplift.against, whole.conversion_uplift.alpha) == ("", 0.0125)
+    assert whole.revenue[0].amount == "5900"
+    assert any(line.startswith("all variants together convert") for line in results.summary)
+    assert any(line.startswith("No size was planned beforehand") for line in results.summary)
+    assert any(line.startswith("b converts") and "more than a (98.75 %" in line for line in results.summary)
     after = Counter(item.subject for item in all_messages(api, name) if item.send_time.seconds)
     assert after == {"Hello": len(plain), "Other": len(other) + counts.planned}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -87,3 +88,29 @@ def test_remove_journey_contacts(desk: Desk, api: Any, person: str) -> None:
         api.remove_journey_contacts(name=NAME, contacts=[])
     with pytest.raises(errors.NotFound):
         api.remove_journey_contacts(name="journeys/none", contacts=[person])
+
+
+def test_activate_journey_refuses_what_validation_refuses(desk: Desk, api: Any) -> None:
+    desk.template()
+    until = NOW + timedelta(days=1)
+    for key in ("gift", "codes"):
+        desk.pool(key, **({"expire_time": until} if key == "gift" else {}))
+    api.import_coupons(pool="couponPools/codes", codes=["ONE-CODE"])
+    desk.coupon(pool="couponPools/codes")
+    desk.directory.members["segments/vip"] = set()
+    steps = [{"send": {**SEND["send"], "coupon_pool": f"couponPools/{key}"}} for key in ("gift", "codes")]
+    made = create(api, "thanks", *steps, event_type="segment.entered", segment="segments/vip")
+    desk.served.clock.instant = until
+    del desk.directory.members["segments/vip"]
+    found = {item.field for item in api.validate_journey(journey=made).problems}
+    with pytest.raises(errors.InvalidArgument) as caught:
+        api.activate_journey(name=NAME)
+    assert {item.field for item in caught.value.violations} == found
+    assert found == {
+        "journey.steps[0].send.coupon_pool",
+        "journey.steps[1].send.coupon_pool",
+        "journey.trigger.segment",
+    }
+    assert "expired" in str(caught.value)
+    assert "no code left" in str(caught.value)
+    assert not api.get_journey(name=NAME).journey.active

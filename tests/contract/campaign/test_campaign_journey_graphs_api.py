@@ -32,7 +32,7 @@ EVERY: list[dict[str, Any]] = [
         },
     },
     {"id": "c", "branch": {"cases": [{"rule": VIP, "next": "d"}]}, "next": "e"},
-    {"id": "d", "split": {"parts": [{"percent": 12.5, "next": "e"}]}},
+    {"id": "d", "split": {"parts": [{"percent": 12.5, "next": "e"}], "planned_contacts": 9}},
     {"id": "e", "modify_tags": {"add_tags": ["new"], "remove_tags": ["old"]}},
     {"id": "f", **SEND, "next": "end"},
 ]
@@ -78,12 +78,14 @@ def test_all_kinds_of_steps_come_back_as_they_were_given(api: Any) -> None:
         task,
         {"open_task": {"title": "Ring"}},
         SEND,
+        hold_out_percent=12.5,
         goals=[{"event_type": "order.returned"}],
         exits=[{"event_type": "segment.left", "segment": "segments/vip"}],
     )
     assert [step.id for step in made.steps[:5]] == list("abcde")
     assert [step.next for step in made.steps[:3]] == ["b", "c", "e"]
     assert made.steps[1].wait_event.timeout_next == "d"
+    assert (made.steps[3].split.planned_contacts, made.hold_out_percent) == (9, 12.5)
     assert made.steps[0].wait_until == pb.WaitUntilStep(
         local_time="09:30", weekdays=[1, 5], time_zone="Asia/Tokyo"
     )

@@ -97,3 +97,41 @@ def test_a_report_tells_people_from_machines_and_what_came_back(desk: Desk, dire
     assert "not tracked" not in ran.out
     told = json.loads(rapport(desk, "report", name, "--json").out)["funnel"]
     assert (told["scanner_count"], told["delivered"]) == ("1", "4")
+
+
+def test_hold_outs_and_the_ways_of_journeys_are_drawn_and_said_in_words(
+    desk: Desk, directory: Directory
+) -> None:
+    directory.add()
+    desk.template()
+    none = rapport(desk, "hold-out")
+    assert (none.code, none.out) == (1, "")
+    assert "SetHoldOut sets a share" in none.err
+    desk.api.set_hold_out(hold_out={"percent": 20})
+    desk.served.clock.instant = NOW + timedelta(hours=1)
+    desk.launch(desk.campaign())
+    desk.served.clock.instant = NOW + timedelta(hours=2)
+    parts = {"parts": [{"percent": 50}, {"percent": 50}], "planned_contacts": 3}
+    send = {"template": "templates/hello", "channel": "email.smtp", "topic": "marketing"}
+    journey = {
+        "trigger": {"event_type": "order.placed"},
+        "steps": [{"id": "ab", "split": parts}, {"send": send}],
+        "hold_out_percent": 10,
+    }
+    desk.api.create_journey(journey_id="thanks", journey=journey)
+    drawn = rapport(desk, "hold-out", "--from", NOW.isoformat())
+    assert (drawn.code, drawn.err) == (0, "")
+    for part in ("hold-out of 20 %", "written to", "held out", "too few for any difference"):
+        assert part in drawn.out
+    told = json.loads(rapport(desk, "hold-out", "--json").out)
+    assert int(told["reached"]["assigned"]) + int(told["held_out"]["assigned"]) == 1
+    report = rapport(desk, "report", "journeys/thanks")
+    for part in (
+        "the journey and its hold-out",
+        "split ab",
+        "part:1",
+        "ab part:0 has 0 of 3 planned contacts",
+    ):
+        assert part in report.out
+    answer = json.loads(rapport(desk, "report", "journeys/thanks", "--json").out)
+    assert [split["step"] for split in answer["journey"]["splits"]] == ["ab"]

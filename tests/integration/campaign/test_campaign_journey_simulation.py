@@ -246,6 +246,42 @@ def test_only_who_started_in_the_period_is_followed(runtime: Runtime, world: Wor
     assert (message_.contact_id, message_.send_time) == (key_of(after), NOW + 6 * DAY)
 
 
+def test_who_was_on_it_before_the_period_starts_it_again_only_as_its_rule_allows(
+    runtime: Runtime, world: World
+) -> None:
+    clear(runtime, world)
+    known, fresh = world.add(2)
+    make_journey(runtime, [SEND])
+    feed(runtime, event(known, at=NOW))
+    journeys.advance_journeys(runtime)
+    for name in (known, fresh):
+        happen(world, name, "order.placed", NOW + DAY)
+    at(runtime, NOW + 2 * DAY)
+    key = simulate_journey(runtime, start_time=NOW + HOUR)
+    assert [item.contact_id for item in messages(runtime, key)] == [key_of(fresh)]
+
+
+def test_who_is_held_out_of_a_journey_gets_nothing_in_a_simulation_either(
+    runtime: Runtime, world: World
+) -> None:
+    clear(runtime, world)
+    people = world.add(30)
+    make_journey(runtime, [SEND], hold_out_percent=50.0)
+    events = [happen(world, name, "order.placed", NOW) for name in people]
+    at(runtime, NOW + HOUR)
+    feed(runtime, *events)
+    journeys.advance_journeys(runtime)
+    found = journeys.get_journey(runtime, "thanks")[0]
+    held = found.left_counts["held_out"]
+    assert 0 < held < 30
+    key = simulate_journey(runtime, start_time=NOW, end_time=NOW + HOUR)
+    told = summary(runtime, key)
+    assert told["outcomes"] == {"held_out": str(held), "finished": str(30 - held)}
+    with runtime.db.read() as connection:
+        sent = set(connection.scalars(sa.select(message.c.contact_id)))
+    assert {item.contact_id for item in messages(runtime, key)} == sent
+
+
 def test_rules_are_asked_as_of_the_moment_of_the_step(runtime: Runtime, world: World) -> None:
     clear(runtime, world)
     [name] = world.add()

@@ -23,9 +23,10 @@ from rapport_testing.smtp import SmtpServer
 from services.campaign.domain.journeys import Send, Wait
 from services.campaign.domain.ledger import Counts
 from services.campaign.models import journey_entry
-from services.campaign.usecases import journeys
+from services.campaign.usecases import journey_checks, journeys
 from services.campaign.usecases.sending import Sender
 from services.kit.bus.batch import EventBatch
+from services.kit.errors import InvalidArgument
 from services.kit.names import new_id
 from services.kit.runtime import Runtime
 from tests.support.campaign import NOW, World, clock_of, make_journey, make_pool, make_template
@@ -241,3 +242,15 @@ def test_who_is_on_a_journey_keeps_nobody_else_from_starting_it_again(runtime: R
     feed(runtime, event(second, at=runtime.clock.now()))
     assert feed(runtime, event(second, at=runtime.clock.now())) == 0
     assert feed(runtime, event(first, at=runtime.clock.now())) == 1
+
+
+def test_a_journey_whose_channel_is_gone_is_not_activated(
+    runtime: Runtime, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_template(runtime)
+    make_journey(runtime, [SEND])
+    journeys.set_active(runtime, "thanks", active=False)
+    monkeypatch.setattr(journey_checks, "known_channels", lambda runtime: {})
+    with pytest.raises(InvalidArgument, match=r"no plugin offers 'email\.smtp'"):
+        journeys.set_active(runtime, "thanks", active=True)
+    assert not journeys.get_journey(runtime, "thanks")[0].active

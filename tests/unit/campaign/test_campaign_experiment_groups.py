@@ -131,9 +131,9 @@ def test_verdicts_are_said_in_words_and_not_before_the_end() -> None:
     verdicts = judge(experiment, arms, final=True)
     assert winner(experiment, verdicts)[0] == "b"
     lines = words(experiment, verdicts, final=True, now=NOW)
-    assert lines[0].startswith("a and those held out do not differ in conversion beyond chance (97.5 %: ")
+    assert lines[0].startswith("a and those held out do not differ in conversion beyond chance (98.75 %: ")
     assert lines[2].startswith(
-        "b converts 4.00 points more than a (97.5 %: +1.45 to +6.61 points); chance alone"
+        "b converts 4.00 points more than a (98.75 %: +1.15 to +6.91 points); chance alone"
     )
     assert "one customer brought 85% of it, so trust the interval less" in lines[3]
     level, why = winner(experiment, judge(experiment, [arm("a", 50, []), arm("b", 55, [])], final=True))

@@ -2,6 +2,7 @@ import datetime
 
 from google.api import field_behavior_pb2 as _field_behavior_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from rapport.campaign.v1 import campaign_pb2 as _campaign_pb2
 from rapport.type.v1 import money_pb2 as _money_pb2
 from rapport.type.v1 import options_pb2 as _options_pb2
 from google.protobuf.internal import containers as _containers
@@ -30,7 +31,7 @@ class ApprovalPolicy(_message.Message):
     def __init__(self, topic: _Optional[str] = ..., always: _Optional[bool] = ..., audience_above: _Optional[int] = ..., budget_above: _Optional[_Union[_money_pb2.Money, _Mapping]] = ..., size_tolerance_percent: _Optional[int] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class Approval(_message.Message):
-    __slots__ = ("name", "campaign", "state", "requester", "request_comment", "request_time", "decider", "decision_comment", "decide_time", "subject", "fingerprint")
+    __slots__ = ("name", "campaign", "state", "requester", "request_comment", "request_time", "decider", "decision_comment", "decide_time", "subject", "fingerprint", "journey")
     class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         STATE_UNSPECIFIED: _ClassVar[Approval.State]
@@ -61,6 +62,7 @@ class Approval(_message.Message):
     DECIDE_TIME_FIELD_NUMBER: _ClassVar[int]
     SUBJECT_FIELD_NUMBER: _ClassVar[int]
     FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
+    JOURNEY_FIELD_NUMBER: _ClassVar[int]
     name: str
     campaign: str
     state: Approval.State
@@ -72,7 +74,8 @@ class Approval(_message.Message):
     decide_time: _timestamp_pb2.Timestamp
     subject: _containers.ScalarMap[str, str]
     fingerprint: str
-    def __init__(self, name: _Optional[str] = ..., campaign: _Optional[str] = ..., state: _Optional[_Union[Approval.State, str]] = ..., requester: _Optional[str] = ..., request_comment: _Optional[str] = ..., request_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., decider: _Optional[str] = ..., decision_comment: _Optional[str] = ..., decide_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., subject: _Optional[_Mapping[str, str]] = ..., fingerprint: _Optional[str] = ...) -> None: ...
+    journey: str
+    def __init__(self, name: _Optional[str] = ..., campaign: _Optional[str] = ..., state: _Optional[_Union[Approval.State, str]] = ..., requester: _Optional[str] = ..., request_comment: _Optional[str] = ..., request_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., decider: _Optional[str] = ..., decision_comment: _Optional[str] = ..., decide_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., subject: _Optional[_Mapping[str, str]] = ..., fingerprint: _Optional[str] = ..., journey: _Optional[str] = ...) -> None: ...
 
 class SetApprovalPolicyRequest(_message.Message):
     __slots__ = ("policy",)
@@ -107,14 +110,16 @@ class DeleteApprovalPolicyResponse(_message.Message):
     def __init__(self) -> None: ...
 
 class RequestApprovalRequest(_message.Message):
-    __slots__ = ("name", "comment", "request_id")
+    __slots__ = ("name", "comment", "request_id", "journey")
     NAME_FIELD_NUMBER: _ClassVar[int]
     COMMENT_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    JOURNEY_FIELD_NUMBER: _ClassVar[int]
     name: str
     comment: str
     request_id: str
-    def __init__(self, name: _Optional[str] = ..., comment: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+    journey: _campaign_pb2.Journey
+    def __init__(self, name: _Optional[str] = ..., comment: _Optional[str] = ..., request_id: _Optional[str] = ..., journey: _Optional[_Union[_campaign_pb2.Journey, _Mapping]] = ...) -> None: ...
 
 class RequestApprovalResponse(_message.Message):
     __slots__ = ("approval",)
@@ -151,6 +156,40 @@ class RejectCampaignRequest(_message.Message):
     def __init__(self, name: _Optional[str] = ..., comment: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class RejectCampaignResponse(_message.Message):
+    __slots__ = ("approval",)
+    APPROVAL_FIELD_NUMBER: _ClassVar[int]
+    approval: Approval
+    def __init__(self, approval: _Optional[_Union[Approval, _Mapping]] = ...) -> None: ...
+
+class ApproveJourneyRequest(_message.Message):
+    __slots__ = ("name", "comment", "fingerprint", "request_id")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    COMMENT_FIELD_NUMBER: _ClassVar[int]
+    FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    comment: str
+    fingerprint: str
+    request_id: str
+    def __init__(self, name: _Optional[str] = ..., comment: _Optional[str] = ..., fingerprint: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class ApproveJourneyResponse(_message.Message):
+    __slots__ = ("approval",)
+    APPROVAL_FIELD_NUMBER: _ClassVar[int]
+    approval: Approval
+    def __init__(self, approval: _Optional[_Union[Approval, _Mapping]] = ...) -> None: ...
+
+class RejectJourneyRequest(_message.Message):
+    __slots__ = ("name", "comment", "request_id")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    COMMENT_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    comment: str
+    request_id: str
+    def __init__(self, name: _Optional[str] = ..., comment: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class RejectJourneyResponse(_message.Message):
     __slots__ = ("approval",)
     APPROVAL_FIELD_NUMBER: _ClassVar[int]
     approval: Approval

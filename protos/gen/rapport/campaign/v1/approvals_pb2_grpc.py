@@ -27,7 +27,8 @@ if _version_not_supported:
 
 class ApprovalServiceStub:
     """A second person looks before many are written to: policies say which campaigns need it, somebody asks, somebody else decides. What was
-    approved is kept: a campaign that is another one at its launch is not launched.
+    approved is kept: a campaign that is another one at its launch is not launched, and a journey that is another one not activated. Policies
+    hold for journeys that send on their topics, too: for activating one, for changing an active one, and for migrating people to it.
     """
 
     def __init__(self, channel):
@@ -66,6 +67,16 @@ class ApprovalServiceStub:
                 request_serializer=rapport_dot_campaign_dot_v1_dot_approvals__pb2.RejectCampaignRequest.SerializeToString,
                 response_deserializer=rapport_dot_campaign_dot_v1_dot_approvals__pb2.RejectCampaignResponse.FromString,
                 _registered_method=True)
+        self.ApproveJourney = channel.unary_unary(
+                '/rapport.campaign.v1.ApprovalService/ApproveJourney',
+                request_serializer=rapport_dot_campaign_dot_v1_dot_approvals__pb2.ApproveJourneyRequest.SerializeToString,
+                response_deserializer=rapport_dot_campaign_dot_v1_dot_approvals__pb2.ApproveJourneyResponse.FromString,
+                _registered_method=True)
+        self.RejectJourney = channel.unary_unary(
+                '/rapport.campaign.v1.ApprovalService/RejectJourney',
+                request_serializer=rapport_dot_campaign_dot_v1_dot_approvals__pb2.RejectJourneyRequest.SerializeToString,
+                response_deserializer=rapport_dot_campaign_dot_v1_dot_approvals__pb2.RejectJourneyResponse.FromString,
+                _registered_method=True)
         self.CheckApproval = channel.unary_unary(
                 '/rapport.campaign.v1.ApprovalService/CheckApproval',
                 request_serializer=rapport_dot_campaign_dot_v1_dot_approvals__pb2.CheckApprovalRequest.SerializeToString,
@@ -80,7 +91,8 @@ class ApprovalServiceStub:
 
 class ApprovalServiceServicer:
     """A second person looks before many are written to: policies say which campaigns need it, somebody asks, somebody else decides. What was
-    approved is kept: a campaign that is another one at its launch is not launched.
+    approved is kept: a campaign that is another one at its launch is not launched, and a journey that is another one not activated. Policies
+    hold for journeys that send on their topics, too: for activating one, for changing an active one, and for migrating people to it.
     """
 
     def SetApprovalPolicy(self, request, context):
@@ -106,8 +118,9 @@ class ApprovalServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RequestApproval(self, request, context):
-        """Asks that a draft be approved as it is now. A request that was open before is withdrawn. Errors: NOT_FOUND for the campaign, its segment
-        or template; FAILED_PRECONDITION (CAMPAIGN_STATE) unless it is a draft; UNAVAILABLE when segmentation does not answer.
+        """Asks that a draft, or a journey, be approved as it is now. A request that was open before is withdrawn. Errors: NOT_FOUND for the
+        campaign, journey, its segment or template; FAILED_PRECONDITION (CAMPAIGN_STATE) unless it is a draft, (JOURNEY_STATE) for a journey
+        that was cancelled; INVALID_ARGUMENT (INVALID_JOURNEY) for `journey`; UNAVAILABLE when segmentation does not answer.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -130,8 +143,23 @@ class ApprovalServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ApproveJourney(self, request, context):
+        """Approves a journey for which approval was asked for. Errors: as ApproveCampaign; PERMISSION_DENIED (SAME_PERSON) also for the caller who
+        made its newest version; FAILED_PRECONDITION (JOURNEY_STATE) for one that was cancelled.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RejectJourney(self, request, context):
+        """Rejects a journey for which approval was asked for. Errors: as RejectCampaign, and as ApproveJourney.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CheckApproval(self, request, context):
-        """Says whether a campaign needs approval, whether it has it, and what changed since. Errors: NOT_FOUND; UNAVAILABLE.
+        """Says whether a campaign or journey needs approval, whether it has it, and what changed since. Errors: NOT_FOUND; UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -177,6 +205,16 @@ def add_ApprovalServiceServicer_to_server(servicer, server):
                     request_deserializer=rapport_dot_campaign_dot_v1_dot_approvals__pb2.RejectCampaignRequest.FromString,
                     response_serializer=rapport_dot_campaign_dot_v1_dot_approvals__pb2.RejectCampaignResponse.SerializeToString,
             ),
+            'ApproveJourney': grpc.unary_unary_rpc_method_handler(
+                    servicer.ApproveJourney,
+                    request_deserializer=rapport_dot_campaign_dot_v1_dot_approvals__pb2.ApproveJourneyRequest.FromString,
+                    response_serializer=rapport_dot_campaign_dot_v1_dot_approvals__pb2.ApproveJourneyResponse.SerializeToString,
+            ),
+            'RejectJourney': grpc.unary_unary_rpc_method_handler(
+                    servicer.RejectJourney,
+                    request_deserializer=rapport_dot_campaign_dot_v1_dot_approvals__pb2.RejectJourneyRequest.FromString,
+                    response_serializer=rapport_dot_campaign_dot_v1_dot_approvals__pb2.RejectJourneyResponse.SerializeToString,
+            ),
             'CheckApproval': grpc.unary_unary_rpc_method_handler(
                     servicer.CheckApproval,
                     request_deserializer=rapport_dot_campaign_dot_v1_dot_approvals__pb2.CheckApprovalRequest.FromString,
@@ -197,7 +235,8 @@ def add_ApprovalServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class ApprovalService:
     """A second person looks before many are written to: policies say which campaigns need it, somebody asks, somebody else decides. What was
-    approved is kept: a campaign that is another one at its launch is not launched.
+    approved is kept: a campaign that is another one at its launch is not launched, and a journey that is another one not activated. Policies
+    hold for journeys that send on their topics, too: for activating one, for changing an active one, and for migrating people to it.
     """
 
     @staticmethod
@@ -352,6 +391,60 @@ class ApprovalService:
             '/rapport.campaign.v1.ApprovalService/RejectCampaign',
             rapport_dot_campaign_dot_v1_dot_approvals__pb2.RejectCampaignRequest.SerializeToString,
             rapport_dot_campaign_dot_v1_dot_approvals__pb2.RejectCampaignResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ApproveJourney(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rapport.campaign.v1.ApprovalService/ApproveJourney',
+            rapport_dot_campaign_dot_v1_dot_approvals__pb2.ApproveJourneyRequest.SerializeToString,
+            rapport_dot_campaign_dot_v1_dot_approvals__pb2.ApproveJourneyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RejectJourney(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rapport.campaign.v1.ApprovalService/RejectJourney',
+            rapport_dot_campaign_dot_v1_dot_approvals__pb2.RejectJourneyRequest.SerializeToString,
+            rapport_dot_campaign_dot_v1_dot_approvals__pb2.RejectJourneyResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -329,9 +329,10 @@ class CampaignServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ActivateJourney(self, request, context):
-        """Lets events start the journey from now on, after checking what it names in other services. Errors: NOT_FOUND; INVALID_ARGUMENT
-        (INVALID_JOURNEY) naming each step at fault, for rules, segments, attributes and queues that are not there; UNAVAILABLE when a
-        service that is asked does not answer; FAILED_PRECONDITION (JOURNEY_STATE) for one that was cancelled.
+        """Lets events start the journey from now on, after checking all that ValidateJourney checks. Errors: NOT_FOUND; INVALID_ARGUMENT
+        (INVALID_JOURNEY) naming each step at fault, for rules, segments, attributes, queues and channels that are not there and for pools
+        whose coupons expired or are used up; UNAVAILABLE when a
+        service that is asked does not answer; FAILED_PRECONDITION (JOURNEY_STATE) for one that was cancelled, (APPROVAL_REQUIRED), (APPROVAL_VOID).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -39,7 +39,7 @@ class Variant(_message.Message):
     def __init__(self, id: _Optional[str] = ..., weight: _Optional[int] = ..., template: _Optional[str] = ..., channel: _Optional[str] = ..., coupon_pool: _Optional[str] = ..., delay: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class Experiment(_message.Message):
-    __slots__ = ("campaign", "variants", "hold_out_percent", "test_percent", "duration", "window", "metric", "alpha", "by_hand", "state", "end_time", "winner", "decision", "decide_time")
+    __slots__ = ("campaign", "variants", "hold_out_percent", "test_percent", "duration", "window", "metric", "alpha", "by_hand", "state", "end_time", "winner", "decision", "decide_time", "sample")
     class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         STATE_UNSPECIFIED: _ClassVar[Experiment.State]
@@ -66,6 +66,7 @@ class Experiment(_message.Message):
     WINNER_FIELD_NUMBER: _ClassVar[int]
     DECISION_FIELD_NUMBER: _ClassVar[int]
     DECIDE_TIME_FIELD_NUMBER: _ClassVar[int]
+    SAMPLE_FIELD_NUMBER: _ClassVar[int]
     campaign: str
     variants: _containers.RepeatedCompositeFieldContainer[Variant]
     hold_out_percent: float
@@ -80,7 +81,20 @@ class Experiment(_message.Message):
     winner: str
     decision: str
     decide_time: _timestamp_pb2.Timestamp
-    def __init__(self, campaign: _Optional[str] = ..., variants: _Optional[_Iterable[_Union[Variant, _Mapping]]] = ..., hold_out_percent: _Optional[float] = ..., test_percent: _Optional[float] = ..., duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., window: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., metric: _Optional[_Union[ExperimentMetric, str]] = ..., alpha: _Optional[float] = ..., by_hand: _Optional[bool] = ..., state: _Optional[_Union[Experiment.State, str]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., winner: _Optional[str] = ..., decision: _Optional[str] = ..., decide_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    sample: SamplePlan
+    def __init__(self, campaign: _Optional[str] = ..., variants: _Optional[_Iterable[_Union[Variant, _Mapping]]] = ..., hold_out_percent: _Optional[float] = ..., test_percent: _Optional[float] = ..., duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., window: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., metric: _Optional[_Union[ExperimentMetric, str]] = ..., alpha: _Optional[float] = ..., by_hand: _Optional[bool] = ..., state: _Optional[_Union[Experiment.State, str]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., winner: _Optional[str] = ..., decision: _Optional[str] = ..., decide_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., sample: _Optional[_Union[SamplePlan, _Mapping]] = ...) -> None: ...
+
+class SamplePlan(_message.Message):
+    __slots__ = ("baseline_rate", "minimal_effect", "power", "contacts_per_arm")
+    BASELINE_RATE_FIELD_NUMBER: _ClassVar[int]
+    MINIMAL_EFFECT_FIELD_NUMBER: _ClassVar[int]
+    POWER_FIELD_NUMBER: _ClassVar[int]
+    CONTACTS_PER_ARM_FIELD_NUMBER: _ClassVar[int]
+    baseline_rate: float
+    minimal_effect: float
+    power: float
+    contacts_per_arm: int
+    def __init__(self, baseline_rate: _Optional[float] = ..., minimal_effect: _Optional[float] = ..., power: _Optional[float] = ..., contacts_per_arm: _Optional[int] = ...) -> None: ...
 
 class PlanExperimentRequest(_message.Message):
     __slots__ = ("baseline_rate", "minimal_effect", "power", "alpha", "arm_count", "audience", "contacts_per_day", "window")
@@ -179,21 +193,25 @@ class GetExperimentResultsRequest(_message.Message):
     def __init__(self, campaign: _Optional[str] = ...) -> None: ...
 
 class GetExperimentResultsResponse(_message.Message):
-    __slots__ = ("experiment", "final", "arms", "summary", "as_of_time")
+    __slots__ = ("experiment", "final", "arms", "summary", "as_of_time", "all_variants", "too_small")
     EXPERIMENT_FIELD_NUMBER: _ClassVar[int]
     FINAL_FIELD_NUMBER: _ClassVar[int]
     ARMS_FIELD_NUMBER: _ClassVar[int]
     SUMMARY_FIELD_NUMBER: _ClassVar[int]
     AS_OF_TIME_FIELD_NUMBER: _ClassVar[int]
+    ALL_VARIANTS_FIELD_NUMBER: _ClassVar[int]
+    TOO_SMALL_FIELD_NUMBER: _ClassVar[int]
     experiment: Experiment
     final: bool
     arms: _containers.RepeatedCompositeFieldContainer[ArmResult]
     summary: _containers.RepeatedScalarFieldContainer[str]
     as_of_time: _timestamp_pb2.Timestamp
-    def __init__(self, experiment: _Optional[_Union[Experiment, _Mapping]] = ..., final: _Optional[bool] = ..., arms: _Optional[_Iterable[_Union[ArmResult, _Mapping]]] = ..., summary: _Optional[_Iterable[str]] = ..., as_of_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    all_variants: ArmResult
+    too_small: bool
+    def __init__(self, experiment: _Optional[_Union[Experiment, _Mapping]] = ..., final: _Optional[bool] = ..., arms: _Optional[_Iterable[_Union[ArmResult, _Mapping]]] = ..., summary: _Optional[_Iterable[str]] = ..., as_of_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., all_variants: _Optional[_Union[ArmResult, _Mapping]] = ..., too_small: _Optional[bool] = ...) -> None: ...
 
 class ArmResult(_message.Message):
-    __slots__ = ("variant", "assigned", "sent", "converted", "conversion_rate", "conversion_interval", "revenue", "conversion_uplift")
+    __slots__ = ("variant", "assigned", "sent", "converted", "conversion_rate", "conversion_interval", "revenue", "conversion_uplift", "held_out_uplift")
     VARIANT_FIELD_NUMBER: _ClassVar[int]
     ASSIGNED_FIELD_NUMBER: _ClassVar[int]
     SENT_FIELD_NUMBER: _ClassVar[int]
@@ -202,6 +220,7 @@ class ArmResult(_message.Message):
     CONVERSION_INTERVAL_FIELD_NUMBER: _ClassVar[int]
     REVENUE_FIELD_NUMBER: _ClassVar[int]
     CONVERSION_UPLIFT_FIELD_NUMBER: _ClassVar[int]
+    HELD_OUT_UPLIFT_FIELD_NUMBER: _ClassVar[int]
     variant: str
     assigned: int
     sent: int
@@ -210,21 +229,24 @@ class ArmResult(_message.Message):
     conversion_interval: Interval
     revenue: _containers.RepeatedCompositeFieldContainer[ArmRevenue]
     conversion_uplift: Comparison
-    def __init__(self, variant: _Optional[str] = ..., assigned: _Optional[int] = ..., sent: _Optional[int] = ..., converted: _Optional[int] = ..., conversion_rate: _Optional[float] = ..., conversion_interval: _Optional[_Union[Interval, _Mapping]] = ..., revenue: _Optional[_Iterable[_Union[ArmRevenue, _Mapping]]] = ..., conversion_uplift: _Optional[_Union[Comparison, _Mapping]] = ...) -> None: ...
+    held_out_uplift: Comparison
+    def __init__(self, variant: _Optional[str] = ..., assigned: _Optional[int] = ..., sent: _Optional[int] = ..., converted: _Optional[int] = ..., conversion_rate: _Optional[float] = ..., conversion_interval: _Optional[_Union[Interval, _Mapping]] = ..., revenue: _Optional[_Iterable[_Union[ArmRevenue, _Mapping]]] = ..., conversion_uplift: _Optional[_Union[Comparison, _Mapping]] = ..., held_out_uplift: _Optional[_Union[Comparison, _Mapping]] = ...) -> None: ...
 
 class ArmRevenue(_message.Message):
-    __slots__ = ("currency_code", "amount", "per_contact", "largest_share", "uplift")
+    __slots__ = ("currency_code", "amount", "per_contact", "largest_share", "uplift", "held_out_uplift")
     CURRENCY_CODE_FIELD_NUMBER: _ClassVar[int]
     AMOUNT_FIELD_NUMBER: _ClassVar[int]
     PER_CONTACT_FIELD_NUMBER: _ClassVar[int]
     LARGEST_SHARE_FIELD_NUMBER: _ClassVar[int]
     UPLIFT_FIELD_NUMBER: _ClassVar[int]
+    HELD_OUT_UPLIFT_FIELD_NUMBER: _ClassVar[int]
     currency_code: str
     amount: str
     per_contact: float
     largest_share: float
     uplift: Comparison
-    def __init__(self, currency_code: _Optional[str] = ..., amount: _Optional[str] = ..., per_contact: _Optional[float] = ..., largest_share: _Optional[float] = ..., uplift: _Optional[_Union[Comparison, _Mapping]] = ...) -> None: ...
+    held_out_uplift: Comparison
+    def __init__(self, currency_code: _Optional[str] = ..., amount: _Optional[str] = ..., per_contact: _Optional[float] = ..., largest_share: _Optional[float] = ..., uplift: _Optional[_Union[Comparison, _Mapping]] = ..., held_out_uplift: _Optional[_Union[Comparison, _Mapping]] = ...) -> None: ...
 
 class Comparison(_message.Message):
     __slots__ = ("against", "difference", "interval", "p_value", "alpha", "significant", "method")
@@ -283,3 +305,73 @@ class GetHoldOutResponse(_message.Message):
     HOLD_OUT_FIELD_NUMBER: _ClassVar[int]
     hold_out: HoldOut
     def __init__(self, hold_out: _Optional[_Union[HoldOut, _Mapping]] = ...) -> None: ...
+
+class GetHoldOutResultsRequest(_message.Message):
+    __slots__ = ("start_time", "end_time")
+    START_TIME_FIELD_NUMBER: _ClassVar[int]
+    END_TIME_FIELD_NUMBER: _ClassVar[int]
+    start_time: _timestamp_pb2.Timestamp
+    end_time: _timestamp_pb2.Timestamp
+    def __init__(self, start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class GetHoldOutResultsResponse(_message.Message):
+    __slots__ = ("hold_out", "start_time", "end_time", "reached", "held_out", "summary")
+    HOLD_OUT_FIELD_NUMBER: _ClassVar[int]
+    START_TIME_FIELD_NUMBER: _ClassVar[int]
+    END_TIME_FIELD_NUMBER: _ClassVar[int]
+    REACHED_FIELD_NUMBER: _ClassVar[int]
+    HELD_OUT_FIELD_NUMBER: _ClassVar[int]
+    SUMMARY_FIELD_NUMBER: _ClassVar[int]
+    hold_out: HoldOut
+    start_time: _timestamp_pb2.Timestamp
+    end_time: _timestamp_pb2.Timestamp
+    reached: ArmResult
+    held_out: ArmResult
+    summary: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, hold_out: _Optional[_Union[HoldOut, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., reached: _Optional[_Union[ArmResult, _Mapping]] = ..., held_out: _Optional[_Union[ArmResult, _Mapping]] = ..., summary: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class GetJourneyResultsRequest(_message.Message):
+    __slots__ = ("name", "window")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    WINDOW_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    window: _duration_pb2.Duration
+    def __init__(self, name: _Optional[str] = ..., window: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+
+class GetJourneyResultsResponse(_message.Message):
+    __slots__ = ("hold_out", "splits", "summary", "as_of_time")
+    HOLD_OUT_FIELD_NUMBER: _ClassVar[int]
+    SPLITS_FIELD_NUMBER: _ClassVar[int]
+    SUMMARY_FIELD_NUMBER: _ClassVar[int]
+    AS_OF_TIME_FIELD_NUMBER: _ClassVar[int]
+    hold_out: JourneyGroups
+    splits: _containers.RepeatedCompositeFieldContainer[JourneyGroups]
+    summary: _containers.RepeatedScalarFieldContainer[str]
+    as_of_time: _timestamp_pb2.Timestamp
+    def __init__(self, hold_out: _Optional[_Union[JourneyGroups, _Mapping]] = ..., splits: _Optional[_Iterable[_Union[JourneyGroups, _Mapping]]] = ..., summary: _Optional[_Iterable[str]] = ..., as_of_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class JourneyGroups(_message.Message):
+    __slots__ = ("step", "since_time", "arms", "pending_count", "planned_contacts", "compared")
+    STEP_FIELD_NUMBER: _ClassVar[int]
+    SINCE_TIME_FIELD_NUMBER: _ClassVar[int]
+    ARMS_FIELD_NUMBER: _ClassVar[int]
+    PENDING_COUNT_FIELD_NUMBER: _ClassVar[int]
+    PLANNED_CONTACTS_FIELD_NUMBER: _ClassVar[int]
+    COMPARED_FIELD_NUMBER: _ClassVar[int]
+    step: str
+    since_time: _timestamp_pb2.Timestamp
+    arms: _containers.RepeatedCompositeFieldContainer[JourneyArm]
+    pending_count: int
+    planned_contacts: int
+    compared: bool
+    def __init__(self, step: _Optional[str] = ..., since_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., arms: _Optional[_Iterable[_Union[JourneyArm, _Mapping]]] = ..., pending_count: _Optional[int] = ..., planned_contacts: _Optional[int] = ..., compared: _Optional[bool] = ...) -> None: ...
+
+class JourneyArm(_message.Message):
+    __slots__ = ("result", "goal_count", "goal_uplift")
+    RESULT_FIELD_NUMBER: _ClassVar[int]
+    GOAL_COUNT_FIELD_NUMBER: _ClassVar[int]
+    GOAL_UPLIFT_FIELD_NUMBER: _ClassVar[int]
+    result: ArmResult
+    goal_count: int
+    goal_uplift: Comparison
+    def __init__(self, result: _Optional[_Union[ArmResult, _Mapping]] = ..., goal_count: _Optional[int] = ..., goal_uplift: _Optional[_Union[Comparison, _Mapping]] = ...) -> None: ...

@@ -71,6 +71,16 @@ class ExperimentServiceStub:
                 request_serializer=rapport_dot_campaign_dot_v1_dot_experiments__pb2.SetHoldOutRequest.SerializeToString,
                 response_deserializer=rapport_dot_campaign_dot_v1_dot_experiments__pb2.SetHoldOutResponse.FromString,
                 _registered_method=True)
+        self.GetHoldOutResults = channel.unary_unary(
+                '/rapport.campaign.v1.ExperimentService/GetHoldOutResults',
+                request_serializer=rapport_dot_campaign_dot_v1_dot_experiments__pb2.GetHoldOutResultsRequest.SerializeToString,
+                response_deserializer=rapport_dot_campaign_dot_v1_dot_experiments__pb2.GetHoldOutResultsResponse.FromString,
+                _registered_method=True)
+        self.GetJourneyResults = channel.unary_unary(
+                '/rapport.campaign.v1.ExperimentService/GetJourneyResults',
+                request_serializer=rapport_dot_campaign_dot_v1_dot_experiments__pb2.GetJourneyResultsRequest.SerializeToString,
+                response_deserializer=rapport_dot_campaign_dot_v1_dot_experiments__pb2.GetJourneyResultsResponse.FromString,
+                _registered_method=True)
         self.GetHoldOut = channel.unary_unary(
                 '/rapport.campaign.v1.ExperimentService/GetHoldOut',
                 request_serializer=rapport_dot_campaign_dot_v1_dot_experiments__pb2.GetHoldOutRequest.SerializeToString,
@@ -137,6 +147,24 @@ class ExperimentServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetHoldOutResults(self, request, context):
+        """Compares those who may be written to with those of the global hold-out, over a period: all contacts for whom a message was planned in
+        it that was not transactional, sent or not, each from its first one on. The period begins when the share was last changed, or later.
+        Errors: INVALID_ARGUMENT for a period that is none; FAILED_PRECONDITION (NO_HOLD_OUT) when nobody is held out, or was at its end.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetJourneyResults(self, request, context):
+        """Compares those who take a journey's steps with those of its hold-out, and the ways of its splits with each other. Each contact counts
+        once, from its first start, or from when it first left the split, since the shares are as they are; those whose window is not over
+        are left out. Errors: NOT_FOUND; INVALID_ARGUMENT for the window.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetHoldOut(self, request, context):
         """Returns the global hold-out; a share of 0 when none was set.
         """
@@ -181,6 +209,16 @@ def add_ExperimentServiceServicer_to_server(servicer, server):
                     servicer.SetHoldOut,
                     request_deserializer=rapport_dot_campaign_dot_v1_dot_experiments__pb2.SetHoldOutRequest.FromString,
                     response_serializer=rapport_dot_campaign_dot_v1_dot_experiments__pb2.SetHoldOutResponse.SerializeToString,
+            ),
+            'GetHoldOutResults': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetHoldOutResults,
+                    request_deserializer=rapport_dot_campaign_dot_v1_dot_experiments__pb2.GetHoldOutResultsRequest.FromString,
+                    response_serializer=rapport_dot_campaign_dot_v1_dot_experiments__pb2.GetHoldOutResultsResponse.SerializeToString,
+            ),
+            'GetJourneyResults': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetJourneyResults,
+                    request_deserializer=rapport_dot_campaign_dot_v1_dot_experiments__pb2.GetJourneyResultsRequest.FromString,
+                    response_serializer=rapport_dot_campaign_dot_v1_dot_experiments__pb2.GetJourneyResultsResponse.SerializeToString,
             ),
             'GetHoldOut': grpc.unary_unary_rpc_method_handler(
                     servicer.GetHoldOut,
@@ -379,6 +417,60 @@ class ExperimentService:
             '/rapport.campaign.v1.ExperimentService/SetHoldOut',
             rapport_dot_campaign_dot_v1_dot_experiments__pb2.SetHoldOutRequest.SerializeToString,
             rapport_dot_campaign_dot_v1_dot_experiments__pb2.SetHoldOutResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetHoldOutResults(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rapport.campaign.v1.ExperimentService/GetHoldOutResults',
+            rapport_dot_campaign_dot_v1_dot_experiments__pb2.GetHoldOutResultsRequest.SerializeToString,
+            rapport_dot_campaign_dot_v1_dot_experiments__pb2.GetHoldOutResultsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetJourneyResults(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rapport.campaign.v1.ExperimentService/GetJourneyResults',
+            rapport_dot_campaign_dot_v1_dot_experiments__pb2.GetJourneyResultsRequest.SerializeToString,
+            rapport_dot_campaign_dot_v1_dot_experiments__pb2.GetJourneyResultsResponse.FromString,
             options,
             channel_credentials,
             insecure,

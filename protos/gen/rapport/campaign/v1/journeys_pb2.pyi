@@ -70,7 +70,7 @@ class ListJourneyVersionsResponse(_message.Message):
     def __init__(self, versions: _Optional[_Iterable[_Union[JourneyVersion, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class JourneyVersion(_message.Message):
-    __slots__ = ("version", "trigger", "steps", "exits", "goals", "create_time", "open_count")
+    __slots__ = ("version", "trigger", "steps", "exits", "goals", "create_time", "open_count", "hold_out_percent")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     TRIGGER_FIELD_NUMBER: _ClassVar[int]
     STEPS_FIELD_NUMBER: _ClassVar[int]
@@ -78,6 +78,7 @@ class JourneyVersion(_message.Message):
     GOALS_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     OPEN_COUNT_FIELD_NUMBER: _ClassVar[int]
+    HOLD_OUT_PERCENT_FIELD_NUMBER: _ClassVar[int]
     version: int
     trigger: _campaign_pb2.JourneyTrigger
     steps: _containers.RepeatedCompositeFieldContainer[_campaign_pb2.JourneyStep]
@@ -85,7 +86,8 @@ class JourneyVersion(_message.Message):
     goals: _containers.RepeatedCompositeFieldContainer[_campaign_pb2.EventMatch]
     create_time: _timestamp_pb2.Timestamp
     open_count: int
-    def __init__(self, version: _Optional[int] = ..., trigger: _Optional[_Union[_campaign_pb2.JourneyTrigger, _Mapping]] = ..., steps: _Optional[_Iterable[_Union[_campaign_pb2.JourneyStep, _Mapping]]] = ..., exits: _Optional[_Iterable[_Union[_campaign_pb2.EventMatch, _Mapping]]] = ..., goals: _Optional[_Iterable[_Union[_campaign_pb2.EventMatch, _Mapping]]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., open_count: _Optional[int] = ...) -> None: ...
+    hold_out_percent: float
+    def __init__(self, version: _Optional[int] = ..., trigger: _Optional[_Union[_campaign_pb2.JourneyTrigger, _Mapping]] = ..., steps: _Optional[_Iterable[_Union[_campaign_pb2.JourneyStep, _Mapping]]] = ..., exits: _Optional[_Iterable[_Union[_campaign_pb2.EventMatch, _Mapping]]] = ..., goals: _Optional[_Iterable[_Union[_campaign_pb2.EventMatch, _Mapping]]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., open_count: _Optional[int] = ..., hold_out_percent: _Optional[float] = ...) -> None: ...
 
 class MigrateJourneyRequest(_message.Message):
     __slots__ = ("name", "from_version", "steps")
@@ -125,6 +127,7 @@ class JourneyEntry(_message.Message):
         OUTCOME_ERASED: _ClassVar[JourneyEntry.Outcome]
         OUTCOME_CANCELLED: _ClassVar[JourneyEntry.Outcome]
         OUTCOME_REMOVED: _ClassVar[JourneyEntry.Outcome]
+        OUTCOME_HELD_OUT: _ClassVar[JourneyEntry.Outcome]
     OUTCOME_UNSPECIFIED: JourneyEntry.Outcome
     OUTCOME_FINISHED: JourneyEntry.Outcome
     OUTCOME_EXITED: JourneyEntry.Outcome
@@ -134,6 +137,7 @@ class JourneyEntry(_message.Message):
     OUTCOME_ERASED: JourneyEntry.Outcome
     OUTCOME_CANCELLED: JourneyEntry.Outcome
     OUTCOME_REMOVED: JourneyEntry.Outcome
+    OUTCOME_HELD_OUT: JourneyEntry.Outcome
     NAME_FIELD_NUMBER: _ClassVar[int]
     JOURNEY_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]

@@ -109,7 +109,8 @@ class JourneyServiceServicer:
     def UpdateJourney(self, request, context):
         """Replaces a journey. When its trigger, steps, exits or goals differ, that makes a new version, on which people start from now on; who
         is on an older version finishes on it, or is migrated. An active journey is checked as ActivateJourney does. Errors: NOT_FOUND, also
-        for a template or pool; INVALID_ARGUMENT (INVALID_JOURNEY) naming the steps; ABORTED (VERSION_MISMATCH).
+        for a template or pool; INVALID_ARGUMENT (INVALID_JOURNEY) naming the steps; ABORTED (VERSION_MISMATCH);
+        FAILED_PRECONDITION (JOURNEY_STATE) for one that was cancelled, and of an active one (APPROVAL_REQUIRED), (APPROVAL_VOID).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -125,7 +126,8 @@ class JourneyServiceServicer:
     def MigrateJourney(self, request, context):
         """Puts people who are on older versions onto the newest one, all or none. Who waits goes on waiting, counted from when it began, as the
         new step says; what was sent stays sent. Errors: NOT_FOUND; INVALID_ARGUMENT (INVALID_MAPPING) for a step that the newest version has
-        not; FAILED_PRECONDITION (STEPS_UNMAPPED) naming steps with people that neither are mapped nor exist in the newest version.
+        not; FAILED_PRECONDITION (STEPS_UNMAPPED) naming steps with people that neither are mapped nor exist in the newest version,
+        (APPROVAL_REQUIRED), (APPROVAL_VOID).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -81,8 +81,8 @@ class SimulationServiceServicer:
 
     def SimulateJourney(self, request, context):
         """Replays the events of a past period to a journey, active or not, as a long-running operation that ends with a SimulateJourneyResult and
-        can be cancelled. Whoever would have started in the period is followed to the end, beyond the present too. Errors: NOT_FOUND;
-        INVALID_ARGUMENT (INVALID_JOURNEY), INVALID_ARGUMENT for a period in the future or longer than 366 days; FAILED_PRECONDITION
+        can be cancelled. Whoever would have started in the period is followed to the end, beyond the present too; entries from before the
+        period count for who may start it again. Errors: NOT_FOUND; INVALID_ARGUMENT (INVALID_JOURNEY), INVALID_ARGUMENT for a period in the future or longer than 366 days; FAILED_PRECONDITION
         (DATES_UNKNOWN) when it starts by a date that campaign does not know yet.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
