@@ -31,7 +31,7 @@ from services.campaign.models.results import (
     AMOUNT,
     attribution_rule,
     budget,
-    channel_cost,
+    channel_cost_history,
     conversion,
     sale,
 )
@@ -54,7 +54,7 @@ __all__ = [
     "campaign_occurrence",
     "campaign_schedule",
     "channel",
-    "channel_cost",
+    "channel_cost_history",
     "circuit",
     "contact_date",
     "contact_gone",

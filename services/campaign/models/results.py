@@ -60,8 +60,8 @@ budget = Table(
     exact_("currency"),
 )
 
-channel_cost = Table(
-    "channel_cost",
+channel_cost_history = Table(
+    "channel_cost_history",
     metadata,
     exact_("channel", primary_key=True),
     Column("amount", AMOUNT, nullable=False, comment="of one message; 0: nothing from then on"),

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from sqlalchemy.dialects import postgresql as pg
 
 from services.campaign.models import budget as budget_table
-from services.campaign.models import channel_cost
+from services.campaign.models import channel_cost_history
 
 Amount = tuple[Decimal, str]
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
@@ -21,7 +21,7 @@ _SPENT = sa.text("""
 WITH period AS (
     SELECT channel, amount, currency, start_time,
         lead(start_time, 1, 'infinity') OVER (PARTITION BY channel ORDER BY start_time) AS end_time
-    FROM channel_cost
+    FROM channel_cost_history
 ), counted AS (
     SELECT period.channel, period.amount, period.currency, count(*) AS number
     FROM message JOIN period ON period.channel = message.channel AND message.send_time >= period.start_time
@@ -63,7 +63,7 @@ def set_budget(connection: Connection, origin: str, amount: Amount | None) -> No
 
 def costs(connection: Connection) -> list[Cost]:
     """Return all that messages ever cost, by channel and time."""
-    table = channel_cost
+    table = channel_cost_history
     query = sa.select(table.c.channel, table.c.amount, table.c.currency, table.c.start_time)
     return [Cost(*row) for row in connection.execute(query.order_by(table.c.channel, table.c.start_time))]
 
@@ -78,13 +78,13 @@ def channel_costs(connection: Connection, now: datetime) -> dict[str, Amount]:
 
 def lock_costs(connection: Connection) -> None:
     """Let nobody else change costs until the transaction ends."""
-    connection.exec_driver_sql("LOCK TABLE channel_cost IN SHARE ROW EXCLUSIVE MODE")
+    connection.exec_driver_sql("LOCK TABLE channel_cost_history IN SHARE ROW EXCLUSIVE MODE")
 
 
 def set_cost(connection: Connection, cost: Cost) -> None:
     """Store what one message costs from a time on, in the place of what was set for the same time."""
     values = cost._asdict()
-    insert = pg.insert(channel_cost).values(values)
+    insert = pg.insert(channel_cost_history).values(values)
     connection.execute(insert.on_conflict_do_update(index_elements=["channel", "start_time"], set_=values))
 
 

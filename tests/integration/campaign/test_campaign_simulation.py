@@ -365,7 +365,7 @@ def test_groups_and_costs(hall: Hall) -> None:
     experiment(hall)
     with hall.runtime.db.transaction() as connection:
         connection.execute(
-            sa.text("INSERT INTO channel_cost VALUES (:channel, 0.25, 'EUR')"), {"channel": FAST}
+            sa.text("INSERT INTO channel_cost_history VALUES (:channel, 0.25, 'EUR')"), {"channel": FAST}
         )
     found = summary(hall.runtime, simulate_campaign(hall.runtime))
     groups = {(item.get("variant", ""), item.get("held_out", False)): item for item in found["groups"]}

@@ -1,4 +1,7 @@
-"""Since when a message by a channel costs so much, so that results of the past stay as they are."""
+"""Since when a message by a channel costs so much, so that results of the past stay as they are.
+
+A table of its own: processes of the release before know one cost for each channel, and go on with the table they have.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,16 @@ depends_on = None
 
 def upgrade() -> None:
     """Make the change; what is known so far counts from the beginning, as it did."""
-    op.add_column(
-        "channel_cost",
+    op.create_table(
+        "channel_cost_history",
+        sa.Column("channel", sa.Text(collation="C"), nullable=False),
+        sa.Column(
+            "amount",
+            sa.Numeric(precision=38, scale=9),
+            nullable=False,
+            comment="of one message; 0: nothing from then on",
+        ),
+        sa.Column("currency", sa.Text(collation="C"), nullable=False),
         sa.Column(
             "start_time",
             sa.DateTime(timezone=True),
@@ -22,34 +33,19 @@ def upgrade() -> None:
             nullable=False,
             comment="of the messages that were sent since, until the next one",
         ),
+        sa.PrimaryKeyConstraint("channel", "start_time", name=op.f("pk_channel_cost_history")),
     )
-    op.drop_constraint("pk_channel_cost", "channel_cost", type_="primary")
-    op.create_primary_key("pk_channel_cost", "channel_cost", ["channel", "start_time"])
-    op.alter_column(
-        "channel_cost",
-        "amount",
-        comment="of one message; 0: nothing from then on",
-        existing_comment="of one message",
-        existing_type=sa.Numeric(38, 9),
-        existing_nullable=False,
+    op.execute(
+        "INSERT INTO channel_cost_history (channel, amount, currency) SELECT channel, amount, currency FROM channel_cost"
     )
 
 
 def downgrade() -> None:
     """Take the change back; the newest costs stay."""
+    op.execute("DELETE FROM channel_cost")
     op.execute(
-        "DELETE FROM channel_cost AS old USING channel_cost AS newer "
-        "WHERE newer.channel = old.channel AND newer.start_time > old.start_time"
+        "INSERT INTO channel_cost (channel, amount, currency) SELECT DISTINCT ON (channel) channel, amount, currency "
+        "FROM channel_cost_history ORDER BY channel, start_time DESC"
     )
-    op.drop_constraint("pk_channel_cost", "channel_cost", type_="primary")
-    op.drop_column("channel_cost", "start_time")
     op.execute("DELETE FROM channel_cost WHERE amount = 0")
-    op.create_primary_key("pk_channel_cost", "channel_cost", ["channel"])
-    op.alter_column(
-        "channel_cost",
-        "amount",
-        comment="of one message",
-        existing_comment="of one message; 0: nothing from then on",
-        existing_type=sa.Numeric(38, 9),
-        existing_nullable=False,
-    )
+    op.drop_table("channel_cost_history")

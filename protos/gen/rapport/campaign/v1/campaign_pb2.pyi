@@ -82,7 +82,7 @@ class Coupon(_message.Message):
     def __init__(self, code: _Optional[str] = ..., pool: _Optional[str] = ..., contact: _Optional[str] = ..., issue_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., redeem_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., order: _Optional[str] = ...) -> None: ...
 
 class Campaign(_message.Message):
-    __slots__ = ("name", "display_name", "segment", "template", "channel", "topic", "coupon_pool", "state", "counts", "create_time", "launch_time", "evergreen", "series")
+    __slots__ = ("name", "display_name", "segment", "template", "channel", "topic", "coupon_pool", "state", "counts", "create_time", "launch_time", "evergreen", "series", "unknown_policy")
     class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         STATE_UNSPECIFIED: _ClassVar[Campaign.State]
@@ -101,6 +101,14 @@ class Campaign(_message.Message):
     STATE_DONE: Campaign.State
     STATE_CANCELLED: Campaign.State
     STATE_SCHEDULED: Campaign.State
+    class UnknownPolicy(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        UNKNOWN_POLICY_UNSPECIFIED: _ClassVar[Campaign.UnknownPolicy]
+        UNKNOWN_POLICY_HOLD: _ClassVar[Campaign.UnknownPolicy]
+        UNKNOWN_POLICY_RETRY: _ClassVar[Campaign.UnknownPolicy]
+    UNKNOWN_POLICY_UNSPECIFIED: Campaign.UnknownPolicy
+    UNKNOWN_POLICY_HOLD: Campaign.UnknownPolicy
+    UNKNOWN_POLICY_RETRY: Campaign.UnknownPolicy
     NAME_FIELD_NUMBER: _ClassVar[int]
     DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
     SEGMENT_FIELD_NUMBER: _ClassVar[int]
@@ -114,6 +122,7 @@ class Campaign(_message.Message):
     LAUNCH_TIME_FIELD_NUMBER: _ClassVar[int]
     EVERGREEN_FIELD_NUMBER: _ClassVar[int]
     SERIES_FIELD_NUMBER: _ClassVar[int]
+    UNKNOWN_POLICY_FIELD_NUMBER: _ClassVar[int]
     name: str
     display_name: str
     segment: str
@@ -127,7 +136,8 @@ class Campaign(_message.Message):
     launch_time: _timestamp_pb2.Timestamp
     evergreen: bool
     series: str
-    def __init__(self, name: _Optional[str] = ..., display_name: _Optional[str] = ..., segment: _Optional[str] = ..., template: _Optional[str] = ..., channel: _Optional[str] = ..., topic: _Optional[str] = ..., coupon_pool: _Optional[str] = ..., state: _Optional[_Union[Campaign.State, str]] = ..., counts: _Optional[_Union[MessageCounts, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., launch_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., evergreen: _Optional[bool] = ..., series: _Optional[str] = ...) -> None: ...
+    unknown_policy: Campaign.UnknownPolicy
+    def __init__(self, name: _Optional[str] = ..., display_name: _Optional[str] = ..., segment: _Optional[str] = ..., template: _Optional[str] = ..., channel: _Optional[str] = ..., topic: _Optional[str] = ..., coupon_pool: _Optional[str] = ..., state: _Optional[_Union[Campaign.State, str]] = ..., counts: _Optional[_Union[MessageCounts, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., launch_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., evergreen: _Optional[bool] = ..., series: _Optional[str] = ..., unknown_policy: _Optional[_Union[Campaign.UnknownPolicy, str]] = ...) -> None: ...
 
 class MessageCounts(_message.Message):
     __slots__ = ("audience", "planned", "in_flight", "sent", "suppressed", "failed", "unknown", "cancelled", "duplicates", "suppressed_by_reason", "waiting_by_reason")
@@ -220,7 +230,7 @@ class Message(_message.Message):
     def __init__(self, name: _Optional[str] = ..., contact: _Optional[str] = ..., origin: _Optional[str] = ..., channel: _Optional[str] = ..., state: _Optional[_Union[Message.State, str]] = ..., reason: _Optional[str] = ..., attempt_count: _Optional[int] = ..., external_id: _Optional[str] = ..., coupon_code: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., send_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., topic: _Optional[str] = ..., subject: _Optional[str] = ...) -> None: ...
 
 class Journey(_message.Message):
-    __slots__ = ("name", "display_name", "trigger", "steps", "active", "started_count", "finished_count", "counts", "create_time", "exits", "goals", "version", "exited_count", "goal_count", "limit_count", "state", "pause_time", "cancel_reason", "cancelled_count", "removed_count")
+    __slots__ = ("name", "display_name", "trigger", "steps", "active", "started_count", "finished_count", "counts", "create_time", "exits", "goals", "version", "exited_count", "goal_count", "limit_count", "state", "pause_time", "cancel_reason", "cancelled_count", "removed_count", "hold_out_percent", "held_out_count")
     class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         STATE_UNSPECIFIED: _ClassVar[Journey.State]
@@ -251,6 +261,8 @@ class Journey(_message.Message):
     CANCEL_REASON_FIELD_NUMBER: _ClassVar[int]
     CANCELLED_COUNT_FIELD_NUMBER: _ClassVar[int]
     REMOVED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    HOLD_OUT_PERCENT_FIELD_NUMBER: _ClassVar[int]
+    HELD_OUT_COUNT_FIELD_NUMBER: _ClassVar[int]
     name: str
     display_name: str
     trigger: JourneyTrigger
@@ -271,7 +283,9 @@ class Journey(_message.Message):
     cancel_reason: str
     cancelled_count: int
     removed_count: int
-    def __init__(self, name: _Optional[str] = ..., display_name: _Optional[str] = ..., trigger: _Optional[_Union[JourneyTrigger, _Mapping]] = ..., steps: _Optional[_Iterable[_Union[JourneyStep, _Mapping]]] = ..., active: _Optional[bool] = ..., started_count: _Optional[int] = ..., finished_count: _Optional[int] = ..., counts: _Optional[_Union[MessageCounts, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., exits: _Optional[_Iterable[_Union[EventMatch, _Mapping]]] = ..., goals: _Optional[_Iterable[_Union[EventMatch, _Mapping]]] = ..., version: _Optional[int] = ..., exited_count: _Optional[int] = ..., goal_count: _Optional[int] = ..., limit_count: _Optional[int] = ..., state: _Optional[_Union[Journey.State, str]] = ..., pause_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., cancel_reason: _Optional[str] = ..., cancelled_count: _Optional[int] = ..., removed_count: _Optional[int] = ...) -> None: ...
+    hold_out_percent: float
+    held_out_count: int
+    def __init__(self, name: _Optional[str] = ..., display_name: _Optional[str] = ..., trigger: _Optional[_Union[JourneyTrigger, _Mapping]] = ..., steps: _Optional[_Iterable[_Union[JourneyStep, _Mapping]]] = ..., active: _Optional[bool] = ..., started_count: _Optional[int] = ..., finished_count: _Optional[int] = ..., counts: _Optional[_Union[MessageCounts, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., exits: _Optional[_Iterable[_Union[EventMatch, _Mapping]]] = ..., goals: _Optional[_Iterable[_Union[EventMatch, _Mapping]]] = ..., version: _Optional[int] = ..., exited_count: _Optional[int] = ..., goal_count: _Optional[int] = ..., limit_count: _Optional[int] = ..., state: _Optional[_Union[Journey.State, str]] = ..., pause_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., cancel_reason: _Optional[str] = ..., cancelled_count: _Optional[int] = ..., removed_count: _Optional[int] = ..., hold_out_percent: _Optional[float] = ..., held_out_count: _Optional[int] = ...) -> None: ...
 
 class EventMatch(_message.Message):
     __slots__ = ("event_type", "segment", "condition")
@@ -377,7 +391,7 @@ class BranchStep(_message.Message):
     def __init__(self, cases: _Optional[_Iterable[_Union[BranchStep.Case, _Mapping]]] = ...) -> None: ...
 
 class SplitStep(_message.Message):
-    __slots__ = ("parts",)
+    __slots__ = ("parts", "planned_contacts")
     class Part(_message.Message):
         __slots__ = ("percent", "next")
         PERCENT_FIELD_NUMBER: _ClassVar[int]
@@ -386,8 +400,10 @@ class SplitStep(_message.Message):
         next: str
         def __init__(self, percent: _Optional[float] = ..., next: _Optional[str] = ...) -> None: ...
     PARTS_FIELD_NUMBER: _ClassVar[int]
+    PLANNED_CONTACTS_FIELD_NUMBER: _ClassVar[int]
     parts: _containers.RepeatedCompositeFieldContainer[SplitStep.Part]
-    def __init__(self, parts: _Optional[_Iterable[_Union[SplitStep.Part, _Mapping]]] = ...) -> None: ...
+    planned_contacts: int
+    def __init__(self, parts: _Optional[_Iterable[_Union[SplitStep.Part, _Mapping]]] = ..., planned_contacts: _Optional[int] = ...) -> None: ...
 
 class SetAttributeStep(_message.Message):
     __slots__ = ("attribute", "string_value", "int_value", "double_value", "bool_value", "timestamp_value")
