@@ -36,7 +36,8 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("channel", "start_time", name=op.f("pk_channel_cost_history")),
     )
     op.execute(
-        "INSERT INTO channel_cost_history (channel, amount, currency) SELECT channel, amount, currency FROM channel_cost"
+        "INSERT INTO channel_cost_history (channel, amount, currency) "
+        "SELECT channel, amount, currency FROM channel_cost"
     )
 
 

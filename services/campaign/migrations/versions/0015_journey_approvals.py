@@ -13,7 +13,7 @@ depends_on = None
 
 _SMALL = "approval has a row for each request that a person made, so it is read in no time"
 waivers = {
-    "ban-drop-not-null": "0.1.0 decides by the campaign that it is asked about; in lists it shows one of a journey as of no campaign",
+    "ban-drop-not-null": "0.1.0 decides on campaigns only; in its lists a request about a journey names none",
     "ban-new-write-restriction": "0.1.0 writes requests of campaigns only, which keep the rule",
     "adding-foreign-key-constraint": _SMALL,
     "constraint-missing-not-valid": _SMALL,
