@@ -18,6 +18,9 @@ from typing import Any
 
 import psycopg
 import pytest
+from google.protobuf import message_factory
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
+from google.protobuf.descriptor_pool import DescriptorPool
 from rapport_client import Rapport
 from rapport_client.errors import InvalidArgument, NotFound, Unimplemented
 
@@ -39,6 +42,9 @@ PREFIX = f"upgrade_{os.environ.get('PYTEST_XDIST_WORKER', 'main')}"
 numbers = itertools.count(1)
 CARRIERS = ("contacts-worker", "sales-worker", "segmentation-worker")
 """Who carries an order to its segment."""
+_API = FileDescriptorSet.FromString((ROOT / "protos" / "released.binpb").read_bytes())
+MESSAGES = message_factory.GetMessages(list(_API.file), DescriptorPool())
+"""The last release's messages by their names."""
 ORDERED = datetime.now(UTC) - timedelta(days=1)
 
 
@@ -140,14 +146,24 @@ def trade(rapport: Rapport) -> Deal:
 
 
 def look(rapport: Rapport, deal: Deal) -> list[Any]:
-    """Return what the APIs of a release say of it, without what only the other's messages may have."""
-    return [
+    """Return what the APIs of a release say of it, as far as the last release's messages have it.
+
+    But for the etag, which is opaque: a change with that of another release is ABORTED, so that its caller reads again.
+    """
+    found = [
         rapport.contacts.get_contact(name=deal.contact).contact,
         rapport.sales.get_order(name=deal.order).order,
-        rapport.segmentation.get_segment(name=deal.segment).segment.rule,
+        rapport.segmentation.get_segment(name=deal.segment).segment,
         rapport.campaign.get_campaign(name=deal.campaign).campaign,
         rapport.care.get_case(name=deal.case).case,
     ]
+    for index, message in enumerate(found):
+        old = MESSAGES[message.DESCRIPTOR.full_name].FromString(message.SerializeToString())
+        old.DiscardUnknownFields()
+        for name in {"etag", "member_count"}.intersection(old.DESCRIPTOR.fields_by_name):
+            old.ClearField(name)
+        found[index] = old
+    return found
 
 
 def member(rapport: Rapport, deal: Deal) -> bool:
