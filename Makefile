@@ -9,7 +9,7 @@ ARGS ?=
 LOCAL := -e ./protos -e ./plugins/sdk -e ./plugins/builtin -e ./plugins/testing -e ./plugins/loyalty -e .
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo run test test-amqp mutants fuzz bench-segmentation bench-campaign bench-api chaos-campaign promtool check lint types imports protos protos-check release migrations-check chart chart-check chart-test lock clean
+.PHONY: help venv demo run test test-amqp mutants fuzz bench-segmentation bench-campaign bench-api chaos chaos-campaign promtool check lint types imports protos protos-check release migrations-check chart chart-check chart-test lock clean
 
 help: ## print the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ bench-api: venv ## measure calls, events over RabbitMQ and the import; ARGS="--p
 
 chaos-campaign: venv ## kill senders, PostgreSQL and the mail server while a campaign goes out; ARGS="--seed 2 --messages 2000"
 	@$(BIN)/python -m tests.chaos.campaign $(ARGS)
+
+chaos: venv ## kill, pause and cut off parts of a stack of two replicas under load; ARGS="--seed 2 --seconds 60"
+	@$(BIN)/python -m tests.chaos.stack $(ARGS)
 
 check: lint types imports protos-check migrations-check chart-check ## run all static checks
 

@@ -204,6 +204,10 @@ class Supervisor:
             self._children.clear()
             self._close()
 
+    def names(self) -> list[str]:
+        """Return the names of all processes, in the order in which they were started."""
+        return list(self._children)
+
     def pid(self, name: str) -> int | None:
         """Return the number of a process, None while it does not run."""
         return self._child(name).pid

@@ -27,7 +27,7 @@ from tests.support.memory import memory_folder
 URL_VARIABLE = "RAPPORT_AMQP_URL"
 PREFIX_VARIABLE = "RAPPORT_AMQP_PREFIX"
 REQUIRED_VARIABLE = "RAPPORT_TEST_REQUIRE_RABBITMQ"
-START_SECONDS = 120.0
+START_SECONDS = 300.0
 _PROGRAMS = "/usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin/rabbitmq-server"
 _names = itertools.count(1)
 
@@ -51,6 +51,11 @@ class Node:
     def url(self) -> str:
         """Return the URL of its default virtual host."""
         return f"amqp://guest:guest@127.0.0.1:{self.port}/"
+
+    @property
+    def pid(self) -> int | None:
+        """Return the server's process number, None when it does not run."""
+        return self._processes[-1].pid if self._processes else None
 
     def start(self) -> Node:
         """Start it and wait until it takes connections."""

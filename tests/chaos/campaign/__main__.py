@@ -9,10 +9,8 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
-
 from tests.chaos.campaign.run import draw_kills, run
+from tests.chaos.checks import show
 
 
 def say(text: str) -> None:
@@ -43,14 +41,11 @@ def main() -> int:
         )
     say(found.line())
     checks = found.checks(options.messages)
-    table = Table("check", "expected", "seen", "")
-    for check in checks:
-        table.add_row(check.name, check.expected, f"{check.seen:,}", "ok" if check.ok else "VIOLATED")
-    Console().print(table)
+    ok = show(checks)
     options.output.parent.mkdir(parents=True, exist_ok=True)
     options.output.write_text(json.dumps([asdict(check) for check in checks], indent=2) + "\n", "utf-8")
     say(f"the same as JSON: {options.output}")
-    return 0 if all(check.ok for check in checks) else 1
+    return 0 if ok else 1
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from services.campaign.domain.ledger import FINAL, LONGEST_DELAY
 from services.campaign.usecases.sending import HAND_OVER
 from tests.chaos.campaign.receiver import received
 from tests.chaos.campaign.stack import Stack, names_of, open_stack
+from tests.chaos.checks import Check, exactly
 
 _LOOK_SECONDS = 0.005
 _FIRST, _LAST = 0.01, 0.95
@@ -28,16 +29,6 @@ class Kill:
     victim: str
     after_seconds: float
     away_seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """Hold a number that was expected beside what was seen."""
-
-    name: str
-    expected: str
-    seen: int
-    ok: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +56,14 @@ class Tally:
     def checks(self, messages: int) -> list[Check]:
         """Compare with what must hold."""
         return [
-            Check("planned", f"= {messages}", self.planned, self.planned == messages),
+            exactly("planned", messages, self.planned),
             Check(
                 "sent", f">= {messages - self.in_flight}", self.sent, self.sent >= messages - self.in_flight
             ),
             Check("unknown", f"<= {self.in_flight}", self.unknown, self.unknown <= self.in_flight),
-            Check("lost", "= 0", self.lost, self.lost == 0),
-            Check("doubled", "= 0", self.doubled, self.doubled == 0),
-            Check("received but denied", "= 0", self.denied, self.denied == 0),
+            exactly("lost", 0, self.lost),
+            exactly("doubled", 0, self.doubled),
+            exactly("received but denied", 0, self.denied),
         ]
 
 
