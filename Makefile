@@ -9,7 +9,7 @@ ARGS ?=
 LOCAL := -e ./protos -e ./plugins/sdk -e ./plugins/builtin -e ./plugins/testing -e ./plugins/loyalty -e .
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo run test test-amqp mutants fuzz bench-segmentation bench-campaign bench-api chaos-campaign promtool check lint types imports protos protos-check protos-release migrations-check chart chart-check chart-test lock clean
+.PHONY: help venv demo run test test-amqp mutants fuzz bench-segmentation bench-campaign bench-api chaos-campaign promtool check lint types imports protos protos-check release migrations-check chart chart-check chart-test lock clean
 
 help: ## print the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -77,11 +77,12 @@ protos: venv ## generate the stubs anew
 protos-check: venv ## stubs up to date; buf lint and breaking against the released API
 	@$(BIN)/python protos/generate.py --check
 
-protos-release: venv ## take the present API as the released one, against which changes are checked
-	@$(BIN)/python protos/generate.py --release
+release: venv ## record the last commit as the release that pyproject.toml names: its schema, its API
+	@$(BIN)/python -m deploy.tools.release
 
-migrations-check: venv ## migrations match the models, on an embedded PostgreSQL
+migrations-check: venv ## migrations match the models; those since the last release neither lock nor break
 	@$(BIN)/rapport migrate --check
+	@$(BIN)/python -m deploy.tools.lint_migrations
 
 promtool: .build/promtool ## fetch Prometheus's promtool from Debian, for the tests of the alerting rules
 

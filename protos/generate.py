@@ -2,21 +2,25 @@
 
 generate.py DIR        write the stubs into DIR
 generate.py --check    compare the committed stubs with fresh ones; run buf lint and buf breaking
-generate.py --release  store the present API as the released one (protos/released.binpb)
+generate.py --release  store the present API as the released one (protos/released.binpb); `make release` does
+                       this, and records it in deploy/release.toml
 """
 
 from __future__ import annotations
 
 import filecmp
+import hashlib
 import shutil
 import subprocess
 import sys
 import sysconfig
 import tempfile
+import tomllib
 from pathlib import Path
 
 PROTOS = Path(__file__).resolve().parent
 RELEASED = PROTOS / "released.binpb"
+RECORD = PROTOS.parent / "deploy" / "release.toml"
 GOOGLE = sysconfig.get_paths()["purelib"]  # googleapis-common-protos carries its .proto files
 BUF = [str(Path(sys.executable).parent / "buf")]
 CONFIG = str(PROTOS.parent / "buf.yaml")
@@ -73,8 +77,19 @@ def differing(left: Path, right: Path) -> list[str]:
     )
 
 
+def check_baseline() -> None:
+    """Exit with a message when what changes are compared with is not the API of the recorded release."""
+    record = tomllib.loads(RECORD.read_text(encoding="utf-8"))
+    if hashlib.sha256(RELEASED.read_bytes()).hexdigest() != record["api"]["sha256"]:
+        sys.exit(
+            f"{RELEASED.name} is not the API of {record['version']}, which deploy/release.toml records: "
+            "take it from there again (git checkout), or record a release (make release)"
+        )
+
+
 def check() -> None:
     """Exit with a message when the stubs are stale or the API breaks a rule."""
+    check_baseline()
     with tempfile.TemporaryDirectory() as folder:
         fresh = Path(folder) / "gen"
         write_stubs(fresh)

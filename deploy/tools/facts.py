@@ -32,6 +32,7 @@ ELSEWHERE = {
     "data_dir": "a folder for scratch files, which the image fixes",
     "host": "the processes of a pod listen on all its addresses",
     "base_port": "each pod has its own address, so its ports need no choice",
+    "replica": "each pod has its own address, so its ports need no choice",
     "address": "follows from the names of the Services",
     "events_address": "follows from the names of the Services",
     "database_url": "an administrator's, who is not needed: the databases are there before the release",

@@ -58,12 +58,12 @@ class Rapport:
     ) -> None:
         """Prepare; nothing is connected yet.
 
-        address: `host:port`, where `{service}` and `{port}` are filled in; timeout: seconds for a unary call,
-        retries included; wait_for_ready: wait for a service that is down, up to the timeout, instead of
-        failing at once; metadata: gives pairs to send with each call; token: shown with each call, or a
-        function that is called before each with the service's name and returns it; tls: encrypt, and check the server
-        against the system's roots or `root_certificates` (PEM; implies tls); a Tls names files, which are read again
-        when they change.
+        address: `host:port`, where `{service}` and `{port}` are filled in, or several with commas between (see
+        Location), which share the calls; timeout: seconds for a unary call, retries included; wait_for_ready: wait for
+        a service that is down, up to the timeout, instead of failing at once; metadata: gives pairs to send with each
+        call; token: shown with each call, or a function that is called before each with the service's name and returns
+        it; tls: encrypt, and check the server against the system's roots or `root_certificates` (PEM; implies tls); a
+        Tls names files, which are read again when they change.
         """
         self._location = Location(address, events_address, base_port, "")
         self._token = token

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +21,9 @@ _EVENTS_OFFSET = 10
 class Location:
     """Say where the services are and how to prove who calls.
 
-    address, events_address: `host:port` with `{service}` and `{port}` filled in for each service.
+    address, events_address: `host:port` with `{service}` and `{port}` filled in for each service; several with commas
+    between, whose hosts are then IP addresses, when each service has several processes. `{port+50}` is the port 50
+    further on, where the second process on one machine listens.
     """
 
     address: str
@@ -28,11 +32,11 @@ class Location:
     token: str
 
     def api(self, service: str) -> str:
-        """Return the address of a service's API."""
+        """Return the address of a service's API, as gRPC takes it."""
         return _fill(self.address, service, _port(self.base_port, service))
 
     def events(self, service: str) -> str:
-        """Return the address of a service's event stream; raises ValueError when it is not known."""
+        """Return the address of a service's event stream, as gRPC takes it; raises ValueError when it is not known."""
         template = self.events_address or (self.address if "{port}" in self.address else "")
         if not template:
             raise ValueError(
@@ -48,11 +52,42 @@ def _port(base_port: int, service: str) -> int:
     return base_port + 1 + SERVICES.index(service)
 
 
+class _Fields(dict[str, object]):
+    def __missing__(self, key: str) -> object:
+        offset = re.fullmatch(r"port\+([0-9]{1,5})", key)
+        if offset is None:
+            raise KeyError(key)
+        return int(str(self["port"])) + int(offset[1])
+
+
 def _fill(template: str, service: str, port: int) -> str:
     try:
-        return template.format(service=service, port=port)
+        filled = template.format_map(_Fields(service=service, port=port))
     except (KeyError, IndexError, ValueError) as error:
-        raise ValueError(f"address {template!r}: only {{service}} and {{port}} can be filled in") from error
+        raise ValueError(
+            f"address {template!r}: only {{service}}, {{port}} and such as {{port+50}} can be filled in"
+        ) from error
+    addresses = [part.strip() for part in filled.split(",")]
+    return filled if len(addresses) == 1 else f"ipv{_version(addresses)}:{','.join(addresses)}"
+
+
+def _version(addresses: Sequence[str]) -> int:
+    """Return which IP version all the addresses have; raises ValueError: gRPC takes no list of names."""
+    versions: set[int] = set()
+    for address in addresses:
+        host, _, port = address.rpartition(":")
+        try:
+            versions.add(ipaddress.ip_address(host.removeprefix("[").removesuffix("]")).version)
+        except ValueError:
+            versions.add(0)
+        if not port.isdecimal():
+            versions.add(0)
+    if len(versions) > 1 or 0 in versions:
+        raise ValueError(
+            f"addresses {', '.join(addresses)}: several need an IP address (all of one version) and a port each; "
+            "a name that stands for several is given alone"
+        )
+    return versions.pop()
 
 
 def locate(

@@ -177,7 +177,14 @@ def from_rpc_error(error: Any, method: str = "") -> RapportError:
         details.retry_seconds,
         request_id,
     )
-    return _BY_CODE.get(error.code(), Unknown)(error.details() or "", details, method=method)
+    message = error.details() or ""
+    if error.code() is grpc.StatusCode.UNIMPLEMENTED and not details.reason:
+        # What gRPC itself answers for a method that nobody serves says no more than that.
+        message = (
+            "the server does not have this method: it runs an older release than this client was made for, or is not "
+            f"the service that was meant ({message})"
+        )
+    return _BY_CODE.get(error.code(), Unknown)(message, details, method=method)
 
 
 def from_status(status: Status, method: str = "") -> RapportError:

@@ -194,8 +194,13 @@ def encode_journey(item: Journey, counts: Counts) -> pb.Journey:
         exited_count=item.left_counts.get("exited", 0),
         goal_count=item.left_counts.get("goal", 0),
         limit_count=item.left_counts.get("limit", 0),
+        cancelled_count=item.left_counts.get("cancelled", 0),
+        removed_count=item.left_counts.get("removed", 0),
         counts=encode_counts(counts),
         create_time=to_timestamp(item.create_time),
+        state=enum_number(pb.Journey.State, item.state),
+        pause_time=_time(item.pause_time),
+        cancel_reason=item.cancel_reason,
     )
 
 
@@ -326,6 +331,7 @@ def encode_standing(item: Standing) -> journeys_pb2.JourneyEntry:
         outcome=enum_number(journeys_pb2.JourneyEntry.Outcome, outcome),
         problem=item.problem,
         event_type=item.event_type,
+        end_reason=item.end_reason,
     )
 
 

@@ -179,7 +179,8 @@ class WebApp:
         body = await _body(request, MAX_FORM_BYTES)
         if not _ONE_CLICK.search(body):
             raise HTTPException(400, "Expected List-Unsubscribe=One-Click.")
-        await run_in_threadpool(self._stop, request, wish, "page" if _FROM_PAGE in body else "one-click")
+        source = unsubscribing.PAGE if _FROM_PAGE in body else unsubscribing.ONE_CLICK
+        await run_in_threadpool(self._stop, request, wish, source)
         return _page(200, "Unsubscribed", "You will get no more of these messages.")
 
     def _stop(self, request: Request, wish: Unsubscription, source: str) -> None:

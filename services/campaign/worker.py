@@ -14,6 +14,7 @@ from services.campaign.usecases import (
     experiments,
     interactions,
     journey_actions,
+    journey_control,
     journey_dates,
     journeys,
     launching,
@@ -117,8 +118,9 @@ class Worker:
 
     @timer(seconds=1.0)
     def cancel_rest(self) -> None:
-        """Cancel what is left of cancelled campaigns."""
+        """Cancel what is left of cancelled campaigns and journeys."""
         campaigns.cancel_rest(self.runtime)
+        journey_control.cancel_rest(self.runtime)
 
     @timer(seconds=2.0)
     def advance_experiments(self) -> None:

@@ -22,7 +22,7 @@ from rich.progress import (
 )
 
 from services.cli.console import console, errors
-from services.cli.processes import all_ports
+from services.cli.processes import all_ports, replicas_of
 from services.cli.progress import StartView
 from services.cli.stack import Stack, private_folder
 from services.demo.generate import generate
@@ -204,7 +204,7 @@ class _JobView:
             console.print(f"{name}: done", markup=False)
 
 
-def free_base_port(host: str) -> int:
+def free_base_port(host: str, replicas: int = 1) -> int:
     """Return a base port from which all ports of a stack are free now; another one each time."""
     # Below the ports that systems give to outgoing connections, and drawn, so that two that look at the same
     # moment find different ones.
@@ -212,7 +212,8 @@ def free_base_port(host: str) -> int:
     random.shuffle(bases)
     for base in bases:
         settings = load_settings(host=host, inbound_mail_host=host, base_port=base)
-        uses = [use.port for found in all_ports(settings).values() for use in found]
-        if not any(port_problem(host, port) for port in (base, *uses)):
+        uses = [use.port for found in all_ports(settings, replicas).values() for use in found]
+        held = [one.own_base_port for one in replicas_of(settings, replicas)]
+        if not any(port_problem(host, port) for port in (*held, *uses)):
             return base
     raise OSError("no free range of ports on this machine")

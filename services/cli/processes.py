@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from pathlib import Path
 
 from services.cli.run import EXTRA_ROLES, command
-from services.kit.config import SERVICES, Settings
+from services.kit.config import REPLICA_PORT_OFFSET, SERVICES, Settings
+from services.kit.errors import InvalidArgument
 from services.kit.supervise import probes
 from services.kit.supervise.forking import ForkServer
 from services.kit.supervise.spec import PortUse, ProcessSpec
@@ -62,13 +64,44 @@ def ports(settings: Settings, service: str, role: str) -> list[PortUse]:
     return []
 
 
-def all_ports(settings: Settings) -> dict[str, list[PortUse]]:
+def process_name(service: str, role: str, replica: int = 0) -> str:
+    """Return the name of a process of a stack, such as `contacts-api`, and `contacts-api-2` of its next replica."""
+    return f"{service}-{role}-{replica + 1}" if replica else f"{service}-{role}"
+
+
+def replicas_of(settings: Settings, count: int) -> list[Settings]:
+    """Return the settings of each replica on this machine, which differ in the ports that they listen on."""
+    return [settings.model_copy(update={"replica": number}) for number in range(count)]
+
+
+def replicated_address(host: str, count: int) -> str:
+    """Return the address under which clients share their calls among so many replicas.
+
+    Raises InvalidArgument for several on a host that is a name, of which gRPC takes no list.
+    """
+    own = f"{host}:{{port}}"
+    if count == 1:
+        return own
+    try:
+        literal = ip_address(host)
+    except ValueError as error:
+        raise InvalidArgument(
+            f"RAPPORT_HOST: several replicas need an IP address, such as 127.0.0.1 (got {host!r})",
+            reason="INVALID_SETTINGS",
+        ) from error
+    shown = f"[{literal}]" if literal.version == 6 else str(literal)
+    others = (f"{shown}:{{port+{REPLICA_PORT_OFFSET * number}}}" for number in range(1, count))
+    return ",".join([f"{shown}:{{port}}", *others])
+
+
+def all_ports(settings: Settings, replicas: int = 1) -> dict[str, list[PortUse]]:
     """Return the ports of each process, by its name."""
     return {
-        f"{service}-{role}": ports(settings, service, role)
+        process_name(service, role, one.replica): ports(one, service, role)
+        for one in replicas_of(settings, replicas)
         for service in SERVICES
         for role in ("api", "worker", *EXTRA_ROLES.get(service, ()))
-        if ports(settings, service, role)
+        if ports(one, service, role)
     }
 
 
@@ -86,16 +119,22 @@ def fork_servers(environment: Mapping[str, str], *, cwd: Path | None = None) -> 
     }
 
 
-def specs(settings: Settings, grants: Grants) -> list[ProcessSpec]:
-    """Return all processes of the stack, for a supervisor."""
+def specs(settings: Settings, grants: Grants, replicas: int = 1) -> list[ProcessSpec]:
+    """Return all processes of the stack, for a supervisor; replicas: of each of them."""
+    forks = fork_servers(grants.common())
+    return [spec for one in replicas_of(settings, replicas) for spec in _specs(one, grants, forks)]
+
+
+def _specs(settings: Settings, grants: Grants, forks: Mapping[str, ForkServer]) -> list[ProcessSpec]:
     host, grace = settings.host, settings.shutdown_grace_seconds + 5
     # The sender serves nothing that could be asked.
-    ready_file = settings.data_dir.absolute() / "campaign-sender.ready"
+    ready_file = (
+        settings.data_dir.absolute() / f"{process_name('campaign', 'sender', settings.replica)}.ready"
+    )
     options = {"sender": ["--ready-file", str(ready_file)]}
-    forks = fork_servers(grants.common())
     found: list[ProcessSpec] = []
     for service in SERVICES:
-        environment = grants.environment(service)
+        environment = {**grants.environment(service), "RAPPORT_REPLICA": str(settings.replica)}
         ready: dict[str, Callable[[], bool]] = {
             "api": probes.grpc_health(host, settings.port(service)),
             "worker": probes.http_ok(host, settings.metrics_port(service, "worker"), "/healthz"),
@@ -109,7 +148,7 @@ def specs(settings: Settings, grants: Grants) -> list[ProcessSpec]:
         }
         found.extend(
             ProcessSpec(
-                f"{service}-{role}",
+                process_name(service, role, settings.replica),
                 [*command(service, role), *options.get(role, ())],
                 env=environment,
                 ready=ready.get(role),

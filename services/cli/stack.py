@@ -29,6 +29,8 @@ from services.kit.supervisor import Supervisor
 
 EXTENSIONS = ("unaccent", "pg_trgm", "btree_gin")
 PLUGIN_SERVICES = ("segmentation",)
+_CONNECTIONS = 200
+"""Of the embedded server, for each replica of the processes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,22 +60,31 @@ class Stack:
         postgres_settings: Mapping[str, str] | None = None,
         database_prefix: str = "rapport",
         throwaway: bool = False,
+        replicas: int = 1,
     ) -> None:
         """Describe it; nothing happens before `start`.
 
         environment: variables for all processes, over those of this one. postgres_settings: of the embedded server.
-        throwaway: for tests and demos; the embedded server's data is not durable to create.
+        throwaway: for tests and demos; the embedded server's data is not durable to create. replicas: of each process.
+        Raises InvalidArgument where they cannot have an address.
         """
         self.settings = settings
+        self.replicas = replicas
+        self._address = settings.address or processes.replicated_address(settings.host, replicas)
+        self._events_address = settings.events_address or processes.replicated_address(
+            settings.host, replicas
+        )
         self.folder = settings.data_dir.absolute()
         self.supervisor = Supervisor(self.folder, on_event=on_event)
         self._say = on_event or (lambda event: None)
         self._environment = dict(environment or {})
-        self._postgres_settings = dict(postgres_settings or {})
+        # Each process has a pool of connections.
+        room = {"max_connections": str(_CONNECTIONS * replicas)} if replicas > 1 else {}
+        self._postgres_settings = {**room, **(postgres_settings or {})}
         self._prefix = database_prefix
         self._throwaway = throwaway
         self._postgres: EmbeddedPostgres | None = None
-        self._claim: socket.socket | None = None
+        self._claims: list[socket.socket] = []
         self.access: Access | None = None
 
     def __enter__(self) -> Stack:
@@ -100,10 +111,11 @@ class Stack:
                 self.settings.effective_tokens_file.absolute(), owner_token=self._stored_owner_token()
             )
             shared = {**self._environment, **self._shared()}
-            self.supervisor.start(processes.specs(self.settings, processes.Grants(urls, tokens, shared)))
+            grants = processes.Grants(urls, tokens, shared)
+            self.supervisor.start(processes.specs(self.settings, grants, self.replicas))
             self.access = Access(
-                self.settings.address or f"{self.settings.host}:{{port}}",
-                self.settings.events_address,
+                self._address,
+                self._events_address,
                 self.settings.base_port,
                 tokens["owner"],
             )
@@ -115,9 +127,8 @@ class Stack:
     def stop(self) -> None:
         """Stop everything; harmless when it is stopped."""
         self.supervisor.stop()
-        if self._claim is not None:
-            self._claim.close()
-            self._claim = None
+        while self._claims:
+            self._claims.pop().close()
 
     def destroy_database(self) -> None:
         """Remove the embedded server's data; the stack must be stopped."""
@@ -163,13 +174,15 @@ class Stack:
     def _migrate(self, service: str, url: str) -> None:
         name = f"{service} schema"
         before, after = migrate_database(
-            service, url, begin=lambda: self._say(Event(EventKind.STARTING, name))
+            service, url, begin=lambda: self._say(Event(EventKind.STARTING, name)), accept_newer=True
         )
         if before != after:
             self._say(Event(EventKind.READY, name))
 
     def _shared(self) -> dict[str, str]:
         return {
+            "RAPPORT_ADDRESS": self._address,
+            "RAPPORT_EVENTS_ADDRESS": self._events_address,
             "RAPPORT_DATA_DIR": str(self.folder),
             "RAPPORT_TOKENS_FILE": str(self.settings.effective_tokens_file.absolute()),
             "RAPPORT_SECRET_KEY": self.settings.secret_key or self._secret_key(),
@@ -187,21 +200,22 @@ class Stack:
     def _claim_ports(self) -> None:
         """Raise SupervisorError that names the first port in use.
 
-        The base port, which no process uses, is held as long as the stack runs: another stack that starts with the
-        same ports meanwhile, when none of them is bound yet, would take our servers for its own.
+        The base port of each replica, which no process uses, is held as long as the stack runs: another stack that
+        starts with the same ports meanwhile, when none of them is bound yet, would take our servers for its own.
         """
-        host, base = self.settings.host, self.settings.base_port
-        if self._claim is None:
+        host = self.settings.host
+        replicas = processes.replicas_of(self.settings, self.replicas)
+        for base in () if self._claims else [one.own_base_port for one in replicas]:
             require_free_port(host, base, processes.PORT_SETTING, user="the stack")
             family = socket.AF_INET6 if ":" in host else socket.AF_INET
             try:
-                self._claim = socket.create_server((host, base), family=family)
+                self._claims.append(socket.create_server((host, base), family=family))
             except OSError as error:
                 raise SupervisorError(
                     f"port {base} on {host} of the stack cannot be used: {error.strerror}. "
                     f"Free it, or change {processes.PORT_SETTING}"
                 ) from error
-        for name, uses in processes.all_ports(self.settings).items():
+        for name, uses in processes.all_ports(self.settings, self.replicas).items():
             for use in uses:
                 require_free_port(use.host, use.port, use.setting, user=name)
 
@@ -252,21 +266,33 @@ def given_databases(settings: Settings) -> dict[str, str]:
 
 
 def migrate_database(
-    service: str, url: str, begin: Callable[[], None] = lambda: None
+    service: str,
+    url: str,
+    begin: Callable[[], None] = lambda: None,
+    *,
+    contract: bool = False,
+    accept_newer: bool = False,
 ) -> tuple[str | None, str | None]:
-    """Bring a database to the newest revision and return the revisions before and after.
+    """Bring a database to the newest revision that expands, and return the revisions before and after.
 
-    begin: called when there is something to do. Raises PostgresError when the database cannot be reached or
-    written; its transaction has then changed nothing.
+    begin: called when there is something to do. contract: go on to what takes away what older releases use.
+    accept_newer: leave alone what a newer release has only added to. Raises PostgresError when the database cannot be
+    reached or written; its transaction has then changed nothing.
     """
     try:
-        before, newest = revisions.current_of(url), revisions.head(service)
-        if before != newest:
+        with revisions.connected(url) as connection:
+            before = revisions.current(connection)
+            if before is not None and before not in revisions.known(service) and accept_newer:
+                revisions.require(service, connection)
+                return before, before
+            waiting = revisions.waiting(service, before, contract=contract)
+        if waiting:
             begin()
+        if waiting or before not in revisions.known(service):
             from services.kit import migrations  # Alembic, which most starts have no need of
 
-            migrations.upgrade(service, url)
-        return before, newest
+            migrations.upgrade(service, url, contract=contract)
+        return before, waiting[-1] if waiting else before
     except SQLAlchemyError as error:
         summary = safe_summary(error)
         if NO_SPACE in summary:

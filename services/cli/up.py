@@ -5,43 +5,53 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
+from typing import Annotated
 
 import typer
 from rich.panel import Panel
 from rich.table import Table
 
 from services.cli.console import console
+from services.cli.processes import replicas_of
 from services.cli.progress import StartView
 from services.cli.stack import Access, Stack
-from services.kit.config import SERVICES, Settings, load_settings
+from services.kit.config import MOST_REPLICAS, SERVICES, Settings, load_settings
 
 
-def up() -> None:
+def up(
+    replicas: Annotated[
+        int,
+        typer.Option(min=1, max=MOST_REPLICAS, help="how many of each process; calls are spread over them"),
+    ] = 1,
+) -> None:
     """Start the database and all services and keep them up until Ctrl-C; data stays in RAPPORT_DATA_DIR."""
     settings = load_settings()
     view = StartView()
-    stack = Stack(settings, on_event=view.tell)
+    stack = Stack(settings, on_event=view.tell, replicas=replicas)
     with stack, stack.supervisor.signals():
         with view:
             access = stack.start()
-        _welcome(settings, access)
+        _welcome(settings, access, replicas)
         stack.supervisor.wait()
     if stack.access is None:
         raise typer.Exit(130)
     _say("stopped; data stays in", str(stack.folder))
 
 
-def _welcome(settings: Settings, access: Access) -> None:
+def _welcome(settings: Settings, access: Access, replicas: int) -> None:
     table = Table(box=None, show_header=True, header_style="bold")
     for column in ("service", "gRPC", "event stream", "metrics (api, worker)"):
         table.add_column(column)
+    each = replicas_of(settings, replicas)
     for service in SERVICES:
-        table.add_row(
-            service,
-            settings.service_address(service),
-            settings.service_events_address(service),
-            f"{settings.host}:{settings.metrics_port(service, 'api')}, {settings.metrics_port(service, 'worker')}",
-        )
+        for one in each:
+            api, worker = (one.metrics_port(service, role) for role in ("api", "worker"))
+            table.add_row(
+                f"{service} {one.replica + 1}" if replicas > 1 else service,
+                f"{settings.host}:{one.port(service)}",
+                f"{settings.host}:{one.events_port(service)}",
+                f"{settings.host}:{api}, {worker}",
+            )
     console.print(Panel(table, title="Rapport is up", expand=False))
     _say("gRPC address  ", f"{access.address}  (base port {access.base_port})")
     _say("token         ", access.token)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AliasChoices, Field, ValidationError, field_validator
@@ -16,8 +16,15 @@ from services.kit.clock import parse_clock
 from services.kit.errors import InvalidArgument
 from services.kit.masking import safe_text
 
+if TYPE_CHECKING:
+    from rapport_client.config import Location
+
 SERVICES = ("contacts", "sales", "segmentation", "campaign", "care")
 EVENTS_PORT_OFFSET = 10
+REPLICA_PORT_OFFSET = 50
+MOST_REPLICAS = 8
+"""Of each process on one machine, whose ports are so far apart."""
+
 SIGNATURE_ALGORITHMS = frozenset(
     {*(f"{family}{bits}" for family in ("RS", "PS", "ES") for bits in (256, 384, 512)), "EdDSA"}
 )
@@ -45,10 +52,17 @@ class Settings(BaseSettings):
         "campaign's links +46 and their metrics +47. "
         "A laptop stack holds the port itself.",
     )
+    replica: int = Field(
+        0,
+        ge=0,
+        le=MOST_REPLICAS - 1,
+        description="Which of several processes of its kind on one machine a process is, from 0 on: the ports that it "
+        "listens on are 50 higher for each.",
+    )
     address: str = Field(
         "",
-        description="How clients reach a service's API, with {service} and {port} filled in; "
-        "empty means HOST:{port}.",
+        description="How clients reach a service's API, with {service} and {port} filled in; several IP addresses "
+        "with commas between share the calls, such as 127.0.0.1:{port},127.0.0.1:{port+50}; empty means HOST:{port}.",
     )
     events_address: str = Field(
         "", description="How workers reach a service's event stream, like ADDRESS; empty means HOST:{port}."
@@ -327,9 +341,14 @@ class Settings(BaseSettings):
             raise ValueError("expected DEBUG, INFO, WARNING or ERROR")
         return value
 
+    @property
+    def own_base_port(self) -> int:
+        """Return the port from which those of this replica follow."""
+        return self.base_port + REPLICA_PORT_OFFSET * self.replica
+
     def port(self, service: str) -> int:
-        """Return the API port of a service."""
-        return self.base_port + 1 + SERVICES.index(service)
+        """Return the API port of a service, on which this replica listens."""
+        return self.own_base_port + 1 + SERVICES.index(service)
 
     def events_port(self, service: str) -> int:
         """Return the event stream port of a service."""
@@ -338,28 +357,32 @@ class Settings(BaseSettings):
     def metrics_port(self, service: str, role: str) -> int:
         """Return the metrics port of a process; role is `api`, `worker` or campaign's `web`."""
         if role == "web":
-            return self.base_port + 47
+            return self.own_base_port + 47
         return self.port(service) + (20 if role == "api" else 30)
 
     @property
     def inbound_mail_port(self) -> int:
         """Return the port on which care takes inbound mail."""
-        return self.base_port + 45
+        return self.own_base_port + 45
 
     @property
     def web_port(self) -> int:
         """Return the port on which campaign answers the links of messages."""
-        return self.base_port + 46
+        return self.own_base_port + 46
 
     def service_address(self, service: str) -> str:
-        """Return the address on which clients reach a service's API."""
-        return (self.address or f"{self.host}:{{port}}").format(service=service, port=self.port(service))
+        """Return the address on which clients reach a service's API, as gRPC takes it."""
+        return self._location().api(service)
 
     def service_events_address(self, service: str) -> str:
-        """Return the address on which workers reach a service's event stream."""
-        return (self.events_address or f"{self.host}:{{port}}").format(
-            service=service, port=self.events_port(service)
-        )
+        """Return the address on which workers reach a service's event stream, as gRPC takes it."""
+        return self._location().events(service)
+
+    def _location(self) -> Location:
+        from rapport_client.config import Location  # and gRPC with it, which most commands do not need
+
+        own = f"{self.host}:{{port}}"
+        return Location(self.address or own, self.events_address or own, self.base_port, "")
 
     def service_database_url(self, service: str) -> str:
         """Return the SQLAlchemy URL of a service's database; raises InvalidArgument when it is not set."""

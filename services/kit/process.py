@@ -130,7 +130,7 @@ class ApiProcess:
             settings.service_database_url(runtime.service),
             runtime.clock,
             [event_figures(kit), *getattr(api, "own_figures", ())],
-            name=f"rapport-{runtime.service}-figures",
+            name=revisions.session_name(runtime.service, "figures"),
         )
         self._undo: list[Startable] = []
 

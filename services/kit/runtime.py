@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from rapport_client import Rapport, ServiceClient
 
-from services.kit import context
+from services.kit import context, revisions
 from services.kit.access.outgoing import client_tls, token_provider
 from services.kit.clock import Clock, parse_clock
 from services.kit.config import Settings
@@ -97,7 +97,7 @@ def make_runtime(service: str, role: str, settings: Settings, *, clock: Clock | 
     engine = make_engine(
         settings.service_database_url(service),
         pool_size=settings.database_pool_size,
-        application_name=f"rapport-{service}-{role}",
+        application_name=revisions.session_name(service, role),
         # A worker's statements may take as long as they need; nobody waits for an API's beyond its deadline.
         statement_timeout_seconds=2 * settings.default_deadline_seconds if role == "api" else None,
     )

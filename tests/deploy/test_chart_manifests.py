@@ -136,6 +136,8 @@ def test_migrations_come_before_everything_and_never_in_a_replica(render: Render
             if other != "rapport-migrate":
                 assert "migrate" not in json.dumps([container.get("args"), container.get("command")])
     assert not render("trial", migrate__enabled=False).of("Job")
+    taking = render("trial", migrate__contract=True).of("Job")["rapport-migrate"]["spec"]["template"]["spec"]
+    assert taking["containers"][0]["args"] == ["migrate", "--contract"]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -60,12 +60,7 @@ def collector() -> Iterator[Collector]:
 @pytest.fixture(scope="package")
 def amqp_url(request: pytest.FixtureRequest) -> str:
     """The broker of the stack, or nothing for the event streams: the laptops of the other tests run on these."""
-    match request.config.getoption("--transport"):
-        case "stream":
-            return ""
-        case "auto" if not rabbit.is_there() and not rabbit.is_required():
-            return ""
-    return str(request.getfixturevalue("rabbit_url"))
+    return rabbit.stack_url(request)
 
 
 @pytest.fixture(scope="package")  # not longer: even while nothing happens a stack takes a part of the machine

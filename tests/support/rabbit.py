@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
+import pytest
 
 from tests.support.memory import memory_folder
 
@@ -251,3 +252,13 @@ def _kill_tree(pid: int) -> None:
 def _die_with_parent() -> None:
     pr_set_pdeathsig = 1
     ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+
+
+def stack_url(request: pytest.FixtureRequest) -> str:
+    """Return the broker of a whole stack, as `--transport` says; nothing for the event streams."""
+    match request.config.getoption("--transport"):
+        case "stream":
+            return ""
+        case "auto" if not is_there() and not is_required():
+            return ""
+    return str(request.getfixturevalue("rabbit_url"))

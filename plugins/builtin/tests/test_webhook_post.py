@@ -264,6 +264,29 @@ def test_a_lost_answer_is_tried_again_when_receivers_are_idempotent(server: Http
     assert post(server.url, URL=server.url, IDEMPOTENT="true").outcome is Outcome.TEMPORARY
 
 
+def test_what_the_channel_can_do_follows_from_its_settings() -> None:
+    known = open_channel(IDEMPOTENT="true", ALLOW_HTTP="false").capabilities
+    assert (known.idempotent, known.url_schemes) == (True, ("https",))
+    known = open_channel().capabilities
+    assert (known.idempotent, known.url_schemes) == (False, ("https", "http"))
+
+
+def test_a_call_that_names_its_url_goes_there_whatever_the_settings_say(server: HttpServer) -> None:
+    with HttpServer(read) as ours:
+        channel = open_channel(URL=ours.url)
+        named = message("contact-7", 1, target=server.url)
+        both = channel.send([message("contact-7"), named], now=NOW)
+        assert [item.outcome for item in both] == [Outcome.ACCEPTED] * 2
+        assert [request.headers["webhook-id"] for request in ours.requests] == ["m0"]
+        assert [request.headers["webhook-id"] for request in server.requests] == ["m1"]
+    # Neither's trouble is the other's: ours is away, theirs is not allowed.
+    refused = message("contact-7", 2, target="http://10.0.0.1/")
+    made = channel.send([message("contact-7"), named, refused, message("contact-8", 3)], now=NOW)
+    channel.close()
+    assert [item.outcome.value for item in made] == ["temporary", "accepted", "permanent", "temporary"]
+    assert made[3].reason.startswith("not tried")
+
+
 def test_tls_verifies_the_name() -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(CERTS / "cert.pem", CERTS / "key.pem")

@@ -96,6 +96,8 @@ BAD: list[tuple[type, dict[str, Any], str]] = [
     (Channel, {"capabilities": None}, "must be a Capabilities"),
     (Channel, {"capabilities": Capabilities("E Mail")}, "address_kind"),
     (Channel, {"capabilities": Capabilities("email", max_batch=0)}, "max_batch"),
+    (Channel, {"capabilities": Capabilities("email", url_schemes="https")}, "url_schemes"),
+    (Channel, {"capabilities_of": lambda: None}, "capabilities_of must take (settings)"),
     (Channel, {"open": lambda: None}, "open must take (settings)"),
 ]
 

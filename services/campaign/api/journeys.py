@@ -11,7 +11,7 @@ from rapport.campaign.v1 import journeys_pb2, journeys_pb2_grpc
 from services.campaign import journey_codec as codec
 from services.campaign.api.base import SIZES, Methods
 from services.campaign.domain.ledger import Counts
-from services.campaign.usecases import journey_history, journeys
+from services.campaign.usecases import journey_control, journey_history, journeys
 from services.kit.names import parse_key, parse_name
 
 _NO_VERSION = (1 << 31) - 1
@@ -123,6 +123,40 @@ class JourneyServicer(Methods, journeys_pb2_grpc.JourneyServiceServicer):
             self._runtime, parse_key(request.name, "journeys"), dict(request.steps), request.from_version
         )
         return journeys_pb2.MigrateJourneyResponse(migrated_count=count, version=version)
+
+    def PauseJourney(
+        self, request: journeys_pb2.PauseJourneyRequest, context: grpc.ServicerContext
+    ) -> journeys_pb2.PauseJourneyResponse:
+        """Halt a journey."""
+        found = journey_control.change_state(self._runtime, "pause", parse_key(request.name, "journeys"))
+        return journeys_pb2.PauseJourneyResponse(journey=codec.encode_journey(*found))
+
+    def ResumeJourney(
+        self, request: journeys_pb2.ResumeJourneyRequest, context: grpc.ServicerContext
+    ) -> journeys_pb2.ResumeJourneyResponse:
+        """Let a journey go on."""
+        found = journey_control.change_state(self._runtime, "resume", parse_key(request.name, "journeys"))
+        return journeys_pb2.ResumeJourneyResponse(journey=codec.encode_journey(*found))
+
+    def CancelJourney(
+        self, request: journeys_pb2.CancelJourneyRequest, context: grpc.ServicerContext
+    ) -> journeys_pb2.CancelJourneyResponse:
+        """End a journey for good."""
+        key = parse_key(request.name, "journeys")
+        found = journey_control.change_state(self._runtime, "cancel", key, request.reason)
+        return journeys_pb2.CancelJourneyResponse(journey=codec.encode_journey(*found))
+
+    def RemoveJourneyContacts(
+        self, request: journeys_pb2.RemoveJourneyContactsRequest, context: grpc.ServicerContext
+    ) -> journeys_pb2.RemoveJourneyContactsResponse:
+        """Take contacts out of a journey."""
+        contacts = [parse_name(name, "contacts", "contacts") for name in request.contacts]
+        removed, cancelled = journey_control.remove_contacts(
+            self._runtime, parse_key(request.name, "journeys"), contacts, request.reason
+        )
+        return journeys_pb2.RemoveJourneyContactsResponse(
+            removed_count=removed, cancelled_message_count=cancelled
+        )
 
     def ListJourneyEntries(
         self, request: journeys_pb2.ListJourneyEntriesRequest, context: grpc.ServicerContext

@@ -30,6 +30,7 @@ class MessageMethods(Methods):
             reply_to=request.reply_to,
             in_reply_to=request.in_reply_to,
             address=request.address,
+            automatic=request.automatic,
         )
         planned = messages.send_message(self._runtime, given, request.request_id)
         return pb.SendMessageResponse(message=codec.encode_message(planned, self._runtime))

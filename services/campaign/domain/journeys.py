@@ -12,6 +12,7 @@ from uuid import UUID
 
 from services.campaign.domain.graph import LONGEST_WAIT, Problem, check_graph, check_match
 from services.campaign.domain.ids import RuleError
+from services.campaign.domain.journey_states import RUNNING
 from services.campaign.domain.steps import (
     Match,
     Node,
@@ -30,7 +31,8 @@ __all__ = ["Entry", "Graph", "Journey", "Send", "Step", "Trigger", "Wait", "step
 _MICRO = timedelta(microseconds=1)
 MOST_MATCHES = 10
 FINISHED, EXITED, GOAL, LIMIT = "finished", "exited", "goal", "limit"
-EARLY = (EXITED, GOAL, LIMIT)
+CANCELLED, REMOVED = "cancelled", "removed"
+EARLY = (EXITED, GOAL, LIMIT, CANCELLED, REMOVED)
 OUTCOMES = (FINISHED, *EARLY, "merged", "erased")
 MOST_STEPS = 1000
 """Steps that one entry takes at most: a journey that leads around ends then."""
@@ -62,6 +64,9 @@ class Journey:
     started_count: int = 0
     finished_count: int = 0
     left_counts: Mapping[str, int] = field(default_factory=dict)
+    state: str = RUNNING
+    pause_time: datetime | None = None
+    cancel_reason: str = ""
 
     @property
     def origin(self) -> str:

@@ -53,7 +53,11 @@ class Policy:
 
 
 class Policies:
-    """Find the policy of a message: the most specific one alone counts."""
+    """Find what holds for a message: the hours of the most specific policy, and the caps of all of them.
+
+    A narrower policy may open other hours, but no cap of a wider one goes: who set that 3 messages a week are enough
+    means it, whatever is set for a channel or topic besides.
+    """
 
     def __init__(self, policies: Iterable[Policy]) -> None:
         """Index policies, of which each (channel, topic) has one at most."""
@@ -71,9 +75,30 @@ class Policies:
                 return None if topic == TRANSACTIONAL and not found.transactional else found
         return None
 
+    def caps(self, channel: str, topic: str) -> tuple[Cap, ...]:
+        """Return the caps that a message of a channel and topic is under, each once; the strictest decides."""
+        return tuple(dict.fromkeys(cap for policy in self._holding(channel, topic) for cap in policy.caps))
+
+    def defers(self, channel: str, topic: str) -> bool:
+        """Say whether a message over a cap waits: the most specific policy that holds for it decides."""
+        return any(policy.defer for policy in self._holding(channel, topic)[:1])
+
     def exempts(self, channel: str, topic: str) -> bool:
         """Say whether a message is one that no policy holds for, so that it is not counted for others either."""
-        return topic == TRANSACTIONAL and self.of(channel, topic) is None
+        return topic == TRANSACTIONAL and not self._holding(channel, topic)
+
+    def _holding(self, channel: str, topic: str) -> list[Policy]:
+        """Return the policies that hold for a message, the most specific one first.
+
+        Transactional messages fall under those that say so, unless one for them alone says no.
+        """
+        scopes = ((channel, topic), ("", topic), (channel, ""), ("", ""))
+        found = [item for scope in scopes if (item := self._by_scope.get(scope)) is not None]
+        if topic != TRANSACTIONAL:
+            return found
+        if found and found[0].topic == TRANSACTIONAL and not found[0].transactional:
+            return []
+        return [item for item in found if item.transactional]
 
     @property
     def counts_sends(self) -> bool:

@@ -11,6 +11,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from services.campaign.domain.conditions import holds
+from services.campaign.domain.journey_states import Pause, end_of_pause, unpaused
 from services.campaign.domain.journeys import (
     EXITED,
     FINISHED,
@@ -116,12 +117,18 @@ def part_of(split: Split, journey_id: str, step_id: str, contact_id: UUID) -> in
 
 
 def advance(
-    graph: Graph, entry: Entry, signals: Sequence[Signal], known: Known | None, now: datetime
+    graph: Graph,
+    entry: Entry,
+    signals: Sequence[Signal],
+    known: Known | None,
+    now: datetime,
+    pauses: Sequence[Pause] = (),
 ) -> Advance:
     """Take all steps that are due by now.
 
     A wait counts from the moment the entry reached it, not from when somebody looked, so nothing adds up. An event that
-    ends the journey does so before any step that was not taken yet. signals: in the order of their times.
+    ends the journey does so before any step that was not taken yet. signals: in the order of their times. pauses: in
+    which no step was taken: one that was due then is taken at the end, from which what follows counts.
     """
     done = Advance(entry.step, graph.at(entry.step_id, entry.step), entry.arrive_time, now)
     if left := _leaves(graph, entry, signals):
@@ -134,7 +141,7 @@ def advance(
             return done
         node = graph.nodes[done.step_id]
         here = known if known is not None and known.step == done.step else None
-        way = _way_out(node, entry, done, unused, here, now)
+        way = _way_out(node, entry, done, unused, here, now, pauses)
         if way is None:
             return done
         edge, leave = way
@@ -161,7 +168,13 @@ def _leaves(graph: Graph, entry: Entry, signals: Sequence[Signal]) -> tuple[str,
 
 
 def _way_out(
-    node: Node, entry: Entry, done: Advance, unused: list[Signal], known: Known | None, now: datetime
+    node: Node,
+    entry: Entry,
+    done: Advance,
+    unused: list[Signal],
+    known: Known | None,
+    now: datetime,
+    pauses: Sequence[Pause],
 ) -> tuple[str, datetime] | None:
     """Return by which way and when a step is left; None when it is not yet, and then `done` says what it waits for."""
     arrive = done.arrive_time
@@ -175,13 +188,16 @@ def _way_out(
                 done.needs = "zone"
                 return None
             leave = next_local(arrive, clock, weekdays, zone)
+            # Nine in the morning that passed in a pause is not its end, which may be at night.
+            while (end := end_of_pause(leave, pauses)) is not None:
+                leave = next_local(end, clock, weekdays, zone)
         case WaitEvent(match=wanted, timeout=timeout):
             leave, edge = arrive + timeout, "timeout"
             for signal in unused:
                 if arrive <= signal.time <= leave and matches(wanted, signal):
                     unused.remove(signal)
                     done.consumed.append(signal.event_id)
-                    return "event", signal.time
+                    return "event", unpaused(signal.time, pauses)
         case Branch():
             if known is None or known.case is None:
                 done.needs = "case"
@@ -192,6 +208,7 @@ def _way_out(
             edge = f"part:{part}" if part >= 0 else ""
         case _:
             pass
+    leave = unpaused(leave, pauses)
     if leave > now:
         done.due_time = leave
         return None

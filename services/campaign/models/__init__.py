@@ -21,6 +21,7 @@ from services.campaign.models.journeys import (
     journey_entry,
     journey_listen,
     journey_move,
+    journey_pause,
     journey_signal,
     journey_version,
 )
@@ -72,6 +73,7 @@ __all__ = [
     "journey_entry",
     "journey_listen",
     "journey_move",
+    "journey_pause",
     "journey_signal",
     "journey_version",
     "kit",

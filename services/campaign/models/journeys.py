@@ -27,6 +27,8 @@ journey = Table(
         "definition", pg.JSONB, nullable=False, server_default="{}", comment="trigger, steps, exits, goals"
     ),
     time_("fired_time", nullable=True),
+    exact_("state", server_default="running", comment="running, paused, cancelled"),
+    text_("cancel_reason", server_default=_NOTHING),
     sa.Index("ix_journey_trigger", "event_type", postgresql_where=sa.text("active")),
 )
 
@@ -39,6 +41,16 @@ journey_version = Table(
     time_("create_time"),
     sa.ForeignKeyConstraint(["journey_id"], ["journey.id"]),
     comment="never changed: entries follow the version that they started on until they are migrated",
+)
+
+journey_pause = Table(
+    "journey_pause",
+    metadata,
+    exact_("journey_id", primary_key=True),
+    time_("pause_time", primary_key=True),
+    time_("resume_time", nullable=True),
+    sa.ForeignKeyConstraint(["journey_id"], ["journey.id"]),
+    comment="when nobody moved on journeys; resume_time NULL: still so",
 )
 
 journey_listen = Table(
@@ -81,11 +93,23 @@ journey_entry = Table(
     Column(
         "signalled", sa.Boolean, nullable=False, server_default=sa.false(), comment="it has journey_signals"
     ),
-    exact_("outcome", server_default=_NOTHING, comment="finished, exited, goal, limit, merged, erased"),
+    exact_(
+        "outcome",
+        server_default=_NOTHING,
+        comment="finished, exited, goal, limit, merged, erased, cancelled, removed",
+    ),
     text_("problem", server_default=_NOTHING, comment="why it does not move; empty when nothing is wrong"),
+    text_("end_reason", server_default=_NOTHING, comment="why it was cancelled or removed"),
     sa.ForeignKeyConstraint(["journey_id"], ["journey.id"]),
     sa.UniqueConstraint("journey_id", "event_id", "contact_id"),
-    sa.Index("ix_journey_entry_due", "due_time", "id", postgresql_where=sa.text("finish_time IS NULL")),
+    # By journey, so that one that is paused costs the others nothing, however many wait on it.
+    sa.Index(
+        "ix_journey_entry_open",
+        "journey_id",
+        "due_time",
+        "id",
+        postgresql_where=sa.text("finish_time IS NULL"),
+    ),
     sa.Index("ix_journey_entry_contact_id", "contact_id"),
     sa.Index("ix_journey_entry_journey_id", "journey_id", postgresql_include=["finish_time"]),
 )
@@ -138,6 +162,7 @@ journey_action = Table(
     sa.UniqueConstraint("entry_id", "step"),
     sa.Index("ix_journey_action_due", "due_time", "id", postgresql_where=sa.text("state = 'planned'")),
     sa.Index("ix_journey_action_contact_id", "contact_id"),
+    sa.Index("ix_journey_action_journey_id", "journey_id", postgresql_where=sa.text("state = 'planned'")),
     comment="what journeys bring about in other services: written with the move, done afterwards",
 )
 

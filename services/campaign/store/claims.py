@@ -87,6 +87,8 @@ WITH RECURSIVE lane AS (
 SELECT lane.channel, lane.lane FROM lane
 WHERE NOT EXISTS (SELECT FROM sending_hold) AND NOT EXISTS (
     SELECT FROM campaign WHERE 'campaigns/' || campaign.id = lane.lane AND campaign.state <> ALL (:open)
+) AND NOT EXISTS (
+    SELECT FROM journey WHERE 'journeys/' || journey.id = lane.lane AND journey.state <> 'running'
 ) AND EXISTS (
     SELECT FROM message WHERE state = 'planned' AND message.channel = lane.channel
     AND message.lane = lane.lane AND message.due_time <= :now
@@ -118,7 +120,7 @@ RETURNING message.id, origin, entry_id, step, contact_id, channel, topic, templa
 
 
 def lanes(connection: Connection, now: datetime) -> list[tuple[str, str]]:
-    """Return each (channel, lane) that has due messages and is not held back by its campaign's state.
+    """Return each (channel, lane) that has due messages and whose campaign or journey does not hold it back.
 
     None while all sending is held.
     """
@@ -151,6 +153,8 @@ UPDATE message SET state = 'sending', reason = '', subject = item.subject, coupo
 FROM json_to_recordset(CAST(:items AS json)) AS item (id uuid, subject text, recipient_hash text, coupon_code text)
 WHERE message.id = item.id AND message.state = 'claimed' AND message.sender_id = :sender AND NOT EXISTS (
     SELECT FROM campaign WHERE message.origin = 'campaigns/' || campaign.id AND campaign.state <> ALL (:open)
+) AND NOT EXISTS (
+    SELECT FROM journey WHERE message.origin = 'journeys/' || journey.id AND journey.state <> 'running'
 )
 RETURNING message.id
 """).bindparams(
@@ -174,6 +178,8 @@ RETURNING message.id
 _LET_GO = sa.text("""
 UPDATE message SET reason = coalesce(:reason, reason), state = CASE WHEN EXISTS (
     SELECT FROM campaign WHERE message.origin = 'campaigns/' || campaign.id AND campaign.state = :cancelled
+) OR EXISTS (
+    SELECT FROM journey WHERE message.origin = 'journeys/' || journey.id AND journey.state = :cancelled
 ) THEN 'cancelled' ELSE 'planned' END
 WHERE id = ANY (CAST(:keys AS uuid[])) AND state = 'claimed' AND sender_id = :sender
 """).bindparams(
@@ -195,7 +201,7 @@ def do_not_wait_for_disk(connection: Connection) -> None:
 def hand_over(connection: Connection, sender: UUID, items: Sequence[HandOver]) -> set[UUID]:
     """Mark claimed messages as on the wire and return those that may go.
 
-    Not among them is what is no longer this sender's, or whose campaign was paused or cancelled meanwhile.
+    Not among them is what is no longer this sender's, or whose campaign or journey was paused or cancelled meanwhile.
     """
     rows = [
         {
@@ -233,7 +239,7 @@ def record(connection: Connection, sender: UUID, results: Sequence[Result]) -> s
 
 
 def let_go(connection: Connection, sender: UUID, keys: Collection[UUID], reason: str | None = None) -> None:
-    """Give claimed messages back: to be planned again, or cancelled with their campaign."""
+    """Give claimed messages back: to be planned again, or cancelled with their campaign or journey."""
     if not keys:
         return
     given = {

@@ -11,10 +11,17 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 from sqlalchemy.dialects import postgresql as pg
 
+from services.campaign.domain.journey_states import RUNNING
 from services.campaign.domain.journeys import Entry, Journey
 from services.campaign.domain.stepping import Advance, Signal
 from services.campaign.domain.triggers import Trigger
-from services.campaign.models import journey_contact, journey_entry, journey_move, journey_signal
+from services.campaign.models import (
+    journey,
+    journey_contact,
+    journey_entry,
+    journey_move,
+    journey_signal,
+)
 from services.kit import arrays
 
 _UUIDS = pg.ARRAY(pg.UUID(as_uuid=True))
@@ -163,30 +170,51 @@ _ENTRY = (
     journey_entry.c.step,
     journey_entry.c.step_id,
     journey_entry.c.start_time,
-    sa.func.coalesce(journey_entry.c.arrive_time, journey_entry.c.due_time),
+    sa.func.coalesce(journey_entry.c.arrive_time, journey_entry.c.due_time).label("arrive_time"),
     journey_entry.c.signalled,
 )
 
 
 def take_due(connection: Connection, now: datetime, count: int) -> list[Entry]:
-    """Return entries that are due, locked until the transaction ends; those that others have locked are passed over."""
-    query = (
+    """Return entries that are due, locked until the transaction ends; those that others have locked are passed over.
+
+    Each journey that runs has its share of the number, so that a large one holds up no other.
+    """
+    entry = journey_entry.c
+    due = sa.and_(entry.journey_id == journey.c.id, entry.finish_time.is_(None), entry.due_time <= now)
+    running = sa.select(journey.c.id).where(journey.c.state == RUNNING, sa.exists().where(due))
+    keys = list(connection.scalars(running))
+    if not keys:
+        return []
+    some = (
         sa.select(*_ENTRY)
-        .where(journey_entry.c.finish_time.is_(None), journey_entry.c.due_time <= now)
-        .order_by(journey_entry.c.due_time, journey_entry.c.id)
-        .limit(count)
+        .where(due)
+        .order_by(entry.due_time, entry.id)
+        .limit(max(1, count // len(keys)))
         .with_for_update(skip_locked=True)
+        .lateral("due")
+    )
+    query = (
+        sa.select(*some.c)
+        .select_from(journey)
+        .join(some, sa.true())
+        .where(journey.c.id == sa.any_(sa.cast(keys, _TEXTS)), journey.c.state == RUNNING)
     )
     return [Entry(*row) for row in connection.execute(query)]
 
 
 def take(connection: Connection, keys: Collection[UUID]) -> list[Entry]:
-    """Return entries by id that are still open, locked; those that others have locked are passed over."""
+    """Return entries by id that are still open, locked; those that others have locked are passed over.
+
+    Not among them are those whose journey was paused or cancelled meanwhile.
+    """
+    running = sa.select(journey.c.id).where(journey.c.state == RUNNING).scalar_subquery()
     query = (
         sa.select(*_ENTRY)
         .where(
             journey_entry.c.id == sa.any_(sa.cast(sorted(keys), _UUIDS)),
             journey_entry.c.finish_time.is_(None),
+            journey_entry.c.journey_id.in_(running),
         )
         .order_by(journey_entry.c.id)
         .with_for_update(skip_locked=True)

@@ -281,15 +281,18 @@ def page(
     return [Interaction(**row._mapping) for row in connection.execute(query)]
 
 
-def unsubscribed_since(connection: Connection, message_id: UUID, since: datetime) -> bool:
-    """Say whether a message's unsubscribe link was used since a time; who asks the same waits for this transaction."""
+def unsubscribed_since(connection: Connection, message_id: UUID, since: datetime | None) -> bool:
+    """Say whether a message's unsubscribe link was used since a time, None for ever.
+
+    Who asks the same waits for this transaction.
+    """
     connection.exec_driver_sql(
         "SELECT pg_advisory_xact_lock(%(key)s)", {"key": lock_key(f"unsubscribe:{message_id}")}
     )
     found = sa.exists().where(
         interaction.c.message_id == message_id,
         interaction.c.kind == UNSUBSCRIBE,
-        interaction.c.time > since,
+        *([] if since is None else [interaction.c.time > since]),
     )
     return bool(connection.execute(sa.select(found)).scalar_one())
 

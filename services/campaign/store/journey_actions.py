@@ -12,7 +12,8 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 from sqlalchemy.dialects import postgresql as pg
 
-from services.campaign.models import journey_action
+from services.campaign.domain.journey_states import RUNNING
+from services.campaign.models import journey, journey_action
 from services.kit import arrays
 
 _UUIDS = pg.ARRAY(pg.UUID(as_uuid=True))
@@ -68,8 +69,10 @@ def plan(connection: Connection, deeds: Sequence[Deed], now: datetime) -> None:
 def take(connection: Connection, now: datetime, count: int, lease: timedelta) -> list[Deed]:
     """Return due deeds and let nobody else take them for a while; of an entry only the first that is not over.
 
-    Whoever dies with them in hand lets them be done again under the same request ids.
+    Whoever dies with them in hand lets them be done again under the same request ids. Those of journeys that are paused
+    or cancelled are passed over.
     """
+    halted = sa.select(journey.c.id).where(journey.c.state != RUNNING).scalar_subquery()
     earlier = journey_action.alias()
     waits = sa.exists().where(
         earlier.c.entry_id == journey_action.c.entry_id,
@@ -79,6 +82,7 @@ def take(connection: Connection, now: datetime, count: int, lease: timedelta) ->
     chosen = (
         sa.select(journey_action.c.id)
         .where(journey_action.c.state == PLANNED, journey_action.c.due_time <= now, ~waits)
+        .where(journey_action.c.journey_id.not_in(halted))
         .order_by(journey_action.c.due_time, journey_action.c.id)
         .limit(count)
         .with_for_update(skip_locked=True)

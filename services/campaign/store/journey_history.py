@@ -29,6 +29,7 @@ class Standing:
     outcome: str
     problem: str
     event_type: str
+    end_reason: str = ""
 
 
 _STANDING = [

@@ -21,11 +21,27 @@ from services.campaign.domain.journeys import (
     listens,
 )
 from services.campaign.domain.tracing import TRACE, without_trace
-from services.campaign.models import journey, journey_entry, journey_listen, journey_version
+from services.campaign.models import (
+    journey,
+    journey_entry,
+    journey_listen,
+    journey_pause,
+    journey_version,
+)
 
 _ROW = [
     journey.c[name]
-    for name in ("id", "display_name", "active", "activate_time", "create_time", "version", "definition")
+    for name in (
+        "id",
+        "display_name",
+        "active",
+        "activate_time",
+        "create_time",
+        "version",
+        "definition",
+        "state",
+        "cancel_reason",
+    )
 ]
 
 
@@ -99,7 +115,12 @@ def _with_counts() -> sa.Select[Any]:
         .where(entry.journey_id == journey.c.id)
         .lateral()
     )
-    return sa.select(*_ROW, *counts.c).join(counts, sa.true())
+    pause_time = (
+        sa.select(journey_pause.c.pause_time)
+        .where(journey_pause.c.journey_id == journey.c.id, journey_pause.c.resume_time.is_(None))
+        .scalar_subquery()
+    )
+    return sa.select(*_ROW, pause_time.label("pause_time"), *counts.c).join(counts, sa.true())
 
 
 def get(connection: Connection, key: str) -> Journey | None:

@@ -90,13 +90,17 @@ def example(content: Content, context: Mapping[str, Any], *, renderer: Renderer 
     return made
 
 
-def headers(runtime: Runtime, origin: str, topic: str, unsubscribe: tuple[str, str]) -> dict[str, str]:
+def headers(
+    runtime: Runtime, origin: str, topic: str, unsubscribe: tuple[str, str], *, automatic: bool = False
+) -> dict[str, str]:
     """Return the headers of a message; unsubscribe: the web and the mail address for it, empty for none.
 
+    automatic: whether a machine wrote a single message.
+
     Mail on a topic can be stopped with one click (RFC 8058) and says which list it belongs to (RFC 2919); `Precedence:
-    bulk` keeps programs that answer by themselves from doing so. What a machine sends to one person, such as a receipt,
-    says so (RFC 3834, 5); an agent's answer does not, for a person wrote it, nor does mail of a list, whose headers say
-    the same.
+    bulk` keeps programs that answer by themselves from doing so. What a machine sends to one person, such as a receipt
+    or a survey, says so (RFC 3834, 5); an agent's answer does not, for a person wrote it, nor does mail of a list, whose
+    headers say the same.
     """
     web, mail = unsubscribe
     made: dict[str, str] = {}
@@ -105,6 +109,8 @@ def headers(runtime: Runtime, origin: str, topic: str, unsubscribe: tuple[str, s
         if web:
             made["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
     if origin.startswith(f"{REQUESTS}/"):
+        if automatic:
+            made["Auto-Submitted"] = "auto-generated"
         return made
     if topic == TRANSACTIONAL:
         made["Auto-Submitted"] = "auto-generated"

@@ -65,8 +65,7 @@ def reserve(
     capped = Capped(channel, topic)
     if not policies.counts_sends or policies.exempts(channel, topic):
         return capped
-    policy = policies.of(channel, topic)
-    caps = policy.caps if policy is not None else ()
+    caps = policies.caps(channel, topic)
     seen: set[UUID] = set()
     for claim in claims:
         if claim.contact_id is None:
@@ -77,13 +76,14 @@ def reserve(
             continue
         seen.add(claim.contact_id)
         capped.counted[claim.id] = claim.contact_id
-    if policy is None or not caps or not seen:
+    if not caps or not seen:
         return capped
     store.lock(connection, seen)
     by_id = {claim.id: claim for claim in claims}
+    defer = policies.defers(channel, topic)
     for key, (cap, free) in store.full(connection, capped.counted, channel, topic, caps, now).items():
         del capped.counted[key]
-        capped.held.append(held(by_id[key], stay_capped(cap, free, defer=policy.defer), now))
+        capped.held.append(held(by_id[key], stay_capped(cap, free, defer=defer), now))
     return capped
 
 

@@ -92,6 +92,13 @@ def local_problems(runtime: Runtime, given: Journey) -> list[Problem]:
                     else "a channel for webhooks, or several do: name one"
                 )
                 found.append(Problem(f"{path}.webhook.channel", f"no plugin offers {wanted}", node.id))
+            case Webhook(url=url, channel=channel):
+                # Else each call would fail when it is made, long after the journey was activated.
+                schemes = channels[channel].url_schemes or ("https",)
+                scheme = url.partition(":")[0].lower()
+                if scheme not in schemes and scheme in ("http", "https"):
+                    text = f"{channel} calls {' and '.join(schemes)} only, not {scheme}; its settings say so"
+                    found.append(Problem(f"{path}.webhook.url", text, node.id))
     return found
 
 

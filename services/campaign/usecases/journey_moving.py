@@ -25,7 +25,7 @@ from services.campaign.domain.stepping import Advance, Known, advance
 from services.campaign.domain.steps import KIND_OF, OUTWARD, Branch, OpenTask, Send, Webhook, steps_to_json
 from services.campaign.store import entries as store
 from services.campaign.store import journey_actions as actions
-from services.campaign.store import journeys, ledger
+from services.campaign.store import journey_control, journeys, ledger
 from services.campaign.usecases import audience
 from services.kit import log
 from services.kit.log import safe_text
@@ -50,7 +50,7 @@ def advance_journeys(runtime: Runtime) -> int:
             moves = _step(runtime, connection, due, {})
         total += len(due)
         _go_on(runtime, moves)
-        if len(due) < AT_ONCE:
+        if not due:
             return total
 
 
@@ -72,6 +72,8 @@ def _step(
     now = runtime.clock.now()
     graphs = journeys.graphs(connection, {(entry.journey_id, entry.version) for entry in due})
     signals = store.signals(connection, [entry.id for entry in due if entry.signalled])
+    since = min(entry.arrive_time for entry in due)
+    pauses = journey_control.pauses(connection, {entry.journey_id for entry in due}, since)
     moves = [
         (
             entry,
@@ -81,6 +83,7 @@ def _step(
                 signals.get(entry.id, ()),
                 known.get(entry.id),
                 now,
+                pauses.get(entry.journey_id, ()),
             ),
         )
         for entry in due

@@ -18,6 +18,7 @@ from services.campaign.store import dates, entries, ledger
 from services.campaign.store import journeys as store
 from services.campaign.usecases import journey_checks as checks
 from services.campaign.usecases.checks import exists_already, refuse, require_pools, require_templates
+from services.campaign.usecases.journey_control import locked, plan
 from services.campaign.usecases.journey_moving import advance_journeys
 from services.campaign.usecases.journey_starting import start_journeys
 from services.kit.errors import Aborted, FailedPrecondition, FieldViolation, InvalidArgument, NotFound
@@ -66,11 +67,13 @@ def validate_journey(runtime: Runtime, given: Journey) -> list[Problem]:
 
 
 def update_journey(runtime: Runtime, connection: Connection, given: Journey, expected: int) -> Counted:
-    """Replace a journey, with a new version if it differs; raises NotFound, InvalidArgument, Aborted, Unavailable.
+    """Replace a journey, with a new version if it differs; raises NotFound, InvalidArgument, Aborted, Unavailable,
+    FailedPrecondition (JOURNEY_STATE).
 
     expected: the version that was read, 0 for any.
     """
-    present = _locked(connection, given.id)
+    present = locked(connection, given.id)
+    plan("change", present)
     if expected not in (0, present.version):
         raise Aborted(
             f"journeys/{given.id} is at version {present.version}, not {expected}: read it again and decide anew",
@@ -116,7 +119,8 @@ def list_journeys(runtime: Runtime, *, after: str, count: int) -> list[Counted]:
 def set_active(runtime: Runtime, key: str, *, active: bool) -> Counted:
     """Let events start a journey from now on, or no more.
 
-    Raises NotFound; to activate it, also InvalidArgument (INVALID_JOURNEY) and Unavailable.
+    Raises NotFound; to activate it, also InvalidArgument (INVALID_JOURNEY), FailedPrecondition (JOURNEY_STATE) and
+    Unavailable.
     """
     with runtime.db.transaction() as connection:
         switch(runtime, connection, key, active=active)
@@ -127,7 +131,8 @@ def switch(runtime: Runtime, connection: Connection, key: str, *, active: bool) 
     """Do what set_active does in the caller's transaction."""
     now = runtime.clock.now()
     if active:
-        journey = _locked(connection, key)
+        journey = locked(connection, key)
+        plan("activate", journey)
         if not journey.active:
             _prepare(runtime, connection, journey, now)
     store.set_active(connection, key, active, now)
@@ -160,7 +165,7 @@ def migrate_journey(
     """
     with runtime.db.transaction() as connection:
         # Locked, so that the newest stays the newest.
-        journey = _locked(connection, key)
+        journey = locked(connection, key)
         there = {node.id for node in journey.steps if isinstance(node, Node)} | {"end"}
         wrong = [
             FieldViolation(f"steps[{old}]", _no_step(new, journey))
@@ -192,13 +197,6 @@ def migrate_journey(
 
 def _no_step(step: str, journey: Journey) -> str:
     return f"{step!r} is no step of version {journey.version} of {journey.origin}"
-
-
-def _locked(connection: Connection, key: str) -> Journey:
-    found = store.lock(connection, key)
-    if found is None:
-        raise NotFound.resource(format_name("journeys", key))
-    return found
 
 
 def _counted(connection: Connection, key: str) -> Counted:

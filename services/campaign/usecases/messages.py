@@ -10,8 +10,9 @@ from uuid import UUID
 from services.campaign.channels import known_channels
 from services.campaign.domain.campaigns import CANCELLED as CAMPAIGN_CANCELLED
 from services.campaign.domain.ids import TRANSACTIONAL, RuleError, check_line, check_topic
+from services.campaign.domain.journey_states import CANCELLED as JOURNEY_CANCELLED
 from services.campaign.domain.ledger import PLANNED, REQUESTS, SENT, UNKNOWN, Message, NewMessage
-from services.campaign.store import campaigns, ledger
+from services.campaign.store import campaigns, journeys, ledger
 from services.campaign.usecases import events, tracing
 from services.campaign.usecases.checks import refuse
 from services.kit.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
@@ -21,7 +22,7 @@ from services.kit.runtime import Runtime
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SingleMessage:
-    """Describe a message that belongs to no campaign; contact_id None: to an address only."""
+    """Describe a message that belongs to no campaign; contact_id None: to an address only; automatic: by a machine."""
 
     contact_id: UUID | None
     channel: str
@@ -32,6 +33,7 @@ class SingleMessage:
     in_reply_to: str
     address: str
     html: str = ""
+    automatic: bool = False
 
     def digest(self) -> bytes:
         """Return the hash of all that was asked for."""
@@ -45,8 +47,11 @@ class SingleMessage:
             self.in_reply_to,
             self.address,
         ]
-        if self.html:  # the hashes of messages that were planned before there was any stay as they are
+        # The hashes of messages that were planned before there was any of these stay as they are.
+        if self.html or self.automatic:
             parts.append(self.html)
+        if self.automatic:
+            parts.append("automatic")
         return sha256(json.dumps(parts).encode()).digest()
 
 
@@ -74,6 +79,7 @@ def send_message(runtime: Runtime, given: SingleMessage, request_id: str) -> Mes
             "in_reply_to": given.in_reply_to,
             "address": given.address,
             "html": given.html,
+            "automatic": given.automatic,
             **tracing.carried(given.contact_id),
         },
         content_hash=digest,
@@ -135,6 +141,10 @@ def resolve_message(runtime: Runtime, key: UUID, *, sent: bool) -> Message:
             campaign = campaigns.get(connection, found.origin.partition("/")[2], share=True)
             if campaign is not None and campaign.state == CAMPAIGN_CANCELLED:
                 raise _state_error(found, "its campaign is cancelled, so it is not sent again")
+        if found.origin.startswith("journeys/"):
+            journey = journeys.lock(connection, found.origin.partition("/")[2])
+            if journey is not None and journey.state == JOURNEY_CANCELLED:
+                raise _state_error(found, "its journey is cancelled, so it is not sent again")
         ledger.notify(connection)
         return ledger.settle(
             connection, key, {"state": PLANNED, "reason": "", "sender_id": None, "due_time": now}

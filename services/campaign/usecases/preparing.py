@@ -18,6 +18,7 @@ from services.campaign.domain.decisions import Facts, HourRules, Stay, no_code, 
 from services.campaign.domain.ids import one_line
 from services.campaign.domain.ledger import (
     FAILED,
+    JOURNEYS,
     PLANNED,
     REQUESTS,
     SUPPRESSED,
@@ -302,7 +303,13 @@ def _make(
     claim, person, address = item.claim, item.person, item.address
     reply_to = audience.reply_address(runtime, claim.id)
     bounce = reply_to
-    headers = contents.headers(runtime, claim.origin, claim.topic, item.unsubscribe)
+    headers = contents.headers(
+        runtime,
+        claim.origin,
+        claim.topic,
+        item.unsubscribe,
+        automatic=bool((claim.content or {}).get("automatic")),
+    )
     if claim.content is not None:
         subject, text, html = claim.subject, str(claim.content["text"]), str(claim.content.get("html", ""))
         reply_to = str(claim.content["reply_to"]) or reply_to
@@ -333,6 +340,8 @@ def _make(
             headers=headers,
             contact_id=str(claim.contact_id or ""),
             campaign="" if claim.origin.startswith(f"{REQUESTS}/") else claim.origin,
+            # What a journey calls is its step's URL, never the one that the channel sends contacts' messages to.
+            target=address if claim.content is not None and claim.origin.startswith(f"{JOURNEYS}/") else "",
         ),
         item.coupon,
         note,

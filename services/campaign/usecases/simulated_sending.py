@@ -171,11 +171,11 @@ class SimulatedSender:
 
     def _over(self, item: Item, at: datetime) -> Stay | None:
         rules = self._rules.policies
-        policy = rules.of(item.channel, item.topic)
-        if policy is None or not policy.caps:
+        caps = rules.caps(item.channel, item.topic)
+        if not caps:
             return None
-        found = over(policy.caps, self._places.get(item.contact_id, ()), item.channel, item.topic, at)
-        return None if found is None else stay_capped(*found, defer=policy.defer)
+        found = over(caps, self._places.get(item.contact_id, ()), item.channel, item.topic, at)
+        return None if found is None else stay_capped(*found, defer=rules.defers(item.channel, item.topic))
 
     def _leave(self, item: Item, at: datetime, domain: Sequence[Bucket]) -> None:
         seconds = self._seconds(at)

@@ -22,22 +22,29 @@ from services.kit.outbox import NewEvent
 from services.kit.runtime import Runtime
 
 REPEATED = timedelta(minutes=10)
-"""A use of the same message's link within so long is the same wish."""
+"""A press of the button on the page of the same message within so long is the same wish."""
+PAGE, ONE_CLICK = "page", "one-click"
 
 
 def unsubscribe(runtime: Runtime, wish: Unsubscription, hit: Hit | None, source: str) -> bool:
     """Store the wish of a contact, with the interaction when it names its message; returns whether it is new.
 
-    It is stored when this returns. Repetitions change nothing; a later use of an old link counts anew, as the
-    contact may have consented in between.
+    source: PAGE for somebody who pressed the button, ONE_CLICK for a program that did so for somebody. It is stored when
+    this returns. Repetitions change nothing.
     """
+    # A wish counts as of the moment of the click, also one by the link of a mail that is older than the last consent:
+    # whoever wants to be left alone need not look for a newer mail. But programs repeat a POST that was answered: clients
+    # that were not sure, a second device, gateways that replay what they saw. After a newer consent such an echo would take
+    # back what the person said last, and nothing tells it from a wish. So a program is believed once for each message, and
+    # a person, who sees the page, each time. Nobody is locked in: other mails have links of their own.
     now = runtime.clock.now()
     with runtime.db.transaction() as connection:
         contact = gone.current(connection, contact_gone, [wish.contact_id])[wish.contact_id]
         if contact is None:
             return False  # erased: there is nobody to be written to
         if wish.message_id is not None:
-            if interactions.unsubscribed_since(connection, wish.message_id, now - REPEATED):
+            since = now - REPEATED if source == PAGE else None
+            if interactions.unsubscribed_since(connection, wish.message_id, since):
                 return False
             if hit is not None:
                 interactions.insert(connection, [hit])

@@ -1,23 +1,32 @@
-"""Whose cases are whose: an agent's own are those it works on, its teams' are those of the queues it works for."""
+"""Whose cases and tasks are whose: an agent's own are those it works on, its teams' are in the queues it works for."""
 
 from __future__ import annotations
 
 import sqlalchemy as sa
 from sqlalchemy import ColumnElement, Connection
 
-from services.care.models import case, queue
+from services.care.models import case, queue, task
 from services.kit.access.scope import Reach, Scope
 
 
 def visible(scope: Scope) -> ColumnElement[bool]:
     """Return the condition that a case is within a scope."""
+    return _within(scope, case)
+
+
+def visible_task(scope: Scope) -> ColumnElement[bool]:
+    """Return the condition that a task is within a scope."""
+    return _within(scope, task)
+
+
+def _within(scope: Scope, table: sa.Table) -> ColumnElement[bool]:
     if scope.everything:
         return sa.true()
     # A caller without a name owns nothing; no agent has an empty id.
-    own = case.c.assignee == scope.user
+    own = table.c.assignee == scope.user
     if scope.reach is Reach.OWN:
         return own
-    return sa.or_(own, case.c.queue_id.in_(_queues(scope)))
+    return sa.or_(own, table.c.queue_id.in_(_queues(scope)))
 
 
 def may_manage(connection: Connection, key: str, scope: Scope) -> bool:

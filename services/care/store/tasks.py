@@ -12,6 +12,8 @@ from sqlalchemy import Connection, Row
 
 from services.care.domain.tasks import Task, TaskState
 from services.care.models import task
+from services.care.store.scoping import visible_task
+from services.kit.access.scope import Scope
 
 # As the indexes have it: what is due at no time comes last.
 _DUE = sa.func.coalesce(task.c.due_time, sa.literal_column("'infinity'"))
@@ -23,9 +25,9 @@ def insert(connection: Connection, values: Mapping[str, Any]) -> Task:
     return _task(connection.execute(sa.insert(task).values(**values).returning(task)).one())
 
 
-def get(connection: Connection, key: UUID, *, lock: bool = False) -> Task | None:
-    """Return a task, or None; with `lock` nobody else changes it until the transaction ends."""
-    query = sa.select(task).where(task.c.id == key)
+def get(connection: Connection, key: UUID, scope: Scope, *, lock: bool = False) -> Task | None:
+    """Return a task within a scope, or None; with `lock` nobody else changes it until the transaction ends."""
+    query = sa.select(task).where(task.c.id == key, visible_task(scope))
     row = connection.execute(query.with_for_update() if lock else query).one_or_none()
     return None if row is None else _task(row)
 
@@ -43,6 +45,7 @@ def update(connection: Connection, key: UUID, now: datetime, values: Mapping[str
 
 def page(
     connection: Connection,
+    scope: Scope,
     *,
     contact_id: UUID | None = None,
     case_id: UUID | None = None,
@@ -54,8 +57,11 @@ def page(
     after: Position | None = None,
     count: int,
 ) -> list[Task]:
-    """Return tasks, those due first, those without a due time last; `after` is the last one of the page before."""
-    query = sa.select(task).order_by(_DUE, task.c.id).limit(count)
+    """Return tasks within a scope, those due first and those without a due time last.
+
+    after: the last one of the page before.
+    """
+    query = sa.select(task).where(visible_task(scope)).order_by(_DUE, task.c.id).limit(count)
     given = {
         task.c.contact_id: contact_id,
         task.c.case_id: case_id,

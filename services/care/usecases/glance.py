@@ -49,18 +49,15 @@ class Glancer:
     def glance(self, contact: UUID) -> Glance:
         """Return all that is known of a customer; raises NotFound when contacts says that there is none.
 
-        The services are asked in care's name, which may see everybody: a caller who sees only some cases is shown
-        only those customers whose cases it sees, and no other case of theirs.
+        The services are asked in care's name, which may see everybody: a caller who sees only some cases and
+        tasks is shown only the customers of these, and nothing else that care has of theirs.
         """
         name = f"contacts/{contact}"
         scope = context.scope()
         with self._runtime.db.read() as connection:
             own = cases.page(connection, scope, contact_id=contact, count=NEWEST)
-            to_do: list[Task] = []
-            # Tasks have no scopes: who sees only some cases is shown none.
-            if scope.everything:
-                to_do = tasks.page(connection, contact_id=contact, state=TaskState.OPEN, count=NEWEST)
-        if not own and not scope.everything:
+            to_do = tasks.page(connection, scope, contact_id=contact, state=TaskState.OPEN, count=NEWEST)
+        if not (own or to_do or scope.everything):
             raise NotFound.resource(name)
         clients = self._runtime.clients
         options: dict[str, Any] = {"_timeout": PART_SECONDS, "_retry": _ONCE}

@@ -118,6 +118,8 @@ def _send(
             text=text,
             reply_to=f"reply+{runtime.signer.sign(kind, item.id.bytes)}@{runtime.settings.mail_domain}",
             in_reply_to=answered,
+            # A program that answers by itself must not answer the question how it was (RFC 3834).
+            automatic=kind == SURVEY,
             request_id=request_id,
         )
     except ClientError as error:

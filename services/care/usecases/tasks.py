@@ -14,8 +14,7 @@ from services.care.domain.tasks import Task, TaskOver, TaskState, end
 from services.care.models import contact_gone, kit
 from services.care.store import cases, setup
 from services.care.store import tasks as store
-from services.kit import gone, outbox
-from services.kit.access.scope import EVERYTHING
+from services.kit import context, gone, outbox
 from services.kit.errors import Aborted, FailedPrecondition, InvalidArgument, NotFound
 from services.kit.names import format_name, new_id
 from services.kit.outbox import NewEvent
@@ -36,14 +35,15 @@ def create_task(
 ) -> Task:
     """Make a task in the caller's transaction; fields: those of FIELDS, queue and assignee as ids, "" for none.
 
-    Raises InvalidArgument for an empty title, NotFound for a queue, agent or case.
+    Raises InvalidArgument for an empty title, NotFound for a queue or agent, or a case that the caller's scope
+    does not hold.
     """
     now = runtime.clock.now()
     values = _values(connection, fields)
     if "queue_id" not in values:
         values["queue_id"] = setup.default_queue(connection, now).id
     if case_id is not None:
-        found = cases.get(connection, case_id, EVERYTHING)
+        found = cases.get(connection, case_id, context.scope())
         if found is None:
             raise NotFound.resource(format_name("cases", case_id))
         contact_id = contact_id or found.contact_id
@@ -69,18 +69,18 @@ def create_task(
 
 
 def get_task(runtime: Runtime, key: UUID) -> Task:
-    """Return a task; raises NotFound."""
+    """Return a task within the caller's scope; raises NotFound."""
     with runtime.db.read() as connection:
-        found = store.get(connection, key)
+        found = store.get(connection, key, context.scope())
     if found is None:
         raise NotFound.resource(format_name("tasks", key))
     return found
 
 
 def list_tasks(runtime: Runtime, **filters: Any) -> list[Task]:
-    """Return tasks, those due first; filters as in the store."""
+    """Return tasks within the caller's scope, those due first; filters as in the store."""
     with runtime.db.read() as connection:
-        return store.page(connection, **filters)
+        return store.page(connection, context.scope(), **filters)
 
 
 def update_task(runtime: Runtime, key: UUID, fields: Mapping[str, Any], etag: str) -> Task:
@@ -180,7 +180,7 @@ def _values(connection: Connection, fields: Mapping[str, Any]) -> dict[str, Any]
 
 
 def _require(connection: Connection, key: UUID) -> Task:
-    found = store.get(connection, key, lock=True)
+    found = store.get(connection, key, context.scope(), lock=True)
     if found is None:
         raise NotFound.resource(format_name("tasks", key))
     return found

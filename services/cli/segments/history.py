@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Annotated
 from uuid import UUID
 
@@ -10,7 +11,7 @@ from rapport.segmentation.v1 import segmentation_pb2 as pb
 from rich.table import Table
 
 from services.cli.connection import connect_here
-from services.cli.console import console
+from services.cli.console import console, errors
 from services.cli.segments.names import segment_name
 from services.cli.segments.times import instant
 
@@ -38,14 +39,17 @@ def history(
     table = Table("time", "change", "segment" if contact else "contact", "version")
     with connect_here() as rapport:
         pages = rapport.segmentation.list_membership_changes.iterate(request)
-        for _, change in zip(range(limit), pages, strict=False):
+        for change in islice(pages, limit):
             table.add_row(
                 change.time.ToJsonString(),
                 pb.MembershipChange.Kind.Name(change.kind).removeprefix("KIND_").lower(),
                 change.segment if contact else change.contact,
                 str(change.version),
             )
+        more = next(pages, None) is not None
     console.print(table)
+    if more:
+        errors.print("there are older ones; raise --limit or give --until", highlight=False)
 
 
 def _contact_name(subject: str) -> str:

@@ -154,9 +154,11 @@ def _recipient(row: Sequence[Any], channel: str, known: ValueTypes) -> Recipient
     )
 
 
-def lock_many(connection: Connection, keys: Collection[UUID], types: TypesLoader) -> dict[UUID, Contact]:
-    """Return those of the contacts that exist, by id, and keep others from changing them until the end."""
-    return _locked(connection, _LOCK_MANY, keys, types)
+def lock_many(
+    connection: Connection, keys: Collection[UUID], types: TypesLoader, scope: Scope
+) -> dict[UUID, Contact]:
+    """Return those of the contacts that exist within a scope, by id, and keep others from changing them."""
+    return _locked(connection, _within(_LOCK_MANY, scope), keys, types)
 
 
 def seize_many(connection: Connection, keys: Collection[UUID], types: TypesLoader) -> dict[UUID, Contact]:

@@ -16,19 +16,20 @@ from services.contacts.store.writing import write
 from services.contacts.usecases import events, registry
 from services.contacts.usecases.absent import absent
 from services.kit import context, outbox
-from services.kit.access.scope import EVERYTHING
 from services.kit.runtime import Runtime
 
 
 def record(runtime: Runtime, activities: Sequence[Activity]) -> int:
     """Record activities, all or none, but for those that are recorded already; return how many were new.
 
-    Raises NotFound that names an unknown contact.
+    Raises NotFound that names a contact that is unknown or out of the caller's scope.
     """
 
     def work(connection: Connection) -> int:
         # Kept until the end, or one that is merged or erased at this moment would leave its activity behind.
-        unknown = contacts.missing(connection, {one.contact_id for one in activities}, EVERYTHING, keep=True)
+        unknown = contacts.missing(
+            connection, {one.contact_id for one in activities}, context.scope(), keep=True
+        )
         for one in activities:
             if one.contact_id in unknown:
                 raise absent(connection, one.contact_id)

@@ -17,18 +17,19 @@ from services.contacts.usecases import registry
 from services.contacts.usecases.absent import absent
 from services.contacts.usecases.upsert import save
 from services.kit import context
+from services.kit.access.scope import Scope
 from services.kit.names import new_id
 from services.kit.runtime import Runtime
 
 
 def record(runtime: Runtime, wishes: Sequence[tuple[UUID, Wish]]) -> None:
-    """Record decisions, all or none; raises NotFound that names the contact."""
+    """Record decisions of contacts within the caller's scope, all or none; raises NotFound that names the contact."""
 
     def work(connection: Connection) -> None:
         def missing(key: UUID) -> None:
             raise absent(connection, key)
 
-        record_on(connection, runtime, wishes, missing)
+        record_on(connection, runtime, wishes, missing, context.scope())
 
     write(runtime.db, work)
 
@@ -38,13 +39,14 @@ def record_on(
     runtime: Runtime,
     wishes: Sequence[tuple[UUID, Wish]],
     missing: Callable[[UUID], None],
+    scope: Scope,
 ) -> None:
-    """Record decisions in the caller's transaction; `missing` is told of contacts that do not exist."""
+    """Record decisions in the caller's transaction; `missing` is told of those that the scope does not hold."""
     now = runtime.clock.now()
     by_contact: dict[UUID, list[Wish]] = {}
     for key, wish in wishes:
         by_contact.setdefault(key, []).append(wish)
-    stored = contacts.lock_many(connection, by_contact, registry.of(runtime.db).types(connection))
+    stored = contacts.lock_many(connection, by_contact, registry.of(runtime.db).types(connection), scope)
     told = {
         (key, wish.channel, wish.topic, wish.decide_time, wish.granted)
         for key, wish in wishes

@@ -18,6 +18,7 @@ from services.contacts.store import contacts as store
 from services.contacts.store.writing import write
 from services.contacts.usecases import events, registry
 from services.contacts.usecases.absent import absent
+from services.contacts.usecases.owning import owned
 from services.kit import context, outbox
 from services.kit.access.scope import Scope
 from services.kit.errors import Aborted, AlreadyExists, InvalidArgument, NotFound
@@ -26,8 +27,12 @@ from services.kit.runtime import Runtime
 
 
 def create(connection: Connection, runtime: Runtime, draft: Draft) -> Contact:
-    """Make a contact in the caller's transaction; raises AlreadyExists (IDENTITY_TAKEN)."""
+    """Make a contact in the caller's transaction.
+
+    Raises AlreadyExists (IDENTITY_TAKEN), PermissionDenied (OUT_OF_SCOPE).
+    """
     now = runtime.clock.now()
+    draft = owned(draft, context.scope())
     _check_free(connection, draft.identities, None)
     try:
         contact = make(draft, new_id(), now)
@@ -42,7 +47,7 @@ def create(connection: Connection, runtime: Runtime, draft: Draft) -> Contact:
 
 
 def update(connection: Connection, runtime: Runtime, key: UUID, change: Update, etag: str) -> Contact:
-    """Change a contact in the caller's transaction.
+    """Change a contact within the caller's scope, in its transaction; the caller may give it away.
 
     Raises NotFound, Aborted (ETAG_MISMATCH) when `etag` is given and stale, AlreadyExists (IDENTITY_TAKEN).
     """
@@ -64,7 +69,7 @@ def update(connection: Connection, runtime: Runtime, key: UUID, change: Update, 
 
 
 def modify_tags(runtime: Runtime, key: UUID, add: Collection[str], remove: Collection[str]) -> Contact:
-    """Add and remove tags; raises NotFound."""
+    """Add and remove tags of a contact within the caller's scope; raises NotFound."""
 
     def work(connection: Connection) -> Contact:
         before = _lock(connection, runtime, key)
@@ -144,7 +149,8 @@ def count(runtime: Runtime) -> tuple[int, int]:
 
 
 def _lock(connection: Connection, runtime: Runtime, key: UUID) -> Contact:
-    contact = store.lock_many(connection, [key], registry.of(runtime.db).types(connection)).get(key)
+    types = registry.of(runtime.db).types(connection)
+    contact = store.lock_many(connection, [key], types, context.scope()).get(key)
     if contact is None:
         raise absent(connection, key)
     return contact
@@ -165,10 +171,18 @@ def _check_free(connection: Connection, identities: Sequence[Identity], key: UUI
     for index, identity in enumerate(identities):
         owner = owners.get(identity)
         if owner is not None and owner != key:
+            what = f"an identity (type {identity.type}, the {index + 1}. new one) belongs to "
+            scope = context.scope()
+            if not scope.everything and store.missing(connection, [owner], scope):
+                # That it is taken cannot be kept from the caller; by whom can.
+                raise AlreadyExists(
+                    f"{what}a contact out of the caller's scope",
+                    reason="IDENTITY_TAKEN",
+                    metadata={"contact": ""},
+                )
             name = format_name("contacts", owner)
             raise AlreadyExists(
-                f"an identity (type {identity.type}, the {index + 1}. new one) belongs to {name}; "
-                "upsert instead, or take it from there first",
+                f"{what}{name}; upsert instead, or take it from there first",
                 reason="IDENTITY_TAKEN",
                 metadata={"contact": name},
             )

@@ -14,6 +14,7 @@ from services.contacts.domain.consents import Wish, check_channel, check_topic
 from services.contacts.domain.errors import Refused
 from services.contacts.store import gone
 from services.contacts.usecases.consents import record_on
+from services.kit.access.scope import EVERYTHING
 from services.kit.errors import InvalidArgument
 from services.kit.events.payload import unpack
 from services.kit.log import get_logger
@@ -36,7 +37,7 @@ def record(connection: Connection, runtime: Runtime, wanted: Iterable[events_pb2
     wishes = [_wish(event) for event in wanted]
     while wishes:
         missed: set[UUID] = set()
-        record_on(connection, runtime, wishes, missed.add)
+        record_on(connection, runtime, wishes, missed.add, EVERYTHING)
         # Only now: one that was being merged at this moment has been waited for.
         into = gone.targets(connection, missed)
         for key in missed:

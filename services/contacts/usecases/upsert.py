@@ -63,7 +63,7 @@ def apply(
     owners = contacts.find_owners(connection, chain.from_iterable(draft.identities for draft in drafts))
     keys, types = set(owners.values()), registry.of(runtime.db).types(connection)
     stored = (
-        contacts.lock_many(connection, keys, types)
+        contacts.lock_many(connection, keys, types, EVERYTHING)
         if lock
         else contacts.get_many(connection, keys, types, EVERYTHING)
     )

@@ -33,12 +33,15 @@ BUILT_IN: RoleTable = {
     # Segments and figures show customers of everybody, so who sees only some customers does not see them.
     "salesperson": (
         "contacts.read:team",
+        "contacts.write:own",
         "care.read:own",
         "care.cases.write:own",
+        "care.tasks.write:own",
     ),
     "agent": (
         "care.read:team",
         "care.cases.write:team",
+        "care.tasks.write:team",
         "care.glance.read:team",
         "contacts.read:team",
     ),

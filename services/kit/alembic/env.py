@@ -14,6 +14,7 @@ context.configure(
     # A migration that fails takes back itself alone; one that needs it may leave its transaction
     # (autocommit_block).
     transaction_per_migration=True,
+    on_version_apply=_attributes["on_version_apply"],
 )
 with context.begin_transaction():
     context.run_migrations()

@@ -96,6 +96,8 @@ class LaptopTransport:
             ("grpc.keepalive_time_ms", 30_000),
             ("grpc.keepalive_timeout_ms", 10_000),
             ("grpc.http2.max_pings_without_data", 0),
+            # Where there are several processes, each gets its share of the streams.
+            ("grpc.lb_policy_name", "round_robin"),
         ]
         address = self._settings.service_events_address(source)
         credentials = self._security.credentials()

@@ -67,6 +67,7 @@ class ChannelRecord:
     callbacks: bool
     when_gone: Literal["hold", "fail"]
     doc: str = ""
+    url_schemes: tuple[str, ...] = ()
     kind: Literal["channel"] = "channel"
 
 
@@ -195,6 +196,7 @@ def describe(plugin: str, item: SegmentRule | Trait | Channel) -> ObjectRecord:
                 can.callbacks,
                 item.when_gone,
                 item.doc,
+                can.url_schemes,
             )
 
 

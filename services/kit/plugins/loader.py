@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pluggy
@@ -18,6 +18,7 @@ from services.kit.plugins.discovery import PluginSource
 
 # A plugin may raise anything at all, and `sys.exit()` in one must not end the host.
 PLUGIN_FAULTS = (Exception, SystemExit)
+_CHANNELS = "rapport_channels"
 
 
 class LoadFailure(Exception):
@@ -131,7 +132,7 @@ def _collect(
             for item in _call(source.name, plugin, hook):
                 if item.name in objects:
                     raise LoadFailure(f"{hook}: {item.name} is registered twice")
-                objects[item.name] = item
+                objects[item.name] = _by_settings(source.name, item, settings) if hook == _CHANNELS else item
     return LoadedPlugin(
         source=source,
         settings=settings,
@@ -140,6 +141,19 @@ def _collect(
         hooks=tuple(hook for hook in DIRECT_HOOKS if hasattr(plugin, hook)),
         warnings=tuple(_stray_variables(source.name, declared, environment, other_plugins)),
     )
+
+
+def _by_settings(name: str, channel: Channel, settings: Settings) -> Channel:
+    """Return a channel with what it can do by its settings."""
+    if channel.capabilities_of is None:
+        return channel
+    try:
+        made = replace(channel, capabilities=channel.capabilities_of(settings))
+    except PLUGIN_FAULTS as error:
+        raise LoadFailure(f"{channel.name}: capabilities_of raised {describe_fault(error)}") from error
+    if problems := object_problems(name, Channel, [made]):
+        raise LoadFailure("; ".join(problems))
+    return made
 
 
 def _call(name: str, plugin: Any, hook: str) -> list[Any]:

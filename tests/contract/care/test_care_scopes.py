@@ -1,4 +1,4 @@
-"""Who may see only some cases neither sees, lists, counts nor changes the others, whichever RPC it calls."""
+"""Who may see only some cases and tasks neither sees, lists, counts nor changes the others, whichever RPC it calls."""
 
 from __future__ import annotations
 
@@ -72,7 +72,18 @@ BY_CASE: dict[str, Callable[[Any, str], Any]] = {
     "resolve_case": lambda client, name: client.resolve_case(name=name),
     "reopen_case": lambda client, name: client.reopen_case(name=name),
 }
+# The same of the one task that it names.
+BY_TASK: dict[str, Callable[[Any, str], Any]] = {
+    "get_task": lambda client, name: client.get_task(name=name),
+    "update_task": lambda client, name: client.update_task(
+        task={"name": name, "text": uuid4().hex}, update_mask=["text"]
+    ),
+    "complete_task": lambda client, name: client.complete_task(name=name),
+    "reopen_task": lambda client, name: client.reopen_task(name=name),
+}
 OTHERS = {
+    "create_task",
+    "list_tasks",
     "create_case",
     "list_cases",
     "get_care_summary",
@@ -103,6 +114,20 @@ def items(served: Served) -> list[Item]:
     return found
 
 
+@pytest.fixture(scope="module")
+def to_do(served: Served, items: list[Item]) -> list[Item]:
+    """Give a task in each queue of each agent, and of none."""
+    found = []
+    for queue in QUEUES:
+        for agent in (*AGENTS, ""):
+            contact = f"contacts/{uuid4()}"
+            asked = {"title": "task", "queue": f"queues/{queue}", "contact": contact}
+            if agent:
+                asked["assignee"] = f"agents/{agent}"
+            found.append(Item(served.client.create_task(task=asked).task.name, contact, queue, agent))
+    return found
+
+
 @pytest.fixture(params=CALLERS, ids=lambda one: f"{one.user}:{one.scope}:{','.join(one.teams)}")
 def who(request: pytest.FixtureRequest) -> Caller:
     return request.param  # type: ignore[no-any-return]
@@ -110,7 +135,10 @@ def who(request: pytest.FixtureRequest) -> Caller:
 
 @pytest.fixture
 def client(served: Served, who: Caller) -> Any:
-    grants = [f"{one}:{who.scope}" for one in ("care.read", "care.cases.write", "care.glance.read")]
+    grants = [
+        f"{one}:{who.scope}"
+        for one in ("care.read", "care.cases.write", "care.tasks.write", "care.glance.read")
+    ]
     return caller(served, who.user, *grants, teams=who.teams)
 
 
@@ -119,7 +147,7 @@ def all_of(served: Served) -> dict[str, Any]:
 
 
 def test_every_rpc_that_heeds_scopes_is_tested_here() -> None:
-    assert scoped_rpcs("care") == BY_CASE.keys() | OTHERS
+    assert scoped_rpcs("care") == BY_CASE.keys() | BY_TASK.keys() | OTHERS
 
 
 def test_only_cases_within_the_scope_are_listed_and_counted(
@@ -180,6 +208,62 @@ def test_what_is_within_the_scope_can_be_read_and_changed(served: Served, who: C
         with served.runtime.db.transaction() as connection:
             connection.exec_driver_sql("DELETE FROM case_message")
             connection.exec_driver_sql('DELETE FROM "case" WHERE subject = %s', ("made",))
+
+
+def test_only_tasks_within_the_scope_are_listed(to_do: list[Item], who: Caller, client: Any) -> None:
+    visible = {item.name for item in to_do if who.sees(item)}
+    listed = [task.name for task in client.list_tasks.iterate(page_size=3)]
+    assert (len(listed), set(listed)) == (len(visible), visible)
+    taken = {item.name for item in to_do if who.sees(item) and not item.assignee}
+    assert {task.name for task in client.list_tasks(unassigned=True).tasks} == taken
+
+
+@pytest.mark.parametrize("method", BY_TASK)
+def test_a_task_out_of_scope_does_not_exist_and_stays_as_it_is(
+    served: Served, to_do: list[Item], who: Caller, client: Any, method: str
+) -> None:
+    hidden = {item.name for item in to_do if not who.sees(item)}
+    before = {task.name: task for task in served.client.list_tasks.iterate() if task.name in hidden}
+    assert before.keys() == hidden
+    for item in to_do:
+        if item.name not in hidden:
+            assert BY_TASK[method](client, item.name).task.name == item.name
+            continue
+        with pytest.raises(errors.NotFound) as caught:
+            BY_TASK[method](client, item.name)
+        with pytest.raises(errors.NotFound) as never:
+            BY_TASK[method](client, nowhere := f"tasks/{uuid4()}")
+        assert caught.value.message.replace(item.name, nowhere) == never.value.message
+    assert {task.name: task for task in served.client.list_tasks.iterate() if task.name in hidden} == before
+
+
+def test_a_task_is_made_only_of_a_case_within_the_scope(
+    served: Served, items: list[Item], who: Caller, client: Any
+) -> None:
+    for item in items:
+        asked = {"title": "of a case", "case": item.name}
+        if who.sees(item):
+            made = client.create_task(task=asked).task
+            assert (made.case, made.contact) == (item.name, item.contact)
+            with served.runtime.db.transaction() as connection:
+                connection.exec_driver_sql("DELETE FROM task WHERE title = %s", ("of a case",))
+        else:
+            with pytest.raises(errors.NotFound):
+                client.create_task(task=asked)
+
+
+def test_a_glance_is_had_of_the_customer_of_an_open_task(
+    served: Served, to_do: list[Item], who: Caller, client: Any
+) -> None:
+    for item in to_do[::4]:
+        served.client.reopen_task(name=item.name)
+        with neighbour(served, "contacts", Contacts(item.contact)):
+            if who.sees(item):
+                answer = client.get_customer_glance(contact=item.contact)
+                assert [task.name for task in answer.open_tasks] == [item.name]
+            else:
+                with pytest.raises(errors.NotFound):
+                    client.get_customer_glance(contact=item.contact)
 
 
 def test_a_glance_needs_a_case_of_the_customer(

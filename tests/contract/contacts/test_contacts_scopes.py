@@ -1,4 +1,4 @@
-"""Who may see only some contacts neither reads, finds, lists nor counts the others, whichever RPC it calls."""
+"""Who may see only some contacts neither reads, finds, lists, counts nor changes the others, whichever RPC."""
 
 from __future__ import annotations
 
@@ -66,6 +66,44 @@ BY_CONTACT: dict[str, Callable[[Any, Item], Any]] = {
 }
 
 
+def _recorded(client: Any, item: Item) -> str:
+    client.record_consents(
+        consents=[{"contact": item.name, "channel": "sms", "topic": "news", "state": "STATE_GRANTED"}]
+    )
+    return item.name
+
+
+def _did(client: Any, item: Item) -> str:
+    client.record_activities(
+        activities=[
+            {
+                "contact": item.name,
+                "type": "page.visited",
+                "fields": {"url": {"string_value": "/"}},
+                "source": MARK,
+                "external_id": item.name,
+                "occur_time": {"seconds": 1_700_000_000},
+            }
+        ]
+    )
+    return item.name
+
+
+# Each changes the one contact that it names.
+CHANGING: dict[str, Callable[[Any, Item], Any]] = {
+    "update_contact": lambda client, item: (
+        client.update_contact(
+            contact={"name": item.name, "gender": f"g{uuid4().hex[:4]}"}, update_mask=["gender"]
+        ).contact.name
+    ),
+    "modify_tags": lambda client, item: (
+        client.modify_tags(name=item.name, add_tags=[f"t{uuid4().hex[:8]}"]).contact.name
+    ),
+    "record_consents": _recorded,
+    "record_activities": _did,
+}
+
+
 @pytest.fixture(scope="module")
 def items(served: Served) -> list[Item]:
     found = []
@@ -115,7 +153,8 @@ def narrow(served: Served, who: Caller) -> Any:
 
 
 def test_every_rpc_that_heeds_scopes_is_tested_here() -> None:
-    assert scoped_rpcs("contacts") == BY_CONTACT.keys() | {"list_contacts", "count_contacts"}
+    others = {"list_contacts", "count_contacts", "create_contact"}
+    assert scoped_rpcs("contacts") == BY_CONTACT.keys() | CHANGING.keys() | others
 
 
 def test_only_contacts_within_the_scope_are_listed_and_counted(
@@ -130,6 +169,74 @@ def test_only_contacts_within_the_scope_are_listed_and_counted(
         counted = narrow.count_contacts()
         assert counted.contact_count == len(visible)
         assert counted.organization_count == sum(item.organization for item in visible)
+
+
+@pytest.mark.parametrize("method", CHANGING)
+def test_only_what_is_within_the_scope_is_changed(
+    served: Served, items: list[Item], who: Caller, narrow: Any, method: str
+) -> None:
+    def state() -> list[Any]:
+        full = served.client
+        return [
+            (
+                full.get_contact(name=item.name).contact,
+                full.list_consents(contact=item.name).consents,
+                full.list_activities(contact=item.name).activities,
+            )
+            for item in items
+            if not who.sees(item)
+        ]
+
+    before = state()
+    for item in items:
+        if who.sees(item):
+            assert CHANGING[method](narrow, item) == item.name
+            continue
+        never = Item(f"contacts/{uuid4()}", "", "", "", False)
+        with pytest.raises(errors.NotFound) as hidden:
+            CHANGING[method](narrow, item)
+        with pytest.raises(errors.NotFound) as absent:
+            CHANGING[method](narrow, never)
+        assert hidden.value.message.replace(item.name, never.name) == absent.value.message
+    assert state() == before
+
+
+def test_whose_a_new_contact_is(served: Served, items: list[Item], who: Caller, narrow: Any) -> None:
+    for owner in ("", who.user, "somebody"):
+        for team in ("", *who.teams, "elsewhere"):
+            model = Item(
+                "", "", owner or ("" if who.sees(Item("", "", "", team, False)) else who.user), team, False
+            )
+            asked = {"display_name": "new", "owner": owner, "team": team}
+            if who.sees(model):
+                made = narrow.create_contact(contact=asked).contact
+                assert (made.owner, made.team) == (model.owner, team)
+                if who.scope != "all":
+                    assert narrow.get_contact(name=made.name).contact == made
+                served.client.erase_contact(name=made.name)
+            else:
+                with pytest.raises(errors.PermissionDenied) as caught:
+                    narrow.create_contact(contact=asked)
+                assert caught.value.reason == "OUT_OF_SCOPE"
+
+
+def test_whose_a_taken_identity_is_is_not_told(items: list[Item], who: Caller, narrow: Any) -> None:
+    own = next((item for item in items if who.sees(item)), None)
+    for item in items:
+        wanted = [{"type": "TYPE_EMAIL", "value": item.email}]
+        calls: list[Callable[[], Any]] = [
+            lambda wanted=wanted: narrow.create_contact(contact={"display_name": "x", "identities": wanted})
+        ]
+        if own is not None and own is not item:
+            change = {"name": own.name, "identities": wanted}
+            calls.append(
+                lambda change=change: narrow.update_contact(contact=change, update_mask=["identities"])
+            )
+        for call in calls:
+            with pytest.raises(errors.AlreadyExists) as caught:
+                call()
+            assert caught.value.metadata["contact"] == (item.name if who.sees(item) else "")
+            assert (item.name in caught.value.message) is who.sees(item)
 
 
 @pytest.mark.parametrize("method", BY_CONTACT)
@@ -193,14 +300,12 @@ def test_owner_and_team_follow_changes(served: Served, items: list[Item]) -> Non
     served.client.erase_contact(name=name)
 
 
-def test_changes_need_a_grant_on_all_contacts(served: Served, items: list[Item]) -> None:
+def test_what_may_touch_any_contact_needs_a_grant_on_all(served: Served, items: list[Item]) -> None:
     narrow = caller(served, "hanh", "contacts.*:own")
     own = next(item for item in items if item.owner == "hanh")
     for method, fields in {
-        "update_contact": {"contact": {"name": own.name, "gender": "f"}, "update_mask": ["gender"]},
-        "create_contact": {"contact": {"display_name": "mine", "owner": "hanh"}},
         "upsert_contact": {"contact": {"identities": [{"type": "TYPE_EMAIL", "value": own.email}]}},
-        "modify_tags": {"name": own.name, "add_tags": ["x"]},
+        "merge_contacts": {"survivor": own.name, "absorbed": own.name},
         "erase_contact": {"name": own.name},
     }.items():
         with pytest.raises(errors.PermissionDenied) as caught:

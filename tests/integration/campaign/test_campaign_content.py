@@ -146,16 +146,30 @@ def test_transactional_and_single_messages_are_not_tracked(
         ),
         "r",
     )
+    survey = SingleMessage(
+        contact_id=parse_name(name, "contacts"),
+        channel="email.smtp",
+        topic="transactional",
+        subject="How was it?",
+        text="1 to 5",
+        reply_to="",
+        in_reply_to="",
+        address="",
+        automatic=True,
+    )
+    send_message(public, survey, "survey")
+    with pytest.raises(AlreadyExists):
+        send_message(public, replace(survey, automatic=False), "survey")
     send(public, manager)
     mails = {str(mail["Subject"]): mail for mail in (parsed(item.raw) for item in smtp.received())}
-    assert len(mails) == 2
+    assert len(mails) == 3
     for mail in mails.values():
         assert WEB not in mail.as_string()
         assert mail["List-Unsubscribe"] is None
         assert mail["Precedence"] is None
     # A person wrote the answer; a machine the receipt.
     assert mails["Re: you"]["Auto-Submitted"] is None
-    assert mails["Hi Sam"]["Auto-Submitted"] == "auto-generated"
+    assert mails["Hi Sam"]["Auto-Submitted"] == mails["How was it?"]["Auto-Submitted"] == "auto-generated"
     assert "https://shop.test/sale?x=1" in bodies(mails["Hi Sam"])[0]
 
 

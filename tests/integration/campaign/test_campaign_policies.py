@@ -104,7 +104,7 @@ def test_hours_count_in_the_zone_of_the_installation_when_there_is_none(hall: Ha
     }
 
 
-def test_the_most_specific_policy_alone_counts(hall: Hall) -> None:
+def test_the_hours_of_the_most_specific_policy_alone_count(hall: Hall) -> None:
     hall.policy(hours=Hours(windows=(Span(0, 60),)))
     hall.policy("other", channel=OTHER, hours=Hours(windows=(Span(60, 120),)))
     hall.policy("news", topic="news")
@@ -151,6 +151,24 @@ def test_over_a_cap_messages_are_suppressed_or_wait_and_places_come_back(hall: H
     move(hall, NOW + timedelta(days=20))
     assert upkeep.forget_places(hall.runtime) == 3
     assert places(hall) == set()
+
+
+def test_a_narrower_policy_lifts_no_cap_of_a_wider_one(hall: Hall) -> None:
+    hall.policy(caps=(cap(2, days=7),))
+    hall.policy("other", channel=OTHER, hours=Hours(windows=(Span(0, 1440),)))
+    hall.policy("news", topic="news", caps=(cap(1, days=1), cap(5, days=7)), defer=True)
+    [name] = hall.world.add()
+    sender = hall.sender()
+    for key, values in (
+        ("a", {"channel": OTHER}),
+        ("b", {"topic": "news"}),
+        ("c", {"topic": "news"}),
+        ("d", {"channel": OTHER}),
+    ):
+        move(hall, hall.runtime.clock.now() + timedelta(hours=13))
+        hall.campaign([name], key, **values)
+        drain(sender)
+    assert [row.state for row in hall.rows()] == ["sent", "planned", "planned", "suppressed"]
 
 
 def test_a_cap_of_a_channel_or_topic_counts_only_these(hall: Hall) -> None:

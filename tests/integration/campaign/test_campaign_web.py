@@ -199,10 +199,23 @@ def test_one_click_unsubscribes_once_and_a_get_never(door: Door) -> None:
     assert (wish.channel, wish.topic, wish.source) == ("email", "marketing", "one-click")
     assert (event.contact_id, wish.message) == (message.contact_id, f"messages/{message.id}")
     assert door.seen(interaction.c.kind, interaction.c.verdict) == [(UNSUBSCRIBE, "human")]
-    # The contact may have consented again since: an old link still works.
+
+
+def test_a_repeated_one_click_takes_back_no_later_consent_and_a_person_may(door: Door) -> None:
+    message = door.world.sent()
+    path = f"/u/{unsubscribe_token(door.runtime.signer, message.contact_id, 'marketing', message.id)}"
+    assert door.client.post(path, data=ONE_CLICK).status_code == 200
+    # The contact may have consented again meanwhile, and some program sends what it sent before.
     door.world.advance(minutes=11)
     assert door.client.post(path, data=ONE_CLICK).status_code == 200
+    assert len(door.events("unsubscribe.requested")) == 1
+    # Somebody presses the button, and the first click by another mail, though of the same age, is a wish too.
+    assert door.client.post(path, data={**ONE_CLICK, "from": "page"}).status_code == 200
     assert len(door.events("unsubscribe.requested")) == 2
+    other = door.world.sent()
+    path = f"/u/{unsubscribe_token(door.runtime.signer, other.contact_id, 'marketing', other.id)}"
+    assert door.client.post(path, data=ONE_CLICK).status_code == 200
+    assert len(door.events("unsubscribe.requested")) == 3
 
 
 def test_one_click_as_a_form_with_parts_and_without_a_message(door: Door) -> None:

@@ -103,6 +103,8 @@ def test_answers_and_surveys_go_out_once_through_campaign(served: Served):
     assert (again.outcome, again.case.name) == (2, stranger.name)
     survey = campaign.sent[f"care-survey-{known.name.removeprefix('cases/')}"]
     assert (survey.contact, survey.address, survey.channel) == (contact, "", "zalo.oa")
+    # A person wrote the answer, a machine the survey.
+    assert (reply.automatic, survey.automatic) == (False, True)
     assert "\n" not in survey.subject
     assert f"#{known.number} “Two lines”" in survey.text
     assert "answer this mail with a number from 1 to 5" in survey.text

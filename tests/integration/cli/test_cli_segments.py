@@ -208,5 +208,8 @@ def test_members_and_history_of_an_earlier_time(buyers: Office, world: World) ->
         assert (changes, ran.err) == (["left", "entered"], "")
     ran = buyers.rapport("segments", "history", "buyers", "--until", (NOW + timedelta(days=1)).isoformat())
     assert re.findall(r"entered|left", ran.out) == ["entered", "entered"]
-    assert len(re.findall("left", buyers.rapport("segments", "history", "buyers", "--limit", "2").out)) == 2
+    some = buyers.rapport("segments", "history", "buyers", "--limit", "2")
+    assert (len(re.findall("left", some.out)), "raise --limit" in some.err) == (2, True)
+    entire = buyers.rapport("segments", "history", "buyers", "--limit", "6")
+    assert (len(re.findall("left|entered", entire.out)), entire.err) == (6, "")
     assert buyers.rapport("segments", "history", "segments/nobody").code == 1

@@ -257,7 +257,7 @@ def test_a_worker_outlives_the_loss_of_its_database_connections(toy: Toy) -> Non
     eventually(lambda: toy.effects() == ["before"])
     kill = sa.text(
         "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
-        " WHERE datname = current_database() AND application_name LIKE '%worker'"
+        " WHERE datname = current_database() AND application_name LIKE '%worker%'"
     )
     with toy.db.read() as connection:
         assert connection.execute(kill).scalar_one() >= 2

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 import subprocess
 import sys
 import threading
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 import sqlalchemy as sa
@@ -15,53 +13,11 @@ import sqlalchemy as sa
 from services.kit import migrations, revisions
 from services.kit.db import make_engine
 from services.kit.errors import FailedPrecondition
+from tests.support.package import Package
 from tests.support.postgres import DatabaseFactory
 from tests.support.toy import ROOT
 
-MODELS = """
-import sqlalchemy as sa
-from services.kit.db import new_metadata
-from services.kit.tables import kit_tables
-
-metadata = new_metadata()
-kit = kit_tables(metadata)
-thing = sa.Table(
-    "thing",
-    metadata,
-    sa.Column("id", sa.BigInteger, primary_key=True),
-    sa.Column("name", sa.Text, nullable=False, server_default=""),
-    sa.Column("parent_id", sa.BigInteger, sa.ForeignKey("thing.id")),
-    sa.CheckConstraint("length(name) < 100", name="short"),
-    sa.Index(None, "name", postgresql_where=sa.text("name <> ''")),
-)
-"""
 NEW_COLUMN = 'thing.append_column(sa.Column("size", sa.Integer))\n'
-
-
-class Package:
-    """A service's package in a folder of its own; `services.x` stands for it in the tests."""
-
-    def __init__(self, folder: Path) -> None:
-        self.name = f"toy_{uuid4().hex}.service"
-        self.folder = folder / self.name.replace(".", "/")
-        self.folder.mkdir(parents=True)
-        (self.folder / "__init__.py").touch()
-        (self.folder.parent / "__init__.py").touch()
-        (self.folder / "models.py").write_text(MODELS)
-
-    def change(self, text: str) -> None:
-        """Append to the models and load them anew, as a later process would."""
-        with (self.folder / "models.py").open("a") as file:
-            file.write(text)
-        # The files' times may be equal, which would let the old byte code pass for current.
-        sys.modules.pop(f"{self.name}.models", None)
-        for cached in self.folder.rglob("*.pyc"):
-            cached.unlink()
-        importlib.invalidate_caches()
-
-    @property
-    def versions(self) -> list[str]:
-        return sorted(path.name for path in (self.folder / "migrations" / "versions").glob("*.py"))
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import UTC, date, datetime, time, timedelta
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from services.campaign import channels
 from services.campaign.domain.conditions import holds as condition_holds
 from services.campaign.domain.graph import check_graph
 from services.campaign.domain.ids import RuleError
@@ -38,6 +40,8 @@ from services.campaign.domain.steps import (
     steps_to_json,
 )
 from services.campaign.domain.triggers import DateRule
+from services.campaign.usecases.journey_checks import local_problems
+from services.kit.plugins import ChannelRecord
 from tests.support.campaign_journeys import EVENTS, SEND, Step, graphs, holds, walk
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -327,3 +331,41 @@ def test_a_loop_ends_at_last() -> None:
     contact = next(key for key in (UUID(int=index) for index in range(100)) if holds("rule-a", key))
     path, last = go(nodes, contact, [], [NOW + 400 * HOUR])
     assert (len(path), last.outcome) == (1000, "limit")
+
+
+@pytest.mark.parametrize(
+    ("schemes", "url", "problem"),
+    [
+        (("https",), "https://shop.test/hook", ""),
+        (("https",), "http://shop.test/hook", "post calls https only, not http"),
+        ((), "HTTP://shop.test/hook", "post calls https only, not http"),
+        (("https", "http"), "http://shop.test/hook", ""),
+    ],
+)
+def test_a_webhook_that_its_channel_would_not_call_is_refused(
+    schemes: tuple[str, ...], url: str, problem: str
+) -> None:
+    record = ChannelRecord(
+        "webhook", "webhook.post", 1, "webhook", False, 1, True, False, "hold", "", schemes
+    )
+    host: Any = SimpleNamespace(catalog=lambda: SimpleNamespace(channels={"webhook.post": record}))
+    runtime: Any = SimpleNamespace()
+    channels.provide(runtime, host)
+    try:
+        journey = Journey(
+            id="j",
+            display_name="J",
+            event_type="order.placed",
+            segment="",
+            reentry_after=None,
+            steps=numbered([Webhook(url, "webhook.post")]),
+            active=False,
+            activate_time=None,
+            create_time=NOW,
+        )
+        found = local_problems(runtime, journey)
+    finally:
+        with channels._lock:
+            del channels._hosts[id(runtime)]
+    assert [item.field for item in found] == (["steps[0].webhook.url"] if problem else [])
+    assert problem in "".join(item.text for item in found)

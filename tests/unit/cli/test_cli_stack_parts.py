@@ -15,6 +15,7 @@ from services.cli.processes import Grants, specs
 from services.cli.progress import StartView
 from services.cli.up import next_commands
 from services.kit.config import SERVICES, Settings, load_settings
+from services.kit.errors import InvalidArgument
 from services.kit.supervise.events import Event, EventKind
 from services.kit.supervise.plan import check_plan
 
@@ -57,6 +58,36 @@ def test_ports_are_those_of_the_settings_and_never_shared():
     assert {use.setting for use in uses} == {"RAPPORT_BASE_PORT"}
     assert [use.host for use in uses if use.port == 9045] == ["127.0.0.2"]
     assert {use for spec in specs(settings, Grants(URLS, TOKENS)) for use in spec.ports} == set(uses)
+
+
+def test_replicas_have_names_and_ports_of_their_own_and_one_address():
+    settings = Settings(base_port=9000)
+    made = specs(settings, Grants(URLS, TOKENS), 3)
+    check_plan(made)
+    assert {"care-api", "care-api-2", "campaign-sender-3"} < {spec.name for spec in made}
+    assert len({spec.name for spec in made}) == 36
+    numbers = [use.port for spec in made for use in spec.ports]
+    assert len(numbers) == len(set(numbers))
+    assert {number - 9000 for number in numbers if number > 9050} == {
+        offset + number - 9000 for number in numbers if number < 9050 for offset in (50, 100)
+    }
+    # What a process is told agrees with what the supervisor expects of it, and with where others look for it.
+    for spec in made:
+        if spec.name == "care-api-3":
+            third = Settings(base_port=9000, replica=int(spec.env["RAPPORT_REPLICA"]))
+            assert {use.port for use in spec.ports} >= {third.port("care"), third.events_port("care")}
+            assert third.inbound_mail_port == 9145
+    address = processes.replicated_address("127.0.0.1", 3)
+    called = Settings(base_port=9000, replica=2, address=address, events_address=address)
+    assert called.service_address("care") == "ipv4:127.0.0.1:9005,127.0.0.1:9055,127.0.0.1:9105"
+    assert called.service_events_address("care") == "ipv4:127.0.0.1:9015,127.0.0.1:9065,127.0.0.1:9115"
+
+
+def test_several_replicas_need_an_address_and_no_name():
+    assert processes.replicated_address("localhost", 1) == "localhost:{port}"
+    assert processes.replicated_address("::1", 2) == "[::1]:{port},[::1]:{port+50}"
+    with pytest.raises(InvalidArgument, match="RAPPORT_HOST: several replicas need an IP address"):
+        processes.replicated_address("localhost", 2)
 
 
 def drawn(monkeypatch: pytest.MonkeyPatch, *, terminal: bool) -> tuple[StartView, StringIO]:

@@ -83,6 +83,21 @@ def test_the_events_address_follows_only_from_a_port():
         Location("rapport-{service}:7400", "", 7400, "").events("care")
 
 
+def test_several_addresses_are_one_target_of_grpc():
+    two = Location("127.0.0.1:{port}, 127.0.0.1:{port+50}", "", 7400, "")
+    assert two.api("sales") == "ipv4:127.0.0.1:7402,127.0.0.1:7452"
+    assert two.events("sales") == "ipv4:127.0.0.1:7412,127.0.0.1:7462"
+    assert Location("[::1]:{port},[::2]:{port}", "", 7400, "").api("care") == "ipv6:[::1]:7405,[::2]:7405"
+
+
+@pytest.mark.parametrize(
+    "address", ["one:{port},two:{port}", "127.0.0.1:{port},[::1]:{port}", "127.0.0.1,127.0.0.2"]
+)
+def test_several_that_grpc_would_not_take_are_refused(address):
+    with pytest.raises(ValueError, match="several need an IP address"):
+        Location(address, "", 7400, "").api("sales")
+
+
 def test_the_data_folder_of_the_environment_is_the_only_one_looked_into(tmp_path):
     put(tmp_path / "elsewhere", FILE)
     environment = {"RAPPORT_DATA_DIR": str(tmp_path / "elsewhere" / ".rapport")}

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 # By service: the tables whose rows have scopes, and the record that is only had by a query with one.
 SCOPED: dict[str, tuple[set[str], str]] = {
-    "care": ({"case", "case_message"}, "Case"),
+    "care": ({"case", "case_message", "task"}, "Case"),
     "contacts": (
         {"contact", "_SELECT", "_GET", "_GET_MANY", "_LOCK_MANY", "_SEIZE_MANY", "_PRESENT", "_KEPT"},
         "Contact",
@@ -25,9 +25,14 @@ SCOPED: dict[str, tuple[set[str], str]] = {
 WITHOUT_SCOPE = {
     "contacts/store/contacts.py": {
         "_any_id": "a condition",
-        "lock_many": "for changes, which only grants on all contacts allow",
         "seize_many": "for merging and erasing, which only grants on all contacts allow",
         "insert": "makes contacts",
+    },
+    "care/store/tasks.py": {
+        "insert": "a task may be made in any queue",
+        "update": "its task was read before",
+        "mark_overdue": "for the timer of promises",
+        "empty": "for contacts that were erased, whoever may see the task",
     },
     "care/store/cases.py": {
         "insert": "a case may be opened in any queue",

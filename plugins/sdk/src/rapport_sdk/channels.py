@@ -18,7 +18,8 @@ class Capabilities:
     address_kind: the identity that a recipient needs, such as `email`, `phone`, `zalo`. idempotent: sending a
     message with the same message_id again never reaches the recipient twice, so an unknown outcome may be
     retried. max_batch: most messages in one call of `send`. html: the `html` of a message is used.
-    callbacks: `parse_callback` understands the provider's reports.
+    callbacks: `parse_callback` understands the provider's reports. url_schemes: of the URLs that it calls, such as
+    `https`; empty when its addresses are no URLs.
     """
 
     address_kind: str
@@ -26,6 +27,7 @@ class Capabilities:
     max_batch: int = 100
     html: bool = False
     callbacks: bool = False
+    url_schemes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,8 @@ class OutboundMessage:
 
     message_id: the ledger's id: printable ASCII without spaces, the same on every attempt. to: an address of
     the channel's kind. from_address, from_name, reply_to, subject, html and headers are used by channels that
-    have them. bounce_address: where the mail servers' failure reports go; from_address when empty.
+    have them. bounce_address: where the mail servers' failure reports go; from_address when empty. target: the URL that
+    this message is to call, whatever URL the channel's settings name; empty for messages to a contact's address.
     """
 
     message_id: str
@@ -50,6 +53,7 @@ class OutboundMessage:
     headers: Mapping[str, str] = field(default_factory=dict)
     contact_id: str = ""
     campaign: str = ""
+    target: str = ""
 
 
 class Outcome(StrEnum):
@@ -147,6 +151,7 @@ class Channel:
     """Register a way to send, such as `email.smtp`.
 
     open: makes the adapter from the settings; called in a sender process that may be killed at any moment.
+    capabilities_of: what it can do by its settings, in place of `capabilities`; None when they change nothing.
     version: raise it when the provider's side changes. when_gone: `hold` messages of the channel until it is
     back, or `fail` them.
     """
@@ -157,6 +162,7 @@ class Channel:
     version: int = 1
     when_gone: Literal["hold", "fail"] = "hold"
     doc: str = field(default="", compare=False)
+    capabilities_of: Callable[[Settings], Capabilities] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -138,8 +138,13 @@ def _channel_problems(channel: Channel) -> Sequence[str | None]:
         found.append(
             f"address_kind {channel.capabilities.address_kind!r}: use lower case letters, digits and _"
         )
+    schemes = channel.capabilities.url_schemes
+    if not isinstance(schemes, tuple) or not all(isinstance(name, str) for name in schemes):
+        found.append(f"url_schemes {schemes!r} must be a tuple of schemes, such as ('https',)")
     if channel.when_gone not in ("hold", "fail"):
         found.append(f"when_gone {channel.when_gone!r} is not hold or fail")
+    if channel.capabilities_of is not None:
+        found.append(_arity_problem("capabilities_of", channel.capabilities_of, "settings"))
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rapport_sdk import Capabilities, Channel, Setting, hookimpl
+from rapport_sdk import Capabilities, Channel, Setting, Settings, hookimpl
 
 from rapport_builtin.webhook.adapter import WebhookAdapter
 
@@ -12,7 +12,11 @@ def rapport_settings() -> list[Setting]:
     """Declare the target, the secrets and the bounds."""
     return [
         Setting(
-            "url", str, "", doc="URL that takes all messages; empty sends each to its recipient's address."
+            "url",
+            str,
+            "",
+            doc="URL that takes the messages to contacts; empty sends each to its contact's address. Calls that "
+            "name a URL, as journeys' do, go there.",
         ),
         Setting(
             "secrets",
@@ -40,6 +44,16 @@ def rapport_settings() -> list[Setting]:
     ]
 
 
+def _capabilities(settings: Settings) -> Capabilities:
+    return Capabilities(
+        address_kind="webhook",
+        idempotent=settings["idempotent"],
+        max_batch=100,
+        html=True,
+        url_schemes=("https", "http") if settings["allow_http"] else ("https",),
+    )
+
+
 @hookimpl
 def rapport_channels() -> list[Channel]:
     """Declare the channel."""
@@ -47,6 +61,7 @@ def rapport_channels() -> list[Channel]:
         Channel(
             name="webhook.post",
             capabilities=Capabilities(address_kind="webhook", max_batch=100, html=True),
+            capabilities_of=_capabilities,
             open=WebhookAdapter,
             doc="one signed POST for each message, over connections that are kept open",
         )

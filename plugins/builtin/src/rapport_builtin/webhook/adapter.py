@@ -52,22 +52,24 @@ class WebhookAdapter:
         Outcomes: 2xx accepted; 5xx, 408, 425, 429 and refusals of our credentials temporary, with the time of
         Retry-After; other answers permanent, as is a target that is not allowed. Lost before the body went out:
         temporary. Lost after that: unknown, or temporary when receivers are declared idempotent. Once the one target
-        of the settings cannot be reached, the rest of the batch is temporary, not tried.
+        of the settings cannot be reached, the rest of what goes there is temporary, not tried. A message that names a
+        target goes to that and nowhere else.
         """
         results: list[SendResult] = []
         unreachable = ""
         for message in batch:
-            if unreachable:
+            # With a target of our own it is our mistake, which must not fail a whole campaign.
+            ours = bool(self._url) and not message.target
+            if ours and unreachable:
                 results.append(SendResult(Outcome.TEMPORARY, reason=f"not tried: {unreachable}"))
                 continue
             try:
                 results.append(self._send_one(message, ctx))
             except TargetRefused as error:
-                # With a target of our own it is our mistake, which must not fail a whole campaign.
-                outcome = Outcome.TEMPORARY if self._url else Outcome.PERMANENT
+                outcome = Outcome.TEMPORARY if ours else Outcome.PERMANENT
                 results.append(SendResult(outcome, reason=f"target refused: {error}"))
             except NotSent as error:
-                unreachable = str(error) if self._url else ""
+                unreachable = str(error) if ours else unreachable
                 results.append(SendResult(Outcome.TEMPORARY, reason=str(error)))
             except Lost as error:
                 outcome = Outcome.TEMPORARY if self._idempotent else Outcome.UNKNOWN
@@ -93,7 +95,7 @@ class WebhookAdapter:
             "webhook-timestamp": str(timestamp),
             "webhook-signature": signature(self._keys, message.message_id, timestamp, body),
         }
-        answer = self._client.request("POST", self._url or message.to, headers, body)
+        answer = self._client.request("POST", message.target or self._url or message.to, headers, body)
         outcome = outcome_of(answer.status)
         if outcome is Outcome.ACCEPTED:
             return SendResult(outcome, message.message_id)

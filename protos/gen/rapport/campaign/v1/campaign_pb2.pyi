@@ -220,7 +220,17 @@ class Message(_message.Message):
     def __init__(self, name: _Optional[str] = ..., contact: _Optional[str] = ..., origin: _Optional[str] = ..., channel: _Optional[str] = ..., state: _Optional[_Union[Message.State, str]] = ..., reason: _Optional[str] = ..., attempt_count: _Optional[int] = ..., external_id: _Optional[str] = ..., coupon_code: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., send_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., topic: _Optional[str] = ..., subject: _Optional[str] = ...) -> None: ...
 
 class Journey(_message.Message):
-    __slots__ = ("name", "display_name", "trigger", "steps", "active", "started_count", "finished_count", "counts", "create_time", "exits", "goals", "version", "exited_count", "goal_count", "limit_count")
+    __slots__ = ("name", "display_name", "trigger", "steps", "active", "started_count", "finished_count", "counts", "create_time", "exits", "goals", "version", "exited_count", "goal_count", "limit_count", "state", "pause_time", "cancel_reason", "cancelled_count", "removed_count")
+    class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        STATE_UNSPECIFIED: _ClassVar[Journey.State]
+        STATE_RUNNING: _ClassVar[Journey.State]
+        STATE_PAUSED: _ClassVar[Journey.State]
+        STATE_CANCELLED: _ClassVar[Journey.State]
+    STATE_UNSPECIFIED: Journey.State
+    STATE_RUNNING: Journey.State
+    STATE_PAUSED: Journey.State
+    STATE_CANCELLED: Journey.State
     NAME_FIELD_NUMBER: _ClassVar[int]
     DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
     TRIGGER_FIELD_NUMBER: _ClassVar[int]
@@ -236,6 +246,11 @@ class Journey(_message.Message):
     EXITED_COUNT_FIELD_NUMBER: _ClassVar[int]
     GOAL_COUNT_FIELD_NUMBER: _ClassVar[int]
     LIMIT_COUNT_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    PAUSE_TIME_FIELD_NUMBER: _ClassVar[int]
+    CANCEL_REASON_FIELD_NUMBER: _ClassVar[int]
+    CANCELLED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    REMOVED_COUNT_FIELD_NUMBER: _ClassVar[int]
     name: str
     display_name: str
     trigger: JourneyTrigger
@@ -251,7 +266,12 @@ class Journey(_message.Message):
     exited_count: int
     goal_count: int
     limit_count: int
-    def __init__(self, name: _Optional[str] = ..., display_name: _Optional[str] = ..., trigger: _Optional[_Union[JourneyTrigger, _Mapping]] = ..., steps: _Optional[_Iterable[_Union[JourneyStep, _Mapping]]] = ..., active: _Optional[bool] = ..., started_count: _Optional[int] = ..., finished_count: _Optional[int] = ..., counts: _Optional[_Union[MessageCounts, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., exits: _Optional[_Iterable[_Union[EventMatch, _Mapping]]] = ..., goals: _Optional[_Iterable[_Union[EventMatch, _Mapping]]] = ..., version: _Optional[int] = ..., exited_count: _Optional[int] = ..., goal_count: _Optional[int] = ..., limit_count: _Optional[int] = ...) -> None: ...
+    state: Journey.State
+    pause_time: _timestamp_pb2.Timestamp
+    cancel_reason: str
+    cancelled_count: int
+    removed_count: int
+    def __init__(self, name: _Optional[str] = ..., display_name: _Optional[str] = ..., trigger: _Optional[_Union[JourneyTrigger, _Mapping]] = ..., steps: _Optional[_Iterable[_Union[JourneyStep, _Mapping]]] = ..., active: _Optional[bool] = ..., started_count: _Optional[int] = ..., finished_count: _Optional[int] = ..., counts: _Optional[_Union[MessageCounts, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., exits: _Optional[_Iterable[_Union[EventMatch, _Mapping]]] = ..., goals: _Optional[_Iterable[_Union[EventMatch, _Mapping]]] = ..., version: _Optional[int] = ..., exited_count: _Optional[int] = ..., goal_count: _Optional[int] = ..., limit_count: _Optional[int] = ..., state: _Optional[_Union[Journey.State, str]] = ..., pause_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., cancel_reason: _Optional[str] = ..., cancelled_count: _Optional[int] = ..., removed_count: _Optional[int] = ...) -> None: ...
 
 class EventMatch(_message.Message):
     __slots__ = ("event_type", "segment", "condition")
@@ -816,7 +836,7 @@ class ListSuppressionsResponse(_message.Message):
     def __init__(self, suppressions: _Optional[_Iterable[_Union[Suppression, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class SendMessageRequest(_message.Message):
-    __slots__ = ("contact", "channel", "topic", "subject", "text", "reply_to", "in_reply_to", "request_id", "address")
+    __slots__ = ("contact", "channel", "topic", "subject", "text", "reply_to", "in_reply_to", "request_id", "address", "automatic")
     CONTACT_FIELD_NUMBER: _ClassVar[int]
     CHANNEL_FIELD_NUMBER: _ClassVar[int]
     TOPIC_FIELD_NUMBER: _ClassVar[int]
@@ -826,6 +846,7 @@ class SendMessageRequest(_message.Message):
     IN_REPLY_TO_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    AUTOMATIC_FIELD_NUMBER: _ClassVar[int]
     contact: str
     channel: str
     topic: str
@@ -835,7 +856,8 @@ class SendMessageRequest(_message.Message):
     in_reply_to: str
     request_id: str
     address: str
-    def __init__(self, contact: _Optional[str] = ..., channel: _Optional[str] = ..., topic: _Optional[str] = ..., subject: _Optional[str] = ..., text: _Optional[str] = ..., reply_to: _Optional[str] = ..., in_reply_to: _Optional[str] = ..., request_id: _Optional[str] = ..., address: _Optional[str] = ...) -> None: ...
+    automatic: bool
+    def __init__(self, contact: _Optional[str] = ..., channel: _Optional[str] = ..., topic: _Optional[str] = ..., subject: _Optional[str] = ..., text: _Optional[str] = ..., reply_to: _Optional[str] = ..., in_reply_to: _Optional[str] = ..., request_id: _Optional[str] = ..., address: _Optional[str] = ..., automatic: _Optional[bool] = ...) -> None: ...
 
 class SendMessageResponse(_message.Message):
     __slots__ = ("message",)

@@ -331,14 +331,14 @@ class CampaignServiceServicer:
     def ActivateJourney(self, request, context):
         """Lets events start the journey from now on, after checking what it names in other services. Errors: NOT_FOUND; INVALID_ARGUMENT
         (INVALID_JOURNEY) naming each step at fault, for rules, segments, attributes and queues that are not there; UNAVAILABLE when a
-        service that is asked does not answer.
+        service that is asked does not answer; FAILED_PRECONDITION (JOURNEY_STATE) for one that was cancelled.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeactivateJourney(self, request, context):
-        """Lets no event start the journey any more; who is in it finishes. Errors: NOT_FOUND.
+        """Lets no event start the journey any more; who is in it finishes, unless it is paused or cancelled (JourneyService). Errors: NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -113,7 +113,7 @@ class MigrateJourneyResponse(_message.Message):
     def __init__(self, migrated_count: _Optional[int] = ..., version: _Optional[int] = ...) -> None: ...
 
 class JourneyEntry(_message.Message):
-    __slots__ = ("name", "journey", "version", "contact", "step", "step_count", "start_time", "due_time", "end_time", "outcome", "problem", "path", "event_type")
+    __slots__ = ("name", "journey", "version", "contact", "step", "step_count", "start_time", "due_time", "end_time", "outcome", "problem", "path", "event_type", "end_reason")
     class Outcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         OUTCOME_UNSPECIFIED: _ClassVar[JourneyEntry.Outcome]
@@ -123,6 +123,8 @@ class JourneyEntry(_message.Message):
         OUTCOME_LIMIT: _ClassVar[JourneyEntry.Outcome]
         OUTCOME_MERGED: _ClassVar[JourneyEntry.Outcome]
         OUTCOME_ERASED: _ClassVar[JourneyEntry.Outcome]
+        OUTCOME_CANCELLED: _ClassVar[JourneyEntry.Outcome]
+        OUTCOME_REMOVED: _ClassVar[JourneyEntry.Outcome]
     OUTCOME_UNSPECIFIED: JourneyEntry.Outcome
     OUTCOME_FINISHED: JourneyEntry.Outcome
     OUTCOME_EXITED: JourneyEntry.Outcome
@@ -130,6 +132,8 @@ class JourneyEntry(_message.Message):
     OUTCOME_LIMIT: JourneyEntry.Outcome
     OUTCOME_MERGED: JourneyEntry.Outcome
     OUTCOME_ERASED: JourneyEntry.Outcome
+    OUTCOME_CANCELLED: JourneyEntry.Outcome
+    OUTCOME_REMOVED: JourneyEntry.Outcome
     NAME_FIELD_NUMBER: _ClassVar[int]
     JOURNEY_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
@@ -143,6 +147,7 @@ class JourneyEntry(_message.Message):
     PROBLEM_FIELD_NUMBER: _ClassVar[int]
     PATH_FIELD_NUMBER: _ClassVar[int]
     EVENT_TYPE_FIELD_NUMBER: _ClassVar[int]
+    END_REASON_FIELD_NUMBER: _ClassVar[int]
     name: str
     journey: str
     version: int
@@ -156,7 +161,8 @@ class JourneyEntry(_message.Message):
     problem: str
     path: _containers.RepeatedCompositeFieldContainer[JourneyMove]
     event_type: str
-    def __init__(self, name: _Optional[str] = ..., journey: _Optional[str] = ..., version: _Optional[int] = ..., contact: _Optional[str] = ..., step: _Optional[str] = ..., step_count: _Optional[int] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., due_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., outcome: _Optional[_Union[JourneyEntry.Outcome, str]] = ..., problem: _Optional[str] = ..., path: _Optional[_Iterable[_Union[JourneyMove, _Mapping]]] = ..., event_type: _Optional[str] = ...) -> None: ...
+    end_reason: str
+    def __init__(self, name: _Optional[str] = ..., journey: _Optional[str] = ..., version: _Optional[int] = ..., contact: _Optional[str] = ..., step: _Optional[str] = ..., step_count: _Optional[int] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., due_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., outcome: _Optional[_Union[JourneyEntry.Outcome, str]] = ..., problem: _Optional[str] = ..., path: _Optional[_Iterable[_Union[JourneyMove, _Mapping]]] = ..., event_type: _Optional[str] = ..., end_reason: _Optional[str] = ...) -> None: ...
 
 class JourneyMove(_message.Message):
     __slots__ = ("number", "step", "version", "edge", "next", "arrive_time", "leave_time", "message", "state", "reason")
@@ -181,6 +187,62 @@ class JourneyMove(_message.Message):
     state: str
     reason: str
     def __init__(self, number: _Optional[int] = ..., step: _Optional[str] = ..., version: _Optional[int] = ..., edge: _Optional[str] = ..., next: _Optional[str] = ..., arrive_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., leave_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., message: _Optional[str] = ..., state: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class PauseJourneyRequest(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
+
+class PauseJourneyResponse(_message.Message):
+    __slots__ = ("journey",)
+    JOURNEY_FIELD_NUMBER: _ClassVar[int]
+    journey: _campaign_pb2.Journey
+    def __init__(self, journey: _Optional[_Union[_campaign_pb2.Journey, _Mapping]] = ...) -> None: ...
+
+class ResumeJourneyRequest(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
+
+class ResumeJourneyResponse(_message.Message):
+    __slots__ = ("journey",)
+    JOURNEY_FIELD_NUMBER: _ClassVar[int]
+    journey: _campaign_pb2.Journey
+    def __init__(self, journey: _Optional[_Union[_campaign_pb2.Journey, _Mapping]] = ...) -> None: ...
+
+class CancelJourneyRequest(_message.Message):
+    __slots__ = ("name", "reason")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    reason: str
+    def __init__(self, name: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class CancelJourneyResponse(_message.Message):
+    __slots__ = ("journey",)
+    JOURNEY_FIELD_NUMBER: _ClassVar[int]
+    journey: _campaign_pb2.Journey
+    def __init__(self, journey: _Optional[_Union[_campaign_pb2.Journey, _Mapping]] = ...) -> None: ...
+
+class RemoveJourneyContactsRequest(_message.Message):
+    __slots__ = ("name", "contacts", "reason")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    CONTACTS_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    contacts: _containers.RepeatedScalarFieldContainer[str]
+    reason: str
+    def __init__(self, name: _Optional[str] = ..., contacts: _Optional[_Iterable[str]] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class RemoveJourneyContactsResponse(_message.Message):
+    __slots__ = ("removed_count", "cancelled_message_count")
+    REMOVED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    CANCELLED_MESSAGE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    removed_count: int
+    cancelled_message_count: int
+    def __init__(self, removed_count: _Optional[int] = ..., cancelled_message_count: _Optional[int] = ...) -> None: ...
 
 class ListJourneyEntriesRequest(_message.Message):
     __slots__ = ("journey", "contact", "open", "step", "page_size", "page_token")

@@ -56,6 +56,26 @@ class JourneyServiceStub:
                 request_serializer=rapport_dot_campaign_dot_v1_dot_journeys__pb2.MigrateJourneyRequest.SerializeToString,
                 response_deserializer=rapport_dot_campaign_dot_v1_dot_journeys__pb2.MigrateJourneyResponse.FromString,
                 _registered_method=True)
+        self.PauseJourney = channel.unary_unary(
+                '/rapport.campaign.v1.JourneyService/PauseJourney',
+                request_serializer=rapport_dot_campaign_dot_v1_dot_journeys__pb2.PauseJourneyRequest.SerializeToString,
+                response_deserializer=rapport_dot_campaign_dot_v1_dot_journeys__pb2.PauseJourneyResponse.FromString,
+                _registered_method=True)
+        self.ResumeJourney = channel.unary_unary(
+                '/rapport.campaign.v1.JourneyService/ResumeJourney',
+                request_serializer=rapport_dot_campaign_dot_v1_dot_journeys__pb2.ResumeJourneyRequest.SerializeToString,
+                response_deserializer=rapport_dot_campaign_dot_v1_dot_journeys__pb2.ResumeJourneyResponse.FromString,
+                _registered_method=True)
+        self.CancelJourney = channel.unary_unary(
+                '/rapport.campaign.v1.JourneyService/CancelJourney',
+                request_serializer=rapport_dot_campaign_dot_v1_dot_journeys__pb2.CancelJourneyRequest.SerializeToString,
+                response_deserializer=rapport_dot_campaign_dot_v1_dot_journeys__pb2.CancelJourneyResponse.FromString,
+                _registered_method=True)
+        self.RemoveJourneyContacts = channel.unary_unary(
+                '/rapport.campaign.v1.JourneyService/RemoveJourneyContacts',
+                request_serializer=rapport_dot_campaign_dot_v1_dot_journeys__pb2.RemoveJourneyContactsRequest.SerializeToString,
+                response_deserializer=rapport_dot_campaign_dot_v1_dot_journeys__pb2.RemoveJourneyContactsResponse.FromString,
+                _registered_method=True)
         self.ListJourneyEntries = channel.unary_unary(
                 '/rapport.campaign.v1.JourneyService/ListJourneyEntries',
                 request_serializer=rapport_dot_campaign_dot_v1_dot_journeys__pb2.ListJourneyEntriesRequest.SerializeToString,
@@ -111,6 +131,42 @@ class JourneyServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PauseJourney(self, request, context):
+        """Halts a journey for all who are on it: no step is taken, nothing is changed in other services, none of its messages is handed to a
+        channel, within a second and whatever the number of workers and senders. A batch of steps that is under way is finished. Events still
+        start it, are noted for waits, exits and goals, and count at the moment at which they were recorded. One that is paused stays so.
+        Errors: NOT_FOUND; FAILED_PRECONDITION (JOURNEY_STATE) for one that was cancelled.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResumeJourney(self, request, context):
+        """Goes on where everybody stood. A step that was due during the pause is taken now, and what follows it counts from now; a wait for a
+        local time that passed during the pause waits for the next one. Messages that were planned before leave now, as hours and caps allow.
+        One that runs stays so. Errors: NOT_FOUND; FAILED_PRECONDITION (JOURNEY_STATE) for one that was cancelled.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CancelJourney(self, request, context):
+        """Ends a journey for good: nothing starts it any more, all who are on it leave it, its planned messages and what it was to change in
+        other services are cancelled. No step is taken and no message handed over from within a second on; large journeys are cleared up after
+        that. Errors: NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RemoveJourneyContacts(self, request, context):
+        """Takes contacts out of a journey: their entries end, their messages of it that no channel has yet and what it was to change for them
+        are cancelled. They start it again when an event does, as its re-entry rule allows. Errors: NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListJourneyEntries(self, request, context):
         """Lists who is or was on a journey, newest first. Errors: INVALID_ARGUMENT when neither a journey nor a contact is given.
         """
@@ -154,6 +210,26 @@ def add_JourneyServiceServicer_to_server(servicer, server):
                     servicer.MigrateJourney,
                     request_deserializer=rapport_dot_campaign_dot_v1_dot_journeys__pb2.MigrateJourneyRequest.FromString,
                     response_serializer=rapport_dot_campaign_dot_v1_dot_journeys__pb2.MigrateJourneyResponse.SerializeToString,
+            ),
+            'PauseJourney': grpc.unary_unary_rpc_method_handler(
+                    servicer.PauseJourney,
+                    request_deserializer=rapport_dot_campaign_dot_v1_dot_journeys__pb2.PauseJourneyRequest.FromString,
+                    response_serializer=rapport_dot_campaign_dot_v1_dot_journeys__pb2.PauseJourneyResponse.SerializeToString,
+            ),
+            'ResumeJourney': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResumeJourney,
+                    request_deserializer=rapport_dot_campaign_dot_v1_dot_journeys__pb2.ResumeJourneyRequest.FromString,
+                    response_serializer=rapport_dot_campaign_dot_v1_dot_journeys__pb2.ResumeJourneyResponse.SerializeToString,
+            ),
+            'CancelJourney': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelJourney,
+                    request_deserializer=rapport_dot_campaign_dot_v1_dot_journeys__pb2.CancelJourneyRequest.FromString,
+                    response_serializer=rapport_dot_campaign_dot_v1_dot_journeys__pb2.CancelJourneyResponse.SerializeToString,
+            ),
+            'RemoveJourneyContacts': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveJourneyContacts,
+                    request_deserializer=rapport_dot_campaign_dot_v1_dot_journeys__pb2.RemoveJourneyContactsRequest.FromString,
+                    response_serializer=rapport_dot_campaign_dot_v1_dot_journeys__pb2.RemoveJourneyContactsResponse.SerializeToString,
             ),
             'ListJourneyEntries': grpc.unary_unary_rpc_method_handler(
                     servicer.ListJourneyEntries,
@@ -281,6 +357,114 @@ class JourneyService:
             '/rapport.campaign.v1.JourneyService/MigrateJourney',
             rapport_dot_campaign_dot_v1_dot_journeys__pb2.MigrateJourneyRequest.SerializeToString,
             rapport_dot_campaign_dot_v1_dot_journeys__pb2.MigrateJourneyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PauseJourney(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rapport.campaign.v1.JourneyService/PauseJourney',
+            rapport_dot_campaign_dot_v1_dot_journeys__pb2.PauseJourneyRequest.SerializeToString,
+            rapport_dot_campaign_dot_v1_dot_journeys__pb2.PauseJourneyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResumeJourney(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rapport.campaign.v1.JourneyService/ResumeJourney',
+            rapport_dot_campaign_dot_v1_dot_journeys__pb2.ResumeJourneyRequest.SerializeToString,
+            rapport_dot_campaign_dot_v1_dot_journeys__pb2.ResumeJourneyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelJourney(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rapport.campaign.v1.JourneyService/CancelJourney',
+            rapport_dot_campaign_dot_v1_dot_journeys__pb2.CancelJourneyRequest.SerializeToString,
+            rapport_dot_campaign_dot_v1_dot_journeys__pb2.CancelJourneyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemoveJourneyContacts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rapport.campaign.v1.JourneyService/RemoveJourneyContacts',
+            rapport_dot_campaign_dot_v1_dot_journeys__pb2.RemoveJourneyContactsRequest.SerializeToString,
+            rapport_dot_campaign_dot_v1_dot_journeys__pb2.RemoveJourneyContactsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -1,0 +1,204 @@
+"""Runs migrations on a real server and records what each of them did there, statement by statement."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from alembic import command
+from alembic.script import ScriptDirectory
+from sqlalchemy import event
+
+from services.kit import migrations, revisions
+
+OURS = "n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')"
+LOCKING = ("ShareLock", "ShareRowExclusiveLock", "ExclusiveLock", "AccessExclusiveLock")
+"""Modes that keep writers out."""
+
+_ALEMBIC = re.compile(r"\balembic_version\b")
+_ASKS = re.compile(r"\s*(?:SELECT|SHOW|SET)\b", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """Hold one statement as the server got it.
+
+    locked: tables, older than the revision, that it is the first to keep writers from until the transaction ends;
+    rewritten: those and their indexes that the server wrote anew for it.
+    """
+
+    sql: str
+    in_transaction: bool
+    locked: tuple[str, ...] = ()
+    rewritten: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """Hold what the server says of a column."""
+
+    table: str
+    name: str
+    type: str
+    required: bool
+    default: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """Hold what there is at one moment.
+
+    tables: names of tables and views; columns: by table and number, which renaming does not change; files: of tables
+    and indexes; never_null: columns that a checked constraint keeps from being null.
+    """
+
+    tables: Mapping[int, str]
+    columns: Mapping[tuple[int, int], Column]
+    files: Mapping[int, int]
+    never_null: frozenset[tuple[str, str]]
+
+
+@dataclass(slots=True)
+class Recorded:
+    """Hold what one revision did."""
+
+    revision: str
+    path: Path
+    contract: bool
+    waivers: Mapping[str, str]
+    before: Catalog
+    after: Catalog
+    statements: list[Statement] = field(default_factory=list)
+
+    @property
+    def created(self) -> set[str]:
+        """The tables and views that it made."""
+        return {name for oid, name in self.after.tables.items() if oid not in self.before.tables}
+
+
+def record(service: str, url: str, released: str | None) -> list[Recorded]:
+    """Migrate an empty database and return what the revisions after the released one did, oldest first."""
+    known, contracts = revisions.known(service), revisions.contracts(service)
+    first = 0 if released is None else known.index(released) + 1
+    found: list[Recorded] = []
+    with revisions.connected(url) as connection:
+        config = migrations.alembic_config(service, connection)
+        scripts = ScriptDirectory.from_config(config)
+        if first:
+            command.upgrade(config, known[first - 1])
+        for revision in known[first:]:
+            script = scripts.get_revision(revision)
+            raw = connection.connection.driver_connection
+            before = _catalog(raw)
+            connection.rollback()
+            with _listening(connection, raw, before) as statements:
+                command.upgrade(config, revision)
+            found.append(
+                Recorded(
+                    revision,
+                    Path(script.path),
+                    revision in contracts,
+                    dict(getattr(script.module, "waivers", {})),
+                    before,
+                    _catalog(raw),
+                    statements,
+                )
+            )
+            connection.rollback()
+    return found
+
+
+@contextmanager
+def _listening(connection: Any, raw: Any, before: Catalog) -> Iterator[list[Statement]]:
+    statements: list[Statement] = []
+    files = dict(before.files)
+    held: set[str] = set()
+
+    def note(_c: Any, _cursor: Any, sql: str, parameters: Any, *_rest: Any) -> None:
+        text = psycopg.ClientCursor(raw).mogrify(sql, parameters)
+        if raw.autocommit:
+            held.clear()
+        locked = _locked(raw, before) - held
+        held.update(locked)
+        rewritten = []
+        for oid, number in _files(raw).items():
+            if oid in before.files and number != files[oid]:
+                files[oid] = number
+                rewritten.append(_name(raw, oid))
+        if not _ALEMBIC.search(text) and (locked or rewritten or not _ASKS.match(text)):
+            statements.append(
+                Statement(text.strip(), not raw.autocommit, tuple(sorted(locked)), tuple(rewritten))
+            )
+
+    event.listen(connection, "after_cursor_execute", note)
+    try:
+        yield statements
+    finally:
+        event.remove(connection, "after_cursor_execute", note)
+
+
+def _rows(raw: Any, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
+    """Ask past SQLAlchemy, whose events are what we listen to."""
+    with psycopg.Cursor(raw) as cursor:
+        return list(cursor.execute(query.encode(), parameters))
+
+
+def _locked(raw: Any, before: Catalog) -> set[str]:
+    if raw.autocommit:
+        return set()
+    rows = _rows(
+        raw,
+        "SELECT DISTINCT relation FROM pg_locks WHERE pid = pg_backend_pid() AND locktype = 'relation' "
+        "AND granted AND mode = ANY(%s)",
+        list(LOCKING),
+    )
+    return {before.tables[oid] for (oid,) in rows if oid in before.tables}
+
+
+def _files(raw: Any) -> dict[int, int]:
+    query = (
+        "SELECT c.oid::bigint, pg_relation_filenode(c.oid)::bigint FROM pg_class AS c JOIN pg_namespace AS n "
+        f"ON n.oid = c.relnamespace WHERE {OURS} AND c.relkind IN ('r', 'i', 'm')"
+    )
+    return dict(_rows(raw, query))
+
+
+def _name(raw: Any, oid: int) -> str:
+    return str(_rows(raw, "SELECT %s::oid::regclass::text", oid)[0][0])
+
+
+def _catalog(raw: Any) -> Catalog:
+    tables = _rows(
+        raw,
+        "SELECT c.oid::bigint, c.oid::regclass::text FROM pg_class AS c JOIN pg_namespace AS n "
+        f"ON n.oid = c.relnamespace WHERE {OURS} AND c.relkind IN ('r', 'p', 'v', 'm')",
+    )
+    names = dict(tables)
+    columns = _rows(
+        raw,
+        "SELECT a.attrelid::bigint, a.attnum, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, "
+        "a.atthasdef OR a.attidentity <> '' FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid "
+        f"JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE {OURS} AND c.relkind IN ('r', 'p', 'v', 'm') "
+        "AND a.attnum > 0 AND NOT a.attisdropped",
+    )
+    checks = _rows(
+        raw,
+        "SELECT c.conrelid::bigint, a.attname, pg_get_constraintdef(c.oid) FROM pg_constraint AS c "
+        "JOIN pg_attribute AS a ON a.attrelid = c.conrelid AND a.attnum = ANY(c.conkey) "
+        "WHERE c.contype = 'c' AND c.convalidated AND cardinality(c.conkey) = 1",
+    )
+    return Catalog(
+        names,
+        {(oid, number): Column(names[oid], *rest) for oid, number, *rest in columns},
+        _files(raw),
+        frozenset(
+            (names[oid], column)
+            for oid, column, definition in checks
+            if oid in names and re.fullmatch(r'CHECK \(\("?[^"()]+"? IS NOT NULL\)\)', definition)
+        ),
+    )
