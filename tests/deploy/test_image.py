@@ -98,7 +98,7 @@ def test_the_image_has_what_runs_and_no_more() -> None:
 
 
 def test_the_image_has_the_clients_of_postgresql_and_no_server(tmp_path: Path) -> None:
-    (words,) = re.findall(r"^RUN find /opt/rapport/lib (.*)$", DOCKERFILE, re.MULTILINE)
+    (words,) = re.findall(r"^    && find /opt/rapport/lib (.*)$", DOCKERFILE, re.MULTILINE)
     package = wheel_folder()
     assert package is not None
     copied = tmp_path / package.name

@@ -10,8 +10,16 @@ from sqlalchemy import Connection
 from sqlalchemy.dialects import postgresql as pg
 
 from services.campaign.domain.campaigns import PLANNING
+from services.campaign.domain.journey_states import RUNNING
 from services.campaign.domain.ledger import CLAIMED, PLANNED, SENDING, UNKNOWN
-from services.campaign.models import campaign, campaign_schedule, journey_entry, message, sending_hold
+from services.campaign.models import (
+    campaign,
+    campaign_schedule,
+    journey,
+    journey_entry,
+    message,
+    sending_hold,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +78,8 @@ def unplanned(connection: Connection, now: datetime) -> list[str]:
             journey_entry.c.finish_time.is_(None),
             journey_entry.c.due_time <= now,
             journey_entry.c.problem == "",
+            # On a paused one nobody moves before somebody resumes it.
+            journey_entry.c.journey_id.in_(sa.select(journey.c.id).where(journey.c.state == RUNNING)),
         ),
     }
     counts = {what: connection.execute(query).scalar_one() for what, query in waiting.items()}

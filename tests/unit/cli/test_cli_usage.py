@@ -40,7 +40,7 @@ def test_all_commands_are_there():
     groups = {path[0] for path, _ in ALL if path}
     assert groups == {
         *("up", "run", "migrate", "demo", "import", "segments", "campaigns", "plugins"),
-        *("operations", "events", "tokens", "keys"),
+        *("operations", "events", "tokens", "keys", "backup", "restore"),
     }
 
 
@@ -67,6 +67,10 @@ def test_every_command_explains_itself_and_its_parameters(path: tuple[str, ...],
         ("run", "contacts", "api", "more"),
         ("import",),
         ("import", "contacts"),
+        ("backup",),
+        ("backup", "verify"),
+        ("backup", "erasure", "a-list"),
+        ("restore",),
         ("segments", "create", "only-an-id"),
         ("segments", "create", "both", "true", "--list"),
         ("segments", "add", "friends"),
