@@ -94,7 +94,7 @@ class Child:
             if self._warm or self._seconds > one:
                 taken[0] += 1
                 taken[1] += self._seconds
-            taken[2] |= self._seconds > one
+            taken[2] = max(taken[2], self._seconds > one)
             if one < MAX_SECONDS and self._seconds > one and isinstance(answer, dict):
                 # It was given up here, or failed late: it gets all its time elsewhere.
                 answer = LATE
