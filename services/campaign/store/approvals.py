@@ -100,27 +100,33 @@ def page(
 def running_with_template(connection: Connection, template_id: str) -> list[str]:
     """Return the campaigns and journeys that were approved with a template and still send it."""
     sends = approval.c.subject.has_key(f"template:{template_id}")
-    return _running(connection, sends)
+    return sorted(connection.scalars(_campaigns().where(sends).union(_journeys().where(sends))))
 
 
 def is_running(connection: Connection, origin: str) -> bool:
-    """Say whether a campaign or journey was approved and still sends."""
-    return bool(_running(connection, _about(origin)))
+    """Say whether a campaign, a run of it, or a journey was approved and still sends."""
+    kind, _, key = origin.partition("/")
+    if kind == "campaigns":
+        query = _campaigns().where(sa.or_(campaign.c.id == key, campaign.c.series == key))
+    else:
+        query = _journeys().where(journey.c.id == key)
+    return connection.execute(query.limit(1)).first() is not None
 
 
-def _running(connection: Connection, condition: sa.ColumnElement[bool]) -> list[str]:
-    approved = sa.and_(approval.c.state == APPROVED, condition)
-    campaigns = (
-        sa.select(sa.literal("campaigns/") + campaign.c.id)
-        .join(approval, approval.c.campaign_id == campaign.c.id)
-        .where(campaign.c.state.in_(RUNNING), approved)
+def _campaigns() -> sa.Select[str]:
+    # The runs of a recurring campaign were approved with it.
+    approved = sa.and_(
+        approval.c.state == APPROVED, approval.c.campaign_id.in_((campaign.c.id, campaign.c.series))
     )
+    name = sa.literal("campaigns/") + campaign.c.id
+    return sa.select(name).join(approval, approved).where(campaign.c.state.in_(RUNNING)).distinct()
+
+
+def _journeys() -> sa.Select[str]:
     on_it = sa.exists().where(
         journey_entry.c.journey_id == journey.c.id, journey_entry.c.finish_time.is_(None)
     )
-    journeys = (
-        sa.select(sa.literal("journeys/") + journey.c.id)
-        .join(approval, approval.c.journey_id == journey.c.id)
-        .where(journey.c.state != CANCELLED, sa.or_(journey.c.active, on_it), approved)
-    )
-    return sorted(connection.scalars(campaigns.union(journeys)))
+    approved = sa.and_(approval.c.state == APPROVED, approval.c.journey_id == journey.c.id)
+    name = sa.literal("journeys/") + journey.c.id
+    sends = sa.and_(journey.c.state != CANCELLED, sa.or_(journey.c.active, on_it))
+    return sa.select(name).join(approval, approved).where(sends).distinct()

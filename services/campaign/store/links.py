@@ -70,6 +70,15 @@ def settings(connection: Connection, origins: Collection[str]) -> dict[str, Link
     return found
 
 
+def copy_settings(connection: Connection, origin: str, other: str) -> None:
+    """Let the links of another origin be counted as those of the first, if anything was said of these."""
+    names = [column.name for column in link_settings.c if column.name != "origin"]
+    rows = sa.select(sa.literal(other, sa.Text), *(link_settings.c[name] for name in names)).where(
+        link_settings.c.origin == origin
+    )
+    connection.execute(sa.insert(link_settings).from_select(["origin", *names], rows))
+
+
 def save_settings(connection: Connection, item: LinkSettings, now: datetime) -> None:
     """Store how the links of an origin are counted."""
     values = {**asdict(item), "update_time": now}

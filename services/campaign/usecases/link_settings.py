@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection
 
+from services.campaign.domain.campaigns import SCHEDULED
 from services.campaign.domain.ids import RuleError, check_line
 from services.campaign.domain.utm import UTM, LinkSettings
 from services.campaign.store import campaigns, journeys, links
@@ -21,7 +22,10 @@ def get_settings(runtime: Runtime, origin: str) -> LinkSettings:
 
 
 def set_settings(runtime: Runtime, given: LinkSettings) -> LinkSettings:
-    """Store the settings of an origin; raises NotFound, InvalidArgument, FailedPrecondition (LINKS_APPROVED)."""
+    """Store the settings of an origin.
+
+    Raises NotFound, InvalidArgument, FailedPrecondition (LINKS_APPROVED, APPROVAL_VOID).
+    """
     for name in UTM:
         try:
             check_line(getattr(given, name))
@@ -32,6 +36,11 @@ def set_settings(runtime: Runtime, given: LinkSettings) -> LinkSettings:
         if given != links.settings(connection, [given.origin])[given.origin]:
             approvals.refuse_other_links(connection, given.origin)
         links.save_settings(connection, given, runtime.clock.now())
+        kind, _, key = given.origin.partition("/")
+        scheduled = campaigns.get(connection, key) if kind == "campaigns" else None
+        if scheduled is not None and scheduled.state == SCHEDULED:
+            # What would not be launched when it is due must be told now.
+            approvals.require(runtime, connection, scheduled)
     return given
 
 

@@ -20,7 +20,7 @@ from services.campaign.domain.schedules import (
     occurrences,
 )
 from services.campaign.models import kit
-from services.campaign.store import campaigns, experiments, schedules
+from services.campaign.store import campaigns, experiments, links, schedules
 from services.campaign.store.schedules import Kept, Occurrence
 from services.campaign.usecases.campaigns import LAUNCH, change_plan, check_launch, locked
 from services.kit import log, operations
@@ -194,6 +194,7 @@ def _begin(
             recipient_local=recipient_local,
         )
         assert campaigns.insert(connection, made), "the schedule's row is locked"
+        links.copy_settings(connection, campaign.origin, made.origin)
     request = campaign_pb2.LaunchCampaignRequest(name=format_name("campaigns", run))
     operations.create(connection, kit, LAUNCH, request, runtime.clock, unit="messages")
     return run, ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from rapport.campaign.v1 import approvals_pb2 as pb
 from rapport_client import errors
 from rapport_client.retry import NO_RETRY
 
+from services.campaign.usecases import schedules
 from services.kit.wire import from_timestamp
 from tests.support.campaign_desk import CONTENT, Desk
 from tests.support.campaign_fakes import EVERYBODY, Directory
@@ -251,3 +253,27 @@ def test_what_was_approved_does_not_change_while_it_is_sent(
     desk.send()
     desk.finish(operation)
     assert api.update_template(template=template, update_mask=["contents"]).template.etag
+
+
+def test_what_was_approved_and_scheduled_does_not_change_unnoticed(
+    desk: Desk, api: Any, boss: Any, name: str
+) -> None:
+    """The runs of a series send what was approved with it."""
+    api.request_approval(name=name)
+    boss.approve_campaign(name=name)
+    start = (NOW + timedelta(days=1)).replace(tzinfo=None, microsecond=0).isoformat()
+    api.schedule_campaign(name=name, schedule={"start_time": start, "recurrence": "FREQ=DAILY"})
+    with pytest.raises(errors.FailedPrecondition, match="how its links are counted is another one") as caught:
+        api.set_link_settings(settings={"origin": name, "utm_source": "mail"})
+    assert reason(caught) == "APPROVAL_VOID"
+    assert not api.get_link_settings(origin=name).settings.utm_source
+    desk.served.clock.instant = NOW + timedelta(days=1)
+    assert schedules.launch_due(desk.served.runtime) == 1
+    template = {"name": "templates/hello", "contents": [{**CONTENT, "text": "Buy!"}]}
+    with pytest.raises(errors.FailedPrecondition) as caught:
+        api.update_template(template=template, update_mask=["contents"])
+    assert reason(caught) == "TEMPLATE_APPROVED"
+    for origin in (name, f"{name}.1"):
+        with pytest.raises(errors.FailedPrecondition) as caught:
+            api.set_link_settings(settings={"origin": origin, "utm_source": "mail"})
+        assert reason(caught) == "LINKS_APPROVED"

@@ -16,8 +16,9 @@ from rapport.segmentation.v1 import events_pb2 as segment_events
 
 from services.campaign.domain.ids import RuleError
 from services.campaign.domain.schedules import Schedule, check_schedule, moment_of, occurrences
+from services.campaign.domain.utm import LinkSettings
 from services.campaign.models import campaign, kit, message
-from services.campaign.usecases import campaigns, launching, schedules
+from services.campaign.usecases import campaigns, launching, link_settings, schedules
 from services.kit.errors import FailedPrecondition, InvalidArgument, NotFound, Unavailable
 from services.kit.runtime import Runtime
 from tests.integration.campaign.test_campaign_journeys import event, feed
@@ -139,6 +140,17 @@ def test_occurrences_rise_and_going_on_from_one_skips_none(
     found = list(islice(occurrences(item, None), 30))
     assert found == sorted(set(found))
     assert list(islice(occurrences(item, found[9]), 20)) == found[10:]
+
+
+def test_runs_count_their_links_as_their_series_does(runtime: Runtime, world: World) -> None:
+    make_template(runtime)
+    make_campaign(runtime)
+    link_settings.set_settings(runtime, LinkSettings(origin="campaigns/spring", utm_source="mail"))
+    schedules.schedule_campaign(runtime, "spring", plan(recurrence="FREQ=DAILY"))
+    clock_of(runtime).instant = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+    assert schedules.launch_due(runtime) == 1
+    found = link_settings.get_settings(runtime, "campaigns/spring.1")
+    assert found == LinkSettings(origin="campaigns/spring.1", utm_source="mail")
 
 
 def test_a_campaign_is_launched_at_its_time_by_one_worker(runtime: Runtime, world: World) -> None:
