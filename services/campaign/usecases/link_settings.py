@@ -21,15 +21,20 @@ def get_settings(runtime: Runtime, origin: str) -> LinkSettings:
 
 def set_settings(runtime: Runtime, given: LinkSettings) -> LinkSettings:
     """Store the settings of an origin; raises NotFound, InvalidArgument."""
+    with runtime.db.transaction() as connection:
+        put_settings(runtime, connection, given)
+    return given
+
+
+def put_settings(runtime: Runtime, connection: Connection, given: LinkSettings) -> None:
+    """Store the settings of an origin in the caller's transaction; raises NotFound, InvalidArgument."""
     for name in UTM:
         try:
             check_line(getattr(given, name))
         except RuleError as error:
             raise refuse(error, f"settings.{name}") from error
-    with runtime.db.transaction() as connection:
-        _require(connection, given.origin, "settings.origin")
-        links.save_settings(connection, given, runtime.clock.now())
-    return given
+    _require(connection, given.origin, "settings.origin")
+    links.save_settings(connection, given, runtime.clock.now())
 
 
 def _require(connection: Connection, origin: str, field: str) -> None:
