@@ -56,26 +56,15 @@ class ContentServicer(Methods, content_pb2_grpc.ContentServiceServicer):
     ) -> pb.GetLinkSettingsResponse:
         """Return how links are counted."""
         found = link_settings.get_settings(self._runtime, request.origin)
-        return pb.GetLinkSettingsResponse(settings=_encode(found))
+        return pb.GetLinkSettingsResponse(settings=encode_links(found))
 
     def SetLinkSettings(
         self, request: pb.SetLinkSettingsRequest, context: grpc.ServicerContext
     ) -> pb.SetLinkSettingsResponse:
         """Say how links are counted."""
-        given = request.settings
-        stored = link_settings.set_settings(
-            self._runtime,
-            LinkSettings(
-                origin=given.origin,
-                utm_source=given.utm_source,
-                utm_medium=given.utm_medium,
-                utm_campaign=given.utm_campaign,
-                utm_content=given.utm_content,
-                track_clicks=given.track_clicks if given.HasField("track_clicks") else None,
-                track_opens=given.track_opens if given.HasField("track_opens") else None,
-            ),
-        )
-        return pb.SetLinkSettingsResponse(settings=_encode(stored))
+        given = decode_links(request.settings, request.settings.origin)
+        stored = link_settings.set_settings(self._runtime, given)
+        return pb.SetLinkSettingsResponse(settings=encode_links(stored))
 
     def ImportCoupons(
         self, request: pb.ImportCouponsRequest, context: grpc.ServicerContext
@@ -122,7 +111,21 @@ def _event(request: pb.PreviewContentRequest, path: str) -> Mapping[str, Any]:
     return {**event, "time": str(time)}
 
 
-def _encode(item: LinkSettings) -> pb.LinkSettings:
+def decode_links(message: pb.LinkSettings, origin: str) -> LinkSettings:
+    """Decode how the links of an origin are counted."""
+    return LinkSettings(
+        origin=origin,
+        utm_source=message.utm_source,
+        utm_medium=message.utm_medium,
+        utm_campaign=message.utm_campaign,
+        utm_content=message.utm_content,
+        track_clicks=message.track_clicks if message.HasField("track_clicks") else None,
+        track_opens=message.track_opens if message.HasField("track_opens") else None,
+    )
+
+
+def encode_links(item: LinkSettings) -> pb.LinkSettings:
+    """Encode how the links of an origin are counted."""
     message = pb.LinkSettings(
         origin=item.origin,
         utm_source=item.utm_source,

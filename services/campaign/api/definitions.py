@@ -12,7 +12,7 @@ from rapport.campaign.v1 import definitions_pb2 as pb
 from rapport.campaign.v1 import definitions_pb2_grpc
 
 from services.campaign import codec
-from services.campaign.api import limits, schedules
+from services.campaign.api import content, limits, schedules
 from services.campaign.api.base import Methods
 from services.campaign.domain.definitions import (
     CAMPAIGNS,
@@ -21,6 +21,7 @@ from services.campaign.domain.definitions import (
     POLICIES,
     TEMPLATES,
     Item,
+    Linked,
     Planned,
 )
 from services.campaign.domain.journeys import Journey
@@ -28,6 +29,7 @@ from services.campaign.domain.ledger import Counts
 from services.campaign.domain.policies import Policy
 from services.campaign.domain.rates import RateLimit
 from services.campaign.domain.rendering import StoredTemplate
+from services.campaign.domain.utm import LinkSettings
 from services.campaign.journey_codec import decode_journey, encode_journey
 from services.campaign.usecases import definitions
 from services.campaign.usecases.definitions import INVALID, Deletion, Outcome, Wish
@@ -82,11 +84,17 @@ class DefinitionServicer(Methods, definitions_pb2_grpc.DefinitionServiceServicer
         for extra, of, given in (
             ("schedule", "campaign", item.HasField("schedule")),
             ("active", "journey", item.active),
+            ("links", "campaign or journey", item.HasField("links")),
         ):
-            if given and kind != of:
+            if given and kind not in of.split(" or "):
                 raise InvalidArgument.field(f"{path}.{extra}", f"belongs to a {of}", reason=INVALID)
         collection = _COLLECTIONS[kind]
         key = parse_key(getattr(item, kind).name, collection, f"{path}.{kind}.name")
+        name = f"{collection}/{key}"
+        if item.HasField("links") and item.links.origin != name:
+            raise InvalidArgument.field(
+                f"{path}.links.origin", f"must be {name}, the name of the definition", reason=INVALID
+            )
         decode: Callable[[], Item] = partial(_decode, kind, key, item, self._runtime.settings.time_zone)
         return Wish(collection=collection, key=key, decode=decode, etag=etag, create_only=create_only)
 
@@ -107,6 +115,9 @@ def _deleted(name: str, path: str) -> tuple[str, str]:
 
 
 def _decode(kind: str, key: str, item: pb.Definition, time_zone: str) -> Item:
+    links = (
+        content.decode_links(item.links, f"{_COLLECTIONS[kind]}/{key}") if item.HasField("links") else None
+    )
     match kind:
         case "template":
             return StoredTemplate(
@@ -118,29 +129,33 @@ def _decode(kind: str, key: str, item: pb.Definition, time_zone: str) -> Item:
                 update_time=_EPOCH,
             )
         case "journey":
-            return decode_journey(key, item.journey, active=item.active)
+            return Linked(decode_journey(key, item.journey, active=item.active), links)
         case "send_policy":
             return limits.decode_policy(item.send_policy)
         case "rate_limit":
             return limits.decode_limit(item.rate_limit)
     schedule = schedules.decode_schedule(item.schedule, time_zone) if item.HasField("schedule") else None
-    return Planned(codec.decode_campaign(key, item.campaign), schedule)
+    return Linked(Planned(codec.decode_campaign(key, item.campaign), schedule), links)
 
 
 def _encode(item: Item) -> pb.Definition:
     match item:
         case StoredTemplate():
             return pb.Definition(template=codec.encode_template(item))
-        case Journey():
-            return pb.Definition(journey=encode_journey(item, Counts()), active=item.active)
         case Policy():
             return pb.Definition(send_policy=limits.encode_policy(item))
         case RateLimit():
             return pb.Definition(rate_limit=limits.encode_limit(item))
-        case Planned(campaign, schedule):
+        case Linked(inner, links):
+            plain = links is None or links == LinkSettings(origin=links.origin)
+            told = None if plain or links is None else content.encode_links(links)
+            if isinstance(inner, Journey):
+                return pb.Definition(journey=encode_journey(inner, Counts()), active=inner.active, links=told)
+            schedule = inner.schedule
             return pb.Definition(
-                campaign=codec.encode_campaign(campaign, Counts()),
+                campaign=codec.encode_campaign(inner.campaign, Counts()),
                 schedule=None if schedule is None else schedules.encode_schedule(schedule),
+                links=told,
             )
 
 

@@ -13,6 +13,7 @@ from services.campaign.domain.policies import Policy
 from services.campaign.domain.rates import RateLimit
 from services.campaign.domain.rendering import StoredTemplate
 from services.campaign.domain.schedules import Schedule
+from services.campaign.domain.utm import LinkSettings
 
 TEMPLATES, POLICIES, LIMITS = "templates", "sendPolicies", "rateLimits"
 JOURNEYS, CAMPAIGNS = "journeys", "campaigns"
@@ -34,12 +35,30 @@ class Planned:
         return self.campaign.id
 
 
-Item = StoredTemplate | Policy | RateLimit | Journey | Planned
+@dataclass(frozen=True, slots=True)
+class Linked:
+    """Hold a journey or campaign with how its links are counted, None for as they are counted now."""
+
+    item: Journey | Planned
+    links: LinkSettings | None = None
+
+    @property
+    def id(self) -> str:
+        """Return the id of the journey or campaign."""
+        return self.item.id
 
 
-def contents(item: Item) -> dict[str, Any]:
+Item = StoredTemplate | Policy | RateLimit | Linked
+
+
+def contents(item: Item | Journey | Planned) -> dict[str, Any]:
     """Return what people said of something, without what the store adds."""
     match item:
+        case Linked(inner, links):
+            said = asdict(links) if links is not None else {}
+            # Names a campaign or journey, which the definition does.
+            said.pop("origin", None)
+            return {**contents(inner), "links": said}
         case Journey():
             return {
                 **definition_to_json(item),

@@ -16,6 +16,7 @@ from services.campaign.domain.definitions import (
     POLICIES,
     TEMPLATES,
     Item,
+    Linked,
     Planned,
     contents,
 )
@@ -24,13 +25,23 @@ from services.campaign.domain.policies import Policy
 from services.campaign.domain.rates import RateLimit
 from services.campaign.domain.rendering import StoredTemplate
 from services.campaign.domain.steps import numbered
+from services.campaign.domain.utm import LinkSettings
 from services.campaign.store import campaigns as campaign_store
 from services.campaign.store import journeys as journey_store
+from services.campaign.store import links as link_store
 from services.campaign.store import policies as policy_store
 from services.campaign.store import rates as rate_store
 from services.campaign.store import schedules as schedule_store
 from services.campaign.store import templates as template_store
-from services.campaign.usecases import campaigns, journeys, policies, rates, schedules, templates
+from services.campaign.usecases import (
+    campaigns,
+    journeys,
+    link_settings,
+    policies,
+    rates,
+    schedules,
+    templates,
+)
 from services.campaign.usecases import journey_checks as checks
 from services.campaign.usecases.campaigns import change_plan
 from services.kit.runtime import Runtime
@@ -40,16 +51,16 @@ from services.kit.runtime import Runtime
 class Kind:
     """Say how one kind is dealt with.
 
-    read: locks what it finds; settle: fills in what the server would; put: stores what is given in the place of what
-    was read, None for nothing, where the two differ.
+    read: locks what it finds; settle: fills in what the server would, and what is left as it was read; put: stores what
+    is given in the place of what was read, None for nothing, where the two differ.
     """
 
     read: Callable[[Connection, str], Item | None]
-    settle: Callable[[Runtime, Any], Item]
+    settle: Callable[[Runtime, Any, Any], Item]
     put: Callable[[Runtime, Connection, Any, Any], None]
 
 
-def _as_given(runtime: Runtime, given: Item) -> Item:
+def _as_given(runtime: Runtime, given: Item, previous: Item | None) -> Item:
     return given
 
 
@@ -85,9 +96,45 @@ def _put_limit(
     rates.put_limit(runtime, connection, given)
 
 
-def _settle_journey(runtime: Runtime, given: Journey) -> Journey:
-    given = checks.with_channels(runtime, given)
-    return replace(given, steps=numbered(given.steps))
+def _links(connection: Connection, origin: str) -> LinkSettings:
+    return link_store.settings(connection, [origin])[origin]
+
+
+def _settle_linked(runtime: Runtime, given: Linked, previous: Linked | None) -> Linked:
+    if given.links is not None:
+        return given
+    return replace(given, links=previous.links if previous is not None else None)
+
+
+def _put_links(
+    runtime: Runtime, connection: Connection, origin: str, given: Linked, previous: Linked | None
+) -> None:
+    present = previous.links if previous is not None else None
+    if given.links is not None and given.links != (present or LinkSettings(origin=origin)):
+        link_settings.put_settings(runtime, connection, given.links)
+
+
+def _read_journey(connection: Connection, key: str) -> Linked | None:
+    found = journey_store.lock(connection, key)
+    return None if found is None else Linked(found, _links(connection, found.origin))
+
+
+def _settle_journey(runtime: Runtime, given: Linked, previous: Linked | None) -> Linked:
+    assert isinstance(given.item, Journey), "the kind says so"
+    named = checks.with_channels(runtime, given.item)
+    made = replace(given, item=replace(named, steps=numbered(named.steps)))
+    return _settle_linked(runtime, made, previous)
+
+
+def _put_journey_with_links(
+    runtime: Runtime, connection: Connection, given: Linked, previous: Linked | None
+) -> None:
+    journey, before = given.item, previous.item if previous is not None else None
+    assert isinstance(journey, Journey), "the kind says so"
+    assert before is None or isinstance(before, Journey), "the kind says so"
+    if before is None or contents(journey) != contents(before):
+        _put_journey(runtime, connection, journey, before)
+    _put_links(runtime, connection, journey.origin, given, previous)
 
 
 def _put_journey(runtime: Runtime, connection: Connection, given: Journey, previous: Journey | None) -> None:
@@ -110,13 +157,25 @@ def _put_journey(runtime: Runtime, connection: Connection, given: Journey, previ
         journeys.switch(runtime, connection, given.id, active=True)
 
 
-def _read_campaign(connection: Connection, key: str) -> Planned | None:
+def _read_campaign(connection: Connection, key: str) -> Linked | None:
     found = campaign_store.get(connection, key, lock=True)
     if found is None:
         return None
     # The schedule of a draft was taken back; that of a campaign which was launched is how it was launched.
     kept = None if found.state == DRAFT else schedule_store.get(connection, key)
-    return Planned(found, kept.schedule if kept is not None else None)
+    planned = Planned(found, kept.schedule if kept is not None else None)
+    return Linked(planned, _links(connection, found.origin))
+
+
+def _put_campaign_with_links(
+    runtime: Runtime, connection: Connection, given: Linked, previous: Linked | None
+) -> None:
+    planned, before = given.item, previous.item if previous is not None else None
+    assert isinstance(planned, Planned), "the kind says so"
+    assert before is None or isinstance(before, Planned), "the kind says so"
+    if before is None or contents(planned) != contents(before):
+        _put_campaign(runtime, connection, planned, before)
+    _put_links(runtime, connection, planned.campaign.origin, given, previous)
 
 
 def _put_campaign(runtime: Runtime, connection: Connection, given: Planned, previous: Planned | None) -> None:
@@ -138,6 +197,6 @@ KINDS: Mapping[str, Kind] = {
     TEMPLATES: Kind(_read_template, _as_given, _put_template),
     POLICIES: Kind(_read_policy, _as_given, _put_policy),
     LIMITS: Kind(_read_limit, _as_given, _put_limit),
-    JOURNEYS: Kind(journey_store.lock, _settle_journey, _put_journey),
-    CAMPAIGNS: Kind(_read_campaign, _as_given, _put_campaign),
+    JOURNEYS: Kind(_read_journey, _settle_journey, _put_journey_with_links),
+    CAMPAIGNS: Kind(_read_campaign, _settle_linked, _put_campaign_with_links),
 }

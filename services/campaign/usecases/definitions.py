@@ -36,8 +36,8 @@ _FIELDS = {
     TEMPLATES: ("template", {"template_id": "template.name"}),
     POLICIES: ("send_policy", {"policy": "send_policy"}),
     LIMITS: ("rate_limit", {"limit": "rate_limit"}),
-    JOURNEYS: ("journey", {"journey_id": "journey.name"}),
-    CAMPAIGNS: ("campaign", {"campaign_id": "campaign.name"}),
+    JOURNEYS: ("journey", {"journey_id": "journey.name", "settings": "links"}),
+    CAMPAIGNS: ("campaign", {"campaign_id": "campaign.name", "settings": "links"}),
 }
 
 
@@ -174,7 +174,7 @@ def _one(runtime: Runtime, connection: Connection, wish: Wish, refused: set[str]
     action = CREATED if previous is None else CHANGED
     with _troubles(wish, refused) as troubles, connection.begin_nested():
         _check_expected(wish, previous)
-        given = kind.settle(runtime, wish.decode())
+        given = kind.settle(runtime, wish.decode(), previous)
         if previous is not None and contents(given) == contents(previous):
             return Outcome(name=wish.name, action=UNCHANGED, item=previous, previous=previous)
         kind.put(runtime, connection, given, previous)
@@ -221,4 +221,4 @@ def _field(path: str, root: str, aliases: dict[str, str]) -> str:
     head = path.split(".", 1)[0].split("[", 1)[0]
     if head in aliases:
         return aliases[head] + path[len(head) :]
-    return path if head in (root, "schedule") else root
+    return path if head in (root, "schedule", "links") else root

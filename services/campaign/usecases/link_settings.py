@@ -22,7 +22,14 @@ def get_settings(runtime: Runtime, origin: str) -> LinkSettings:
 
 
 def set_settings(runtime: Runtime, given: LinkSettings) -> LinkSettings:
-    """Store the settings of an origin.
+    """Store the settings of an origin; raises what `put_settings` does."""
+    with runtime.db.transaction() as connection:
+        put_settings(runtime, connection, given)
+    return given
+
+
+def put_settings(runtime: Runtime, connection: Connection, given: LinkSettings) -> None:
+    """Store the settings of an origin in the caller's transaction.
 
     Raises NotFound, InvalidArgument, FailedPrecondition (LINKS_APPROVED, APPROVAL_VOID).
     """
@@ -31,17 +38,15 @@ def set_settings(runtime: Runtime, given: LinkSettings) -> LinkSettings:
             check_line(getattr(given, name))
         except RuleError as error:
             raise refuse(error, f"settings.{name}") from error
-    with runtime.db.transaction() as connection:
-        _require(connection, given.origin, "settings.origin")
-        if given != links.settings(connection, [given.origin])[given.origin]:
-            approvals.refuse_other_links(connection, given.origin)
-        links.save_settings(connection, given, runtime.clock.now())
-        kind, _, key = given.origin.partition("/")
-        scheduled = campaigns.get(connection, key) if kind == "campaigns" else None
-        if scheduled is not None and scheduled.state == SCHEDULED:
-            # What would not be launched when it is due must be told now.
-            approvals.require(runtime, connection, scheduled)
-    return given
+    _require(connection, given.origin, "settings.origin")
+    if given != links.settings(connection, [given.origin])[given.origin]:
+        approvals.refuse_other_links(connection, given.origin)
+    links.save_settings(connection, given, runtime.clock.now())
+    kind, _, key = given.origin.partition("/")
+    scheduled = campaigns.get(connection, key) if kind == "campaigns" else None
+    if scheduled is not None and scheduled.state == SCHEDULED:
+        # What would not be launched when it is due must be told now.
+        approvals.require(runtime, connection, scheduled)
 
 
 def _require(connection: Connection, origin: str, field: str) -> None:

@@ -241,8 +241,17 @@ def _limits(rapport: Rapport) -> list[pb.Definition]:
 
 def _journeys(rapport: Rapport) -> list[pb.Definition]:
     return [
-        pb.Definition(journey=item, active=item.active) for item in rapport.campaign.list_journeys.iterate()
+        _with_links(rapport, pb.Definition(journey=item, active=item.active), item.name)
+        for item in rapport.campaign.list_journeys.iterate()
     ]
+
+
+def _with_links(rapport: Rapport, made: pb.Definition, origin: str) -> pb.Definition:
+    """Return a definition with how its links are counted, if anybody said so."""
+    found = rapport.campaign.get_link_settings(origin=origin).settings
+    if found != type(found)(origin=found.origin):
+        made.links.CopyFrom(found)
+    return made
 
 
 def _campaigns(rapport: Rapport, launched: bool) -> list[pb.Definition]:
@@ -256,5 +265,5 @@ def _campaigns(rapport: Rapport, launched: bool) -> list[pb.Definition]:
             # Only the comparison tells the schedule of one that was launched, and whether there was one.
             change = rapport.campaign.compare_definitions(definitions=[made]).changes[0]
             made = change.previous
-        found.append(made)
+        found.append(_with_links(rapport, made, item.name))
     return found

@@ -51,6 +51,7 @@ KINDS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "rate_limit": ("rateLimits", ("channels", "domain", "count", "period", "burst")),
 }
 """For each kind: the collection of its names, and its keys in their order, beside `kind` and `id`."""
+LINK_KEYS = ("utm_source", "utm_medium", "utm_campaign", "utm_content", "track_clicks", "track_opens")
 _ID = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 _SOURCES = {"text": "txt", "html": "html", "mjml": "mjml"}
 _LANGUAGE = re.compile(r"[A-Za-z0-9-]+")
@@ -163,6 +164,10 @@ def _own_key(made: pb.Definition, kind: str, key: str, value: Any, reader: Reade
         made.schedule.SetInParent()
         reader.fill(made.schedule, value, "schedule", at)
         return True
+    if kind in ("campaign", "journey") and key == "links":
+        made.links.origin = getattr(made, kind).name
+        reader.fill(made.links, value, "links", at, LINK_KEYS)
+        return True
     if kind == "journey" and key == "active" and isinstance(value, bool):
         made.active = value
         reader.places["active"] = at
@@ -226,6 +231,8 @@ def tree(definition: pb.Definition) -> CommentedMap:
     node.update(tree_of(message, KINDS[kind][1]))
     if definition.HasField("schedule"):
         node["schedule"] = tree_of(definition.schedule)
+    if definition.HasField("links"):
+        node["links"] = tree_of(definition.links, LINK_KEYS)
     if kind == "journey":
         _shorten(node.get("steps", ()))
     return node

@@ -76,6 +76,12 @@ def test_the_example_of_the_guide_is_applied_and_then_there_is_nothing_to_do(
     assert journey.active
     assert [step.next for step in journey.steps] == ["thank", "answer", "end", "end"]
     assert journey.steps[2].wait_event.timeout_next == "remind"
+    links = api.get_link_settings(origin="campaigns/spring").settings
+    assert (links.utm_source, links.HasField("track_clicks"), links.track_opens) == (
+        "newsletter",
+        False,
+        False,
+    )
     text = api.get_template(name="templates/thanks").template.contents[0].text
     assert text == Path("marketing/templates/thanks.txt").read_text(encoding="utf-8")
     [policy] = api.list_send_policies().policies
@@ -304,3 +310,26 @@ def test_launched_campaigns_are_exported_when_asked_for(desk: Desk, api: Any, ra
     ran = rapport("apply", "-f", "out", "--yes")
     assert "out/campaigns/done.yaml:1: campaigns/done: campaign: campaigns/done is sending" in ran.err
     assert api.get_campaign(name="campaigns/done").campaign.state != campaign_pb2.Campaign.STATE_DRAFT
+
+
+def test_links_stay_as_they_are_when_a_file_says_nothing_of_them(api: Any, rapport: Command) -> None:
+    example()
+    assert rapport("apply", "-f", "marketing", "--yes").code == 0
+    api.set_link_settings(settings={"origin": "journeys/after-purchase", "utm_medium": "mail"})
+    assert rapport("export", "out").code == 0
+    journey, campaign = (Path(f"out/{name}.yaml") for name in ("journeys/after-purchase", "campaigns/spring"))
+    assert journey.read_text().rstrip().endswith("links:\n  utm_medium: mail")
+    assert "links:\n  utm_source: newsletter\n  track_opens: false\n" in campaign.read_text()
+    assert "unknown_policy: hold\n" in campaign.read_text()
+    assert "0 changed" in rapport("apply", "-f", "out", "--dry-run").out
+    # The guide's file of the journey says nothing of links, and is right all the same.
+    assert "0 changed" in rapport("apply", "-f", "marketing", "--dry-run").out
+    put(
+        "out/journeys/after-purchase.yaml",
+        journey.read_text().replace("links:\n  utm_medium: mail", "links: {}"),
+    )
+    assert "1 changed" in rapport("apply", "-f", "out", "--yes").out
+    assert api.get_link_settings(origin="journeys/after-purchase").settings.utm_medium == ""
+    put("out/journeys/after-purchase.yaml", journey.read_text().replace("links: {}", "links: {utm_term: x}"))
+    wrong = rapport("apply", "-f", "out", "--yes")
+    assert (wrong.code, "unknown key 'utm_term' in links" in wrong.err) == (1, True)

@@ -24,12 +24,13 @@ _sym_db = _symbol_database.Default()
 
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from rapport.campaign.v1 import campaign_pb2 as rapport_dot_campaign_dot_v1_dot_campaign__pb2
+from rapport.campaign.v1 import content_pb2 as rapport_dot_campaign_dot_v1_dot_content__pb2
 from rapport.campaign.v1 import limits_pb2 as rapport_dot_campaign_dot_v1_dot_limits__pb2
 from rapport.campaign.v1 import schedules_pb2 as rapport_dot_campaign_dot_v1_dot_schedules__pb2
 from rapport.type.v1 import options_pb2 as rapport_dot_type_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%rapport/campaign/v1/definitions.proto\x12\x13rapport.campaign.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\"rapport/campaign/v1/campaign.proto\x1a rapport/campaign/v1/limits.proto\x1a#rapport/campaign/v1/schedules.proto\x1a\x1drapport/type/v1/options.proto\"\xe2\x02\n\nDefinition\x12\x31\n\x08template\x18\x01 \x01(\x0b\x32\x1d.rapport.campaign.v1.TemplateH\x00\x12/\n\x07journey\x18\x02 \x01(\x0b\x32\x1c.rapport.campaign.v1.JourneyH\x00\x12\x31\n\x08\x63\x61mpaign\x18\x03 \x01(\x0b\x32\x1d.rapport.campaign.v1.CampaignH\x00\x12\x36\n\x0bsend_policy\x18\x04 \x01(\x0b\x32\x1f.rapport.campaign.v1.SendPolicyH\x00\x12\x34\n\nrate_limit\x18\x05 \x01(\x0b\x32\x1e.rapport.campaign.v1.RateLimitH\x00\x12\x37\n\x08schedule\x18\x06 \x01(\x0b\x32%.rapport.campaign.v1.CampaignSchedule\x12\x0e\n\x06\x61\x63tive\x18\x07 \x01(\x08\x42\x06\n\x04kind\"\x9f\x01\n\x19\x43ompareDefinitionsRequest\x12=\n\x0b\x64\x65\x66initions\x18\x01 \x03(\x0b\x32\x1f.rapport.campaign.v1.DefinitionB\x07\xb2\xbb\x18\x03\x10\xe8\x07\x12\x43\n\tdeletions\x18\x02 \x03(\x0b\x32\'.rapport.campaign.v1.UnwantedDefinitionB\x07\xb2\xbb\x18\x03\x10\xe8\x07\"T\n\x1a\x43ompareDefinitionsResponse\x12\x36\n\x07\x63hanges\x18\x01 \x03(\x0b\x32%.rapport.campaign.v1.DefinitionChange\"\x82\x03\n\x10\x44\x65\x66initionChange\x12\x0c\n\x04name\x18\x01 \x01(\t\x12<\n\x06\x61\x63tion\x18\x02 \x01(\x0e\x32,.rapport.campaign.v1.DefinitionChange.Action\x12\x33\n\ndefinition\x18\x03 \x01(\x0b\x32\x1f.rapport.campaign.v1.Definition\x12\x31\n\x08previous\x18\x04 \x01(\x0b\x32\x1f.rapport.campaign.v1.Definition\x12\x0c\n\x04\x65tag\x18\x05 \x01(\t\x12\x38\n\x08problems\x18\x06 \x03(\x0b\x32&.rapport.campaign.v1.DefinitionProblem\"r\n\x06\x41\x63tion\x12\x16\n\x12\x41\x43TION_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x41\x43TION_CREATED\x10\x01\x12\x12\n\x0e\x41\x43TION_CHANGED\x10\x02\x12\x14\n\x10\x41\x43TION_UNCHANGED\x10\x03\x12\x12\n\x0e\x41\x43TION_DELETED\x10\x04\"G\n\x11\x44\x65\x66initionProblem\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"\xbb\x01\n\x17\x41pplyDefinitionsRequest\x12?\n\x07\x63hanges\x18\x01 \x03(\x0b\x32%.rapport.campaign.v1.WantedDefinitionB\x07\xb2\xbb\x18\x03\x10\xe8\x07\x12\x43\n\tdeletions\x18\x02 \x03(\x0b\x32\'.rapport.campaign.v1.UnwantedDefinitionB\x07\xb2\xbb\x18\x03\x10\xe8\x07\x12\x1a\n\nrequest_id\x18\x03 \x01(\tB\x06\xb2\xbb\x18\x02\x08@\"x\n\x10WantedDefinition\x12\x39\n\ndefinition\x18\x01 \x01(\x0b\x32\x1f.rapport.campaign.v1.DefinitionB\x04\xe2\x41\x01\x02\x12\x14\n\x04\x65tag\x18\x02 \x01(\tB\x06\xb2\xbb\x18\x02\x08@\x12\x13\n\x0b\x63reate_only\x18\x03 \x01(\x08\"D\n\x12UnwantedDefinition\x12\x18\n\x04name\x18\x01 \x01(\tB\n\xe2\x41\x01\x02\xb2\xbb\x18\x02\x08P\x12\x14\n\x04\x65tag\x18\x02 \x01(\tB\x06\xb2\xbb\x18\x02\x08\x64\"R\n\x18\x41pplyDefinitionsResponse\x12\x36\n\x07\x63hanges\x18\x01 \x03(\x0b\x32%.rapport.campaign.v1.DefinitionChange2\xb3\x02\n\x11\x44\x65\x66initionService\x12\x8b\x01\n\x12\x43ompareDefinitions\x12..rapport.campaign.v1.CompareDefinitionsRequest\x1a/.rapport.campaign.v1.CompareDefinitionsResponse\"\x14\x90\x02\x01\xaa\xbb\x18\rcampaign.read\x12\x8f\x01\n\x10\x41pplyDefinitions\x12,.rapport.campaign.v1.ApplyDefinitionsRequest\x1a-.rapport.campaign.v1.ApplyDefinitionsResponse\"\x1e\xaa\xbb\x18\x1a\x63\x61mpaign.definitions.writeb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%rapport/campaign/v1/definitions.proto\x12\x13rapport.campaign.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\"rapport/campaign/v1/campaign.proto\x1a!rapport/campaign/v1/content.proto\x1a rapport/campaign/v1/limits.proto\x1a#rapport/campaign/v1/schedules.proto\x1a\x1drapport/type/v1/options.proto\"\x94\x03\n\nDefinition\x12\x31\n\x08template\x18\x01 \x01(\x0b\x32\x1d.rapport.campaign.v1.TemplateH\x00\x12/\n\x07journey\x18\x02 \x01(\x0b\x32\x1c.rapport.campaign.v1.JourneyH\x00\x12\x31\n\x08\x63\x61mpaign\x18\x03 \x01(\x0b\x32\x1d.rapport.campaign.v1.CampaignH\x00\x12\x36\n\x0bsend_policy\x18\x04 \x01(\x0b\x32\x1f.rapport.campaign.v1.SendPolicyH\x00\x12\x34\n\nrate_limit\x18\x05 \x01(\x0b\x32\x1e.rapport.campaign.v1.RateLimitH\x00\x12\x37\n\x08schedule\x18\x06 \x01(\x0b\x32%.rapport.campaign.v1.CampaignSchedule\x12\x0e\n\x06\x61\x63tive\x18\x07 \x01(\x08\x12\x30\n\x05links\x18\x08 \x01(\x0b\x32!.rapport.campaign.v1.LinkSettingsB\x06\n\x04kind\"\x9f\x01\n\x19\x43ompareDefinitionsRequest\x12=\n\x0b\x64\x65\x66initions\x18\x01 \x03(\x0b\x32\x1f.rapport.campaign.v1.DefinitionB\x07\xb2\xbb\x18\x03\x10\xe8\x07\x12\x43\n\tdeletions\x18\x02 \x03(\x0b\x32\'.rapport.campaign.v1.UnwantedDefinitionB\x07\xb2\xbb\x18\x03\x10\xe8\x07\"T\n\x1a\x43ompareDefinitionsResponse\x12\x36\n\x07\x63hanges\x18\x01 \x03(\x0b\x32%.rapport.campaign.v1.DefinitionChange\"\x82\x03\n\x10\x44\x65\x66initionChange\x12\x0c\n\x04name\x18\x01 \x01(\t\x12<\n\x06\x61\x63tion\x18\x02 \x01(\x0e\x32,.rapport.campaign.v1.DefinitionChange.Action\x12\x33\n\ndefinition\x18\x03 \x01(\x0b\x32\x1f.rapport.campaign.v1.Definition\x12\x31\n\x08previous\x18\x04 \x01(\x0b\x32\x1f.rapport.campaign.v1.Definition\x12\x0c\n\x04\x65tag\x18\x05 \x01(\t\x12\x38\n\x08problems\x18\x06 \x03(\x0b\x32&.rapport.campaign.v1.DefinitionProblem\"r\n\x06\x41\x63tion\x12\x16\n\x12\x41\x43TION_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x41\x43TION_CREATED\x10\x01\x12\x12\n\x0e\x41\x43TION_CHANGED\x10\x02\x12\x14\n\x10\x41\x43TION_UNCHANGED\x10\x03\x12\x12\n\x0e\x41\x43TION_DELETED\x10\x04\"G\n\x11\x44\x65\x66initionProblem\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"\xbb\x01\n\x17\x41pplyDefinitionsRequest\x12?\n\x07\x63hanges\x18\x01 \x03(\x0b\x32%.rapport.campaign.v1.WantedDefinitionB\x07\xb2\xbb\x18\x03\x10\xe8\x07\x12\x43\n\tdeletions\x18\x02 \x03(\x0b\x32\'.rapport.campaign.v1.UnwantedDefinitionB\x07\xb2\xbb\x18\x03\x10\xe8\x07\x12\x1a\n\nrequest_id\x18\x03 \x01(\tB\x06\xb2\xbb\x18\x02\x08@\"x\n\x10WantedDefinition\x12\x39\n\ndefinition\x18\x01 \x01(\x0b\x32\x1f.rapport.campaign.v1.DefinitionB\x04\xe2\x41\x01\x02\x12\x14\n\x04\x65tag\x18\x02 \x01(\tB\x06\xb2\xbb\x18\x02\x08@\x12\x13\n\x0b\x63reate_only\x18\x03 \x01(\x08\"D\n\x12UnwantedDefinition\x12\x18\n\x04name\x18\x01 \x01(\tB\n\xe2\x41\x01\x02\xb2\xbb\x18\x02\x08P\x12\x14\n\x04\x65tag\x18\x02 \x01(\tB\x06\xb2\xbb\x18\x02\x08\x64\"R\n\x18\x41pplyDefinitionsResponse\x12\x36\n\x07\x63hanges\x18\x01 \x03(\x0b\x32%.rapport.campaign.v1.DefinitionChange2\xb3\x02\n\x11\x44\x65\x66initionService\x12\x8b\x01\n\x12\x43ompareDefinitions\x12..rapport.campaign.v1.CompareDefinitionsRequest\x1a/.rapport.campaign.v1.CompareDefinitionsResponse\"\x14\x90\x02\x01\xaa\xbb\x18\rcampaign.read\x12\x8f\x01\n\x10\x41pplyDefinitions\x12,.rapport.campaign.v1.ApplyDefinitionsRequest\x1a-.rapport.campaign.v1.ApplyDefinitionsResponse\"\x1e\xaa\xbb\x18\x1a\x63\x61mpaign.definitions.writeb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -58,26 +59,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DEFINITIONSERVICE'].methods_by_name['CompareDefinitions']._serialized_options = b'\220\002\001\252\273\030\rcampaign.read'
   _globals['_DEFINITIONSERVICE'].methods_by_name['ApplyDefinitions']._loaded_options = None
   _globals['_DEFINITIONSERVICE'].methods_by_name['ApplyDefinitions']._serialized_options = b'\252\273\030\032campaign.definitions.write'
-  _globals['_DEFINITION']._serialized_start=234
-  _globals['_DEFINITION']._serialized_end=588
-  _globals['_COMPAREDEFINITIONSREQUEST']._serialized_start=591
-  _globals['_COMPAREDEFINITIONSREQUEST']._serialized_end=750
-  _globals['_COMPAREDEFINITIONSRESPONSE']._serialized_start=752
-  _globals['_COMPAREDEFINITIONSRESPONSE']._serialized_end=836
-  _globals['_DEFINITIONCHANGE']._serialized_start=839
-  _globals['_DEFINITIONCHANGE']._serialized_end=1225
-  _globals['_DEFINITIONCHANGE_ACTION']._serialized_start=1111
-  _globals['_DEFINITIONCHANGE_ACTION']._serialized_end=1225
-  _globals['_DEFINITIONPROBLEM']._serialized_start=1227
-  _globals['_DEFINITIONPROBLEM']._serialized_end=1298
-  _globals['_APPLYDEFINITIONSREQUEST']._serialized_start=1301
-  _globals['_APPLYDEFINITIONSREQUEST']._serialized_end=1488
-  _globals['_WANTEDDEFINITION']._serialized_start=1490
-  _globals['_WANTEDDEFINITION']._serialized_end=1610
-  _globals['_UNWANTEDDEFINITION']._serialized_start=1612
-  _globals['_UNWANTEDDEFINITION']._serialized_end=1680
-  _globals['_APPLYDEFINITIONSRESPONSE']._serialized_start=1682
-  _globals['_APPLYDEFINITIONSRESPONSE']._serialized_end=1764
-  _globals['_DEFINITIONSERVICE']._serialized_start=1767
-  _globals['_DEFINITIONSERVICE']._serialized_end=2074
+  _globals['_DEFINITION']._serialized_start=269
+  _globals['_DEFINITION']._serialized_end=673
+  _globals['_COMPAREDEFINITIONSREQUEST']._serialized_start=676
+  _globals['_COMPAREDEFINITIONSREQUEST']._serialized_end=835
+  _globals['_COMPAREDEFINITIONSRESPONSE']._serialized_start=837
+  _globals['_COMPAREDEFINITIONSRESPONSE']._serialized_end=921
+  _globals['_DEFINITIONCHANGE']._serialized_start=924
+  _globals['_DEFINITIONCHANGE']._serialized_end=1310
+  _globals['_DEFINITIONCHANGE_ACTION']._serialized_start=1196
+  _globals['_DEFINITIONCHANGE_ACTION']._serialized_end=1310
+  _globals['_DEFINITIONPROBLEM']._serialized_start=1312
+  _globals['_DEFINITIONPROBLEM']._serialized_end=1383
+  _globals['_APPLYDEFINITIONSREQUEST']._serialized_start=1386
+  _globals['_APPLYDEFINITIONSREQUEST']._serialized_end=1573
+  _globals['_WANTEDDEFINITION']._serialized_start=1575
+  _globals['_WANTEDDEFINITION']._serialized_end=1695
+  _globals['_UNWANTEDDEFINITION']._serialized_start=1697
+  _globals['_UNWANTEDDEFINITION']._serialized_end=1765
+  _globals['_APPLYDEFINITIONSRESPONSE']._serialized_start=1767
+  _globals['_APPLYDEFINITIONSRESPONSE']._serialized_end=1849
+  _globals['_DEFINITIONSERVICE']._serialized_start=1852
+  _globals['_DEFINITIONSERVICE']._serialized_end=2159
 # @@protoc_insertion_point(module_scope)

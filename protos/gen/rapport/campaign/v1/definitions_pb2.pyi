@@ -1,5 +1,6 @@
 from google.api import field_behavior_pb2 as _field_behavior_pb2
 from rapport.campaign.v1 import campaign_pb2 as _campaign_pb2
+from rapport.campaign.v1 import content_pb2 as _content_pb2
 from rapport.campaign.v1 import limits_pb2 as _limits_pb2
 from rapport.campaign.v1 import schedules_pb2 as _schedules_pb2
 from rapport.type.v1 import options_pb2 as _options_pb2
@@ -13,7 +14,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Definition(_message.Message):
-    __slots__ = ("template", "journey", "campaign", "send_policy", "rate_limit", "schedule", "active")
+    __slots__ = ("template", "journey", "campaign", "send_policy", "rate_limit", "schedule", "active", "links")
     TEMPLATE_FIELD_NUMBER: _ClassVar[int]
     JOURNEY_FIELD_NUMBER: _ClassVar[int]
     CAMPAIGN_FIELD_NUMBER: _ClassVar[int]
@@ -21,6 +22,7 @@ class Definition(_message.Message):
     RATE_LIMIT_FIELD_NUMBER: _ClassVar[int]
     SCHEDULE_FIELD_NUMBER: _ClassVar[int]
     ACTIVE_FIELD_NUMBER: _ClassVar[int]
+    LINKS_FIELD_NUMBER: _ClassVar[int]
     template: _campaign_pb2.Template
     journey: _campaign_pb2.Journey
     campaign: _campaign_pb2.Campaign
@@ -28,7 +30,8 @@ class Definition(_message.Message):
     rate_limit: _limits_pb2.RateLimit
     schedule: _schedules_pb2.CampaignSchedule
     active: bool
-    def __init__(self, template: _Optional[_Union[_campaign_pb2.Template, _Mapping]] = ..., journey: _Optional[_Union[_campaign_pb2.Journey, _Mapping]] = ..., campaign: _Optional[_Union[_campaign_pb2.Campaign, _Mapping]] = ..., send_policy: _Optional[_Union[_limits_pb2.SendPolicy, _Mapping]] = ..., rate_limit: _Optional[_Union[_limits_pb2.RateLimit, _Mapping]] = ..., schedule: _Optional[_Union[_schedules_pb2.CampaignSchedule, _Mapping]] = ..., active: _Optional[bool] = ...) -> None: ...
+    links: _content_pb2.LinkSettings
+    def __init__(self, template: _Optional[_Union[_campaign_pb2.Template, _Mapping]] = ..., journey: _Optional[_Union[_campaign_pb2.Journey, _Mapping]] = ..., campaign: _Optional[_Union[_campaign_pb2.Campaign, _Mapping]] = ..., send_policy: _Optional[_Union[_limits_pb2.SendPolicy, _Mapping]] = ..., rate_limit: _Optional[_Union[_limits_pb2.RateLimit, _Mapping]] = ..., schedule: _Optional[_Union[_schedules_pb2.CampaignSchedule, _Mapping]] = ..., active: _Optional[bool] = ..., links: _Optional[_Union[_content_pb2.LinkSettings, _Mapping]] = ...) -> None: ...
 
 class CompareDefinitionsRequest(_message.Message):
     __slots__ = ("definitions", "deletions")
