@@ -52,6 +52,7 @@ class Desk:
         self.served.close_clients()
         self.served.clock.instant = NOW
         self.directory.clear()
+        self.smtp.forget()
 
     def template(self, key: str = "hello", **content: str) -> str:
         """Create a template with one content and return its name."""

@@ -196,7 +196,10 @@ def test_errors_name_file_line_and_field(api: Any, rapport: Command) -> None:
             "bad.yaml:6",
             "journey.steps[1].next must be a text, is a number; put it in quotes if it is meant as a text",
         ],
-        ["bad.yaml:7", "unknown key 'next' in journey; there are display_name, trigger, steps, exits, goals"],
+        [
+            "bad.yaml:7",
+            "unknown key 'next' in journey; there are display_name, trigger, steps, exits, goals, hold_out_percent",
+        ],
         [
             "worse.yaml:1",
             "kind must be one of template, journey, campaign, send_policy, rate_limit, is 'letter'",

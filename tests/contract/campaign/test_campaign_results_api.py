@@ -239,6 +239,8 @@ CALLS: dict[str, tuple[str, dict[str, Any]]] = {
     "request_approval": (WRITE, {"name": NONE}),
     "approve_campaign": ("campaign.approve", {"name": NONE}),
     "reject_campaign": ("campaign.approve", {"name": NONE, "comment": "no"}),
+    "approve_journey": ("campaign.approve", {"name": "journeys/none"}),
+    "reject_journey": ("campaign.approve", {"name": "journeys/none", "comment": "no"}),
     "check_approval": (READ, {"name": NONE}),
     "list_approvals": (READ, {}),
     "plan_experiment": (READ, {"baseline_rate": 0.1, "minimal_effect": 0.1}),
@@ -249,6 +251,8 @@ CALLS: dict[str, tuple[str, dict[str, Any]]] = {
     "get_experiment_results": (READ, {"campaign": NONE}),
     "set_hold_out": (POLICIES, {"hold_out": {"percent": 1}}),
     "get_hold_out": (READ, {}),
+    "get_hold_out_results": (READ, {}),
+    "get_journey_results": (READ, {"name": "journeys/none"}),
     "set_attribution_rule": (POLICIES, {"rule": {"include_transactional": True}}),
     "get_attribution_rule": (READ, {}),
     "recompute_attribution": (POLICIES, {}),
@@ -278,8 +282,11 @@ def test_each_rpc_of_results_asks_for_its_permission_and_no_more(served: Served,
         getattr(served.client_with(*others), method)(**arguments)
     assert caught.value.metadata["permission"] == permission
     call = getattr(served.client_with(permission), method)
-    if NONE in arguments.values():
+    if {NONE, "journeys/none"} & {value for value in arguments.values() if isinstance(value, str)}:
         with pytest.raises(errors.NotFound):
+            call(**arguments)
+    elif method == "get_hold_out_results":
+        with pytest.raises(errors.FailedPrecondition, match="NO_HOLD_OUT"):
             call(**arguments)
     else:
         assert call(**arguments) is not None

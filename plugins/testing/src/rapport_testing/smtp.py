@@ -69,6 +69,10 @@ class SmtpServer:
         """Return the messages taken so far, oldest first."""
         return list(self._received)
 
+    def forget(self) -> None:
+        """Hold none of the messages taken so far any more."""
+        self._received.clear()
+
     def start(self) -> None:
         """Listen, on the same port as before if there was one."""
         if self._listener is None:
