@@ -277,10 +277,11 @@ def migrate_database(
 
     begin: called when there is something to do. contract: go on to what takes away what older releases use.
     accept_newer: leave alone what a newer release has only added to. Raises PostgresError when the database cannot be
-    reached or written; its transaction has then changed nothing.
+    reached or written; its transaction has then changed nothing. Raises FailedPrecondition (RESTORE_UNFINISHED) too.
     """
     try:
         with revisions.connected(url) as connection:
+            revisions.require_whole(connection)
             before = revisions.current(connection)
             if before is not None and before not in revisions.known(service) and accept_newer:
                 revisions.require(service, connection)

@@ -111,11 +111,12 @@ def current_of(url: str) -> str | None:
     Raises FailedPrecondition (RESTORE_UNFINISHED).
     """
     with connected(url) as connection:
-        _require_whole(connection)
+        require_whole(connection)
         return current(connection)
 
 
-def _require_whole(connection: Connection) -> None:
+def require_whole(connection: Connection) -> None:
+    """Raise FailedPrecondition (RESTORE_UNFINISHED) when the restore of a database or of its others was cut short."""
     if connection.execute(sa.select(sa.func.to_regclass(UNFINISHED))).scalar_one() is not None:
         raise FailedPrecondition(
             f"the database {connection.engine.url.database} was restored only in part: run `rapport restore` again, "
@@ -141,7 +142,7 @@ def require_current(service: str, engine: Engine) -> None:
     SCHEMA_OUTDATED, SCHEMA_NEWER: as `require` says. RESTORE_UNFINISHED: it is not whole.
     """
     with engine.connect() as connection:
-        _require_whole(connection)
+        require_whole(connection)
         require(service, connection)
 
 
