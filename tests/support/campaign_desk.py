@@ -48,7 +48,8 @@ class Desk:
     def empty(self) -> None:
         """Forget everything."""
         with self.served.runtime.db.transaction() as connection:
-            empty_tables(connection, metadata.sorted_tables, restart=False)
+            tables = [table for table in metadata.sorted_tables if table is not kit.stream]
+            empty_tables(connection, tables, restart=False)
         self.served.close_clients()
         self.served.clock.instant = NOW
         self.directory.clear()

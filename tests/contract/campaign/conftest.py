@@ -14,26 +14,34 @@ from tests.support.postgres import DatabaseFactory, Originals
 from tests.support.stack import Served, serve
 
 
+@pytest.fixture(scope="package")
+def directory_of_all() -> Directory:
+    """What the neighbours of the service know."""
+    return Directory()
+
+
 @pytest.fixture(scope="package")  # a module's share of its start would be longer than its tests
-def database_url(admin_url: str, originals: Originals) -> Iterator[str]:
-    """The database of the service."""
+def running(
+    admin_url: str,
+    originals: Originals,
+    directory_of_all: Directory,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Served]:
+    """The API process between its neighbours."""
     factory = DatabaseFactory(admin_url, originals)
-    yield factory.with_tables("campaign")
+    url = factory.with_tables("campaign")
+    with serve_neighbours(directory_of_all, tmp_path_factory.mktemp("neighbours")) as reached:
+        settings = {**reached, "plugins_allow": ("email",), "mail_domain": "shop.test"}
+        with serve("campaign", url, settings=settings) as served:
+            yield served
     factory.close()
 
 
-@pytest.fixture(scope="package")
-def open_service(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
-    """The API process, its neighbours, and a sender with a mail server."""
-    directory = Directory()
-    with serve_neighbours(directory, tmp_path_factory.mktemp("neighbours")) as reached:
-        settings = {**reached, "plugins_allow": ("email",), "mail_domain": "shop.test"}
-        with (
-            serve("campaign", database_url, settings=settings) as served,
-            SmtpServer() as smtp,
-            open_desk(served, directory, smtp) as desk,
-        ):
-            yield desk
+@pytest.fixture(scope="module")
+def open_service(running: Served, directory_of_all: Directory) -> Iterator[Desk]:
+    """The API process, and a sender of the module's with a mail server, which remember what was sent."""
+    with SmtpServer() as smtp, open_desk(running, directory_of_all, smtp) as desk:
+        yield desk
 
 
 @pytest.fixture
