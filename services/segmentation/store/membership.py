@@ -201,6 +201,18 @@ def clear_schedule(connection: Connection, contact_ids: Sequence[UUID]) -> None:
     )
 
 
+def clear_strangers(connection: Connection, contact_ids: Sequence[UUID]) -> None:
+    """Forget when memberships of contacts without a profile change: none does, and a profile brings its own schedule.
+
+    Events of a contact may come before the contact, and a rebuild reads of events when they leave its windows.
+    """
+    connection.exec_driver_sql(
+        "UPDATE contact_state AS s SET next_change = NULL WHERE s.contact_id = ANY(%(ids)s::uuid[]) "
+        "AND s.next_change IS NOT NULL AND NOT EXISTS (SELECT FROM profile AS p WHERE p.contact_id = s.contact_id)",
+        {"ids": list(contact_ids)},
+    )
+
+
 def schedule_earlier(connection: Connection, changes: Sequence[tuple[UUID, datetime]]) -> None:
     """Bring forward when memberships of contacts change by time."""
     if changes:

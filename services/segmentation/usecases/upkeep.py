@@ -28,6 +28,7 @@ def _expire_some(service: Service, batch: int) -> int:
         now = service.clock.now()
         due = locks.lock_due(connection, now, batch)
         evaluate(service, connection, due, now=now, historical=False)
+        membership.clear_strangers(connection, due)
         return len(due)
 
 

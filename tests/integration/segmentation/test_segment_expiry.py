@@ -112,3 +112,20 @@ def test_sizes_stay_the_same_when_they_are_folded(seg: World) -> None:
     upkeep.fold_sizes(seg.service)
     assert seg.query("SELECT count(*) FROM segment_size") == [1]
     assert seg.sizes() == {"buyers": 120}
+
+
+def test_who_has_events_but_no_profile_yet_is_due_once(seg: World) -> None:
+    """A rebuild reads of events when they leave its windows, also of those whose contact was not told of yet."""
+    seg.define("recent", "now - contact.last_order_time <= days(7)")
+    seg.define("fresh", "events.order_placed.exists(o, now - o.time < hours(1))")
+    seg.deliver(order(KEY, NOW))
+    seg.rebuild()
+    with seg.db.transaction() as connection:
+        # However it comes to be planned.
+        connection.exec_driver_sql("UPDATE contact_state SET next_change = %s", (NOW + TICK,))
+    seg.clock.instant = NOW + TICK
+    assert upkeep.expire(seg.service) == 1
+    assert (upkeep.expire(seg.service), seg.next_change(KEY)) == (0, None)
+    seg.deliver(contact(KEY))
+    assert seg.everybody() == {"recent": {KEY}, "fresh": {KEY}}
+    assert seg.next_change(KEY) == NOW + timedelta(hours=1)
