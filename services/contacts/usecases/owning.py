@@ -1,4 +1,4 @@
-"""Whose a new contact is, and what is said of contacts that the caller may not see."""
+"""Whose a new contact is."""
 
 from __future__ import annotations
 

@@ -116,16 +116,13 @@ def test_sizes_stay_the_same_when_they_are_folded(seg: World) -> None:
 
 def test_who_has_events_but_no_profile_yet_is_due_once(seg: World) -> None:
     """A rebuild reads of events when they leave its windows, also of those whose contact was not told of yet."""
-    seg.define("recent", "now - contact.last_order_time <= days(7)")
-    seg.define("fresh", "events.order_placed.exists(o, now - o.time < hours(1))")
     seg.deliver(order(KEY, NOW))
-    seg.rebuild()
-    with seg.db.transaction() as connection:
-        # However it comes to be planned.
-        connection.exec_driver_sql("UPDATE contact_state SET next_change = %s", (NOW + TICK,))
-    seg.clock.instant = NOW + TICK
+    seg.define("fresh", "events.order_placed.exists(o, now - o.time < hours(1))")
+    seg.define("recent", "now - contact.last_order_time <= days(7)")
+    assert seg.next_change(KEY) == NOW + timedelta(hours=1)
+    seg.clock.instant = NOW + timedelta(hours=1)
     assert upkeep.expire(seg.service) == 1
     assert (upkeep.expire(seg.service), seg.next_change(KEY)) == (0, None)
     seg.deliver(contact(KEY))
-    assert seg.everybody() == {"recent": {KEY}, "fresh": {KEY}}
-    assert seg.next_change(KEY) == NOW + timedelta(hours=1)
+    assert seg.everybody() == {"fresh": set(), "recent": {KEY}}
+    assert seg.next_change(KEY) == NOW + days(7) + TICK
