@@ -85,6 +85,7 @@ class Stack:
         self._throwaway = throwaway
         self._postgres: EmbeddedPostgres | None = None
         self._claims: list[socket.socket] = []
+        self._grants: processes.Grants | None = None
         self.access: Access | None = None
 
     def __enter__(self) -> Stack:
@@ -111,8 +112,8 @@ class Stack:
                 self.settings.effective_tokens_file.absolute(), owner_token=self._stored_owner_token()
             )
             shared = {**self._environment, **self._shared()}
-            grants = processes.Grants(urls, tokens, shared)
-            self.supervisor.start(processes.specs(self.settings, grants, self.replicas))
+            self._grants = processes.Grants(urls, tokens, shared)
+            self.supervisor.start(processes.specs(self.settings, self._grants, self.replicas))
             self.access = Access(
                 self._address,
                 self._events_address,
@@ -123,6 +124,24 @@ class Stack:
         except OSError as error:
             raise folder_error(self.folder, error) from error
         return self.access
+
+    def add_replicas(self, service: str, role: str, count: int) -> None:
+        """Run so many of one process in all, and return when those that are new are ready.
+
+        Their ports are not held beforehand, and the other processes were not told of their addresses.
+        """
+        if self._grants is None:
+            raise FailedPrecondition("the stack is not started", reason="NOT_STARTED")
+        wanted = {processes.process_name(service, role, number) for number in range(count)}
+        new = wanted.difference(self.supervisor.names())
+        self.supervisor.start(
+            [spec for spec in processes.specs(self.settings, self._grants, count) if spec.name in new]
+        )
+
+    @property
+    def database_pid(self) -> int | None:
+        """Return the process number of the embedded server, None where another one is used."""
+        return self._postgres.pid if self._postgres is not None else None
 
     def stop(self) -> None:
         """Stop everything; harmless when it is stopped."""

@@ -6,10 +6,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from tests.bench.api import calls, events, imports
+from tests.bench.api import calls, events, imports, replicas
 from tests.bench.report import Figure, finish
 
-PARTS = ("calls", "events", "import")
+PARTS = ("calls", "events", "import", "replicas")
 
 
 def say(text: str) -> None:
@@ -27,6 +27,7 @@ def main() -> int:
     parser.add_argument("--rate", type=int, default=2_000, help="events a second, for the delays")
     parser.add_argument("--rate-seconds", type=int, default=20)
     parser.add_argument("--rows", type=int, default=1_000_000, help="that are imported")
+    parser.add_argument("--writes", type=int, default=6_000, help="with each number of replicas")
     parser.add_argument("--parts", default=",".join(PARTS), help="of " + ", ".join(PARTS))
     parser.add_argument("--output", type=Path, default=Path(".rapport/bench/api.json"))
     options = parser.parse_args()
@@ -40,6 +41,8 @@ def main() -> int:
         figures += events.measure(say, events=options.events, rate=options.rate, seconds=options.rate_seconds)
     if "import" in parts:
         figures += imports.measure(say, rows=options.rows)
+    if "replicas" in parts:
+        figures += replicas.measure(say, writes=options.writes)
     return finish(figures, options.output)
 
 

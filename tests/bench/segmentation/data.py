@@ -7,7 +7,13 @@ from sqlalchemy import Connection
 from services.segmentation.rules.tables import event_table
 from tests.support.segmentation import NOW, World, activity_defined, page_visited_defined
 
-KEY = "md5('contact ' || {n})::uuid"
+_ID = (
+    "(lpad(to_hex(1500000000000 + 1000::bigint * {n}), 12, '0') || '7' || left(md5('{kind} ' || {n}), 3) "
+    "|| '8' || right(md5('{kind} ' || {n}), 15))::uuid"
+)
+"""As the service makes ids: in the order of time (UUID version 7)."""
+KEY = _ID.replace("{kind}", "contact")
+_EVENT = _ID.replace("{kind}", "event").format(n="n")
 _NOW = f"'{NOW.isoformat()}'::timestamptz"
 
 
@@ -28,16 +34,17 @@ def load(connection: Connection, contacts: int, events: int) -> None:
     run(
         f"""
         INSERT INTO event (contact_id, event_id, type, category, amount, occurred_at, payload)
-        SELECT {KEY.format(n="(random() * random() * %(contacts)s)::bigint")},
-               md5('event ' || n)::uuid,
+        SELECT {KEY.format(n="who")},
+               {_EVENT},
                kind, CASE kind WHEN 'order.placed' THEN (ARRAY['shoes','books','toys','food'])[1 + n %% 4] END,
                CASE kind WHEN 'order.placed' THEN round((5 + random() * 200)::numeric, 2) END,
                {_NOW} - interval '1 second' * 34560000 * power(1 - n / %(events)s::float8, 1.2),
                CASE kind WHEN 'order.placed' THEN '{{"currency": "EUR", "source": "shop", "line_count": 1}}'
                     ELSE '{{}}' END::jsonb
         FROM (
-            SELECT n, CASE WHEN n %% 10 < 3 THEN 'order.placed' WHEN n %% 10 < 9 THEN 'page.visited'
-                           ELSE 'cart.added' END AS kind
+            SELECT n, (random() * random() * %(contacts)s)::bigint AS who,
+                   CASE WHEN n %% 10 < 3 THEN 'order.placed' WHEN n %% 10 < 9 THEN 'page.visited'
+                        ELSE 'cart.added' END AS kind
             FROM generate_series(1, %(events)s) AS n
         ) AS made
     """,

@@ -64,13 +64,13 @@ def measure(seg: World, postmaster: int, say: Callable[[str], None]) -> list[Fig
 def disturb(connection: Connection, number: int) -> None:
     """Put one member in a hundred out, and as many others in."""
     connection.exec_driver_sql(
-        "DELETE FROM membership WHERE segment_number = %(number)s AND get_byte(uuid_send(contact_id), 3) < 2",
+        "DELETE FROM membership WHERE segment_number = %(number)s AND get_byte(uuid_send(contact_id), 15) < 2",
         {"number": number},
     )
     connection.exec_driver_sql(
         "INSERT INTO membership (segment_number, contact_id, enter_time) "
         "SELECT %(number)s, contact_id, %(now)s FROM profile "
-        "WHERE get_byte(uuid_send(contact_id), 3) = 255 ON CONFLICT DO NOTHING",
+        "WHERE get_byte(uuid_send(contact_id), 15) = 255 ON CONFLICT DO NOTHING",
         {"number": number, "now": NOW},
     )
 
