@@ -34,10 +34,10 @@ run: venv ## keep the whole stack up until Ctrl-C; data stays in .rapport/
 # Hundreds of processes are started: each module is compiled once, whatever the environment says.
 test: export PYTHONDONTWRITEBYTECODE =
 test: venv ## run all tests on an embedded PostgreSQL, and those of events on a RabbitMQ of their own
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -q -m "not mutants"
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -q -m "not mutants"
 
 test-amqp: venv ## run all tests with RabbitMQ between the services, on a node of their own or on RAPPORT_AMQP_URL's
-	@RAPPORT_TEST_REQUIRE_RABBITMQ=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -q -m "not mutants" --transport amqp
+	@RAPPORT_TEST_REQUIRE_RABBITMQ=1 $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -q -m "not mutants" --transport amqp
 
 mutants: venv ## test the tests: each known mistake, put into the rule engine, must be noticed
 	@$(BIN)/python -m pytest -q -m mutants
