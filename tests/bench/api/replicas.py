@@ -40,8 +40,9 @@ LIMITED_SECONDS = 30.0
 """How long one limited replica has to do."""
 SPARE = 0.75
 """With the most replicas, each limited, the machine is to be so busy at the most as it is without limits."""
-BUDGETS = {2: 0.67, 4: 0.45}
-"""Time with so many limited replicas beside the time with one; 0.5 and 0.25 would be all there is to gain."""
+GAINS = {2: 0.67, 4: 0.45}
+"""Time with so many limited replicas of an API beside the time with one; 0.5 and 0.25 would be all there is to gain.
+A worker's replicas stand by for one another, so that nothing is gained by them."""
 FULL_BUDGET = 1.5
 """More processes cannot make a machine faster that has no CPU left; much slower they must not make it."""
 
@@ -77,7 +78,11 @@ def measure(say: Callable[[str], None], *, writes: int = 6_000, process: str = "
         Figure(title.format(count, how), runs[count].each, runs[1].each, "ms", budget)
         for how, runs, budgets in (
             ("all CPU", full, dict.fromkeys(COUNTS, FULL_BUDGET)),
-            (f"{share:.1%} of a core each", part, BUDGETS),
+            (
+                f"{share:.1%} of a core each",
+                part,
+                GAINS if role == "api" else dict.fromkeys(COUNTS, FULL_BUDGET),
+            ),
         )
         for count, budget in budgets.items()
         if count > 1
