@@ -16,36 +16,10 @@ from sqlalchemy import Connection, Select
 from sqlalchemy.dialects import postgresql as pg
 
 from services.kit import context
-from services.kit.names import new_id
 from services.kit.telemetry import spans
 from services.segmentation.models import membership, segment, segment_size
-
-
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """Hold what events of a segment's members carry: its number and name, the rule's version, the packed payload."""
-
-    number: int
-    subject: str
-    version: int
-    data: bytes
-
-
-DATA_TYPE = "type.googleapis.com/rapport.segmentation.v1.MembershipChanged"
-
-TOLD = """
-    INSERT INTO outbox (id, type, subject, contact_id, revision, occur_time, record_time, historical,
-                        data_type, data, traceparent)
-    SELECT (%(id_prefix)s::text || lpad(to_hex(row_number() OVER (ORDER BY c.contact_id)), 8, '0'))::uuid,
-           CASE WHEN c.entered THEN 'segment.entered' ELSE 'segment.left' END,
-           n.subject, c.contact_id, n.version, %(now)s::timestamptz, %(now)s::timestamptz, %(historical)s::boolean,
-           %(data_type)s::text, n.data, coalesce(t.traceparent, %(traceparent)s::text)
-    FROM {changed} AS c
-    JOIN unnest(%(notice_numbers)s::int[], %(subjects)s::text[], %(versions)s::bigint[], %(data)s::bytea[])
-         AS n(segment_number, subject, version, data) USING (segment_number)
-    LEFT JOIN unnest(%(trace_contacts)s::uuid[], %(traces)s::text[]) AS t(contact_id, traceparent)
-         ON t.contact_id = c.contact_id
-"""
+from services.segmentation.store import arrays
+from services.segmentation.store.telling import TOLD, Notice, Notices, telling
 
 # A clock that was set back makes nobody leave before they entered.
 KEPT = """
@@ -56,12 +30,14 @@ KEPT = """
 _STEP = """
 WITH result AS MATERIALIZED ({batch}),
 different AS MATERIALIZED (
-    SELECT r.contact_id, r.segments AS wanted, coalesce(m.segments, ARRAY[]::int[]) AS had
+    SELECT r.contact_id, r.segments AS wanted, m.segments AS had
     FROM result AS r CROSS JOIN LATERAL (
-        SELECT array_agg(m.segment_number ORDER BY m.segment_number) AS segments FROM membership AS m
-        WHERE m.contact_id = r.contact_id AND m.segment_number <> ALL(%(others)s::int[])
+        SELECT ARRAY(
+            SELECT segment_number FROM membership AS m
+            WHERE m.contact_id = r.contact_id {judged} ORDER BY segment_number
+        ) AS segments OFFSET 0
     ) AS m
-    WHERE r.segments IS DISTINCT FROM coalesce(m.segments, ARRAY[]::int[])
+    WHERE r.segments <> m.segments
 ),
 entered AS (
     INSERT INTO membership (segment_number, contact_id, enter_time)
@@ -108,14 +84,17 @@ class StepSql:
     names: tuple[str, ...]
 
 
-def step_sql(batch: str, *, first: bool) -> StepSql:
+def step_sql(batch: str, *, first: bool, others: Sequence[int] = ()) -> StepSql:
     """Return the statement that applies the verdicts of a batch statement to membership.
 
     batch: text of a SELECT of contact_id, segments and next_change, in pyformat style, parameters contact_ids and now.
     first: whether its next_change replaces what is stored, or may only make it earlier.
+    others: numbers of the segments that have members and that the batch does not judge.
     """
     change = "r.next_change" if first else "LEAST(s.next_change, r.next_change)"
-    text = _STEP.format(batch=batch, next_change=change, kept=KEPT, told=TOLD.format(changed="changed"))
+    judged = f"AND segment_number <> ALL('{arrays.of_numbers(others)}'::int[])" if others else ""
+    told = TOLD.format(changed="changed")
+    text = _STEP.format(batch=batch, next_change=change, judged=judged, kept=KEPT, told=told)
     # 200 rules make a text of 100 kB, which the driver would search for parameters each time: done here, once.
     names: dict[str, int] = {}
 
@@ -131,8 +110,7 @@ def apply_step(
     connection: Connection,
     sql: StepSql,
     contact_ids: Sequence[UUID],
-    notices: Sequence[Notice],
-    others: Sequence[int],
+    notices: Notices,
     *,
     now: datetime,
     historical: bool,
@@ -140,12 +118,11 @@ def apply_step(
 ) -> list[tuple[int, int, int]]:
     """Run a statement of `step_sql` on contacts that are locked; returns how many entered and left, by segment number.
 
-    notices: of every segment that the statement judges; others: all other segments that have members.
+    notices: of every segment that the statement judges.
     """
     values = {
         **parameters,
-        "contact_ids": list(contact_ids),
-        "others": list(others),
+        "contact_ids": arrays.of_ids(contact_ids),
         **telling(notices, now, historical),
     }
     try:
@@ -169,27 +146,6 @@ def _note_effects(cursor: RawCursor[Any], id_prefix: str) -> None:
     bounds = [UUID(id_prefix + "0" * 8), UUID(id_prefix + "f" * 8)]
     cursor.execute("SELECT DISTINCT contact_id::text FROM outbox WHERE id BETWEEN $1 AND $2", bounds)
     causes.note(row[0] for row in cursor.fetchall())
-
-
-def telling(notices: Sequence[Notice], now: datetime, historical: bool) -> dict[str, Any]:
-    """Return the parameters of TOLD and KEPT."""
-    causes = context.causes()
-    traces = causes.traces() if causes else {}
-    return {
-        "now": now,
-        "historical": historical,
-        # Time-ordered like every event id, so that of two changes of a contact the later one is told later; the last 32
-        # bits count the rows of the statement.
-        "id_prefix": new_id().hex[:24],
-        "data_type": DATA_TYPE,
-        "traceparent": context.traceparent(),
-        "trace_contacts": list(traces),
-        "traces": list(traces.values()),
-        "notice_numbers": [notice.number for notice in notices],
-        "subjects": [notice.subject for notice in notices],
-        "versions": [notice.version for notice in notices],
-        "data": [notice.data for notice in notices],
-    }
 
 
 def clear_schedule(connection: Connection, contact_ids: Sequence[UUID]) -> None:
@@ -311,7 +267,11 @@ def change_list(
 ) -> list[UUID]:
     """Put contacts, each given once and locked, into a list, or take them out; returns those for whom that is new."""
     sql = _LIST_CHANGE.format(change=_PUT_IN if entered else _TAKE_OUT, told=TOLD.format(changed="changed"))
-    values = {"number": notice.number, "ids": list(contact_ids), **telling([notice], now, historical)}
+    values = {
+        "number": notice.number,
+        "ids": list(contact_ids),
+        **telling(Notices((notice,)), now, historical),
+    }
     return list(connection.exec_driver_sql(sql, values).scalars())
 
 
@@ -377,7 +337,7 @@ def _apply_changes(
         {"now": now},
     ).rowcount
     if entered or left:
-        told = telling([notice], now, historical)
+        told = telling(Notices((notice,)), now, historical)
         connection.exec_driver_sql(TOLD.format(changed="membership_change"), told)
     if entered != left:
         connection.execute(sa.insert(segment_size).values(segment_number=notice.number, delta=entered - left))
