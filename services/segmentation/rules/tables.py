@@ -118,7 +118,7 @@ event_table = Table(
     # Increments: the events of one contact. Passes and wide windows: those of everybody, contact by contact, latest
     # first, so that grouping them needs neither a hash nor a sort.
     Index(
-        "event_by_contact",
+        "event_by_contact_time",
         "contact_id",
         "type",
         text("occurred_at DESC"),
