@@ -33,7 +33,7 @@ from services.segmentation.rules.tables import event_table
 Column = ColumnElement[Any]
 _END: Column = literal_column("'9999-01-01Z'::timestamptz", TIME)
 _STEP = timedelta(microseconds=1)
-_MANY = 3
+MANY = 3
 """Spans from which on a search is the cheaper way."""
 _Path = tuple[tuple[ir.ListExpr, tuple[ir.Node, ...]], ...]
 
@@ -165,7 +165,7 @@ def _later(time: Column, after: list[timedelta], frame: Frame) -> Column:
 def _soonest(time: Column, after: Iterable[timedelta], frame: Frame) -> Column:
     """Return what ``_later`` does, of many spans by a search instead of one comparison each."""
     spans = sorted(set(after), reverse=True)
-    if len(spans) < _MANY:
+    if len(spans) < MANY:
         return _later(time, spans, frame)
     # The shorter ago it was, the more of the spans are still to end; the shortest of these comes first. A bound is the
     # oldest time whose span ends later than now.
@@ -258,7 +258,7 @@ def _of_events(
     frame: LateralFrame | GroupedFrame,
 ) -> Column:
     """Return the first instant later than now that lies one of some spans after an event that meets conditions."""
-    if len(spans) < _MANY:
+    if len(spans) < MANY:
         return _least([_first_behind(source, still, span, frame) for span in spans])
 
     def build(inner: ItemFrame) -> Column:
