@@ -207,7 +207,7 @@ class CampaignServiceServicer:
     def UpdateTemplate(self, request, context):
         """Changes the fields of a template that the mask names. Messages that are rendered later use the new content.
         Errors: NOT_FOUND; ABORTED (ETAG_MISMATCH); INVALID_ARGUMENT (INVALID_TEMPLATE); FAILED_PRECONDITION (TEMPLATE_APPROVED) for the
-        content of a template that was approved for a campaign which is still sent.
+        content of a template that was approved for a campaign which is still sent, or scheduled.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
