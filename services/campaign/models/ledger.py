@@ -70,6 +70,14 @@ message = Table(
         postgresql_where=sa.text("state = 'sent'"),
     ),
     sa.Index("ix_message_contact_id", "contact_id", "id"),
+    # What was planned in a period lies together. Kilobytes, and nothing to write for each version of a message, where a
+    # B-tree would get as many entries as there are versions.
+    sa.Index(
+        "ix_message_create_time",
+        "create_time",
+        postgresql_using="brin",
+        postgresql_with={"pages_per_range": 32, "autosummarize": "on"},
+    ),
     # Why messages wait is counted from it alone, however many are planned.
     sa.Index(
         "ix_message_waiting",
