@@ -117,6 +117,23 @@ channel = Table(
     comment="channels as the senders last saw them, so that they are known when their plugin is gone",
 )
 
+message_resolution = Table(
+    "message_resolution",
+    metadata,
+    id_("id", primary_key=True),
+    exact_("origin", comment="campaigns/…, journeys/…, requests, or requests/… for a single message"),
+    id_("message_id", comment="the only one; NULL: all in doubt that the other columns name"),
+    exact_("channel", comment="empty for all"),
+    time_("planned_before", nullable=True),
+    exact_("resolution", comment="sent, failed or retry"),
+    text_("comment"),
+    text_("resolver", comment="whose token decided"),
+    time_("resolve_time"),
+    Column("message_count", sa.Integer, nullable=False),
+    sa.Index("ix_message_resolution_origin", "origin", "id"),
+    comment="who decided what became of messages in doubt; never changed",
+)
+
 sending_hold = Table(
     "sending_hold",
     metadata,
