@@ -286,7 +286,7 @@ class CampaignServiceServicer:
         planned message for each, and lets the senders send them. Who joins or leaves the segment while it is read may be in or out; from
         then on the audience is fixed. Done when no message is planned or on the wire; the result is a LaunchCampaignResult.
         Errors: NOT_FOUND; FAILED_PRECONDITION (CAMPAIGN_STATE) unless it is a draft, (UNKNOWN_CHANNEL) when the plugin of its channel is
-        gone, (COUPON_POOL_EXPIRED), (APPROVAL_REQUIRED, APPROVAL_VOID) when a policy asks for approval (ApprovalService) that is not there
+        gone, (COUPON_POOL_EXPIRED), (EVERGREEN_EXPERIMENT) when it is evergreen and no size was planned for its experiment, (APPROVAL_REQUIRED, APPROVAL_VOID) when a policy asks for approval (ApprovalService) that is not there
         or was given to something else; UNAVAILABLE when segmentation is to be asked for that. With `validate_only` also what the operation would end with or its messages fail for: NOT_FOUND for
         the segment, INVALID_ARGUMENT (RENDER_FAILED) when the template cannot be rendered for a member; UNAVAILABLE when a service that is
         asked does not answer.
