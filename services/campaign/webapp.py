@@ -210,7 +210,10 @@ class WebApp:
         try:
             found = self._callbacks.parse(channel, given)
         except CallbackRefused as error:
-            # Not kept: else anybody could fill the quarantine.
+            # Not kept: else anybody could fill the quarantine. The log tells who runs it when a secret is missing.
+            _log.warning(
+                "a delivery report is not believed", channel=channel, problem=log.safe_summary(error)
+            )
             raise HTTPException(403, "The report does not prove who sent it.") from error
         except PluginError as error:
             reports.put_in_quarantine(self._runtime, f"callbacks/{channel}", error.message, given.body)

@@ -241,11 +241,27 @@ def callback(
 
 def test_reports_as_forms(server: HttpServer) -> None:
     form = "application/x-www-form-urlencoded; charset=utf-8"
-    failed = callback(server, b"MessageId=m1&MessageStatus=undelivered&ErrorCode=30003", form, FORM_SHAPE)
+    shape = {**FORM_SHAPE, "TRUST_ALL_REPORTS": "true"}
+    failed = callback(server, b"MessageId=m1&MessageStatus=undelivered&ErrorCode=30003", form, shape)
     assert failed == [DeliveryReport("m1", DeliveryStatus.BOUNCED, False, "30003")]
-    assert callback(server, b"MessageId=m1&MessageStatus=queued", form, FORM_SHAPE) == []
+    assert callback(server, b"MessageId=m1&MessageStatus=queued", form, shape) == []
     with pytest.raises(PluginError, match="names no message"):
-        callback(server, b"MessageStatus=delivered", form, FORM_SHAPE)
+        callback(server, b"MessageStatus=delivered", form, shape)
+
+
+@pytest.mark.parametrize("headers", [{}, {"authorization": ""}, {"authorization": "anything"}])
+def test_without_a_secret_no_report_is_believed(server: HttpServer, headers: dict[str, str]) -> None:
+    body, form = b"MessageId=m1&MessageStatus=delivered", "application/x-www-form-urlencoded"
+    with pytest.raises(CallbackRefused, match="no report_secret is set"):
+        callback(server, body, form, FORM_SHAPE, **headers)
+
+
+def test_a_secret_counts_even_where_all_reports_would_be_trusted(server: HttpServer) -> None:
+    shape = {**STATUS_SHAPE, "TRUST_ALL_REPORTS": "true"}
+    body = b'{"client-ref": "m1", "status": "delivered"}'
+    with pytest.raises(CallbackRefused, match="secret"):
+        callback(server, body, "application/json", shape)
+    assert callback(server, body, "application/json", shape, x_report_key="let-me-in")
 
 
 def test_reports_as_json_need_the_secret(server: HttpServer) -> None:

@@ -29,6 +29,7 @@ _WORDS = {
     "experiment": "the experiment",
     "evergreen": "whether it stays open",
     "hold_out": "the share held out",
+    "unknown_policy": "what becomes of messages that may have been sent",
 }
 # Told by name alone: what they were is long, and stands in the request.
 _PARTS = {

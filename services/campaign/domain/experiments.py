@@ -7,8 +7,8 @@ of two experiments have nothing to do with each other.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from hashlib import blake2b
@@ -90,6 +90,13 @@ class Experiment:
         alpha = self.alpha / self.comparisons
         return size_per_group(self.baseline_rate, self.minimal_effect, self.power, alpha)
 
+    @property
+    def least_length(self) -> timedelta:
+        """Return how long its campaign is not done at least: until the winner is known, or the last variant is due."""
+        if self.test_percent < 100 and not self.by_hand:
+            return self.duration
+        return max(variant.delay for variant in self.variants)
+
     def variant(self, key: str) -> Variant | None:
         """Return a variant by id, or None."""
         return next((item for item in self.variants if item.id == key), None)
@@ -166,6 +173,25 @@ def check(item: Experiment) -> None:
         _check_sample(item)
 
 
+def check_by_arrival(item: Experiment) -> None:
+    """Raise RuleError, with the field, for an experiment that an evergreen campaign cannot have.
+
+    Nobody knows its audience beforehand, so its sample is the first who come: as many as were planned.
+    """
+    if not item.minimal_effect:
+        raise RuleError(
+            "is needed where the campaign is evergreen: the first contacts are the sample, until each group has as "
+            "many as were planned",
+            "sample",
+        )
+    if item.test_percent < 100:
+        raise RuleError(
+            "must be 100 where the campaign is evergreen: nobody knows of how many it would be a share; all who come "
+            "after the sample wait for the winner",
+            "test_percent",
+        )
+
+
 def _check_sample(item: Experiment) -> None:
     if not 0 < item.baseline_rate < 1:
         raise RuleError("must lie between 0 and 1, as 0.02 for 2 %", "sample.baseline_rate")
@@ -177,10 +203,17 @@ def _check_sample(item: Experiment) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Say what a contact is: held out, in the test with a variant, or (variant None) waiting for the winner."""
+    """Say what a contact is: held out, with a variant, or (variant None) waiting for the winner.
+
+    tested: whether it counts in comparisons.
+    """
 
     held_out: bool
     variant: Variant | None
+    tested: bool = True
+
+
+_OUT, _WAITS = Group(True, None), Group(False, None, tested=False)
 
 
 WAITING = datetime(9999, 12, 31, tzinfo=UTC)
@@ -213,7 +246,7 @@ def share_of(campaign: Campaign, group: Group, now: datetime) -> Share:
         held_out=group.held_out,
         due_time=now + group.variant.delay if group.variant else now if group.held_out else WAITING,
         variant=variant.id,
-        tested=group.held_out or group.variant is not None,
+        tested=group.tested,
     )
 
 
@@ -239,17 +272,51 @@ def assign(item: Experiment, contacts: Sequence[UUID]) -> list[Group]:
     for variant in item.variants:
         reached += variant.weight
         limits.append((reached / total, Group(False, variant)))
-    out, waiting = Group(True, None), Group(False, None)
     groups = []
     for contact in contacts:
         if hold_out and unit(held, contact) < hold_out:
-            groups.append(out)
+            groups.append(_OUT)
         elif test < 1 and unit(tested, contact) >= test:
-            groups.append(waiting)
+            groups.append(_WAITS)
         else:
             share = unit(chosen, contact)
             groups.append(next(group for limit, group in limits if share < limit))
     return groups
+
+
+class Sample:
+    """Place contacts in the order in which they come: in the sample until it is complete, then behind the winner."""
+
+    def __init__(self, item: Experiment, sizes: Mapping[str, int]) -> None:
+        """Begin with groups as they are: contacts by variant, "" for those held out."""
+        self._item = item
+        self._planned = item.planned_per_group
+        keys = [variant.id for variant in item.variants] + ([""] if item.hold_out_percent else [])
+        self._missing = {key: max(0, self._planned - sizes.get(key, 0)) for key in keys}
+
+    @property
+    def complete(self) -> bool:
+        """Tell whether each group has as many as were planned."""
+        return not any(self._missing.values())
+
+    def place(self, contacts: Sequence[UUID]) -> list[Group]:
+        """Return the group of each contact, none of which was placed before.
+
+        Which group is decided by the hash alone, so that who comes when has no part in it.
+        """
+        item = self._item
+        if (best := item.variant(item.winner)) is not None:
+            # At once, as those get it who waited.
+            return [Group(False, replace(best, delay=timedelta(0)), tested=False)] * len(contacts)
+        if item.end_time is not None or self.complete:
+            return [_WAITS] * len(contacts)
+        groups = assign(item, contacts)
+        for index, group in enumerate(groups):
+            key = "" if group.variant is None else group.variant.id
+            self._missing[key] = max(0, self._missing[key] - 1)
+            if self.complete:
+                return groups[: index + 1] + [_WAITS] * (len(groups) - index - 1)
+        return groups
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from services.campaign.domain.experiments import CONVERSION, Experiment
+from services.campaign.domain.experiments import CONVERSION, RUNNING, Experiment
 from services.campaign.domain.money import total as exact_total
 from services.campaign.domain.statistics import (
     Amounts,
@@ -188,6 +188,8 @@ def words(
     lines = []
     if not final:
         end = f"at {experiment.end_time.isoformat()}" if experiment.end_time else "some time after the launch"
+        if experiment.end_time is None and experiment.state == RUNNING:
+            end = f"{experiment.duration} after the sample is complete"
         lines.append(f"Not final: the planned end is {end}; until then nothing is compared")
     for item in verdicts:
         other = item.against or _NOBODY
@@ -240,6 +242,8 @@ def _sizes(experiment: Experiment, arms: Sequence[Arm], *, final: bool) -> list[
         f"{experiment.baseline_rate:.2%} with a power of {experiment.power:.0%}"
     )
     name = least.variant or _NOBODY
+    if experiment.end_time is None:
+        return [f"{plan}; the smallest has {least.assigned} so far ({name})"]
     if least.assigned >= planned:
         return [f"{plan}; all groups have as many, the smallest {least.assigned} ({name})"]
     seen = detectable(experiment.baseline_rate, least.assigned, experiment.power, alpha)

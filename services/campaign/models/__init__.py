@@ -25,7 +25,14 @@ from services.campaign.models.journeys import (
     journey_signal,
     journey_version,
 )
-from services.campaign.models.ledger import channel, message, opt_out, sending_hold, suppression
+from services.campaign.models.ledger import (
+    channel,
+    message,
+    message_resolution,
+    opt_out,
+    sending_hold,
+    suppression,
+)
 from services.campaign.models.limits import circuit, rate_bucket, rate_limit, recent_send, send_policy
 from services.campaign.models.results import (
     AMOUNT,
@@ -80,6 +87,7 @@ __all__ = [
     "link",
     "link_settings",
     "message",
+    "message_resolution",
     "metadata",
     "opt_out",
     "quarantine",

@@ -70,6 +70,14 @@ message = Table(
         postgresql_where=sa.text("state = 'sent'"),
     ),
     sa.Index("ix_message_contact_id", "contact_id", "id"),
+    # What was planned in a period lies together. Kilobytes, and nothing to write for each version of a message, where a
+    # B-tree would get as many entries as there are versions.
+    sa.Index(
+        "ix_message_create_time",
+        "create_time",
+        postgresql_using="brin",
+        postgresql_with={"pages_per_range": 32, "autosummarize": "on"},
+    ),
     # Why messages wait is counted from it alone, however many are planned.
     sa.Index(
         "ix_message_waiting",
@@ -107,6 +115,23 @@ channel = Table(
     Column("idempotent", sa.Boolean, nullable=False),
     text_("when_gone", comment="hold or fail"),
     comment="channels as the senders last saw them, so that they are known when their plugin is gone",
+)
+
+message_resolution = Table(
+    "message_resolution",
+    metadata,
+    id_("id", primary_key=True),
+    exact_("origin", comment="campaigns/…, journeys/…, requests, or requests/… for a single message"),
+    id_("message_id", comment="the only one; NULL: all in doubt that the other columns name"),
+    exact_("channel", comment="empty for all"),
+    time_("planned_before", nullable=True),
+    exact_("resolution", comment="sent, failed or retry"),
+    text_("comment"),
+    text_("resolver", comment="whose token decided"),
+    time_("resolve_time"),
+    Column("message_count", sa.Integer, nullable=False),
+    sa.Index("ix_message_resolution_origin", "origin", "id"),
+    comment="who decided what became of messages in doubt; never changed",
 )
 
 sending_hold = Table(

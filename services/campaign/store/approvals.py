@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from sqlalchemy.dialects import postgresql as pg
 
 from services.campaign.domain.approvals import APPROVED, REQUESTED, WITHDRAWN, Approval, Policy
-from services.campaign.domain.campaigns import RUNNING
+from services.campaign.domain.campaigns import RUNNING, SCHEDULED
 from services.campaign.domain.journey_states import CANCELLED
 from services.campaign.models import approval, approval_policy, campaign, journey, journey_entry
 
@@ -97,29 +97,30 @@ def page(
     return [Approval(**row._mapping) for row in connection.execute(query.where(*conditions))]
 
 
-def running_with_template(connection: Connection, template_id: str) -> list[str]:
-    """Return the campaigns and journeys that were approved with a template and still send it."""
+def bound_to_template(connection: Connection, template_id: str) -> list[str]:
+    """Return the campaigns and journeys that were approved with a template and still send it, or are scheduled to."""
     sends = approval.c.subject.has_key(f"template:{template_id}")
-    return sorted(connection.scalars(_campaigns().where(sends).union(_journeys().where(sends))))
+    ahead = _campaigns(SCHEDULED, *RUNNING).where(sends)
+    return sorted(connection.scalars(ahead.union(_journeys().where(sends))))
 
 
 def is_running(connection: Connection, origin: str) -> bool:
     """Say whether a campaign, a run of it, or a journey was approved and still sends."""
     kind, _, key = origin.partition("/")
     if kind == "campaigns":
-        query = _campaigns().where(sa.or_(campaign.c.id == key, campaign.c.series == key))
+        query = _campaigns(*RUNNING).where(sa.or_(campaign.c.id == key, campaign.c.series == key))
     else:
         query = _journeys().where(journey.c.id == key)
     return connection.execute(query.limit(1)).first() is not None
 
 
-def _campaigns() -> sa.Select[str]:
+def _campaigns(*states: str) -> sa.Select[str]:
     # The runs of a recurring campaign were approved with it.
     approved = sa.and_(
         approval.c.state == APPROVED, approval.c.campaign_id.in_((campaign.c.id, campaign.c.series))
     )
     name = sa.literal("campaigns/") + campaign.c.id
-    return sa.select(name).join(approval, approved).where(campaign.c.state.in_(RUNNING)).distinct()
+    return sa.select(name).join(approval, approved).where(campaign.c.state.in_(states)).distinct()
 
 
 def _journeys() -> sa.Select[str]:

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, Row
 from sqlalchemy.dialects import postgresql as pg
 
-from services.campaign.domain.campaigns import Campaign
+from services.campaign.domain.campaigns import CANCELLED, Campaign
 from services.campaign.domain.experiments import (
     HELD_OUT,
     RELEASING,
@@ -27,6 +27,7 @@ from services.campaign.domain.experiments import (
 )
 from services.campaign.domain.ledger import NO_ENTRY, PLANNED, SUPPRESSED
 from services.campaign.domain.verdicts import Arm
+from services.campaign.models import campaign as campaign_table
 from services.campaign.models import experiment, hold_out, message
 from services.campaign.store import purchases
 from services.campaign.store.purchases import Bought
@@ -100,6 +101,41 @@ def due(connection: Connection, now: datetime) -> list[str]:
     )
     query = sa.select(experiment.c.campaign_id).where(sa.or_(ended, experiment.c.state == RELEASING))
     return sorted(connection.scalars(query))
+
+
+def unfilled(connection: Connection) -> list[str]:
+    """Return the cancelled campaigns whose experiments wait for a sample that nobody will complete."""
+    query = (
+        sa.select(experiment.c.campaign_id)
+        .join(campaign_table, campaign_table.c.id == experiment.c.campaign_id)
+        .where(
+            experiment.c.state == RUNNING,
+            experiment.c.end_time.is_(None),
+            campaign_table.c.state == CANCELLED,
+        )
+    )
+    return sorted(connection.scalars(query))
+
+
+def planned_among(connection: Connection, origin: str, contacts: Sequence[UUID]) -> set[UUID]:
+    """Return which of the contacts have a message of a campaign already."""
+    query = sa.select(message.c.contact_id).where(
+        message.c.origin == origin,
+        message.c.entry_id == NO_ENTRY,
+        message.c.step == 0,
+        message.c.contact_id == sa.any_(sa.cast(list(contacts), pg.ARRAY(pg.UUID(as_uuid=True)))),
+    )
+    return set(connection.scalars(query))
+
+
+def sizes(connection: Connection, origin: str) -> dict[str, int]:
+    """Return how many contacts are in each group, by variant, "" for those held out."""
+    query = (
+        sa.select(message.c.variant, sa.func.count())
+        .where(message.c.origin == origin, message.c.tested)
+        .group_by(message.c.variant)
+    )
+    return {row[0]: row[1] for row in connection.execute(query)}
 
 
 def plan_groups(

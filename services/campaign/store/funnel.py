@@ -21,13 +21,14 @@ FROM conversion WHERE origin = :origin GROUP BY GROUPING SETS ((channel, currenc
 """)
 
 
-def exists(connection: Connection, origin: str) -> bool:
-    """Tell whether there is a campaign or journey of that name."""
+def exists(connection: Connection, origin: str, *, lock: bool = False) -> bool:
+    """Tell whether there is a campaign or journey of that name; lock: its row until the transaction ends."""
     collection, _, key = origin.partition("/")
     table = {"campaigns": campaign, "journeys": journey}.get(collection)
     if table is None:
         return False
-    return connection.execute(sa.select(table.c.id).where(table.c.id == key)).first() is not None
+    query = sa.select(table.c.id).where(table.c.id == key)
+    return connection.execute(query.with_for_update() if lock else query).first() is not None
 
 
 def stood(connection: Connection, origin: str) -> list[Stood]:

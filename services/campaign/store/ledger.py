@@ -10,7 +10,16 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 from sqlalchemy.dialects import postgresql as pg
 
-from services.campaign.domain.ledger import CANCELLED, PLANNED, SENT, SUPPRESSED, Counts, Message, NewMessage
+from services.campaign.domain.ledger import (
+    CANCELLED,
+    PLANNED,
+    REQUESTS,
+    SENT,
+    SUPPRESSED,
+    Counts,
+    Message,
+    NewMessage,
+)
 from services.campaign.models import message
 from services.kit import arrays
 
@@ -157,18 +166,32 @@ def page(
     state: str,
     before: UUID | None,
     count: int,
+    channel: str = "",
+    planned_before: Any = None,
 ) -> list[Message]:
-    """Return the next messages, newest first (ids rise with time)."""
+    """Return the next messages, newest first (ids rise with time); empty conditions let all pass."""
     query = sa.select(*_MESSAGE).order_by(message.c.id.desc()).limit(count)
     if contact_id is not None:
         query = query.where(message.c.contact_id == contact_id)
     if origin:
-        query = query.where(message.c.origin == origin)
+        query = query.where(of_origin(origin))
     if state:
         query = query.where(message.c.state == state)
+    if channel:
+        query = query.where(message.c.channel == channel)
+    if planned_before is not None:
+        query = query.where(message.c.create_time < planned_before)
     if before is not None:
         query = query.where(message.c.id < before)
     return [Message(**row._mapping) for row in connection.execute(query)]
+
+
+def of_origin(origin: str) -> sa.ColumnElement[bool]:
+    """Return the condition for messages of a campaign, a journey or a request, or of all requests (REQUESTS)."""
+    if origin != REQUESTS:
+        return message.c.origin == origin
+    # As a range, which an index knows.
+    return sa.and_(message.c.origin > f"{REQUESTS}/", message.c.origin < f"{REQUESTS}0")
 
 
 def counts(connection: Connection, origins: Collection[str]) -> dict[str, Counts]:
@@ -235,9 +258,3 @@ def cancel_planned(connection: Connection, origin: str, limit: int) -> int:
         .values(state=CANCELLED, reason="", content=sa.null())
     )
     return connection.execute(statement).rowcount
-
-
-def settle(connection: Connection, key: UUID, values: dict[str, Any]) -> Message:
-    """Change a locked message and return it."""
-    statement = sa.update(message).where(message.c.id == key).values(values).returning(*_MESSAGE)
-    return Message(**connection.execute(statement).one()._mapping)

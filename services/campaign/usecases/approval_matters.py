@@ -14,7 +14,7 @@ from rapport_client.errors import RapportError as ClientError
 from sqlalchemy import Connection
 
 from services.campaign.domain.approvals import Amount, Policy, policy_for, reasons
-from services.campaign.domain.campaigns import Campaign
+from services.campaign.domain.campaigns import HOLD, Campaign
 from services.campaign.domain.ids import TRANSACTIONAL
 from services.campaign.domain.journeys import Journey, definition_to_json
 from services.campaign.domain.money import plain
@@ -85,6 +85,8 @@ def of_campaign(runtime: Runtime, connection: Connection, campaign: Campaign) ->
             "coupon_pool": campaign.coupon_pool_id,
             "budget": _amount(budget),
             "evergreen": "yes" if campaign.evergreen else "",
+            # Holding is nothing to tell, so that what was approved before this was asked is still the same.
+            "unknown_policy": "" if campaign.unknown_policy == HOLD else campaign.unknown_policy,
             "experiment": json.dumps(tried.plan(), sort_keys=True) if tried else "",
             "links": _links(connection, campaign.origin),
         }, int(segment.member_count)

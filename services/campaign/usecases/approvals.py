@@ -17,7 +17,7 @@ from services.campaign.domain.approvals import (
     changes,
     fingerprint_of,
 )
-from services.campaign.domain.campaigns import DRAFT, Campaign
+from services.campaign.domain.campaigns import DRAFT, SCHEDULED, Campaign
 from services.campaign.domain.ids import RuleError, check_topic
 from services.campaign.domain.journeys import Journey, definition_from_json, definition_to_json
 from services.campaign.store import approvals as store
@@ -159,22 +159,37 @@ def _require(connection: Connection, matter: Matter) -> None:
 
 
 def refuse_change(connection: Connection, template_id: str) -> None:
-    """Raise FailedPrecondition (TEMPLATE_APPROVED) when something still sends a template as it was approved."""
-    if sending := store.running_with_template(connection, template_id):
+    """Raise FailedPrecondition (TEMPLATE_APPROVED) when something sends, or will, a template as it was approved."""
+    if sending := store.bound_to_template(connection, template_id):
         raise FailedPrecondition(
-            f"templates/{template_id} was approved for {sending[0]}, which is not done: make a new template, or wait "
-            "for its end",
+            f"templates/{template_id} was approved for {sending[0]}, which is not done: make a new template, wait for "
+            "its end, or take back its schedule",
             reason="TEMPLATE_APPROVED",
         )
 
 
-def refuse_other_links(connection: Connection, origin: str) -> None:
-    """Raise FailedPrecondition (LINKS_APPROVED) when something still sends with its links as they were approved."""
+def refuse_other(connection: Connection, origin: str, part: str, reason: str) -> None:
+    """Raise FailedPrecondition when something still sends with a part, in words, as it was approved."""
     if store.is_running(connection, origin):
         raise FailedPrecondition(
-            f"{origin} was approved with its links as they are, and still sends: wait for its end",
-            reason="LINKS_APPROVED",
+            f"{origin} was approved with {part} as it is, and still sends: wait for its end", reason=reason
         )
+
+
+def require_still(runtime: Runtime, connection: Connection, origin: str) -> None:
+    """Raise what require does when a scheduled campaign, or an active journey, is not as it was approved any more.
+
+    What would not be launched when it is due must be told to who changes it. Its row must be locked.
+    """
+    kind, _, key = origin.partition("/")
+    if kind == "campaigns":
+        campaign = campaigns.get(connection, key)
+        if campaign is not None and campaign.state == SCHEDULED:
+            require(runtime, connection, campaign)
+    else:
+        journey = journeys.get(connection, key)
+        if journey is not None and journey.active:
+            require_journey(runtime, connection, journey)
 
 
 def list_approvals(

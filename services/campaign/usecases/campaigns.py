@@ -20,6 +20,7 @@ from services.campaign.domain.campaigns import (
     StateError,
     after,
 )
+from services.campaign.domain.experiments import check_by_arrival
 from services.campaign.domain.ids import RuleError, check_id, check_topic
 from services.campaign.domain.ledger import Counts
 from services.campaign.models import kit
@@ -137,11 +138,14 @@ def check_launch(runtime: Runtime, connection: Connection, campaign: Campaign) -
     change_plan("launch", campaign)
     tried = experiments.get(connection, campaign.id)
     if tried is not None and campaign.evergreen:
-        raise FailedPrecondition(
-            f"{campaign.origin} is evergreen and has an experiment, whose groups are complete at the launch: "
-            "delete the experiment, or draft the campaign without `evergreen`",
-            reason="EVERGREEN_EXPERIMENT",
-        )
+        # It may have become so after the experiment was made.
+        try:
+            check_by_arrival(tried)
+        except RuleError as error:
+            raise FailedPrecondition(
+                f"{campaign.origin} has an experiment whose {error.field} {error}",
+                reason="EVERGREEN_EXPERIMENT",
+            ) from error
     sent = uses(tried, campaign)
     channels = known_channels(runtime)
     if missing := sorted({item.channel for item in sent} - set(channels)):

@@ -8,7 +8,9 @@ from sqlalchemy import Connection
 
 from services.campaign.domain.triggers import Trigger
 from services.campaign.store import campaigns as store
+from services.campaign.store import experiments as experiment_store
 from services.campaign.store import ledger
+from services.campaign.usecases import experiments
 from services.campaign.usecases.launching import model_of
 from services.kit.names import new_id
 from services.kit.runtime import Runtime
@@ -33,7 +35,11 @@ def add_members(runtime: Runtime, connection: Connection, triggers: Sequence[Tri
             )
         )
         keys = [new_id() for _ in contacts]
-        total += ledger.plan_campaign(connection, model_of(campaign), keys, contacts, now)
+        tried = experiment_store.get(connection, campaign.id, lock=True)
+        if tried is None:
+            total += ledger.plan_campaign(connection, model_of(campaign), keys, contacts, now)
+        else:
+            total += experiments.plan_page(connection, campaign, tried, keys, contacts, now)
     if total:
         ledger.notify(connection)
     return total

@@ -20,9 +20,11 @@ from services.campaign.domain.experiments import (
     RUNNING,
     Experiment,
     HoldOut,
+    Sample,
     Variant,
     assign,
     check,
+    check_by_arrival,
 )
 from services.campaign.domain.ids import RuleError
 from services.campaign.domain.verdicts import (
@@ -109,7 +111,11 @@ def create(runtime: Runtime, connection: Connection, given: Experiment) -> Exper
         check(given)
     except RuleError as error:
         raise InvalidArgument.field(f"experiment.{error.field}", str(error), reason=_INVALID) from error
-    _draft(connection, given.campaign_id)
+    if _draft(connection, given.campaign_id).evergreen:
+        try:
+            check_by_arrival(given)
+        except RuleError as error:
+            raise InvalidArgument.field(f"experiment.{error.field}", str(error), reason=_INVALID) from error
     channels = known_channels(runtime)
     for index, variant in enumerate(given.variants):
         if variant.channel and variant.channel not in channels:
@@ -150,14 +156,34 @@ def plan_page(
     contacts: Sequence[UUID],
     now: datetime,
 ) -> int:
-    """Plan a page of an audience, each contact in its group; returns how many are new."""
-    return store.plan_groups(connection, campaign, ids, contacts, assign(experiment, contacts), now)
+    """Plan a page of an audience, each contact in its group; returns how many are new.
+
+    Of an evergreen campaign it is who came next, and the planned end is set when they complete the sample. Then the
+    experiment's row must be locked.
+    """
+    if not campaign.evergreen:
+        return store.plan_groups(connection, campaign, ids, contacts, assign(experiment, contacts), now)
+    there = store.planned_among(connection, campaign.origin, contacts)
+    fresh = [(key, contact) for key, contact in zip(ids, contacts, strict=True) if contact not in there]
+    collects = experiment.end_time is None and not experiment.winner
+    sample = Sample(experiment, store.sizes(connection, campaign.origin) if collects else {})
+    groups = sample.place([contact for _, contact in fresh])
+    if collects and sample.complete:
+        store.update(connection, replace(experiment, end_time=now + experiment.duration))
+    return store.plan_groups(
+        connection, campaign, [key for key, _ in fresh], [contact for _, contact in fresh], groups, now
+    )
 
 
-def start(connection: Connection, experiment: Experiment, now: datetime) -> None:
-    """Let the time of an experiment run, as its audience is complete."""
-    if experiment.state == DRAFT:
-        store.update(connection, replace(experiment, state=RUNNING, end_time=now + experiment.duration))
+def start(connection: Connection, campaign: Campaign, now: datetime) -> None:
+    """Let the time of a campaign's experiment run, if it has one, as its audience is complete.
+
+    That of an evergreen one runs from when its sample is.
+    """
+    found = store.get(connection, campaign.id, lock=True)
+    if found is not None and found.state == DRAFT:
+        end = found.end_time if campaign.evergreen else now + found.duration
+        store.update(connection, replace(found, state=RUNNING, end_time=end))
 
 
 def declare_winner(runtime: Runtime, campaign_id: str, variant: str) -> Experiment:
@@ -178,10 +204,13 @@ def declare_winner(runtime: Runtime, campaign_id: str, variant: str) -> Experime
                 reason="EXPERIMENT_STATE",
                 metadata={"state": found.state},
             )
-        early = found.end_time is not None and now < found.end_time
+        # A sample that is not complete ends here: who comes now gets the winner.
+        end = found.end_time or now + found.duration
+        early = now < end
         decided = replace(
             found,
             state=RELEASING,
+            end_time=end,
             winner=variant,
             decision=f"{variant} was declared the winner by hand{', before the planned end' if early else ''}",
             decide_time=now,
@@ -193,10 +222,14 @@ def declare_winner(runtime: Runtime, campaign_id: str, variant: str) -> Experime
 def advance(runtime: Runtime) -> int:
     """Decide experiments whose planned end has come, and give winners to those who wait; returns how many got one.
 
-    Any number of processes may do it at once.
+    Samples to which nobody is added any more, as their campaign was cancelled, end. Any number of processes may do it
+    at once.
     """
     with runtime.db.read() as connection:
         keys = store.due(connection, runtime.clock.now())
+        unfilled = store.unfilled(connection)
+    for key in unfilled:
+        _close_sample(runtime, key)
     released = 0
     for key in keys:
         _decide(runtime, key)
@@ -269,6 +302,13 @@ def _decide(runtime: Runtime, campaign_id: str) -> None:
         )
 
 
+def _close_sample(runtime: Runtime, campaign_id: str) -> None:
+    with runtime.db.transaction() as connection:
+        found = _existing(connection, campaign_id, lock=True)
+        if found.state == RUNNING and found.end_time is None:
+            store.update(connection, replace(found, end_time=runtime.clock.now() + found.duration))
+
+
 def _release(runtime: Runtime, campaign_id: str) -> int:
     with runtime.db.transaction() as connection:
         # In the order in which all lock them: the campaign, then its experiment.
@@ -288,7 +328,7 @@ def _release(runtime: Runtime, campaign_id: str) -> int:
     return count
 
 
-def _draft(connection: Connection, key: str) -> None:
+def _draft(connection: Connection, key: str) -> Campaign:
     campaign = campaign_store.get(connection, key, lock=True)
     if campaign is None:
         raise NotFound.resource(format_name("campaigns", key))
@@ -298,6 +338,7 @@ def _draft(connection: Connection, key: str) -> None:
             reason="CAMPAIGN_STATE",
             metadata={"state": campaign.state},
         )
+    return campaign
 
 
 def _existing(connection: Connection, campaign_id: str, *, lock: bool = False) -> Experiment:

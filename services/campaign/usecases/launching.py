@@ -89,13 +89,12 @@ def _plan(runtime: Runtime, op: OperationContext, key: str) -> None:
             # The lock keeps a cancellation from passing between the look and the plan.
             campaign = _existing(connection, key, lock=True)
             last = campaign.state == CANCELLED or not page.next_page_token
-            experiment = experiment_store.get(connection, key)
+            experiment = experiment_store.get(connection, key, lock=True)
             if campaign.state != CANCELLED:
                 total += _plan_page(connection, campaign, experiment, contacts, now, due_times)
             if last and campaign.state != CANCELLED:
                 store.set_planned(connection, key)
-                if experiment is not None:
-                    experiments.start(connection, experiment, now)
+                experiments.start(connection, campaign, now)
                 if campaign.state == PLANNING:
                     store.set_state(connection, key, SENDING)
                 ledger.notify(connection)

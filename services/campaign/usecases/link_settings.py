@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from sqlalchemy import Connection
 
-from services.campaign.domain.campaigns import SCHEDULED
 from services.campaign.domain.ids import RuleError, check_line
 from services.campaign.domain.utm import UTM, LinkSettings
 from services.campaign.store import campaigns, journeys, links
@@ -29,32 +28,29 @@ def set_settings(runtime: Runtime, given: LinkSettings) -> LinkSettings:
 
 
 def put_settings(runtime: Runtime, connection: Connection, given: LinkSettings) -> None:
-    """Store the settings of an origin in the caller's transaction.
+    """Store the settings of an origin in the caller's transaction; the same again changes nothing.
 
-    Raises NotFound, InvalidArgument, FailedPrecondition (LINKS_APPROVED, APPROVAL_VOID).
+    Raises NotFound, InvalidArgument, Unavailable; FailedPrecondition: LINKS_APPROVED, or as approvals.require.
     """
     for name in UTM:
         try:
             check_line(getattr(given, name))
         except RuleError as error:
             raise refuse(error, f"settings.{name}") from error
-    _require(connection, given.origin, "settings.origin")
-    if given != links.settings(connection, [given.origin])[given.origin]:
-        approvals.refuse_other_links(connection, given.origin)
+    _require(connection, given.origin, "settings.origin", lock=True)
+    if given == links.settings(connection, [given.origin])[given.origin]:
+        return
+    approvals.refuse_other(connection, given.origin, "how its links are counted", "LINKS_APPROVED")
     links.save_settings(connection, given, runtime.clock.now())
-    kind, _, key = given.origin.partition("/")
-    scheduled = campaigns.get(connection, key) if kind == "campaigns" else None
-    if scheduled is not None and scheduled.state == SCHEDULED:
-        # What would not be launched when it is due must be told now.
-        approvals.require(runtime, connection, scheduled)
+    approvals.require_still(runtime, connection, given.origin)
 
 
-def _require(connection: Connection, origin: str, field: str) -> None:
+def _require(connection: Connection, origin: str, field: str, *, lock: bool = False) -> None:
     kind, _, key = origin.partition("/")
     if kind == "campaigns":
-        found = campaigns.get(connection, key) is not None
+        found = campaigns.get(connection, key, lock=lock) is not None
     elif kind == "journeys":
-        found = journeys.get(connection, key) is not None
+        found = (journeys.lock if lock else journeys.get)(connection, key) is not None
     else:
         raise InvalidArgument.field(field, "must be 'campaigns/{id}' or 'journeys/{id}'")
     if not found:

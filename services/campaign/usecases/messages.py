@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from datetime import datetime
 from hashlib import sha256
 from uuid import UUID
 
 from services.campaign.channels import known_channels
-from services.campaign.domain.campaigns import CANCELLED as CAMPAIGN_CANCELLED
 from services.campaign.domain.ids import TRANSACTIONAL, RuleError, check_line, check_topic
-from services.campaign.domain.journey_states import CANCELLED as JOURNEY_CANCELLED
-from services.campaign.domain.ledger import PLANNED, REQUESTS, SENT, UNKNOWN, Message, NewMessage
-from services.campaign.store import campaigns, journeys, ledger
-from services.campaign.usecases import events, tracing
+from services.campaign.domain.ledger import REQUESTS, Message, NewMessage
+from services.campaign.store import ledger
+from services.campaign.usecases import tracing
 from services.campaign.usecases.checks import refuse
-from services.kit.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
+from services.kit.errors import AlreadyExists, InvalidArgument, NotFound
 from services.kit.names import format_name, new_id
 from services.kit.runtime import Runtime
 
@@ -108,55 +107,28 @@ def get_message(runtime: Runtime, key: UUID) -> Message:
 
 
 def list_messages(
-    runtime: Runtime, *, contact_id: UUID | None, origin: str, state: str, before: UUID | None, count: int
+    runtime: Runtime,
+    *,
+    contact_id: UUID | None,
+    origin: str,
+    state: str,
+    before: UUID | None,
+    count: int,
+    channel: str = "",
+    planned_before: datetime | None = None,
 ) -> list[Message]:
-    """Return the next messages, newest first."""
+    """Return the next messages, newest first; planned_before: only those planned before, None for all."""
     with runtime.db.read() as connection:
         return ledger.page(
-            connection, contact_id=contact_id, origin=origin, state=state, before=before, count=count
+            connection,
+            contact_id=contact_id,
+            origin=origin,
+            state=state,
+            before=before,
+            count=count,
+            channel=channel,
+            planned_before=planned_before,
         )
-
-
-def resolve_message(runtime: Runtime, key: UUID, *, sent: bool) -> Message:
-    """Decide what became of an unknown message: it was sent, or it is to be sent again.
-
-    The same decision again changes nothing. Raises NotFound, FailedPrecondition (MESSAGE_STATE).
-    """
-    now = runtime.clock.now()
-    with runtime.db.transaction() as connection:
-        found = ledger.get(connection, key, lock=True)
-        if found is None:
-            raise NotFound.resource(format_name("messages", key))
-        if found.state == (SENT if sent else PLANNED):
-            return found
-        if found.state != UNKNOWN:
-            raise _state_error(found, "only a message whose state is unknown is resolved")
-        if sent:
-            settled = ledger.settle(
-                connection, key, {"state": SENT, "reason": "", "send_time": now, "content": None}
-            )
-            events.tell_finished(connection, [(settled, SENT, "")], now)
-            return settled
-        if found.origin.startswith("campaigns/"):
-            campaign = campaigns.get(connection, found.origin.partition("/")[2], share=True)
-            if campaign is not None and campaign.state == CAMPAIGN_CANCELLED:
-                raise _state_error(found, "its campaign is cancelled, so it is not sent again")
-        if found.origin.startswith("journeys/"):
-            journey = journeys.lock(connection, found.origin.partition("/")[2])
-            if journey is not None and journey.state == JOURNEY_CANCELLED:
-                raise _state_error(found, "its journey is cancelled, so it is not sent again")
-        ledger.notify(connection)
-        return ledger.settle(
-            connection, key, {"state": PLANNED, "reason": "", "sender_id": None, "due_time": now}
-        )
-
-
-def _state_error(found: Message, why: str) -> FailedPrecondition:
-    return FailedPrecondition(
-        f"{format_name('messages', found.id)} is {found.state}: {why}",
-        reason="MESSAGE_STATE",
-        metadata={"state": found.state},
-    )
 
 
 def _check(given: SingleMessage) -> None:

@@ -1,9 +1,8 @@
 """What was known of messages when they were made ready, looked at again as they are about to leave.
 
 Making a slice ready takes a while, and longer where templates are slow. The hours are looked at each time, which
-costs nothing; contacts is asked again when what it said is older than half a second, about as long as a slice is on
-the wire. Suppressions, and wishes to be left alone that contacts may not have yet, are part of the statement that
-lets messages go.
+costs nothing; contacts is asked again when what it said is older than FRESH_SECONDS. Suppressions, and wishes to be
+left alone that contacts may not have yet, are part of the statement that lets messages go.
 """
 
 from __future__ import annotations
@@ -20,6 +19,10 @@ from services.campaign.usecases.preparing import Prepared, Ready
 from services.kit.runtime import Runtime
 
 FRESH_SECONDS = 0.5
+"""How old what contacts said may be when a hand-over begins. It is promised in the README.
+
+About as long as a slice is on the wire: asked for each slice anew, they would hardly be younger when a message leaves.
+"""
 
 
 def recheck(runtime: Runtime, prepared: Prepared, kind: str, topic: str) -> tuple[list[Ready], list[Result]]:

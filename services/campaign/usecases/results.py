@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 from services.campaign.domain.funnel import Funnel, build
 from services.campaign.store import attribution, funnel, links, money
 from services.campaign.store.money import Cost
+from services.campaign.usecases import approvals
 from services.kit.errors import InvalidArgument, NotFound
 from services.kit.runtime import Runtime
 
@@ -46,11 +47,20 @@ def _tracked(runtime: Runtime, connection: Connection, origin: str) -> bool:
 
 
 def set_budget(runtime: Runtime, origin: str, amount: Amount | None) -> Amount | None:
-    """Set what a campaign or journey costs beside its messages; raises NotFound, InvalidArgument (INVALID_MONEY)."""
+    """Set what a campaign or journey costs beside its messages; the same again changes nothing.
+
+    Raises NotFound, InvalidArgument (INVALID_MONEY), FailedPrecondition (BUDGET_APPROVED, APPROVAL_REQUIRED,
+    APPROVAL_VOID), Unavailable.
+    """
     stored = _cost(amount, "budget")
     with runtime.db.transaction() as connection:
-        _require(connection, origin)
-        money.set_budget(connection, origin, stored)
+        _require(connection, origin, lock=True)
+        if stored != money.budget(connection, origin):
+            if origin.startswith("campaigns/"):
+                # A journey that is no longer active may get another, as it starts nobody before that is approved.
+                approvals.refuse_other(connection, origin, "its budget", "BUDGET_APPROVED")
+            money.set_budget(connection, origin, stored)
+            approvals.require_still(runtime, connection, origin)
     return stored
 
 
@@ -92,8 +102,8 @@ def _cost(amount: Amount | None, field: str) -> Amount | None:
     return amount
 
 
-def _require(connection: Connection, origin: str) -> None:
+def _require(connection: Connection, origin: str, *, lock: bool = False) -> None:
     if origin.partition("/")[0] not in ("campaigns", "journeys"):
         raise InvalidArgument.field("origin", f"expected 'campaigns/<id>' or 'journeys/<id>', got {origin!r}")
-    if not funnel.exists(connection, origin):
+    if not funnel.exists(connection, origin, lock=lock):
         raise NotFound.resource(origin)

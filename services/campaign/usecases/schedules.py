@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
-from itertools import islice
+from itertools import islice, pairwise
 
 from rapport.campaign.v1 import campaign_pb2
 from sqlalchemy import Connection
@@ -32,6 +32,8 @@ _log = log.get_logger("schedules")
 
 INVALID = "INVALID_SCHEDULE"
 PREVIOUS_RUNS, TOO_LATE = "PREVIOUS_RUNS", "TOO_LATE"
+_LOOKED_AT = 400
+"""So many occurrences show how close two of them may be: a year of daily ones."""
 
 
 def schedule_campaign(runtime: Runtime, key: str, given: Schedule) -> Kept:
@@ -57,8 +59,7 @@ def put_schedule(runtime: Runtime, connection: Connection, key: str, given: Sche
         raise InvalidArgument.field(
             "schedule", "an evergreen campaign is launched once and at one moment", reason=INVALID
         )
-    if given.recurrence or given.recipient_time:
-        _refuse_experiment(connection, campaign)
+    _check_experiment(connection, campaign, given)
     check_launch(runtime, connection, replace(campaign, state=DRAFT))
     # An occurrence that is still caught up with counts as to come.
     coming = (local for local in occurrences(given, None) if moment_of(given, local) >= now - given.catch_up)
@@ -195,17 +196,34 @@ def _begin(
         )
         assert campaigns.insert(connection, made), "the schedule's row is locked"
         links.copy_settings(connection, campaign.origin, made.origin)
+        if (tried := experiments.get(connection, campaign.id)) is not None:
+            # Each run is an experiment of its own: groups follow from its id, so they are drawn anew.
+            experiments.insert(connection, replace(tried, campaign_id=run))
     request = campaign_pb2.LaunchCampaignRequest(name=format_name("campaigns", run))
     operations.create(connection, kit, LAUNCH, request, runtime.clock, unit="messages")
     return run, ""
 
 
-def _refuse_experiment(connection: Connection, campaign: Campaign) -> None:
-    """An experiment is decided once, among contacts whose messages leave together."""
-    if experiments.get(connection, campaign.id) is not None:
+def _check_experiment(connection: Connection, campaign: Campaign, given: Schedule) -> None:
+    """Raise InvalidArgument (INVALID_SCHEDULE) when the experiment of a campaign, if it has one, cannot go with it."""
+    tried = experiments.get(connection, campaign.id)
+    if tried is None:
+        return
+    if given.recipient_time:
+        # Who gets it a day later would have a day less until the planned end, and would differ by where it lives.
         raise InvalidArgument.field(
-            "schedule",
-            f"{campaign.origin} has an experiment: schedule it once and at one moment, or delete the experiment",
+            "schedule.recipient_time",
+            f"{campaign.origin} has an experiment, in which all have the same time to respond: send it at one moment, "
+            "or delete the experiment",
+            reason=INVALID,
+        )
+    moments = [moment_of(given, local) for local in islice(occurrences(given, None), _LOOKED_AT)]
+    closest = min((after - before for before, after in pairwise(moments)), default=None)
+    if closest is not None and closest <= tried.least_length:
+        raise InvalidArgument.field(
+            "schedule.recurrence",
+            f"{campaign.origin} has an experiment that takes {tried.least_length} at least, and its next run would be "
+            f"skipped, as it comes after {closest}: let it recur less often, or shorten the experiment",
             reason=INVALID,
         )
 

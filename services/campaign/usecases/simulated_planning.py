@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import grpc
 from rapport_client.errors import RapportError as ClientError
 
 from services.campaign.domain.campaigns import Campaign
-from services.campaign.domain.experiments import HELD_OUT, WAITING, Experiment, assign, share_of
+from services.campaign.domain.experiments import (
+    HELD_OUT,
+    WAITING,
+    Experiment,
+    Sample,
+    assign,
+    share_of,
+)
 from services.campaign.domain.simulations import FOR_WINNER, OPEN, REFUSE, WAIT, Planned, Simulation
 from services.campaign.store import simulations as store
 from services.campaign.usecases.launching import PAGE, due_times_of
@@ -27,6 +36,10 @@ def plan(
     start = simulation.start_time
     past = start if start < simulation.create_time else None
     token, number = "", 0
+    sample = None
+    if experiment is not None and campaign.evergreen:
+        # However far it is: from the beginning.
+        sample = Sample(replace(experiment, end_time=None, winner=""), {})
     while True:
         op.raise_if_cancelled()
         try:
@@ -45,7 +58,8 @@ def plan(
             raise
         contacts = [parse_name(name, "contacts") for name in page.contacts]
         if experiment is not None:
-            shares = [share_of(campaign, group, start) for group in assign(experiment, contacts)]
+            groups = assign(experiment, contacts) if sample is None else sample.place(contacts)
+            shares = [share_of(campaign, group, start) for group in groups]
             items = [
                 Planned(
                     number=place,

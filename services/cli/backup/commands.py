@@ -111,8 +111,8 @@ def release(
 ) -> None:
     """Let messages go out again after a restore.
 
-    Those that were due may have been sent after the backup. They become `unknown`: ResolveMessage sends one again, or
-    says that it was sent.
+    Those that were due may have been sent after the backup. They become `unknown`: `rapport campaigns
+    unknown` sends those of a campaign again, or says that they were sent.
     """
     settings = load_settings()
     with live_databases(settings) as urls:

@@ -17,6 +17,7 @@ from tests.support.campaign_fakes import EVERYBODY, Directory
 from tests.support.stack import NOW, Served
 
 State = pb.Approval
+EUR = {"currency_code": "EUR", "units": 5}
 
 
 @pytest.fixture
@@ -96,6 +97,7 @@ def test_request_approval(api: Any, name: str) -> None:
         "evergreen": "",
         "experiment": "",
         "links": "",
+        "unknown_policy": "",
     }
     assert len(first.fingerprint) == 64
     assert api.request_approval(name=name, comment="for Monday", request_id="once").approval == first
@@ -267,13 +269,43 @@ def test_what_was_approved_and_scheduled_does_not_change_unnoticed(
         api.set_link_settings(settings={"origin": name, "utm_source": "mail"})
     assert reason(caught) == "APPROVAL_VOID"
     assert not api.get_link_settings(origin=name).settings.utm_source
-    desk.served.clock.instant = NOW + timedelta(days=1)
-    assert schedules.launch_due(desk.served.runtime) == 1
-    template = {"name": "templates/hello", "contents": [{**CONTENT, "text": "Buy!"}]}
+    with pytest.raises(errors.FailedPrecondition, match="the budget was none and is 5 EUR") as caught:
+        api.set_budget(origin=name, budget=EUR)
+    assert reason(caught) == "APPROVAL_VOID"
+    experiment = {"variants": [{"id": "a"}, {"id": "b"}]}
     with pytest.raises(errors.FailedPrecondition) as caught:
-        api.update_template(template=template, update_mask=["contents"])
-    assert reason(caught) == "TEMPLATE_APPROVED"
+        api.create_experiment(campaign=name, experiment=experiment)
+    assert reason(caught) == "CAMPAIGN_STATE"
+    assert api.check_approval(name=name).launchable
+    template = {"name": "templates/hello", "contents": [{**CONTENT, "text": "Buy!"}]}
+    for at in (NOW, NOW + timedelta(days=1)):
+        desk.served.clock.instant = at
+        assert schedules.launch_due(desk.served.runtime) == (at != NOW)
+        with pytest.raises(errors.FailedPrecondition) as caught:
+            api.update_template(template=template, update_mask=["contents"])
+        assert reason(caught) == "TEMPLATE_APPROVED"
+    with pytest.raises(errors.FailedPrecondition) as caught:
+        api.set_budget(origin=f"{name}.1", budget=EUR)
+    assert reason(caught) == "BUDGET_APPROVED"
     for origin in (name, f"{name}.1"):
         with pytest.raises(errors.FailedPrecondition) as caught:
             api.set_link_settings(settings={"origin": origin, "utm_source": "mail"})
         assert reason(caught) == "LINKS_APPROVED"
+
+
+def test_a_scheduled_campaign_gets_no_budget_that_needs_approval(desk: Desk, api: Any, name: str) -> None:
+    """What is taken back may be changed, and is asked about anew."""
+    api.set_approval_policy(policy={"budget_above": {"currency_code": "EUR", "units": 4}})
+    start = (NOW + timedelta(days=1)).replace(tzinfo=None, microsecond=0).isoformat()
+    api.schedule_campaign(name=name, schedule={"start_time": start})
+    less = {"currency_code": "EUR", "units": 4}
+    assert api.set_budget(origin=name, budget=less).budget.units == 4
+    with pytest.raises(errors.FailedPrecondition, match="the budget of 5 EUR is more than 4 EUR") as caught:
+        api.set_budget(origin=name, budget=EUR)
+    assert reason(caught) == "APPROVAL_REQUIRED"
+    assert api.set_budget(origin=name, budget=less).budget.units == 4
+    api.unschedule_campaign(name=name)
+    assert api.set_budget(origin=name, budget=EUR).budget.units == 5
+    with pytest.raises(errors.FailedPrecondition) as caught:
+        api.schedule_campaign(name=name, schedule={"start_time": start})
+    assert reason(caught) == "APPROVAL_REQUIRED"

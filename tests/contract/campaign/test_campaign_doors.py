@@ -63,6 +63,8 @@ CALLS: dict[str, tuple[str, dict[str, Any]]] = {
     "get_message": (READ, {"name": f"messages/{uuid4()}"}),
     "list_messages": (READ, {}),
     "resolve_message": (LAUNCH, {"name": f"messages/{uuid4()}", "resolution": "RESOLUTION_SENT"}),
+    "resolve_messages": (LAUNCH, {"origin": "campaigns/none", "resolution": "RESOLUTION_SENT"}),
+    "list_message_resolutions": (READ, {}),
     "validate_journey": (READ, {"journey": JOURNEY}),
     "update_journey": (WRITE, {"journey": {"name": "journeys/none", **JOURNEY}}),
     "list_journey_versions": (READ, {"name": "journeys/none"}),
@@ -81,7 +83,14 @@ CALLS: dict[str, tuple[str, dict[str, Any]]] = {
     "list_campaign_runs": (READ, {"name": "campaigns/none"}),
 }
 EVERY = {permission for permission, _ in CALLS.values()}
-LISTS = ("list_templates", "list_coupon_pools", "list_campaigns", "list_journeys", "list_suppressions")
+LISTS = (
+    "list_templates",
+    "list_coupon_pools",
+    "list_campaigns",
+    "list_journeys",
+    "list_suppressions",
+    "list_message_resolutions",
+)
 NEED_NOTHING_THERE = {
     "create_template",
     "create_coupon_pool",
@@ -118,6 +127,7 @@ REQUIRED: dict[str, set[str]] = {
     "send_message": {"channel", "topic", "subject", "text", "request_id"},
     "get_message": {"name"},
     "resolve_message": {"name", "resolution"},
+    "resolve_messages": {"origin", "resolution"},
     "validate_journey": {"journey"},
     "update_journey": {"journey"},
     "list_journey_versions": {"name"},

@@ -314,20 +314,3 @@ def test_a_launch_checks_what_all_variants_send(
     with pytest.raises(errors.InvalidArgument, match="templates/broken"):
         api.launch_campaign(name=name, validate_only=True)
     assert api.get_campaign(name=name).campaign.segment == EVERYBODY
-
-
-def test_an_experiment_is_launched_once_and_for_all_together(api: Any, desk: Desk, name: str) -> None:
-    api.create_experiment(campaign=name, experiment=AB)
-    for schedule in (
-        {"start_time": "2100-01-01T09:00", "recurrence": "FREQ=DAILY"},
-        {"start_time": "2100-01-01T09:00", "recipient_time": True},
-    ):
-        with pytest.raises(errors.InvalidArgument) as caught:
-            api.schedule_campaign(name=name, schedule=schedule)
-        assert fields(caught) == {"schedule"}
-    api.schedule_campaign(name=name, schedule={"start_time": "2100-01-01T09:00"})
-    evergreen = desk.campaign("always", evergreen=True)
-    api.create_experiment(campaign=evergreen, experiment=AB)
-    with pytest.raises(errors.FailedPrecondition) as refused:
-        api.launch_campaign(name=evergreen)
-    assert refused.value.reason == "EVERGREEN_EXPERIMENT"

@@ -115,12 +115,17 @@ def test_what_runs_as_it_was_approved_stays_so(desk: Desk, api: Any, boss: Any) 
     place_order(desk, desk.directory.add())
     text = {"contents": [{**CONTENT, "text": "Other"}], "name": "templates/hello"}
     mask = {"paths": ["contents"]}
+    budget = {"currency_code": "VND", "units": 1}
+    assert reason(api.set_budget, origin=NAME, budget=budget) == "APPROVAL_VOID"
     for _ in range(2):
         assert reason(api.update_template, template=text, update_mask=mask) == "TEMPLATE_APPROVED"
         links = {"origin": NAME, "utm_source": "mail"}
         assert reason(api.set_link_settings, settings=links) == "LINKS_APPROVED"
         # Nobody else starts, but somebody is on it still.
         api.deactivate_journey(name=NAME)
+    # It starts nobody before that is approved, too.
+    assert api.set_budget(origin=NAME, budget=budget).budget.units == 1
+    assert reason(api.activate_journey, name=NAME) == "APPROVAL_VOID"
     api.cancel_journey(name=NAME)
     assert api.update_template(template=text, update_mask=mask).template
 

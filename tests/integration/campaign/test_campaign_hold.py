@@ -8,8 +8,9 @@ import pytest
 import sqlalchemy as sa
 from rapport_testing.smtp import SmtpServer
 
+from services.campaign.domain.resolutions import AS_RETRY
 from services.campaign.models import message
-from services.campaign.usecases import hold, messages
+from services.campaign.usecases import hold, resolving
 from services.campaign.usecases.sending import Sender
 from services.kit.clock import FixedClock
 from services.kit.errors import FailedPrecondition
@@ -48,7 +49,7 @@ def test_what_was_due_under_a_hold_is_unknown_and_what_was_not_is_sent(
         doubted = connection.scalars(sa.select(message.c.id).where(message.c.state == "unknown")).all()
     assert reasons == {hold.RESTORED}
     # An operator who knows that one of them was not sent has it sent.
-    messages.resolve_message(runtime, doubted[0], sent=False)
+    resolving.resolve_message(runtime, doubted[0], AS_RETRY)
     clock.instant = NOW + timedelta(hours=1)
     assert sender.run_once() == 2
     assert len(smtp.received()) == 2

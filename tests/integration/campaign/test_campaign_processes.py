@@ -14,9 +14,10 @@ import sqlalchemy as sa
 from rapport_testing.smtp import SmtpServer
 
 from services.campaign.domain.rates import RateLimit
+from services.campaign.domain.resolutions import AS_RETRY, AS_SENT
 from services.campaign.models import message
 from services.campaign.sender import STUCK
-from services.campaign.usecases import launching, messages, rates, upkeep
+from services.campaign.usecases import launching, messages, rates, resolving, upkeep
 from services.campaign.usecases.sending import HAND_OVER
 from services.kit.clock import write_clock
 from services.kit.runtime import Runtime
@@ -100,7 +101,7 @@ def test_killed_senders_lose_nothing_and_double_nothing(
     for item in messages.list_messages(
         runtime, contact_id=None, origin="campaigns/spring", state="unknown", before=None, count=1000
     ):
-        messages.resolve_message(runtime, item.id, sent=str(item.id) in taken)
+        resolving.resolve_message(runtime, item.id, AS_SENT if str(item.id) in taken else AS_RETRY)
     start()
     until(lambda: counts(runtime).of("sent") == members, "all messages sent")
     assert len({mail.message_id for mail in smtp.received()}) == len(smtp.received()) == members

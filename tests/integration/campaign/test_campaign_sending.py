@@ -12,6 +12,7 @@ from rapport.campaign.v1 import events_pb2
 from rapport_testing.smtp import SmtpServer
 
 from services.campaign.domain.campaigns import DONE
+from services.campaign.domain.resolutions import AS_RETRY, AS_SENT
 from services.campaign.models import coupon, kit, message
 from services.campaign.store import claims
 from services.campaign.usecases import (
@@ -19,6 +20,7 @@ from services.campaign.usecases import (
     launching,
     messages,
     rechecking,
+    resolving,
     sending,
     suppressions,
     unsubscribing,
@@ -549,9 +551,9 @@ def test_a_dead_sender_leaves_claimed_messages_planned_and_those_on_the_wire_unk
     assert upkeep.recover_messages(runtime) == (1, 1)
     drain(sender)
     assert [row.state for row in rows(runtime)] == ["sent", "unknown", "sent", "unknown"]
-    sent = messages.resolve_message(runtime, keys[1], sent=True)
+    sent = resolving.resolve_message(runtime, keys[1], AS_SENT)
     assert sent.state == "sent"
-    messages.resolve_message(runtime, keys[3], sent=False)
+    resolving.resolve_message(runtime, keys[3], AS_RETRY)
     drain(sender)
     assert len(smtp.received()) == 3
 

@@ -379,6 +379,18 @@ def test_groups_and_costs(hall: Hall) -> None:
     assert found["costs"] == [{key: value for key, value in cost.items() if value not in (0, "0")}]
 
 
+def test_the_sample_of_an_evergreen_campaign(hall: Hall) -> None:
+    """The first are in the sample, all others wait: as it will be."""
+    hall.world.add(120)
+    make_campaign(hall.runtime, channel=FAST, evergreen=True)
+    sample = {"baseline_rate": 0.3, "minimal_effect": 0.6, "power": 0.8}
+    experiment(hall, test_percent=100.0, **sample)
+    seen = foretold(hall, simulate_campaign(hall.runtime))
+    decisions = {item.decision for item in seen.values()}
+    assert decisions == {"send", "refuse", "wait"}
+    assert seen == really(hall)
+
+
 def test_a_simulation_that_is_cancelled_leaves_nothing(hall: Hall) -> None:
     hall.world.add(3)
     make_campaign(hall.runtime, channel=FAST)

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
 from rapport_sdk import Outcome, SendResult
 
+from services.campaign.domain.approvals import Policy, changes
+from services.campaign.domain.campaigns import RETRY
 from services.campaign.models import channel, message
-from services.campaign.store import claims
+from services.campaign.store import approvals as approval_store
+from services.campaign.store import campaigns, claims
+from services.campaign.usecases import approvals
+from services.kit import context
 from services.kit.clock import FixedClock
+from services.kit.context import CallContext
+from services.kit.errors import FailedPrecondition
 from services.kit.names import new_id
 from tests.support.campaign import NOW
 from tests.support.campaign_limits import FAST, SURE, Hall, drain, open_hall
@@ -73,3 +81,25 @@ def test_a_sender_that_died(hall: Hall) -> None:
         "sure-retry": "planned",
         "j": "planned",
     }
+
+
+def test_who_approves_a_campaign_approves_what_becomes_of_these(hall: Hall) -> None:
+    hall.world.members["segments/all"] = []
+    hall.campaign([], "draft", channel=SURE, state="draft")
+    runtime, now = hall.runtime, hall.runtime.clock.now()
+    with runtime.db.transaction() as connection:
+        approval_store.set_policy(connection, Policy(topic="", always=True, update_time=now))
+        with context.activate(CallContext("1", principal="an")):
+            approvals.request(runtime, connection, "campaigns/draft", "")
+        with context.activate(CallContext("2", principal="binh")):
+            approvals.approve(runtime, connection, "campaigns/draft", "", "")
+        stored = campaigns.get(connection, "draft")
+        assert stored is not None
+        approvals.require(runtime, connection, stored)
+        with pytest.raises(
+            FailedPrecondition, match="what becomes of messages that may have been sent"
+        ) as caught:
+            approvals.require(runtime, connection, replace(stored, unknown_policy=RETRY))
+        assert caught.value.reason == "APPROVAL_VOID"
+    # What was approved before anybody asked about it held what was unknown.
+    assert changes({}, {"unknown_policy": ""}, 0) == []

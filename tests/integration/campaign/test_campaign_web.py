@@ -39,6 +39,14 @@ BROWSER = {"User-Agent": "Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0"}
 PRINTABLE = st.characters(min_codepoint=0x21, max_codepoint=0x7E, exclude_characters="/?#%\\")
 ONE_CLICK = {"List-Unsubscribe": "One-Click"}
 SECRET = "between-us-and-the-relay"
+SMS = {
+    "RAPPORT_PLUGIN_SMS_URL": "https://sms.test",
+    "RAPPORT_PLUGIN_SMS_BODY": '{"to": "{to}"}',
+    "RAPPORT_PLUGIN_SMS_REPORT_ID_PATH": "id",
+    "RAPPORT_PLUGIN_SMS_REPORT_STATUS_PATH": "status",
+    "RAPPORT_PLUGIN_SMS_REPORT_INVALID": "gone",
+}
+"""A provider of SMS that reports, and with which no secret was agreed on."""
 
 
 @dataclass
@@ -66,7 +74,8 @@ class Door:
 
 @pytest.fixture(scope="module")
 def open_door(module_tracked: Tracked) -> Iterator[Door]:
-    manager = PluginManager(("email",), (), {"RAPPORT_PLUGIN_EMAIL_REPORT_SECRET": SECRET})
+    environment = {"RAPPORT_PLUGIN_EMAIL_REPORT_SECRET": SECRET, **SMS}
+    manager = PluginManager(("email", "sms"), (), environment)
     manager.load()
     process = WebProcess(module_tracked.runtime, manager, port=0, metrics_port=0)
     process.start()
@@ -310,6 +319,16 @@ def test_without_a_secret_no_report_is_taken(open_door: Door) -> None:
     with pytest.raises(CallbackRefused):
         callbacks.parse("email.smtp", CallbackRequest(b"Subject: hi", headers={"authorization": ""}))
     callbacks.close()
+
+
+def test_a_provider_of_sms_is_not_believed_without_a_secret(door: Door) -> None:
+    message = door.world.sent()
+    report = {"id": str(message.id), "status": "gone"}
+    for proof in ({}, {"Authorization": ""}, {"Authorization": SECRET}):
+        assert door.client.post("/callbacks/sms.http", json=report, headers=proof).status_code == 403
+    with door.runtime.db.read() as connection:
+        assert connection.execute(sa.select(delivery_report.c.kind)).all() == []
+        assert connection.execute(sa.select(quarantine.c.source)).all() == []
 
 
 def test_health_and_metrics_are_on_a_port_of_their_own(door: Door) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from services.campaign.domain.experiments import Experiment, HoldOut, Variant, assign
+from services.campaign.domain.experiments import Experiment, HoldOut, Sample, Variant, assign
 from services.campaign.domain.funnel import CameBack, Stood, build
 from services.campaign.domain.ledger import STATES
 from services.campaign.domain.money import plain, ratio, split, total
@@ -50,6 +50,49 @@ def test_groups_of_two_experiments_have_nothing_to_do_with_each_other() -> None:
     assert stats.chi2_contingency(table).pvalue > 1e-4
     small = names(Experiment(campaign_id="one", variants=THREE, test_percent=30.0))
     assert all(one == two for one, two in zip(small, names(first), strict=True) if one != "rest")
+
+
+@settings(max_examples=50)
+@given(st.integers(0, 40), st.lists(st.integers(1, 300), min_size=1, max_size=30))
+def test_a_sample_by_arrival_is_the_first_until_each_group_is_full(held_out: int, pages: list[int]) -> None:
+    """However they come in pages, the hash places them, and as many as were planned suffice."""
+    plan = {"baseline_rate": 0.5, "minimal_effect": 0.3, "power": 0.6}
+    item = Experiment(campaign_id="always", variants=THREE[1:], hold_out_percent=held_out, **plan)
+    planned = item.planned_per_group
+    sizes: Counter[str] = Counter()
+    placed, position = [], 0
+    for size in pages:
+        sample = Sample(item, sizes)
+        page = CONTACTS[position : position + size]
+        found = sample.place(page)
+        placed += found
+        sizes.update((group.variant.id if group.variant else "") for group in found if group.tested)
+        assert sample.complete == (
+            min(sizes[key] for key in ("b", "c", *([""] if held_out else []))) >= planned
+        )
+        position += size
+    tested = sum(group.tested for group in placed)
+    assert [group.tested for group in placed] == [True] * tested + [False] * (len(placed) - tested)
+    assert placed[:tested] == assign(item, CONTACTS[:tested])
+    if tested < len(placed):
+        # The last of the sample was the one that was missing.
+        last = placed[tested - 1]
+        key = last.variant.id if last.variant else ""
+        assert sizes[key] == planned
+        assert all(not group.held_out and group.variant is None for group in placed[tested:])
+
+
+def test_who_comes_after_the_decision_gets_the_winner_at_once() -> None:
+    late = Variant(id="b", delay=timedelta(days=1))
+    item = Experiment(campaign_id="always", variants=(THREE[0], late), winner="b", hold_out_percent=50.0)
+    [group] = set(Sample(item, {}).place(CONTACTS[:50]))
+    assert group.variant is not None
+    assert (group.variant.id, group.variant.delay, group.held_out, group.tested) == (
+        "b",
+        timedelta(0),
+        False,
+        False,
+    )
 
 
 def test_ids_that_differ_at_their_end_only_are_two_experiments() -> None:

@@ -56,10 +56,16 @@ def rapport_settings() -> list[Setting]:
             str,
             "",
             secret=True,
-            doc="What report_secret_header must hold; empty trusts all.",
+            doc="What report_secret_header of a report must hold; empty takes none, unless trust_all_reports says so.",
         ),
         Setting(
             "report_secret_header", str, "authorization", doc="Header of a report that holds report_secret."
+        ),
+        Setting(
+            "trust_all_reports",
+            bool,
+            False,
+            doc="Whether reports are believed without report_secret: only where nobody but the provider reaches us.",
         ),
         Setting("allow_http", bool, False, doc="Whether the URL may be http."),
         Setting(

@@ -76,12 +76,13 @@ class SmsAdapter:
     def parse_callback(self, request: CallbackRequest, ctx: ChannelContext) -> list[DeliveryReport]:
         """Return what a delivery report says; nothing for a status that is not among those of the settings.
 
-        Raises ValueError for one that cannot be read or names no message, CallbackRefused for one without the secret.
+        Raises ValueError for one that cannot be read or names no message, CallbackRefused for one without the secret,
+        and for all while there is none, unless `trust_all_reports` is set.
         """
         get = self._settings
         if not get["report_id_path"]:
             return []
-        if get["report_secret"]:
+        if get["report_secret"] or not get["trust_all_reports"]:
             require_secret(request, get["report_secret_header"], get["report_secret"])
         tree = read_body(request.body, request.content_type)
         status = at(tree, get["report_status_path"])

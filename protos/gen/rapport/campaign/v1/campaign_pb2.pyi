@@ -894,18 +894,22 @@ class GetMessageResponse(_message.Message):
     def __init__(self, message: _Optional[_Union[Message, _Mapping]] = ...) -> None: ...
 
 class ListMessagesRequest(_message.Message):
-    __slots__ = ("contact", "origin", "state", "page_size", "page_token")
+    __slots__ = ("contact", "origin", "state", "page_size", "page_token", "channel", "planned_before")
     CONTACT_FIELD_NUMBER: _ClassVar[int]
     ORIGIN_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    CHANNEL_FIELD_NUMBER: _ClassVar[int]
+    PLANNED_BEFORE_FIELD_NUMBER: _ClassVar[int]
     contact: str
     origin: str
     state: Message.State
     page_size: int
     page_token: str
-    def __init__(self, contact: _Optional[str] = ..., origin: _Optional[str] = ..., state: _Optional[_Union[Message.State, str]] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+    channel: str
+    planned_before: _timestamp_pb2.Timestamp
+    def __init__(self, contact: _Optional[str] = ..., origin: _Optional[str] = ..., state: _Optional[_Union[Message.State, str]] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., channel: _Optional[str] = ..., planned_before: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class ListMessagesResponse(_message.Message):
     __slots__ = ("messages", "next_page_token")
@@ -916,23 +920,95 @@ class ListMessagesResponse(_message.Message):
     def __init__(self, messages: _Optional[_Iterable[_Union[Message, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class ResolveMessageRequest(_message.Message):
-    __slots__ = ("name", "resolution")
+    __slots__ = ("name", "resolution", "comment")
     class Resolution(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         RESOLUTION_UNSPECIFIED: _ClassVar[ResolveMessageRequest.Resolution]
         RESOLUTION_SENT: _ClassVar[ResolveMessageRequest.Resolution]
         RESOLUTION_RETRY: _ClassVar[ResolveMessageRequest.Resolution]
+        RESOLUTION_FAILED: _ClassVar[ResolveMessageRequest.Resolution]
     RESOLUTION_UNSPECIFIED: ResolveMessageRequest.Resolution
     RESOLUTION_SENT: ResolveMessageRequest.Resolution
     RESOLUTION_RETRY: ResolveMessageRequest.Resolution
+    RESOLUTION_FAILED: ResolveMessageRequest.Resolution
     NAME_FIELD_NUMBER: _ClassVar[int]
     RESOLUTION_FIELD_NUMBER: _ClassVar[int]
+    COMMENT_FIELD_NUMBER: _ClassVar[int]
     name: str
     resolution: ResolveMessageRequest.Resolution
-    def __init__(self, name: _Optional[str] = ..., resolution: _Optional[_Union[ResolveMessageRequest.Resolution, str]] = ...) -> None: ...
+    comment: str
+    def __init__(self, name: _Optional[str] = ..., resolution: _Optional[_Union[ResolveMessageRequest.Resolution, str]] = ..., comment: _Optional[str] = ...) -> None: ...
 
 class ResolveMessageResponse(_message.Message):
     __slots__ = ("message",)
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     message: Message
     def __init__(self, message: _Optional[_Union[Message, _Mapping]] = ...) -> None: ...
+
+class ResolveMessagesRequest(_message.Message):
+    __slots__ = ("origin", "channel", "planned_before", "resolution", "comment", "validate_only", "request_id")
+    ORIGIN_FIELD_NUMBER: _ClassVar[int]
+    CHANNEL_FIELD_NUMBER: _ClassVar[int]
+    PLANNED_BEFORE_FIELD_NUMBER: _ClassVar[int]
+    RESOLUTION_FIELD_NUMBER: _ClassVar[int]
+    COMMENT_FIELD_NUMBER: _ClassVar[int]
+    VALIDATE_ONLY_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    origin: str
+    channel: str
+    planned_before: _timestamp_pb2.Timestamp
+    resolution: ResolveMessageRequest.Resolution
+    comment: str
+    validate_only: bool
+    request_id: str
+    def __init__(self, origin: _Optional[str] = ..., channel: _Optional[str] = ..., planned_before: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., resolution: _Optional[_Union[ResolveMessageRequest.Resolution, str]] = ..., comment: _Optional[str] = ..., validate_only: _Optional[bool] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class ResolveMessagesResponse(_message.Message):
+    __slots__ = ("resolved_count", "remaining_count")
+    RESOLVED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    REMAINING_COUNT_FIELD_NUMBER: _ClassVar[int]
+    resolved_count: int
+    remaining_count: int
+    def __init__(self, resolved_count: _Optional[int] = ..., remaining_count: _Optional[int] = ...) -> None: ...
+
+class MessageResolution(_message.Message):
+    __slots__ = ("name", "origin", "message", "channel", "planned_before", "resolution", "comment", "resolver", "resolve_time", "message_count")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    ORIGIN_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    CHANNEL_FIELD_NUMBER: _ClassVar[int]
+    PLANNED_BEFORE_FIELD_NUMBER: _ClassVar[int]
+    RESOLUTION_FIELD_NUMBER: _ClassVar[int]
+    COMMENT_FIELD_NUMBER: _ClassVar[int]
+    RESOLVER_FIELD_NUMBER: _ClassVar[int]
+    RESOLVE_TIME_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    origin: str
+    message: str
+    channel: str
+    planned_before: _timestamp_pb2.Timestamp
+    resolution: ResolveMessageRequest.Resolution
+    comment: str
+    resolver: str
+    resolve_time: _timestamp_pb2.Timestamp
+    message_count: int
+    def __init__(self, name: _Optional[str] = ..., origin: _Optional[str] = ..., message: _Optional[str] = ..., channel: _Optional[str] = ..., planned_before: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., resolution: _Optional[_Union[ResolveMessageRequest.Resolution, str]] = ..., comment: _Optional[str] = ..., resolver: _Optional[str] = ..., resolve_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., message_count: _Optional[int] = ...) -> None: ...
+
+class ListMessageResolutionsRequest(_message.Message):
+    __slots__ = ("origin", "page_size", "page_token")
+    ORIGIN_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    origin: str
+    page_size: int
+    page_token: str
+    def __init__(self, origin: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListMessageResolutionsResponse(_message.Message):
+    __slots__ = ("resolutions", "next_page_token")
+    RESOLUTIONS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    resolutions: _containers.RepeatedCompositeFieldContainer[MessageResolution]
+    next_page_token: str
+    def __init__(self, resolutions: _Optional[_Iterable[_Union[MessageResolution, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...

@@ -176,6 +176,16 @@ class CampaignServiceStub:
                 request_serializer=rapport_dot_campaign_dot_v1_dot_campaign__pb2.ResolveMessageRequest.SerializeToString,
                 response_deserializer=rapport_dot_campaign_dot_v1_dot_campaign__pb2.ResolveMessageResponse.FromString,
                 _registered_method=True)
+        self.ResolveMessages = channel.unary_unary(
+                '/rapport.campaign.v1.CampaignService/ResolveMessages',
+                request_serializer=rapport_dot_campaign_dot_v1_dot_campaign__pb2.ResolveMessagesRequest.SerializeToString,
+                response_deserializer=rapport_dot_campaign_dot_v1_dot_campaign__pb2.ResolveMessagesResponse.FromString,
+                _registered_method=True)
+        self.ListMessageResolutions = channel.unary_unary(
+                '/rapport.campaign.v1.CampaignService/ListMessageResolutions',
+                request_serializer=rapport_dot_campaign_dot_v1_dot_campaign__pb2.ListMessageResolutionsRequest.SerializeToString,
+                response_deserializer=rapport_dot_campaign_dot_v1_dot_campaign__pb2.ListMessageResolutionsResponse.FromString,
+                _registered_method=True)
 
 
 class CampaignServiceServicer:
@@ -207,7 +217,7 @@ class CampaignServiceServicer:
     def UpdateTemplate(self, request, context):
         """Changes the fields of a template that the mask names. Messages that are rendered later use the new content.
         Errors: NOT_FOUND; ABORTED (ETAG_MISMATCH); INVALID_ARGUMENT (INVALID_TEMPLATE); FAILED_PRECONDITION (TEMPLATE_APPROVED) for the
-        content of a template that was approved for a campaign which is still sent.
+        content of a template that was approved for a campaign which is still sent, or scheduled.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -276,7 +286,7 @@ class CampaignServiceServicer:
         planned message for each, and lets the senders send them. Who joins or leaves the segment while it is read may be in or out; from
         then on the audience is fixed. Done when no message is planned or on the wire; the result is a LaunchCampaignResult.
         Errors: NOT_FOUND; FAILED_PRECONDITION (CAMPAIGN_STATE) unless it is a draft, (UNKNOWN_CHANNEL) when the plugin of its channel is
-        gone, (COUPON_POOL_EXPIRED), (APPROVAL_REQUIRED, APPROVAL_VOID) when a policy asks for approval (ApprovalService) that is not there
+        gone, (COUPON_POOL_EXPIRED), (EVERGREEN_EXPERIMENT) when it is evergreen and no size was planned for its experiment, (APPROVAL_REQUIRED, APPROVAL_VOID) when a policy asks for approval (ApprovalService) that is not there
         or was given to something else; UNAVAILABLE when segmentation is to be asked for that. With `validate_only` also what the operation would end with or its messages fail for: NOT_FOUND for
         the segment, INVALID_ARGUMENT (RENDER_FAILED) when the template cannot be rendered for a member; UNAVAILABLE when a service that is
         asked does not answer.
@@ -389,8 +399,24 @@ class CampaignServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ResolveMessage(self, request, context):
-        """Decides what became of a message whose state is UNKNOWN: it was sent, or it is to be sent again.
+        """Decides what became of a message whose state is UNKNOWN: it was sent, it failed, or it is to be sent again. The same again changes nothing.
         Errors: NOT_FOUND; FAILED_PRECONDITION (MESSAGE_STATE).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResolveMessages(self, request, context):
+        """Decides what became of all messages of a campaign or journey, or of all single messages, whose state is UNKNOWN, as ResolveMessage does of
+        one: the oldest 5,000 of them, so call again, with another request id, while any is left. Errors: NOT_FOUND; FAILED_PRECONDITION
+        (CAMPAIGN_STATE, JOURNEY_STATE) when they are to be sent again and it is cancelled.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListMessageResolutions(self, request, context):
+        """Lists who decided what became of which messages, and when, newest first: by ResolveMessage and ResolveMessages. It is never changed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -538,6 +564,16 @@ def add_CampaignServiceServicer_to_server(servicer, server):
                     servicer.ResolveMessage,
                     request_deserializer=rapport_dot_campaign_dot_v1_dot_campaign__pb2.ResolveMessageRequest.FromString,
                     response_serializer=rapport_dot_campaign_dot_v1_dot_campaign__pb2.ResolveMessageResponse.SerializeToString,
+            ),
+            'ResolveMessages': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResolveMessages,
+                    request_deserializer=rapport_dot_campaign_dot_v1_dot_campaign__pb2.ResolveMessagesRequest.FromString,
+                    response_serializer=rapport_dot_campaign_dot_v1_dot_campaign__pb2.ResolveMessagesResponse.SerializeToString,
+            ),
+            'ListMessageResolutions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListMessageResolutions,
+                    request_deserializer=rapport_dot_campaign_dot_v1_dot_campaign__pb2.ListMessageResolutionsRequest.FromString,
+                    response_serializer=rapport_dot_campaign_dot_v1_dot_campaign__pb2.ListMessageResolutionsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1298,6 +1334,60 @@ class CampaignService:
             '/rapport.campaign.v1.CampaignService/ResolveMessage',
             rapport_dot_campaign_dot_v1_dot_campaign__pb2.ResolveMessageRequest.SerializeToString,
             rapport_dot_campaign_dot_v1_dot_campaign__pb2.ResolveMessageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResolveMessages(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rapport.campaign.v1.CampaignService/ResolveMessages',
+            rapport_dot_campaign_dot_v1_dot_campaign__pb2.ResolveMessagesRequest.SerializeToString,
+            rapport_dot_campaign_dot_v1_dot_campaign__pb2.ResolveMessagesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListMessageResolutions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rapport.campaign.v1.CampaignService/ListMessageResolutions',
+            rapport_dot_campaign_dot_v1_dot_campaign__pb2.ListMessageResolutionsRequest.SerializeToString,
+            rapport_dot_campaign_dot_v1_dot_campaign__pb2.ListMessageResolutionsResponse.FromString,
             options,
             channel_credentials,
             insecure,

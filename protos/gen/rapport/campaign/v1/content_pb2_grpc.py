@@ -98,7 +98,8 @@ class ContentServiceServicer:
     def SetLinkSettings(self, request, context):
         """Says how the links of a campaign's or journey's messages are counted, in place of what was said before. Messages that are made
         later heed it; links of earlier ones lead on with the new UTM parameters. Errors: NOT_FOUND;
-        FAILED_PRECONDITION (LINKS_APPROVED) while what was approved with its links as they are still sends, (APPROVAL_VOID) when it is scheduled.
+        FAILED_PRECONDITION (LINKS_APPROVED) while what was approved with its links as they are still sends, (APPROVAL_VOID, APPROVAL_REQUIRED)
+        when it is scheduled, or active, and would not be launched, or activated, with these; UNAVAILABLE as in SetBudget.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -101,8 +101,8 @@ class ExperimentServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CreateExperiment(self, request, context):
-        """Makes an experiment of a draft. Errors: ALREADY_EXISTS when it has one; NOT_FOUND for the campaign, a template or pool;
-        INVALID_ARGUMENT (INVALID_EXPERIMENT) naming the field; FAILED_PRECONDITION (CAMPAIGN_STATE) unless it is a draft.
+        """Makes an experiment of a draft; of a recurring campaign's each run becomes one of its own. Errors: ALREADY_EXISTS when it has one; NOT_FOUND for the campaign, a template or pool;
+        INVALID_ARGUMENT (INVALID_EXPERIMENT) naming the field, also when an evergreen campaign's has no `sample`; FAILED_PRECONDITION (CAMPAIGN_STATE) unless it is a draft.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -123,7 +123,7 @@ class ExperimentServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeclareWinner(self, request, context):
-        """Decides by hand which variant those who wait get, before the planned end or after it when `automatic` is off. Errors: NOT_FOUND for the
+        """Decides by hand which variant those who wait get, before the planned end, or after it when `by_hand` is set. Errors: NOT_FOUND for the
         experiment or variant; FAILED_PRECONDITION (EXPERIMENT_STATE) unless it runs.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

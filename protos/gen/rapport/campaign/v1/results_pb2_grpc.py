@@ -103,7 +103,9 @@ class ResultServiceServicer:
 
     def SetBudget(self, request, context):
         """Sets what a campaign or journey costs beside its messages, such as its makers' time. Replaces what was set before.
-        Errors: NOT_FOUND; INVALID_ARGUMENT (INVALID_MONEY).
+        Errors: NOT_FOUND; INVALID_ARGUMENT (INVALID_MONEY); FAILED_PRECONDITION (BUDGET_APPROVED) while a campaign that was approved with its
+        budget as it is still sends, (APPROVAL_VOID, APPROVAL_REQUIRED) when it is scheduled, or the journey active, and would not be launched, or
+        activated, with this one; UNAVAILABLE when segmentation is asked for that and does not answer.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

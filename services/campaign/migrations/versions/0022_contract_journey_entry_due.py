@@ -6,8 +6,8 @@ import sqlalchemy as sa
 
 from services.kit import changes
 
-revision = "0020"
-down_revision = "0019"
+revision = "0022"
+down_revision = "0021"
 branch_labels = None
 depends_on = None
 
