@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from decimal import Decimal
+from functools import partial
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -17,6 +19,25 @@ from services.demo.records import Item, LooseLine, Person, Sale, Visit
 T = TypeVar("T")
 Advance = Callable[[int], None]
 """Told how many more records were sent."""
+
+
+_Call = tuple[Callable[[], object], int]
+"""A call, and how many records it sends."""
+
+
+def _make(calls: Iterable[_Call], advance: Advance) -> None:
+    """Make calls one after another, and prepare the next one while the last is under way."""
+    with ThreadPoolExecutor(1, "send") as sender:
+        under_way: Future[object] | None = None
+        sent = 0
+        for call, count in calls:
+            if under_way is not None:
+                under_way.result()
+                advance(sent)
+            under_way, sent = sender.submit(call), count
+        if under_way is not None:
+            under_way.result()
+            advance(sent)
 
 
 def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
@@ -137,20 +158,25 @@ def past_sales(
     advance: Advance,
 ) -> None:
     """Ingest orders and returns of the past, in order."""
-    for batch in batches(records, 400):
-        orders = [sale for sale in batch if sale.kind == "order"]
-        if orders:
-            rapport.sales.batch_ingest_orders(
-                orders=[
-                    order(sale, names[sale.customer], currency, source, historical=True) for sale in orders
-                ]
-            )
-        returns = [
-            _return(sale, names[sale.customer], currency, source) for sale in batch if sale.kind == "return"
-        ]
-        if returns:
-            rapport.sales.batch_ingest_returns(returns=returns)
-        advance(len(batch))
+
+    def calls() -> Iterator[_Call]:
+        for batch in batches(records, 400):
+            orders = [
+                order(sale, names[sale.customer], currency, source, historical=True)
+                for sale in batch
+                if sale.kind == "order"
+            ]
+            if orders:
+                yield partial(rapport.sales.batch_ingest_orders, orders=orders), len(orders)
+            returns = [
+                _return(sale, names[sale.customer], currency, source)
+                for sale in batch
+                if sale.kind == "return"
+            ]
+            if returns:
+                yield partial(rapport.sales.batch_ingest_returns, returns=returns), len(returns)
+
+    _make(calls(), advance)
 
 
 def _return(sale: Sale, contact: str, currency: str, source: str) -> sales.Return:
@@ -165,9 +191,13 @@ def loose_lines(
     rapport: Rapport, lines: Iterable[LooseLine], currency: str, source: str, advance: Advance
 ) -> None:
     """Keep lines that name no customer."""
-    for batch in batches(lines, 5000):
-        rapport.sales.record_unattributed_lines(lines=[_loose(line, currency, source) for line in batch])
-        advance(len(batch))
+
+    def calls() -> Iterator[_Call]:
+        for batch in batches(lines, 5000):
+            loose = [_loose(line, currency, source) for line in batch]
+            yield partial(rapport.sales.record_unattributed_lines, lines=loose), len(loose)
+
+    _make(calls(), advance)
 
 
 def _loose(line: LooseLine, currency: str, source: str) -> sales.UnattributedLine:
