@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import ctypes
 import fcntl
 import itertools
 import json
 import os
 import secrets
 import shutil
-import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -22,6 +21,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.support import with_parent
 from tests.support.memory import memory_folder
 
 URL_VARIABLE = "RAPPORT_AMQP_URL"
@@ -92,7 +92,7 @@ class Node:
     def _run(self, command: list[str]) -> subprocess.Popen[bytes]:
         with (self.folder / "output").open("ab") as output:
             process = subprocess.Popen(
-                command,
+                [sys.executable, "-I", "-S", with_parent.__file__, *command],
                 env=self._environment(),
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
@@ -100,7 +100,6 @@ class Node:
                 stderr=output,
                 # Ctrl-C goes to the tests, which end it; and should they be killed, the kernel does.
                 start_new_session=True,
-                preexec_fn=_die_with_parent,
             )
         self._processes.append(process)
         return process
@@ -252,11 +251,6 @@ def _kill_tree(pid: int) -> None:
         for one in family:
             with suppress(psutil.NoSuchProcess):
                 one.kill()
-
-
-def _die_with_parent() -> None:
-    pr_set_pdeathsig = 1
-    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
 
 
 def stack_url(request: pytest.FixtureRequest) -> str:
