@@ -34,10 +34,10 @@ run: venv ## keep the whole stack up until Ctrl-C; data stays in .rapport/
 # Hundreds of processes are started: each module is compiled once, whatever the environment says.
 test: export PYTHONDONTWRITEBYTECODE =
 test: venv ## run all tests on an embedded PostgreSQL, and those of events on a RabbitMQ of their own
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -q -m "not mutants"
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -q -m "not mutants"
 
 test-amqp: venv ## run all tests with RabbitMQ between the services, on a node of their own or on RAPPORT_AMQP_URL's
-	@RAPPORT_TEST_REQUIRE_RABBITMQ=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -q -m "not mutants" --transport amqp
+	@RAPPORT_TEST_REQUIRE_RABBITMQ=1 $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -q -m "not mutants" --transport amqp
 
 mutants: venv ## test the tests: each known mistake, put into the rule engine, must be noticed
 	@$(BIN)/python -m pytest -q -m mutants
@@ -53,7 +53,7 @@ bench-segmentation: venv ## measure segmentation beside hand-written SQL; ARGS="
 bench-campaign: venv ## measure campaign beside the barest way to do the same; ARGS="--messages 5000" for less
 	@$(BIN)/python -m tests.bench.campaign $(ARGS)
 
-bench-api: venv ## measure calls, events over RabbitMQ and the import; ARGS="--parts calls --calls 500" for less
+bench-api: venv ## measure calls, events over RabbitMQ, the import and replicas; ARGS="--parts calls --calls 500" for less
 	@$(BIN)/python -m tests.bench.api $(ARGS)
 
 chaos-campaign: venv ## kill senders, PostgreSQL and the mail server while a campaign goes out; ARGS="--seed 2 --messages 2000"

@@ -16,6 +16,7 @@ from uuid import UUID, uuid4
 
 from services.kit.access.scope import EVERYTHING, Scope
 from services.kit.causes import Causes
+from services.kit.errors import Cancelled, DeadlineExceeded
 
 _TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
@@ -32,7 +33,8 @@ class CallContext:
     when nobody had to say; traceparent: W3C trace context of this piece; deadline: time.monotonic() seconds,
     or None; parent: trace context that it continues, as it was given; causes: traces of the events that it handles,
     when these are several; told: whether its trace context went on to others;
-    scope: whose records the work may touch, None when that was not settled.
+    scope: whose records the work may touch, None when that was not settled; is_awaited: tells whether the caller has
+    not gone, None when it cannot.
     """
 
     request_id: str
@@ -44,6 +46,7 @@ class CallContext:
     causes: Causes | None = None
     told: bool = False
     scope: Scope | None = None
+    is_awaited: Callable[[], bool] | None = None
 
 
 _current: ContextVar[CallContext | None] = ContextVar("rapport_call", default=None)
@@ -134,6 +137,21 @@ def remaining() -> float | None:
     if call is None or call.deadline is None:
         return None
     return max(0.0, call.deadline - time.monotonic())
+
+
+def require_caller() -> None:
+    """Raise DeadlineExceeded or Cancelled when whoever asked for the work at hand has gone meanwhile.
+
+    Nothing may be committed then: the caller has given the call up, and what it wrote since, by another call, would be
+    overwritten by what it wanted before.
+    """
+    call = _current.get()
+    if call is None:
+        return
+    if call.deadline is not None and call.deadline <= time.monotonic():
+        raise DeadlineExceeded("the deadline passed before the change was committed; it was rolled back")
+    if call.is_awaited is not None and not call.is_awaited():
+        raise Cancelled("the caller went before the change was committed; it was rolled back")
 
 
 def new_request_id(given: str = "") -> str:

@@ -10,6 +10,8 @@ from psycopg import OperationalError as OriginalOperationalError
 from sqlalchemy import Connection, Engine, MetaData, Table, create_engine, event
 from sqlalchemy.exc import DBAPIError, InvalidatePoolError, OperationalError
 
+from services.kit import context
+
 NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
     "uq": "uq_%(table_name)s_%(column_0_N_name)s",
@@ -91,9 +93,15 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
-        """Lend a connection in a transaction that commits at the end, or rolls back when the block raises."""
+        """Lend a connection in a transaction that commits at the end, or rolls back when the block raises.
+
+        Raises DeadlineExceeded or Cancelled, and rolls back, when the call at hand is not waited for any more.
+        """
         with self.engine.begin() as connection:
             yield connection
+            # What was written is locked by now: whoever gives up only after this line waits with its next write
+            # until this one is committed, so that the next one is the last in any case.
+            context.require_caller()
 
     @contextmanager
     def snapshot(self) -> Iterator[Connection]:

@@ -111,6 +111,12 @@ class Unavailable(RapportError):
     default_reason = "UNAVAILABLE"
 
 
+class DeadlineExceeded(RapportError):
+    """Report that the caller's deadline passed before the work was done."""
+
+    default_reason = "DEADLINE_EXCEEDED"
+
+
 class Cancelled(RapportError):
     """Report that work was stopped because somebody asked for it."""
 

@@ -132,11 +132,19 @@ class Supervisor:
         self._closing.clear()
 
     def own(self, resource: Resource) -> None:
-        """Start a resource, keep it running, and stop it after all processes."""
+        """Start a resource, keep it running, and stop it after all processes.
+
+        StopRequested when a signal comes meanwhile.
+        """
         with self._shield():
             self.open()
             self._emit(Event(EventKind.STARTING, resource.name))
-            resource.start(self.stop_requested)
+            try:
+                resource.start(self.stop_requested)
+            except Exception as error:
+                if self.stop_requested.is_set():  # whatever it says, it was cut short
+                    raise StopRequested("stopped while starting") from error
+                raise
             with self._resource_lock:
                 self._resources.append(resource)
             self._emit(Event(EventKind.READY, resource.name))

@@ -26,8 +26,9 @@ from services.segmentation.rules import (
     compile_rule,
 )
 from services.segmentation.store import segments
-from services.segmentation.store.membership import Notice, StepSql, step_sql
+from services.segmentation.store.membership import StepSql, step_sql
 from services.segmentation.store.profiles import ORDER_PLACED
+from services.segmentation.store.telling import Notice, Notices
 from services.segmentation.vocabulary import Names, load_names, make_registry, narrowed
 
 _log = get_logger("segmentation.rules")
@@ -68,13 +69,12 @@ def text_of(select: Select[Any]) -> tuple[str, dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Step:
-    """Hold one statement of an evaluation: the segments that it judges, the others, its text, the answers it needs."""
+    """Hold one statement of an evaluation: the segments that it judges, its text, the answers it needs."""
 
     numbers: tuple[int, ...]
-    others: tuple[int, ...]
     sql: StepSql
     parameters: Mapping[str, Any]
-    notices: tuple[Notice, ...]
+    notices: Notices
     calls: tuple[PluginCall, ...]
 
 
@@ -145,10 +145,9 @@ class Plan:
             sql, parameters = text_of(batch.select)
             step = Step(
                 numbers,
-                tuple(sorted((self.rules.keys() | self.lists) - set(numbers))),
-                step_sql(sql, first=first),
+                step_sql(sql, first=first, others=sorted((self.rules.keys() | self.lists) - set(numbers))),
                 parameters,
-                tuple(notice_of(self.rules[number]) for number in numbers),
+                Notices(tuple(notice_of(self.rules[number]) for number in numbers)),
                 batch.plugin_calls,
             )
             self._steps[first, numbers] = step

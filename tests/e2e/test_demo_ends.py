@@ -14,7 +14,7 @@ from services.demo.retail import COLUMNS
 from services.kit.postgres import EmbeddedPostgres
 from services.kit.postgres.home import SYSTEM_ROOT
 from tests.support.laptop import Laptop
-from tests.support.waiting import until
+from tests.support.waiting import all_end, until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(280)]
 
@@ -39,26 +39,16 @@ def services_run(laptop: Laptop) -> bool:
 
 
 def nothing_is_left(laptop: Laptop) -> None:
-    _, alive = psutil.wait_procs(Laptop(laptop.folder / "demo", 7400).processes(), timeout=60)
-    assert alive == []
+    all_end(Laptop(laptop.folder / "demo", 7400).processes())
 
 
-def test_a_second_demo_is_refused_and_ctrl_c_leaves_nothing(laptop: Laptop):
+def test_a_second_demo_is_refused_and_a_killed_one_is_cleared_away_by_the_next(laptop: Laptop):
     demo = laptop.start("demo", "--customers", "200")
     until(lambda: services_run(laptop), "the services start", timeout=150)
     second = laptop.run("demo", "--customers", "200")
     assert second.returncode == 1
     assert f"as process {demo.process.pid}" in second.stderr
     assert services_run(laptop)
-    assert demo.stop(signal.SIGINT) == 130
-    assert "Traceback" not in demo.said
-    nothing_is_left(laptop)
-    assert list(laptop.folder.iterdir()) == []
-
-
-def test_a_killed_demo_is_cleared_away_by_the_next(laptop: Laptop):
-    demo = laptop.start("demo", "--customers", "200")
-    until(lambda: services_run(laptop), "the services start", timeout=150)
     demo.process.kill()
     demo.wait()
     old = (laptop.folder / "demo" / "postgres").resolve()
@@ -69,6 +59,15 @@ def test_a_killed_demo_is_cleared_away_by_the_next(laptop: Laptop):
     nothing_is_left(laptop)
     assert list(laptop.folder.iterdir()) == []
     assert not old.exists()
+
+
+def test_ctrl_c_leaves_nothing(laptop: Laptop):
+    demo = laptop.start("demo", "--customers", "200")
+    until(lambda: keeps_a_database(laptop, demo.process.pid), "it has its database", timeout=150)
+    assert demo.stop(signal.SIGINT) == 130, demo.said
+    assert "Traceback" not in demo.said
+    nothing_is_left(laptop)
+    assert list(laptop.folder.iterdir()) == []
 
 
 def test_a_demo_that_fails_leaves_its_logs_and_says_where(laptop: Laptop):

@@ -25,7 +25,7 @@ from services.kit.postgres import EmbeddedPostgres, drop, libpq_url
 from services.kit.postgres.urls import rewrite
 from tests.support.cli import Ran, run_cli
 from tests.support.laptop import Laptop
-from tests.support.waiting import until
+from tests.support.waiting import all_end, until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(290)]
 
@@ -62,8 +62,7 @@ def count(laptop: Laptop) -> int:
 
 
 def nothing_is_left(laptop: Laptop) -> None:
-    _, alive = psutil.wait_procs(laptop.processes(), timeout=60)
-    assert alive == [], [process.cmdline() for process in alive]
+    all_end(laptop.processes())
 
 
 def test_the_life_of_a_stack(laptop: Laptop, tmp_path: Path):

@@ -112,7 +112,7 @@ BOMBS = [
     wrap("((@) == contact.vip)", "contact.age > 1", 10),
     wrap(
         'events.order_placed.exists(a#, a#.note.startsWith("a") || @)',
-        _filters("e.note.startsWith('#')", 40),
+        _filters("e.note.startsWith('#')", 12),
         2,
     ),
     # At the limits: 20,000 characters, 3,000 parts, 32 levels.

@@ -9,7 +9,9 @@ from xdist.scheduler import LoadFileScheduling
 TOGETHER = {
     "campaign's API": ("tests/contract/campaign/*",),
     "segmentation's API": ("tests/contract/segmentation/*",),
-    "the whole stack": tuple(f"tests/e2e/test_{name}.py" for name in ("outages", "stack", "telemetry")),
+    "the whole stack": tuple(
+        f"tests/e2e/test_{name}.py" for name in ("outages", "restore", "stack", "telemetry")
+    ),
 }
 """Files by what their tests share, and would otherwise be started once in each process."""
 

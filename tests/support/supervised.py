@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from pathlib import Path
 
 import psutil
@@ -66,8 +66,21 @@ class Events:
         return [event for event in self.all if event.kind is kind and name in (None, event.name)]
 
 
-def family() -> set[int]:
-    return {process.pid for process in psutil.Process(os.getpid()).children(recursive=True)}
+def family(known: Set[int] = frozenset()) -> set[int]:
+    """Return the processes below this one, but none below those that are known.
+
+    A database server that was there before starts and ends sessions for other tests all the time.
+    """
+    found: set[int] = set()
+    below = [psutil.Process(os.getpid())]
+    while below:
+        try:
+            new = [child for child in below.pop().children() if child.pid not in known]
+        except psutil.NoSuchProcess:
+            continue
+        found.update(child.pid for child in new)
+        below += new
+    return found
 
 
 def plain(folder: Path, name: str, program: str = PLAIN, **options: object) -> ProcessSpec:

@@ -7,9 +7,10 @@ each occurrence, `campaigns/<id>.<number>`.
 from __future__ import annotations
 
 import re
+from calendar import isleap
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import MAXYEAR, UTC, date, datetime, timedelta
 
 from dateutil.rrule import rrule, rrulestr
 
@@ -86,6 +87,9 @@ def _rule(item: Schedule) -> tuple[rrule, int | None, datetime | None]:
         value = parts.get(name, "1")
         if not value.isascii() or not value.isdigit() or not 1 <= int(value[:9]) <= most:
             raise RuleError(f"{name} must be a number from 1 to {most}", "recurrence")
+    if len({day[:1].isalpha() for day in parts.get("BYDAY", "").split(",")}) > 1:
+        # The library would find no day that is both, and the series would have no occurrence.
+        raise RuleError("BYDAY takes days such as MO or such as -1FR, not both", "recurrence")
     if "UNTIL" in parts and "COUNT" in parts:
         raise RuleError("UNTIL and COUNT exclude one another", "recurrence")
     if "UNTIL" in parts and not _UNTIL.fullmatch(parts["UNTIL"]):
@@ -114,14 +118,29 @@ def occurrences(item: Schedule, after: datetime | None) -> Iterator[datetime]:
         limit = max(last, item.start) + LOOK_AHEAD
         end = limit if until is None else min(limit, until)
         found = False
-        for number, local in enumerate(rule.replace(until=end)):
+        shift = put_off(item.start.year, end.year + 1)
+        for number, late in enumerate(rule.replace(dtstart=item.start + shift, until=end + shift)):
             if count is not None and number >= count:
                 return
+            local = late - shift
             if local > last:
                 found, last = True, local
                 yield local
         if not found or end == until:
             return
+
+
+def put_off(first: int, last: int) -> timedelta:
+    """Return how far years can be put off, to almost the end of time, with the calendar the same in each of them.
+
+    The library looks at UNTIL only when it has found something, else it goes on to the year 9999: little is left there.
+    """
+    years = range(first, last + 1)
+    kinds = [(date(year, 1, 1).weekday(), isleap(year)) for year in years]
+    for late in range(MAXYEAR - len(years) + 1, first, -1):
+        if all(kind == (date(late + at, 1, 1).weekday(), isleap(late + at)) for at, kind in enumerate(kinds)):
+            return date(late, 1, 1) - date(first, 1, 1)
+    return timedelta(0)
 
 
 def moment_of(item: Schedule, local: datetime) -> datetime:

@@ -23,6 +23,7 @@ from services.kit.access.scope import EVERYTHING, Scope
 from services.kit.auth import SERVICE_PREFIX, Principal
 from services.kit.context import CallContext
 from services.kit.errors import (
+    DeadlineExceeded,
     InvalidArgument,
     PermissionDenied,
     RapportError,
@@ -59,10 +60,6 @@ class _Malformed:
 
     def __init__(self, error: Exception) -> None:
         self.error = error
-
-
-class _TooLate(Exception):
-    """Tell that the caller's deadline passed while the call waited for a thread."""
 
 
 class Tokens(Protocol):
@@ -211,6 +208,7 @@ class Guard:
             # "No deadline" arrives as a very distant one.
             None if left is None or left > 1e8 else time.monotonic() + left,
             traceparent,
+            is_awaited=context.is_active,
         )
         # gRPC runs every call in a contextvars.Context of its own, so nothing has to be put back.
         call_context.enter(work)
@@ -241,7 +239,7 @@ class Guard:
         if work.deadline is not None and work.deadline <= time.monotonic():
             # The caller has gone while the call waited for a thread: to work for nobody would delay the
             # others.
-            raise _TooLate
+            raise DeadlineExceeded("the deadline passed before the work began")
 
     def _identify(self, plan: MethodPlan, token: str) -> Principal | None:
         if not token:
@@ -314,7 +312,7 @@ class Guard:
 
         None when the call has an end already, given by the handler or the caller.
         """
-        failure = self._failure(error, context, work)
+        failure = _failure(error, context, work)
         if failure is None:
             code = _code_of(context)
             ms = self._finish(plan, work, code, started)
@@ -336,20 +334,6 @@ class Guard:
         else:
             self._log.error("rpc", **fields, exc_info=error)
         return failure
-
-    def _failure(self, error: Exception, context: grpc.ServicerContext, work: CallContext) -> Failure | None:
-        if isinstance(error, _TooLate):
-            return Failure(
-                grpc.StatusCode.DEADLINE_EXCEEDED,
-                "the deadline passed before the work began",
-                "DEADLINE_EXCEEDED",
-                {},
-            )
-        if _ended_by_handler(error, context) or (
-            isinstance(error, grpc.RpcError) and not context.is_active()
-        ):
-            return None
-        return classify(error, work.request_id)
 
 
 class _Slot:
@@ -425,6 +409,12 @@ def _demand(plan: MethodPlan, principal: Principal | None, token: str) -> Scope:
 def _address(context: grpc.ServicerContext) -> str:
     """Return the caller's network address without its port."""
     return context.peer().rpartition(":")[0]
+
+
+def _failure(error: Exception, context: grpc.ServicerContext, work: CallContext) -> Failure | None:
+    if _ended_by_handler(error, context) or (isinstance(error, grpc.RpcError) and not context.is_active()):
+        return None
+    return classify(error, work.request_id)
 
 
 def _ended_by_handler(error: Exception, context: grpc.ServicerContext) -> bool:

@@ -115,8 +115,15 @@ event_table = Table(
     CheckConstraint(_in_range("occurred_at"), name="event_occurred_at_range"),
     # Rebuilds: a selective window of one type, over everybody.
     Index("event_by_type", "type", "category", "occurred_at", postgresql_include=["contact_id"]),
-    # Increments: the events of one contact.
-    Index("event_by_contact", "contact_id", "type", "category", "occurred_at"),
+    # Increments: the events of one contact. Passes and wide windows: those of everybody, contact by contact, latest
+    # first, so that grouping them needs neither a hash nor a sort.
+    Index(
+        "event_by_contact_time",
+        "contact_id",
+        "type",
+        text("occurred_at DESC"),
+        postgresql_include=["category", "amount"],
+    ),
 )
 
 membership = Table(

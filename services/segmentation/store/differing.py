@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Select
 from sqlalchemy.dialects import postgresql as pg
 
 from services.segmentation.models import contact_state, membership
+from services.segmentation.store import sweeps
 
 _DIFFERING = sa.table("differing", sa.column("contact_id", pg.UUID(as_uuid=True)))
 
@@ -19,7 +20,8 @@ _DIFFERING = sa.table("differing", sa.column("contact_id", pg.UUID(as_uuid=True)
 def find(connection: Connection, verdicts: Select[Any], numbers: Sequence[int], now: datetime) -> None:
     """Note who is not in just the segments that verdicts say, or is scheduled too late.
 
-    verdicts: a SELECT of contact_id, segments and next_change over all contacts, for the segments of these numbers.
+    verdicts: a SELECT of contact_id, segments and next_change over all contacts, for the segments of these numbers. The
+    transaction should do nothing else: it is set up for this.
     """
     connection.exec_driver_sql("CREATE TEMPORARY TABLE differing (contact_id uuid PRIMARY KEY)")
     result = verdicts.subquery("result")
@@ -55,7 +57,9 @@ def find(connection: Connection, verdicts: Select[Any], numbers: Sequence[int], 
             )
         )
     )
-    connection.execute(sa.insert(_DIFFERING).from_select(["contact_id"], query), {"now": now})
+    sweeps.in_order(connection)
+    with sweeps.whole(connection):
+        connection.execute(sa.insert(_DIFFERING).from_select(["contact_id"], query), {"now": now})
 
 
 def take(connection: Connection, limit: int) -> list[UUID]:

@@ -8,7 +8,8 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from services.segmentation.store.membership import KEPT, TOLD, Notice, telling
+from services.segmentation.store.membership import KEPT
+from services.segmentation.store.telling import TOLD, Notices, telling
 
 _LEAVING = """
 WITH gone AS (
@@ -39,7 +40,7 @@ def leave(
     connection: Connection,
     heirs: Mapping[UUID, UUID | None],
     lists: Sequence[int],
-    notices: Sequence[Notice],
+    notices: Notices,
     *,
     now: datetime,
     historical: bool,

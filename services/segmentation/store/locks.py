@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from operator import attrgetter
 from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from services.kit.locks import lock_key
+from services.segmentation.store import arrays
 
 _MEMBERSHIP = lock_key("segmentation.membership")
 
@@ -32,8 +34,8 @@ def own_membership(connection: Connection) -> None:
 
 def lock_contacts(connection: Connection, contact_ids: Iterable[UUID]) -> list[UUID]:
     """Lock contacts, known or not, until the end of the transaction; returns their ids in order, each once."""
-    ids = sorted(set(contact_ids))
-    parameters = {"ids": ids}
+    ids = sorted(set(contact_ids), key=attrgetter("int"))
+    parameters = {"ids": arrays.of_ids(ids)}
     connection.exec_driver_sql(
         "INSERT INTO contact_state (contact_id) SELECT unnest(%(ids)s::uuid[]) ON CONFLICT DO NOTHING",
         parameters,

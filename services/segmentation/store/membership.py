@@ -16,36 +16,10 @@ from sqlalchemy import Connection, Select
 from sqlalchemy.dialects import postgresql as pg
 
 from services.kit import context
-from services.kit.names import new_id
 from services.kit.telemetry import spans
 from services.segmentation.models import membership, segment, segment_size
-
-
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """Hold what events of a segment's members carry: its number and name, the rule's version, the packed payload."""
-
-    number: int
-    subject: str
-    version: int
-    data: bytes
-
-
-DATA_TYPE = "type.googleapis.com/rapport.segmentation.v1.MembershipChanged"
-
-TOLD = """
-    INSERT INTO outbox (id, type, subject, contact_id, revision, occur_time, record_time, historical,
-                        data_type, data, traceparent)
-    SELECT (%(id_prefix)s::text || lpad(to_hex(row_number() OVER (ORDER BY c.contact_id)), 8, '0'))::uuid,
-           CASE WHEN c.entered THEN 'segment.entered' ELSE 'segment.left' END,
-           n.subject, c.contact_id, n.version, %(now)s::timestamptz, %(now)s::timestamptz, %(historical)s::boolean,
-           %(data_type)s::text, n.data, coalesce(t.traceparent, %(traceparent)s::text)
-    FROM {changed} AS c
-    JOIN unnest(%(notice_numbers)s::int[], %(subjects)s::text[], %(versions)s::bigint[], %(data)s::bytea[])
-         AS n(segment_number, subject, version, data) USING (segment_number)
-    LEFT JOIN unnest(%(trace_contacts)s::uuid[], %(traces)s::text[]) AS t(contact_id, traceparent)
-         ON t.contact_id = c.contact_id
-"""
+from services.segmentation.store import arrays, sweeps
+from services.segmentation.store.telling import TOLD, Notice, Notices, telling
 
 # A clock that was set back makes nobody leave before they entered.
 KEPT = """
@@ -56,12 +30,14 @@ KEPT = """
 _STEP = """
 WITH result AS MATERIALIZED ({batch}),
 different AS MATERIALIZED (
-    SELECT r.contact_id, r.segments AS wanted, coalesce(m.segments, ARRAY[]::int[]) AS had
+    SELECT r.contact_id, r.segments AS wanted, m.segments AS had
     FROM result AS r CROSS JOIN LATERAL (
-        SELECT array_agg(m.segment_number ORDER BY m.segment_number) AS segments FROM membership AS m
-        WHERE m.contact_id = r.contact_id AND m.segment_number <> ALL(%(others)s::int[])
+        SELECT ARRAY(
+            SELECT segment_number FROM membership AS m
+            WHERE m.contact_id = r.contact_id {judged} ORDER BY segment_number
+        ) AS segments OFFSET 0
     ) AS m
-    WHERE r.segments IS DISTINCT FROM coalesce(m.segments, ARRAY[]::int[])
+    WHERE r.segments <> m.segments
 ),
 entered AS (
     INSERT INTO membership (segment_number, contact_id, enter_time)
@@ -108,14 +84,17 @@ class StepSql:
     names: tuple[str, ...]
 
 
-def step_sql(batch: str, *, first: bool) -> StepSql:
+def step_sql(batch: str, *, first: bool, others: Sequence[int] = ()) -> StepSql:
     """Return the statement that applies the verdicts of a batch statement to membership.
 
     batch: text of a SELECT of contact_id, segments and next_change, in pyformat style, parameters contact_ids and now.
     first: whether its next_change replaces what is stored, or may only make it earlier.
+    others: numbers of the segments that have members and that the batch does not judge.
     """
     change = "r.next_change" if first else "LEAST(s.next_change, r.next_change)"
-    text = _STEP.format(batch=batch, next_change=change, kept=KEPT, told=TOLD.format(changed="changed"))
+    judged = f"AND segment_number <> ALL('{arrays.of_numbers(others)}'::int[])" if others else ""
+    told = TOLD.format(changed="changed")
+    text = _STEP.format(batch=batch, next_change=change, judged=judged, kept=KEPT, told=told)
     # 200 rules make a text of 100 kB, which the driver would search for parameters each time: done here, once.
     names: dict[str, int] = {}
 
@@ -131,8 +110,7 @@ def apply_step(
     connection: Connection,
     sql: StepSql,
     contact_ids: Sequence[UUID],
-    notices: Sequence[Notice],
-    others: Sequence[int],
+    notices: Notices,
     *,
     now: datetime,
     historical: bool,
@@ -140,12 +118,11 @@ def apply_step(
 ) -> list[tuple[int, int, int]]:
     """Run a statement of `step_sql` on contacts that are locked; returns how many entered and left, by segment number.
 
-    notices: of every segment that the statement judges; others: all other segments that have members.
+    notices: of every segment that the statement judges.
     """
     values = {
         **parameters,
-        "contact_ids": list(contact_ids),
-        "others": list(others),
+        "contact_ids": arrays.of_ids(contact_ids),
         **telling(notices, now, historical),
     }
     try:
@@ -169,27 +146,6 @@ def _note_effects(cursor: RawCursor[Any], id_prefix: str) -> None:
     bounds = [UUID(id_prefix + "0" * 8), UUID(id_prefix + "f" * 8)]
     cursor.execute("SELECT DISTINCT contact_id::text FROM outbox WHERE id BETWEEN $1 AND $2", bounds)
     causes.note(row[0] for row in cursor.fetchall())
-
-
-def telling(notices: Sequence[Notice], now: datetime, historical: bool) -> dict[str, Any]:
-    """Return the parameters of TOLD and KEPT."""
-    causes = context.causes()
-    traces = causes.traces() if causes else {}
-    return {
-        "now": now,
-        "historical": historical,
-        # Time-ordered like every event id, so that of two changes of a contact the later one is told later; the last 32
-        # bits count the rows of the statement.
-        "id_prefix": new_id().hex[:24],
-        "data_type": DATA_TYPE,
-        "traceparent": context.traceparent(),
-        "trace_contacts": list(traces),
-        "traces": list(traces.values()),
-        "notice_numbers": [notice.number for notice in notices],
-        "subjects": [notice.subject for notice in notices],
-        "versions": [notice.version for notice in notices],
-        "data": [notice.data for notice in notices],
-    }
 
 
 def clear_schedule(connection: Connection, contact_ids: Sequence[UUID]) -> None:
@@ -311,7 +267,11 @@ def change_list(
 ) -> list[UUID]:
     """Put contacts, each given once and locked, into a list, or take them out; returns those for whom that is new."""
     sql = _LIST_CHANGE.format(change=_PUT_IN if entered else _TAKE_OUT, told=TOLD.format(changed="changed"))
-    values = {"number": notice.number, "ids": list(contact_ids), **telling([notice], now, historical)}
+    values = {
+        "number": notice.number,
+        "ids": list(contact_ids),
+        **telling(Notices((notice,)), now, historical),
+    }
     return list(connection.exec_driver_sql(sql, values).scalars())
 
 
@@ -325,17 +285,15 @@ def drop_vanished(connection: Connection, notice: Notice) -> int:
 
     The membership lock must be owned, and this transaction must have put them in. Returns how many there were.
     """
-    # The planner knows nothing of rows that this transaction made, and takes them for few: looking up each of a million
-    # profiles took 12 s, one pass over both 2 s.
-    connection.exec_driver_sql("SET LOCAL enable_nestloop = off")
-    gone = list(
-        connection.exec_driver_sql(
-            "SELECT m.contact_id FROM membership AS m WHERE m.segment_number = %(number)s "
-            "AND NOT EXISTS (SELECT FROM profile AS p WHERE p.contact_id = m.contact_id)",
-            {"number": notice.number},
-        ).scalars()
-    )
-    connection.exec_driver_sql("SET LOCAL enable_nestloop = on")
+    # Looking up each of a million profiles took 12 s, one pass over both 2 s.
+    with sweeps.whole(connection):
+        gone = list(
+            connection.exec_driver_sql(
+                "SELECT m.contact_id FROM membership AS m WHERE m.segment_number = %(number)s "
+                "AND NOT EXISTS (SELECT FROM profile AS p WHERE p.contact_id = m.contact_id)",
+                {"number": notice.number},
+            ).scalars()
+        )
     if gone:
         connection.exec_driver_sql(
             "DELETE FROM membership WHERE segment_number = %(number)s AND contact_id = ANY(%(gone)s::uuid[])",
@@ -365,19 +323,20 @@ def _apply_changes(
     connection: Connection, notice: Notice, now: datetime, historical: bool
 ) -> tuple[int, int]:
     connection.exec_driver_sql("ANALYZE membership_change")
-    left = connection.exec_driver_sql(
-        "WITH gone AS (DELETE FROM membership AS m USING membership_change AS c WHERE NOT c.entered "
-        "AND m.segment_number = %(number)s AND m.contact_id = c.contact_id "
-        f"RETURNING m.segment_number, m.contact_id, m.enter_time) {KEPT}",
-        {"number": notice.number, "now": now},
-    ).rowcount
+    with sweeps.whole(connection):
+        left = connection.exec_driver_sql(
+            "WITH gone AS (DELETE FROM membership AS m USING membership_change AS c WHERE NOT c.entered "
+            "AND m.segment_number = %(number)s AND m.contact_id = c.contact_id "
+            f"RETURNING m.segment_number, m.contact_id, m.enter_time) {KEPT}",
+            {"number": notice.number, "now": now},
+        ).rowcount
     entered = connection.exec_driver_sql(
         "INSERT INTO membership (segment_number, contact_id, enter_time) "
         "SELECT segment_number, contact_id, %(now)s FROM membership_change WHERE entered ORDER BY contact_id",
         {"now": now},
     ).rowcount
     if entered or left:
-        told = telling([notice], now, historical)
+        told = telling(Notices((notice,)), now, historical)
         connection.exec_driver_sql(TOLD.format(changed="membership_change"), told)
     if entered != left:
         connection.execute(sa.insert(segment_size).values(segment_number=notice.number, delta=entered - left))

@@ -61,7 +61,6 @@ def evaluate(
             step.sql,
             contact_ids,
             step.notices,
-            step.others,
             now=now,
             historical=historical,
             parameters=dict(step.parameters),

@@ -13,7 +13,7 @@ from services.segmentation.context import Service
 from services.segmentation.domain import ActiveRule, Segment, chunks
 from services.segmentation.rulebook import notice_of
 from services.segmentation.store import locks, membership, profiles
-from services.segmentation.store.membership import Notice
+from services.segmentation.store.telling import Notice
 from services.segmentation.usecases.defining import load
 from services.segmentation.usecases.evaluation import evaluate
 

@@ -14,6 +14,7 @@ from services.segmentation.context import Service
 from services.segmentation.domain import ActiveRule
 from services.segmentation.rulebook import notice_of
 from services.segmentation.store import gone, leaving, segments
+from services.segmentation.store.telling import Notices
 
 
 @dataclass
@@ -43,10 +44,12 @@ def part(
     gone.put(connection, heirs, now)
     plan = service.plan(connection)
     lists = segments.list_notices(connection)
-    notices = [
-        *(notice_of(rule) for rule in plan.rules.values()),
-        *(notice_of(ActiveRule(number, id_, version, "", ())) for number, id_, version in lists),
-    ]
+    notices = Notices(
+        (
+            *(notice_of(rule) for rule in plan.rules.values()),
+            *(notice_of(ActiveRule(number, id_, version, "", ())) for number, id_, version in lists),
+        )
+    )
     parted = Parted()
     of_past = {key for key, _ in past}
     for historical, remaining in ((True, parted.past), (False, parted.live)):

@@ -28,7 +28,7 @@ from services.segmentation.domain import (
 from services.segmentation.models import kit
 from services.segmentation.rulebook import functions_of, lost_functions, notice_of
 from services.segmentation.rules import CompiledRule, RegistryError, RuleError, compile_rule
-from services.segmentation.store import leaves, locks, membership, segments, waiting
+from services.segmentation.store import leaves, locks, membership, segments, sweeps, waiting
 from services.segmentation.usecases.answers import fill_for_all
 from services.segmentation.usecases.progress import Progress
 from services.segmentation.usecases.settling import settle
@@ -171,6 +171,7 @@ def rebuild_one(service: Service, connection: Connection, id_: str) -> Rebuilt |
     No contact changes meanwhile. Raises PluginError, RuleError, RegistryError and database errors.
     """
     locks.own_membership(connection)
+    sweeps.in_order(connection)
     found = segments.find(connection, id_, lock=True)
     if found is None:
         return None

@@ -28,6 +28,7 @@ def main() -> int:
     parser.add_argument("--rate-seconds", type=int, default=20)
     parser.add_argument("--rows", type=int, default=1_000_000, help="that are imported")
     parser.add_argument("--writes", type=int, default=6_000, help="with each number of replicas")
+    parser.add_argument("--process", default="", help="of which there are replicas (the busiest)")
     parser.add_argument("--parts", default=",".join(PARTS), help="of " + ", ".join(PARTS))
     parser.add_argument("--output", type=Path, default=Path(".rapport/bench/api.json"))
     options = parser.parse_args()
@@ -42,7 +43,7 @@ def main() -> int:
     if "import" in parts:
         figures += imports.measure(say, rows=options.rows)
     if "replicas" in parts:
-        figures += replicas.measure(say, writes=options.writes)
+        figures += replicas.measure(say, writes=options.writes, process=options.process)
     return finish(figures, options.output)
 
 

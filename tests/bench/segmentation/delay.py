@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 
 from rapport.contacts.v1 import contacts_pb2 as contacts
@@ -92,7 +93,7 @@ def _measure(laptop: Laptop, rate: int, seconds: int, say: Callable[[str], None]
                 contact=name,
                 source="bench",
                 external_id=name,
-                lines=[sales.Line(product_code="p", quantity="1", unit_price=to_money(10, "EUR"))],
+                lines=[sales.Line(product_code="p", quantity="1", unit_price=to_money(Decimal(10), "EUR"))],
             )
             order.order_time.FromDatetime(datetime.now(UTC))
             orders.append(order)

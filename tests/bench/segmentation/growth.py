@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 
 from services.segmentation.rules import CompiledRule, pass_statement
@@ -16,6 +17,7 @@ from tests.bench.segmentation.rules import SINGLE
 from tests.support.segmentation import NOW, World
 
 SEGMENTS = 20
+ROUNDS = 3
 WIDE = next(item for item in SINGLE if item.name == "wide window")
 
 
@@ -27,6 +29,7 @@ def measure(sizes: Sequence[int], say: Callable[[str], None]) -> list[Figure]:
         with filled(size, 10 * size, say) as (seg, postmaster):
             seg.define("wide", WIDE.rule)
             many = put_in_force(seg, rules(SEGMENTS))
+            _leave_sessions(seg)
             with peaks(postmaster) as memory:
                 cost = {
                     "rebuild": _cost(seg, postmaster, _rebuild),
@@ -46,10 +49,22 @@ def measure(sizes: Sequence[int], say: Callable[[str], None]) -> list[Figure]:
     return figures
 
 
+def _leave_sessions(seg: World) -> None:
+    """End the sessions that filled the database: what they hold is not what the work needs."""
+    seg.db.engine.dispose()
+    others = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+    until = time.monotonic() + 30
+    while seg.query(others) != [0]:
+        assert time.monotonic() < until, "a session did not end"
+
+
 def _cost(seg: World, postmaster: int, work: Callable[[World], None]) -> float:
-    start = cpu_seconds(postmaster)
-    work(seg)
-    return cpu_seconds(postmaster) - start
+    seconds = []
+    for _ in range(ROUNDS):
+        start = cpu_seconds(postmaster)
+        work(seg)
+        seconds.append(cpu_seconds(postmaster) - start)
+    return min(seconds)
 
 
 def _rebuild(seg: World) -> None:

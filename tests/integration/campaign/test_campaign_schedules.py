@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import threading
-from datetime import UTC, datetime, timedelta
+from datetime import MAXYEAR, UTC, date, datetime, timedelta
 from itertools import islice
 from typing import Any
 from uuid import UUID
 
 import pytest
 import sqlalchemy as sa
-from hypothesis import given, settings
+from dateutil.rrule import rrulestr
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from rapport.segmentation.v1 import events_pb2 as segment_events
 
 from services.campaign.domain.ids import RuleError
-from services.campaign.domain.schedules import Schedule, check_schedule, moment_of, occurrences
+from services.campaign.domain.schedules import Schedule, check_schedule, moment_of, occurrences, put_off
 from services.campaign.domain.utm import LinkSettings
 from services.campaign.models import campaign, kit, message
 from services.campaign.usecases import campaigns, launching, link_settings, schedules
@@ -87,6 +88,7 @@ def end(runtime: Runtime, key: str) -> None:
         ({"recurrence": "FREQ=DAILY;BYDAY=XX"}, "recurrence"),
         ({"recurrence": "FREQ=DAILY;UNTIL=20261301"}, "recurrence"),
         ({"recurrence": "every day"}, "recurrence"),
+        ({"recurrence": "FREQ=MONTHLY;BYDAY=MO,-1FR"}, "recurrence"),
         ({"recurrence": "FREQ=DAILY\nDTSTART:20200101"}, "recurrence"),
     ],
 )
@@ -97,8 +99,44 @@ def test_unsound_schedules_are_refused(values: dict[str, Any], field: str) -> No
 
 
 @pytest.mark.parametrize("end", ["", ";COUNT=3", ";UNTIL=20990101"])
-def test_a_rule_that_never_comes_true_ends(end: str) -> None:
-    assert list(occurrences(plan(recurrence=f"FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30{end}"), None)) == []
+@pytest.mark.parametrize("frequency", ["HOURLY", "DAILY"])
+def test_a_rule_that_never_comes_true_ends(frequency: str, end: str) -> None:
+    rule = f"FREQ={frequency};BYMONTH=2;BYMONTHDAY=30{end}"
+    assert list(occurrences(plan(recurrence=rule), None)) == []
+
+
+@pytest.mark.parametrize("first", range(2000, 2090))
+def test_a_search_begins_where_little_time_is_left(first: int) -> None:
+    shift = put_off(first, first + 7)
+    # Of the 8,000 years to the end of time, which the library searches for what never comes.
+    assert MAXYEAR - (date(first, 1, 1) + shift).year < 50
+    for day in (date(first, 2, 28), date(first + 3, 12, 31), date(first + 7, 3, 1)):
+        assert ((day + shift).month, (day + shift).day) == (day.month, day.day)
+        assert (day + shift).weekday() == day.weekday()
+
+
+@given(
+    st.datetimes(datetime(2020, 1, 1), datetime(2190, 1, 1)).map(lambda at: at.replace(microsecond=0)),
+    st.sampled_from(
+        [
+            "HOURLY;INTERVAL=5",
+            "DAILY;INTERVAL=3;BYMONTH=2",
+            "DAILY;BYHOUR=3,9;BYDAY=TU",
+            "WEEKLY;INTERVAL=2;BYDAY=MO,FR;WKST=SU",
+            "MONTHLY;BYMONTHDAY=-1,29,30",
+            "MONTHLY;INTERVAL=2;BYDAY=-1FR",
+            "MONTHLY;BYDAY=TU,WE;BYSETPOS=-1",
+            "YEARLY",
+            "YEARLY;BYMONTH=2;BYDAY=2MO",
+        ]
+    ),
+)
+@example(datetime(2096, 2, 29, 8), "YEARLY")
+def test_occurrences_are_those_of_the_library(start: datetime, rule: str) -> None:
+    ours = list(islice(occurrences(plan(start=start, recurrence=f"FREQ={rule}"), None), 12))
+    assert ours == list(islice(rrulestr(f"FREQ={rule}", dtstart=start), len(ours)))
+    # No leap year follows 2096 for eight years, which ends the series.
+    assert len(ours) == 12 or (rule == "YEARLY" and (start.month, start.day) == (2, 29))
 
 
 def test_a_series_ends_by_count_or_by_a_last_time() -> None:

@@ -54,7 +54,7 @@ QUICK = BackOff(first=0.01, longest=0.04, settled=60.0)
 def nothing_is_left_running() -> Iterator[None]:
     before = family()
     yield
-    until(lambda: family() <= before, "every process that the test started has ended")
+    until(lambda: not family(before), "every process that the test started has ended")
 
 
 @pytest.fixture

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import threading
+import time
+
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, OperationalError
 
+from services.kit import context
+from services.kit.context import CallContext
 from services.kit.db import Database, make_engine
+from services.kit.errors import DeadlineExceeded
+from tests.support.echo import OWNER, pb, serve
 
 
 @pytest.fixture
@@ -86,3 +93,65 @@ def test_errors_do_not_show_parameters(url):
         assert "an@example.test" not in str(caught.value)
     finally:
         db.close()
+
+
+@pytest.fixture
+def written(url):
+    """A database with a table that is empty, and a function that counts its rows."""
+    db = Database(make_engine(url))
+    with db.transaction() as connection:
+        connection.execute(sa.text("CREATE TABLE written (text text)"))
+
+    def count():
+        with db.read() as connection:
+            return connection.execute(sa.text("SELECT count(*) FROM written")).scalar_one()
+
+    yield db, count
+    db.close()
+
+
+def test_nothing_is_committed_after_the_callers_deadline(written):
+    db, count = written
+    insert = sa.text("INSERT INTO written VALUES ('x')")
+    with context.activate(CallContext("r", deadline=time.monotonic() + 60)), db.transaction() as connection:
+        connection.execute(insert)
+    assert count() == 1
+    call = CallContext("r", deadline=time.monotonic())
+    with context.activate(call), pytest.raises(DeadlineExceeded), db.transaction() as connection:
+        connection.execute(insert)
+    assert count() == 1
+    with context.activate(call), pytest.raises(ZeroDivisionError), db.transaction() as connection:
+        raise ZeroDivisionError
+    # Work of no call, such as a worker's, has no deadline.
+    with db.transaction() as connection:
+        connection.execute(insert)
+    assert count() == 2
+
+
+def test_nothing_is_committed_for_a_caller_who_has_gone(written, tmp_path):
+    db, count = written
+    begun, ended = threading.Event(), threading.Event()
+
+    def behave(request, call):
+        gone = threading.Event()
+        call.add_callback(gone.set)
+        try:
+            with db.transaction() as connection:
+                connection.execute(sa.text("INSERT INTO written VALUES (:text)"), {"text": request.text})
+                begun.set()
+                if request.text == "given up":
+                    assert gone.wait(20)
+        finally:
+            ended.set()
+        return request.text
+
+    with serve(tmp_path) as served:
+        served.echo.behave = behave
+        metadata = (("authorization", f"Bearer {OWNER}"),)
+        call = served.stub().Echo.future(pb.EchoRequest(text="given up"), metadata=metadata, timeout=60)
+        assert begun.wait(20)
+        call.cancel()
+        assert ended.wait(20)
+        assert count() == 0
+        assert served.stub().Echo(pb.EchoRequest(text="kept"), metadata=metadata, timeout=20).text == "kept"
+        assert count() == 1

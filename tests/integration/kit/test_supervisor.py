@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from services.kit.supervise import Event, EventKind, PortUse, ProcessSpec, SupervisorError
+from services.kit.supervise import Event, EventKind, PortUse, ProcessSpec, StopRequested, SupervisorError
 from services.kit.supervise.child import BackOff
 from services.kit.supervise.identity import is_alive
 from tests.support.supervised import STUBBORN, Events, MakeSupervisor, names, plain, python
@@ -284,3 +284,14 @@ def test_a_resource_that_cannot_start_raises_its_own_error(make_supervisor: Make
     thing.broken = 1
     with pytest.raises(RuntimeError, match="not yet"):
         make_supervisor().own(thing)
+
+
+def test_a_resource_whose_start_is_cut_short_is_a_stop_and_no_failure(
+    make_supervisor: MakeSupervisor,
+) -> None:
+    thing = FakeResource()
+    thing.broken = 1
+    supervisor = make_supervisor()
+    supervisor.request_stop()
+    with pytest.raises(StopRequested):
+        supervisor.own(thing)

@@ -11,6 +11,7 @@ import pytest
 from services.kit.supervise import SupervisorError
 from tests.support.programs import end, read_until, start_program
 from tests.support.supervised import PLAIN, STUBBORN, MakeSupervisor, plain
+from tests.support.waiting import all_end
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left_running")
 
@@ -59,7 +60,7 @@ def test_a_killed_supervisor_leaves_nothing_and_a_successor_can_start(
         keeper.kill()
         keeper.wait()
         make_supervisor().start([plain(tmp_path, "next")])  # at once: it waits for the reaper
-        assert_gone(family)
+        all_end(family)
         assert sorted((tmp_path / "order").read_text().split()) == ["api", "worker"]  # they were asked kindly
     finally:
         end(keeper)
@@ -78,12 +79,6 @@ def test_a_second_supervisor_is_refused_by_name(make_supervisor: MakeSupervisor,
         end(keeper)
 
 
-def assert_gone(family: list[psutil.Process]) -> None:
-    """The keeper's processes are gone; its reaper goes when it sees that the keeper has."""
-    _, alive = psutil.wait_procs(family, timeout=60)
-    assert not alive
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("mode", ["idle", "busy"])
 def test_a_signal_stops_everything_in_order(tmp_path: Path, number: signal.Signals, mode: str) -> None:
@@ -97,7 +92,7 @@ def test_a_signal_stops_everything_in_order(tmp_path: Path, number: signal.Signa
         assert keeper.wait() == 0
         assert (tmp_path / "order").read_text().split() == ["worker", "api"]
         assert said.index("stopped worker") < said.index("stopping api")
-        assert_gone(family)
+        all_end(family)
     finally:
         end(keeper)
 
@@ -110,7 +105,7 @@ def test_a_signal_while_starting_stops_everything(tmp_path: Path) -> None:
         keeper.send_signal(signal.SIGINT)
         read_until(keeper, "done True")
         assert keeper.wait() == 0
-        assert_gone(family)
+        all_end(family)
     finally:
         end(keeper)
 
@@ -124,6 +119,6 @@ def test_many_signals_end_cleanly_too(tmp_path: Path) -> None:
             keeper.send_signal(signal.SIGINT)
         read_until(keeper, "done True")
         assert keeper.wait() == 0
-        assert_gone(family)
+        all_end(family)
     finally:
         end(keeper)

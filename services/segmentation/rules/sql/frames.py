@@ -146,8 +146,6 @@ class _Group:
 class _GroupingFrame(CorrelatedFrame):
     """Collect list nodes into groups; sub-classes say how a group becomes a relation."""
 
-    in_order = False
-
     def __init__(self, time_zone: str, lookups: Lookups, relation: FromClause = profile) -> None:
         super().__init__(time_zone, lookups, relation)
         self.groups: dict[object, _Group] = {}
@@ -258,7 +256,6 @@ class LateralFrame(_GroupingFrame):
 class GroupedFrame(_GroupingFrame):
     """Group the events of everybody by contact; one pass per type and window."""
 
-    in_order = True
     arrivals: tuple[str, ...] = ()
 
     def _group(self, event_type: EventType, window: timedelta | None, part: int) -> _Group:
@@ -320,8 +317,6 @@ class GroupedFrame(_GroupingFrame):
 
 class PassFrame(GroupedFrame):
     """Group the events of everybody once per type, however many windows ask for them: for many rules in one pass."""
-
-    in_order = False
 
     def once(self, column: Column) -> Column:
         """Return a sub-select, which is computed once."""

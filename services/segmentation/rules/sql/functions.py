@@ -216,11 +216,6 @@ FUNCTIONS: tuple[str, ...] = (
         f"CASE WHEN born > today THEN born ELSE {_BIRTHDAY} + CASE WHEN extract(day FROM {_BIRTHDAY}) "
         "<> extract(day FROM born) THEN 1 ELSE 0 END END",
     ),
-    _function(
-        "rule_nth(x timestamptz[], n integer)",
-        "timestamptz",
-        "(SELECT t FROM unnest(x) AS u(t) ORDER BY t DESC LIMIT 1 OFFSET n - 1)",
-    ),
     _fold(),
     _distance(),
     *CALENDAR_FUNCTIONS,

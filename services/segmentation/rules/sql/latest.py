@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Protocol
 
-from sqlalchemy import ARRAY, INTEGER, and_, case, func, literal_column, not_
+from sqlalchemy import ARRAY, INTEGER, and_, func, literal_column, not_
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.sql.elements import ColumnElement
 
@@ -29,12 +29,7 @@ _MOST = 1_000_000
 
 
 class Featured(Frame, Protocol):
-    """A frame that computes aggregates over the events of a type once, whoever asks for them.
-
-    in_order: an index gives the events of a group by contact and time, so that ordered aggregates need next to no sort.
-    """
-
-    in_order: bool
+    """A frame that computes aggregates over the events of a type once, whoever asks for them."""
 
     def feature(
         self,
@@ -127,14 +122,9 @@ def nth_latest(items: ir.ListExpr, predicate: ir.Node | None, rank: int, frame: 
 
         if rank == 1:
             return of_those(func.max(time))
-        if frame.in_order:
-            ordered = func.array_agg(aggregate_order_by(time, time.desc()), type_=ARRAY(TIME))
-            return of_those(ordered)[literal_column(str(rank), INTEGER)]
-        # Sorting is left to the few who have enough events: an ordered aggregate would sort for everybody.
-        times = func.rule_nth(of_those(func.array_agg(time)), literal_column(str(rank)), type_=TIME)
-        # Of a column and not of *: conditions may all be about the contact, and SQL takes an aggregate that reads
-        # nothing of its own sub-select for one of the outer query.
-        return case((of_those(func.count(time)) >= literal_column(str(rank)), times))
+        # The index gives the events of a contact in this order, so there is nothing to sort.
+        ordered = func.array_agg(aggregate_order_by(time, time.desc()), type_=ARRAY(TIME))
+        return of_those(ordered)[literal_column(str(rank), INTEGER)]
 
     return frame.feature(items.source, (asked, rank, "latest"), window.shift, build, NEVER)
 

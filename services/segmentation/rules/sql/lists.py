@@ -173,11 +173,14 @@ def _reduce(node: ir.Aggregate, keep: list[Column], frame: ItemFrame) -> Column:
         return _filtered(func.min(value) if node.role == "min" else func.max(value), [value], keep, frame)
     if node.kind == "double":
         value = exact_number(element, frame, stored=node.exact)
-    total = func.coalesce(_filtered(func.sum(value), [value], keep, frame), literal_column("0::numeric"))
-    if node.kind == "double":
-        if node.exact and isinstance(element, ir.EventField) and element.payload.promoted == "amount":
-            # What the column holds cannot sum up to anything that a double does not reach.
-            return cast(total, Float(53))
+    found = _filtered(func.sum(value), [value], keep, frame)
+    double = node.kind == "double"
+    if double and node.exact and isinstance(element, ir.EventField) and element.payload.promoted == "amount":
+        # What the column holds cannot sum up to anything that a double does not reach. The sum of nothing, which is
+        # most of what short windows have, need not be cast.
+        return func.coalesce(cast(found, Float(53)), literal_column("0::float8"))
+    total = func.coalesce(found, literal_column("0::numeric"))
+    if double:
         return func.rule_to_double(total, type_=Float(53))
     return func.rule_to_int(total, type_=BigInteger())
 

@@ -134,7 +134,7 @@ def _attr(node: ir.Attr, frame: Frame, truth: bool) -> Column:
     if node.name == "birth_date":
         return frame.shared(node, birth_instant(profile, frame.time_zone))
     if node.name == "total_spent":
-        return cast(profile.c.total_spent, Float(53))
+        return frame.shared(node, cast(profile.c.total_spent, Float(53)))
     return profile.c[node.name]
 
 

@@ -8,12 +8,14 @@ nothing: then the rule is evaluated again at that instant, and the next one stor
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from typing import Any, cast
 
-from sqlalchemy import BigInteger, and_, case, func, literal_column, select, true
+from sqlalchemy import INTEGER, BigInteger, Interval, and_, case, func, literal_column, select, true
+from sqlalchemy.dialects.postgresql import array
 from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.sql.selectable import FromClause
 
@@ -31,6 +33,8 @@ from services.segmentation.rules.tables import event_table
 Column = ColumnElement[Any]
 _END: Column = literal_column("'9999-01-01Z'::timestamptz", TIME)
 _STEP = timedelta(microseconds=1)
+MANY = 3
+"""Spans from which on a search is the cheaper way."""
 _Path = tuple[tuple[ir.ListExpr, tuple[ir.Node, ...]], ...]
 
 
@@ -42,18 +46,29 @@ def next_change(
     arrivals: count the coming of events that have not happened yet.
     """
     instants: dict[object, Column] = {}
+    ends = _Ends()
     types = types_of(leaves) if arrivals else []
     for leaf in leaves:
         exact = _calendar_flip(leaf, frame)
-        if exact is None:
-            exact = _of_threshold(leaf, frame)
         if exact is not None:
             instants[leaf] = exact
             continue
+        ranked = _of_threshold(leaf, frame)
+        if ranked is not None:
+            if len(ranked) == 1:
+                ends.of_time(*ranked[0])
+            elif ranked:
+                instants[leaf] = _first_known(ranked, frame)
+            continue
         for atom, path in _atoms(leaf, ()):
+            of_events = _behind(atom, path)
+            if of_events is not None:
+                ends.of_events(*of_events)
+                continue
             key = (atom, () if isinstance(atom, ir.NowCalendar) else path)
             if key not in instants:
                 instants[key] = _instant(atom, path, frame)
+    instants |= enumerate(ends.columns(frame))
     if types:
         instants["arrival"] = frame.arrival(types)
     return first_of(list(instants.values())) if instants else None
@@ -70,8 +85,12 @@ def apart(leaf: ir.Node, frame: GroupedFrame) -> list[tuple[str, Column]] | None
         frame.read.clear()
         return build(), set(frame.read)
 
-    exact = built(lambda: _of_threshold(leaf, frame))
-    found = [exact] if exact[0] is not None else []
+    def exact() -> Column | None:
+        ranked = _of_threshold(leaf, frame)
+        return None if ranked is None else _first_known(ranked, frame)
+
+    known = built(exact)
+    found = [known] if known[0] is not None else []
     if not found:
         if _calendar_flip(leaf, frame) is not None:
             return None
@@ -143,6 +162,40 @@ def _later(time: Column, after: list[timedelta], frame: Frame) -> Column:
     return _least([case((time > frame.once(frame.now - interval(by)), time + interval(by))) for by in after])
 
 
+def _soonest(time: Column, after: Iterable[timedelta], frame: Frame) -> Column:
+    """Return what ``_later`` does, of many spans by a search instead of one comparison each."""
+    spans = sorted(set(after), reverse=True)
+    if len(spans) < MANY:
+        return _later(time, spans, frame)
+    # The shorter ago it was, the more of the spans are still to end; the shortest of these comes first. A bound is the
+    # oldest time whose span ends later than now.
+    bounds: Column = array([frame.now - interval(span - _STEP) for span in spans], type_=TIME)
+    lengths: Column = array([interval(span) for span in spans], type_=Interval())
+    still: Column = func.width_bucket(time, frame.once(bounds), type_=INTEGER)
+    return time + lengths[still]
+
+
+@dataclass
+class _Ends:
+    """Collect spans after times, so that all windows of one time, or of the same events, are answered at once."""
+
+    times: dict[str, tuple[Column, set[timedelta]]] = field(default_factory=dict)
+    events: dict[tuple[EventType, tuple[ir.Node, ...]], set[timedelta]] = field(default_factory=dict)
+
+    def of_time(self, time: Column, span: timedelta) -> None:
+        """Add the end of a span after a time."""
+        self.times.setdefault(str(time), (time, set()))[1].add(span)
+
+    def of_events(self, source: EventType, still: tuple[ir.Node, ...], spans: Iterable[timedelta]) -> None:
+        """Add the first end of spans after the events that meet conditions."""
+        self.events.setdefault((source, still), set()).update(spans)
+
+    def columns(self, frame: LateralFrame | GroupedFrame) -> list[Column]:
+        """Return the first instant of each."""
+        found = [_soonest(time, spans, frame) for time, spans in self.times.values()]
+        return found + [_of_events(*of, sorted(spans), frame) for of, spans in self.events.items()]
+
+
 def _least(instants: list[Column]) -> Column:
     return func.least(*instants, type_=TIME) if len(instants) > 1 else instants[0]
 
@@ -172,31 +225,58 @@ def _of_items(atom: ir.Node, path: _Path, frame: LateralFrame | GroupedFrame) ->
     items, still = used[0]
     if not isinstance(items.source, EventType) or items.var != 0 or len(path) != 1:
         return None
-    source = items.source
-
-    def conditions(inner: ItemFrame) -> list[Column]:
-        # A condition that is unknown may still count: only what is false drops an event.
-        return [compile_value(c, inner).is_not(False) for c in still]
-
-    if isinstance(atom.time, ir.EventTime):
-
-        def first_behind(by: timedelta) -> Column:
-            """Return the instant of the first event whose instant is later than now."""
-
-            def build(inner: ItemFrame) -> Column:
-                time = inner.relation.c.occurred_at
-                later = time > inner.once(inner.now - interval(by))
-                return func.min(time).filter(and_(later, *conditions(inner)))
-
-            return frame.feature(source, (still, by, "first behind"), by, build, NEVER) + interval(by)
-
-        return _least([first_behind(by) for by in _flips(atom)])
+    behind = _behind(atom, path)
+    if behind is not None:
+        return _of_events(*behind, frame)
 
     def build(inner: ItemFrame) -> Column:
         earliest = func.min(_later(compile_value(atom.time, inner), _flips(atom), inner))
-        return earliest.filter(and_(*conditions(inner))) if still else earliest
+        return earliest.filter(and_(*_not_false(still, inner))) if still else earliest
 
-    return frame.feature(source, (atom, still, "change"), None, build, NEVER)
+    return frame.feature(items.source, (atom, still, "change"), None, build, NEVER)
+
+
+def _behind(atom: ir.Node, path: _Path) -> tuple[EventType, tuple[ir.Node, ...], Sequence[timedelta]] | None:
+    """Read a use of now as spans after the events of one list at the root, given by type and conditions; else None."""
+    if not isinstance(atom, ir.NowCompare) or not isinstance(atom.time, ir.EventTime) or len(path) != 1:
+        return None
+    items, still = path[0]
+    if not isinstance(items.source, EventType) or items.var != 0 or atom.time.var != items.var:
+        return None
+    return items.source, still, _flips(atom)
+
+
+def _not_false(conditions: Sequence[ir.Node], inner: ItemFrame) -> list[Column]:
+    # A condition that is unknown may still count: only what is false drops an event.
+    return [compile_value(c, inner).is_not(False) for c in conditions]
+
+
+def _of_events(
+    source: EventType,
+    still: tuple[ir.Node, ...],
+    spans: Sequence[timedelta],
+    frame: LateralFrame | GroupedFrame,
+) -> Column:
+    """Return the first instant later than now that lies one of some spans after an event that meets conditions."""
+    if len(spans) < MANY:
+        return _least([_first_behind(source, still, span, frame) for span in spans])
+
+    def build(inner: ItemFrame) -> Column:
+        soonest = func.min(_soonest(inner.relation.c.occurred_at, spans, inner))
+        return soonest.filter(and_(*_not_false(still, inner))) if still else soonest
+
+    return frame.feature(source, (still, tuple(spans), "soonest"), max(spans), build, NEVER)
+
+
+def _first_behind(
+    source: EventType, still: tuple[ir.Node, ...], by: timedelta, frame: LateralFrame | GroupedFrame
+) -> Column:
+    def build(inner: ItemFrame) -> Column:
+        time = inner.relation.c.occurred_at
+        later = time > inner.once(inner.now - interval(by))
+        return func.min(time).filter(and_(later, *_not_false(still, inner)))
+
+    return frame.feature(source, (still, by, "first behind"), by, build, NEVER) + interval(by)
 
 
 def _correlated(atom: ir.NowCompare, lists: list[ir.ListExpr], plain: CorrelatedFrame) -> Column:
@@ -238,8 +318,12 @@ def _birthday(plain: CorrelatedFrame) -> Column:
 # ------------------------------------------------------------------------------
 
 
-def _of_threshold(leaf: ir.Node, frame: LateralFrame | GroupedFrame) -> Column | None:
-    """Return the exact instant of ``exists`` or ``size() op n`` over one window that events only leave; else None."""
+_Ranked = list[tuple[Column, timedelta]]
+"""Times with a span after each, the first of which that is known counts."""
+
+
+def _of_threshold(leaf: ir.Node, frame: LateralFrame | GroupedFrame) -> _Ranked | None:
+    """Return what ends ``exists`` or ``size() op n`` over one window that events only leave, exactly; else None."""
     asked = threshold(leaf)
     if asked is not None:
         return _nth_leaving(asked.items, asked.predicate, [asked.at_least], frame)
@@ -253,6 +337,14 @@ def _of_threshold(leaf: ir.Node, frame: LateralFrame | GroupedFrame) -> Column |
         return None
     # Above n it becomes n when the (n+1)-th latest leaves; at n it ends when the n-th latest does.
     return _nth_leaving(count.items, None, [n + 1, n], frame)
+
+
+def _first_known(ranked: _Ranked, frame: Frame) -> Column:
+    # One that has left the window already has left before now.
+    picked = [_later(time, [span], frame) for time, span in ranked]
+    if not picked:
+        return NEVER
+    return func.coalesce(*picked, type_=TIME) if len(picked) > 1 else picked[0]
 
 
 def _calendar_flip(leaf: ir.Node, frame: LateralFrame | GroupedFrame) -> Column | None:
@@ -285,14 +377,10 @@ def _is_listed(node: ir.Node) -> bool:
 
 def _nth_leaving(
     items: ir.ListExpr, predicate: ir.Node | None, ranks: list[int], frame: LateralFrame | GroupedFrame
-) -> Column | None:
-    """Return when the latest but n-1 leaves the window, for the first of the ranks that has one in it."""
+) -> _Ranked | None:
+    """Return the latest but n-1 with the window that it leaves, for each of the ranks that has one."""
     window = plain_window(items, predicate)
     if window is None:
         return None
     times = [nth_latest(items, predicate, rank, frame) for rank in ranks]
-    # One that has left the window already has left before now.
-    picked = [_later(time, _flips(window)[:1], frame) for time in times if time is not None]
-    if not picked:
-        return NEVER
-    return func.coalesce(*picked, type_=TIME) if len(picked) > 1 else picked[0]
+    return [(time, _flips(window)[0]) for time in times if time is not None]
