@@ -115,12 +115,23 @@ def is_running(connection: Connection, origin: str) -> bool:
 
 
 def _campaigns(*states: str) -> sa.Select[str]:
-    # The runs of a recurring campaign were approved with it.
-    approved = sa.and_(
-        approval.c.state == APPROVED, approval.c.campaign_id.in_((campaign.c.id, campaign.c.series))
+    later = approval.alias("later")
+    newer = (
+        sa.exists()
+        .where(
+            later.c.campaign_id == approval.c.campaign_id,
+            later.c.state == APPROVED,
+            later.c.id > approval.c.id,
+        )
+        .correlate(approval)
     )
+    # What was approved before a draft was changed binds nobody. The runs of a recurring campaign were approved with it,
+    # and may send yet what it was then.
+    own = sa.and_(approval.c.campaign_id == campaign.c.id, ~newer)
+    approved = sa.and_(approval.c.state == APPROVED, sa.or_(own, approval.c.campaign_id == campaign.c.series))
     name = sa.literal("campaigns/") + campaign.c.id
-    return sa.select(name).join(approval, approved).where(campaign.c.state.in_(states)).distinct()
+    query = sa.select(name).select_from(campaign.join(approval, approved))
+    return query.where(campaign.c.state.in_(states)).distinct()
 
 
 def _journeys() -> sa.Select[str]:

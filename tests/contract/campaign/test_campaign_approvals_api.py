@@ -12,7 +12,7 @@ from rapport_client.retry import NO_RETRY
 
 from services.campaign.usecases import schedules
 from services.kit.wire import from_timestamp
-from tests.support.campaign_desk import CONTENT, Desk
+from tests.support.campaign_desk import CONTENT, Desk, draft
 from tests.support.campaign_fakes import EVERYBODY, Directory
 from tests.support.stack import NOW, Served
 
@@ -309,3 +309,27 @@ def test_a_scheduled_campaign_gets_no_budget_that_needs_approval(desk: Desk, api
     with pytest.raises(errors.FailedPrecondition) as caught:
         api.schedule_campaign(name=name, schedule={"start_time": start})
     assert reason(caught) == "APPROVAL_REQUIRED"
+
+
+def test_only_the_template_that_was_approved_last_is_bound(
+    desk: Desk, api: Any, boss: Any, name: str
+) -> None:
+    desk.template("other")
+    for uses in ("hello", "other"):
+        changed = {"name": name, **draft(template=f"templates/{uses}")}
+        api.apply_definitions(changes=[{"definition": {"campaign": changed}}])
+        api.request_approval(name=name)
+        boss.approve_campaign(name=name)
+    start = (NOW + timedelta(days=1)).replace(tzinfo=None, microsecond=0).isoformat()
+    api.schedule_campaign(name=name, schedule={"start_time": start})
+    change = {"contents": [{**CONTENT, "text": "Buy!"}]}
+    api.update_template(template={"name": "templates/hello", **change}, update_mask=["contents"])
+    other = {"name": "templates/other", **change}
+    with pytest.raises(errors.FailedPrecondition) as caught:
+        api.update_template(template=other, update_mask=["contents"])
+    assert reason(caught) == "TEMPLATE_APPROVED"
+    api.unschedule_campaign(name=name)
+    api.update_template(template=other, update_mask=["contents"])
+    with pytest.raises(errors.FailedPrecondition) as caught:
+        api.schedule_campaign(name=name, schedule={"start_time": start})
+    assert reason(caught) == "APPROVAL_VOID"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -191,6 +192,20 @@ def test_the_sample_of_an_evergreen_campaign_are_the_first_who_come(
     assert {arm.variant: arm.assigned for arm in results.arms} == sizes
     assert results.arms[1].conversion_uplift.significant
     assert any("all groups have as many" in line for line in results.summary)
+
+
+def test_a_sample_is_exact_whoever_adds_to_it_at_the_same_time(desk: Desk, api: Any, always: str) -> None:
+    made = api.create_experiment(campaign=always, experiment={**AB, "sample": SAMPLE}).experiment
+    desk.launch(always)
+    with ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(come, desk, 3) for _ in range(24)]:
+            done.result()
+    found = api.get_experiment_results(campaign=always)
+    assert found.experiment.HasField("end_time")
+    # The group that was full last has not one more than was planned.
+    sizes = [arm.assigned for arm in found.arms]
+    assert min(sizes) == made.sample.contacts_per_arm
+    assert sum(sizes) < api.get_campaign(name=always).campaign.counts.audience == 72
 
 
 @pytest.mark.parametrize("how", ["cancelled", "declared"])
