@@ -15,7 +15,11 @@ from rapport_client.retry import is_safe
 from tests.support.contracts import contract_tests, snake
 
 ROOT = Path(__file__).resolve().parents[3]
-PACKAGES = ("contacts", "sales", "segmentation", "campaign", "care", "events", "operations")
+PACKAGES = sorted(
+    folder.parent.name
+    for folder in (ROOT / "protos/rapport").glob("*/v1")
+    if any(re.search(r"^service ", path.read_text(), re.MULTILINE) for path in folder.glob("*.proto"))
+)
 
 
 def methods() -> list[MethodDescriptor]:
@@ -28,6 +32,7 @@ def methods() -> list[MethodDescriptor]:
 
 
 def test_the_api_is_found():
+    assert {"contacts", "sales", "segmentation", "campaign", "care", "events", "operations"} <= set(PACKAGES)
     assert len(methods()) >= 90
 
 
