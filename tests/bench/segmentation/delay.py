@@ -52,6 +52,7 @@ def _measure(laptop: Laptop, rate: int, seconds: int, say: Callable[[str], None]
             ]
         )
         names += [result.name for result in answer.results]
+    rapport.sales.batch_upsert_products(products=[{"code": "p", "title": "Product"}])
     rapport.segmentation.create_segment(
         segment_id="buyers",
         segment={"rule": "events.order_placed.exists(o, now - o.time <= days(1))", "display_name": "Buyers"},
