@@ -11,6 +11,7 @@ from services.segmentation.store import differing
 from services.segmentation.usecases.rebuilding import rebuild_one
 from tests.bench.machine import cpu_seconds, peaks
 from tests.bench.report import Figure
+from tests.bench.segmentation import increment
 from tests.bench.segmentation.database import filled
 from tests.bench.segmentation.many import rules
 from tests.bench.segmentation.rebuild import put_in_force
@@ -23,9 +24,9 @@ WIDE = next(item for item in SINGLE if item.name == "wide window")
 
 
 def measure(sizes: Sequence[int], say: Callable[[str], None]) -> list[Figure]:
-    """Rebuild one segment, and twenty in one pass, at each size; compare each size with the one before."""
+    """Rebuild one segment, twenty in one pass, and take increments, at each size; compare each with the first."""
     figures: list[Figure] = []
-    before: dict[str, float] = {}
+    first: dict[str, float] = {}
     for size in sizes:
         with filled(size, 10 * size, say) as (seg, postmaster):
             seg.define("wide", WIDE.rule)
@@ -36,6 +37,7 @@ def measure(sizes: Sequence[int], say: Callable[[str], None]) -> list[Figure]:
                     "rebuild": _cost(seg, postmaster, _rebuild),
                     f"{SEGMENTS} in one pass": _cost(seg, postmaster, lambda s, m=many: _pass(s, m)),
                 }
+            cost["increment of a contact"] = increment.cost(seg, postmaster).step * size
         now = {f"{name}, us a contact": seconds / size * 1e6 for name, seconds in cost.items()}
         now |= {
             "memory of the service, MB": memory.own / 1e6,
@@ -43,10 +45,12 @@ def measure(sizes: Sequence[int], say: Callable[[str], None]) -> list[Figure]:
         }
         say(f"{size:,} contacts: " + "; ".join(f"{name} {value:.2f}" for name, value in now.items()))
         for name, value in now.items():
-            if name in before:
+            if first:
                 what, _, unit = name.rpartition(", ")
-                figures.append(Figure(f"growth to {size:,}: {what}", value, before[name], unit, 1.3))
-        before = now
+                figures.append(
+                    Figure(f"growth from {sizes[0]:,} to {size:,}: {what}", value, first[name], unit, 1.3)
+                )
+        first = first or now
     return figures
 
 
