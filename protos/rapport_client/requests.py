@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from difflib import get_close_matches
+from numbers import Integral, Real
 from typing import Any
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
@@ -51,13 +52,65 @@ def _convert(field: FieldDescriptor, value: Any) -> Any:
         if (labels := field.enum_type) is not None:
             for label in value if field.is_repeated and not isinstance(value, str) else (value,):
                 _check_label(field, list(labels.values_by_name), label)
+        else:
+            _check_scalars(field, value)
         return value
     if inner.GetOptions().map_entry:
         entry = inner.fields_by_name["value"]
         return {key: _convert(entry, item) for key, item in value.items()}
     if field.is_repeated:
-        return [_message(inner, item) for item in value]
-    return _message(inner, value)
+        if isinstance(value, Mapping | str) or not isinstance(value, Iterable):
+            raise TypeError(f"{field.full_name} takes a list, got {_shown(value)}")
+        return [_checked_message(field, inner, item) for item in value]
+    return _checked_message(field, inner, value)
+
+
+_SCALARS: dict[int, tuple[type | tuple[type, ...], str]] = {
+    FieldDescriptor.TYPE_STRING: ((str, bytes), "text"),
+    FieldDescriptor.TYPE_BOOL: ((bool, Integral), "True or False"),
+    FieldDescriptor.TYPE_DOUBLE: (Real, "a number"),
+    FieldDescriptor.TYPE_FLOAT: (Real, "a number"),
+    FieldDescriptor.TYPE_INT32: (Real, "a whole number"),
+    FieldDescriptor.TYPE_INT64: (Real, "a whole number"),
+    FieldDescriptor.TYPE_UINT32: (Real, "a whole number"),
+    FieldDescriptor.TYPE_UINT64: (Real, "a whole number"),
+}
+
+
+def _check_scalars(field: FieldDescriptor, value: Any) -> None:
+    """Raise TypeError that names the field; what protobuf itself says names none."""
+    types, words = _SCALARS.get(field.type, (object, ""))
+    if not field.is_repeated:
+        items: Iterable[Any] = (value,)
+    elif isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping):
+        items = value if isinstance(value, Sequence) else ()  # a generator can be looked at but once
+    else:
+        raise TypeError(f"{field.full_name} takes a list, got {_shown(value)}")
+    for item in items:
+        if not isinstance(item, types):
+            raise TypeError(f"{field.full_name} takes {words}, got {_shown(item)}")
+
+
+def _checked_message(field: FieldDescriptor, inner: Descriptor, value: Any) -> Any:
+    made = _message(inner, value)
+    if isinstance(made, Message | dict):
+        return made
+    wanted = _TIMES.get(inner.full_name, "")
+    if not inner.full_name.startswith("google.protobuf."):
+        wanted = f"a {inner.full_name}, or a dict of {', '.join(inner.fields_by_name)}"
+    if wanted:
+        raise TypeError(f"{field.full_name} takes {wanted}, got {_shown(value)}")
+    return made
+
+
+_TIMES = {
+    "google.protobuf.Timestamp": "a datetime with a time zone",
+    "google.protobuf.Duration": "a timedelta",
+}
+
+
+def _shown(value: Any) -> str:
+    return f"{type(value).__name__} {str(value)[:60]!r}"
 
 
 def _check_label(field: FieldDescriptor, names: list[str], label: Any) -> None:

@@ -5,11 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from rapport_client.errors import RapportError as ClientError
-from rapport_client.errors import Unavailable
+from rapport_client.errors import Unauthenticated, Unavailable
 from rich.console import Console
 
 console = Console()
 errors = Console(stderr=True)
+if not console.is_terminal:
+    # What reads a table from a pipe has no use for names that are cut to a screen's width.
+    console.width = 200
+
+
+_HINTS: dict[type[ClientError], str] = {
+    Unavailable: "Is it running? `rapport up` starts it; elsewhere set RAPPORT_ADDRESS and RAPPORT_TOKEN.",
+    Unauthenticated: "`rapport up` leaves the owner's token in client.json of its data folder, which is taken where "
+    "RAPPORT_TOKEN is not set; `rapport tokens create` makes others.",
+}
+"""What to do, where the error's own message cannot know."""
 
 
 def print_error(message: str) -> None:
@@ -32,10 +43,6 @@ def print_client_error(error: ClientError, names: Mapping[str, str] | None = Non
         field = (names or {}).get(violation.field, violation.field)
         lines = [f"  {field}: {first}", *(f"    {line}" for line in others)]
         errors.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
-    if isinstance(error, Unavailable):
-        errors.print(
-            "Is it running? `rapport up` starts it; elsewhere set RAPPORT_ADDRESS and RAPPORT_TOKEN.",
-            markup=False,
-            highlight=False,
-            soft_wrap=True,
-        )
+    for kind, hint in _HINTS.items():
+        if isinstance(error, kind):
+            errors.print(hint, markup=False, highlight=False, soft_wrap=True)

@@ -9,7 +9,7 @@ from rapport_client import Rapport, ServiceClient
 from rapport_client.errors import NotFound as NotFoundThere
 from rapport_client.errors import RapportError as ClientError
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from services.cli.connection import connect_here
@@ -71,7 +71,8 @@ def list_operations(
     service: _Service = "", limit: Annotated[int, typer.Option(min=1, help="so many of each service")] = 20
 ) -> None:
     """List the newest operations of each service."""
-    table = Table("operation", "service", "kind", "state", "progress", "asked for")
+    # A name is needed whole, or nothing can be asked of it.
+    table = Table(Column("operation", no_wrap=True), "service", "kind", "state", "progress", "asked for")
     cut = []
     with connect_here() as rapport:
         for name in _services(service):
@@ -82,7 +83,7 @@ def list_operations(
                     name,
                     operation.kind,
                     _state(operation),
-                    Text(_progress(operation)),
+                    Text(operation.error.message if operation.HasField("error") else _progress(operation)),
                     operation.create_time.ToJsonString(),
                 )
             if page.next_page_token:

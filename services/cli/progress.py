@@ -62,7 +62,9 @@ class StartView:
                 self._live.update(self._table())
             elif event.kind not in _QUIET:
                 self._troubled.add(event.name)
-                self._say(f"{event.name}: {event.kind.value} {event.detail}".rstrip())
+                # These details are sentences of their own.
+                own = event.kind in (EventKind.EXITED, EventKind.RESTARTING) and event.detail
+                self._say(f"{event.name}: {own or f'{event.kind.value} {event.detail}'}".rstrip())
             elif event.kind is EventKind.READY and event.name in self._troubled:
                 # Whoever read that it died wants to read that it is back.
                 self._troubled.discard(event.name)

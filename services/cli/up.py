@@ -70,11 +70,12 @@ def _welcome(settings: Settings, access: Access, replicas: int) -> None:
 def next_commands(settings: Settings) -> list[str]:
     """Return commands to try, as they work in another terminal in the same folder."""
     rapport, python = _program("rapport", "-m services.cli"), _program("python", "")
+    count = "from rapport_client import connect; print(connect().contacts.count_contacts().contact_count)"
     lines = [
         f"{rapport} segments evaluate 'contact.has_email'",
         f"{rapport} segments list",
         f"{rapport} plugins list",
-        f"""{python} -c 'from rapport_client import connect; print(connect().contacts.count_contacts())'""",
+        f"{python} -c '{count}'",
     ]
     if settings.data_dir.absolute() != Path.cwd() / ".rapport":
         lines.insert(0, f"export RAPPORT_DATA_DIR={shlex.quote(str(settings.data_dir.absolute()))}")

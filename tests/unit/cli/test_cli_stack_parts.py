@@ -109,8 +109,8 @@ def test_without_a_terminal_only_trouble_is_told(monkeypatch: pytest.MonkeyPatch
     for name in ("contacts-api", "sales-api"):
         view.tell(Event(EventKind.STOPPING, name))
     assert text.getvalue().splitlines() == [
-        "contacts-api: exited ended with signal SIGKILL [9]",
-        "contacts-api: restarting starting it again in 0.5 s",
+        "contacts-api: ended with signal SIGKILL [9]",
+        "contacts-api: starting it again in 0.5 s",
         "contacts-api: ready again",
         "stopping …",
     ]

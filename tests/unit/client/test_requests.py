@@ -51,6 +51,22 @@ def test_messages_and_single_paths_are_taken():
     assert list(request.update_mask.paths) == ["price"]
 
 
+@pytest.mark.parametrize(
+    ("thing", "message"),
+    [
+        ({"display_name": 5}, "Thing.display_name takes text, got int '5'"),
+        ({"parts": {"code": "a"}}, "Thing.parts takes a list, got dict"),
+        ({"parts": ["a"]}, r"Thing.parts takes a rapporttest.v1.Part, or a dict of code.*, got str 'a'"),
+        ({"parent": "things/1"}, "Thing.parent takes a rapporttest.v1.Thing, or a dict of .*, got str"),
+        ({"create_time": "2026-03-01"}, "Thing.create_time takes a datetime with a time zone, got str"),
+        ({"delay": 5}, "Thing.delay takes a timedelta, got int '5'"),
+    ],
+)
+def test_a_value_of_another_type_is_named_with_its_field(thing: dict[str, object], message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        build(pb.UpdateThingRequest, {"thing": thing})
+
+
 def test_none_leaves_a_field_unset():
     request = build(pb.UpdateThingRequest, {"thing": {"weight": None, "parent": None}, "update_mask": None})
     assert request.HasField("thing")
