@@ -18,7 +18,7 @@ from services.cli.words import counted
 from services.kit.config import Settings, load_settings
 from services.kit.errors import InvalidArgument
 from services.kit.plugins import PluginHost
-from services.kit.plugins.catalog import Catalog, PluginRecord, RuleRecord, TraitRecord
+from services.kit.plugins.catalog import Catalog, ObjectRecord, PluginRecord, RuleRecord, TraitRecord
 from services.kit.plugins.discovery import is_listed, unmatched
 
 app = typer.Typer(help="See and check the plugins.", no_args_is_help=True)
@@ -75,6 +75,15 @@ def _doubtful_events(plugins: Sequence[PluginRecord]) -> Iterator[str]:
         yield f"{name}: warning: reads events {event!r}, and no such type is known {where}{hint}"
 
 
+def _offer(item: ObjectRecord) -> str:
+    """Name an object and the forms that it has, such as "rule loyalty.tier (SQL, Python)"."""
+    name = f"{item.kind} {item.name}"
+    if not isinstance(item, (RuleRecord, TraitRecord)):
+        return name
+    forms = {"SQL": item.has_sql, "Python": item.has_python}
+    return f"{name} ({', '.join(form for form, there in forms.items() if there)})"
+
+
 @app.command("list")
 def list_plugins() -> None:
     """List all installed plugins with their objects, state and settings."""
@@ -85,7 +94,7 @@ def list_plugins() -> None:
         state = Text(plugin.state, style=_STYLE[plugin.state])
         if plugin.reason:
             state.append(f"\n{plugin.reason}", style="default")
-        offers = [f"{item.kind} {item.name}" for item in plugin.objects]
+        offers = [_offer(item) for item in plugin.objects]
         offers += [f"hook {hook}" for hook in plugin.hooks]
         table.add_row(
             Text(plugin.name),
@@ -134,6 +143,8 @@ def check_plugins() -> None:
                 highlight=False,
                 soft_wrap=True,
             )
+            for item in plugin.objects:
+                console.print(f"  {_offer(item)}", markup=False, highlight=False, soft_wrap=True)
     for warning in _doubtful_events(found):
         _complain(warning)
     raise typer.Exit(1 if problems else 0)
