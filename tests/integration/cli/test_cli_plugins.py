@@ -23,6 +23,21 @@ def rapport_segment_rules():
     return [SegmentRule(name="good.always", returns="bool", doc="always", value=lambda context, params: literal(True))]
 """
 
+DEEP = """
+from rapport_sdk import Trait, hookimpl
+from sqlalchemy import literal
+
+def compute(column):
+    return lambda ctx, profiles: [{column: 1} for _ in profiles]
+
+@hookimpl
+def rapport_traits():
+    return [
+        Trait("deep.python", {"deep_x": "int"}, compute=compute("deep_x"), doc="one"),
+        Trait("deep.both", {"deep_y": "int"}, lambda ctx: {"deep_y": literal(1)}, compute=compute("deep_y"), doc="one"),
+    ]
+"""
+
 
 def install(folder: Path, name: str, source: str) -> None:
     """Put a plugin's distribution into a folder."""
@@ -57,6 +72,20 @@ def test_those_that_come_along_are_sound(tmp_path: Path) -> None:
     checked = rapport("plugins", "check", RAPPORT_DATA_DIR=str(tmp_path))
     assert (checked.code, checked.err) == (0, "")
     assert {"email", "loyalty", "recipients", "rfm"} <= {line.split()[0] for line in checked.out.splitlines()}
+    for out in (listed.out, checked.out):
+        for offer in ("trait rfm.scores (SQL)", "rule loyalty.tier (SQL, Python)", "channel email.smtp"):
+            assert offer in out
+
+
+def test_the_forms_of_traits_are_told(tmp_path: Path) -> None:
+    install(tmp_path, "deep", DEEP)
+    listed = rapport("plugins", "list", packages=tmp_path)
+    assert "trait deep.python (Python)" in listed.out
+    checked = rapport("plugins", "check", packages=tmp_path, RAPPORT_DATA_DIR=str(tmp_path))
+    assert (checked.code, checked.err) == (0, "")
+    lines = checked.out.splitlines()
+    told = lines[lines.index("deep 1.0: ok, 2 objects") + 1 :][:2]
+    assert told == ["  trait deep.python (Python)", "  trait deep.both (SQL, Python)"]
 
 
 def test_a_broken_plugin_is_named_with_its_reason_and_the_others_go_on(tmp_path: Path) -> None:
