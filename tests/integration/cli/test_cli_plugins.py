@@ -8,11 +8,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+from services.kit.plugins import to_json
 from services.segmentation.context import service_of
+from services.segmentation.rulebook import plain
+from services.segmentation.store import vocabulary
 from tests.integration.cli.conftest import Office
 from tests.support.cli import Ran
 from tests.support.programs import REPOSITORY
-from tests.support.segmentation import World, page_visited_defined
+from tests.support.segmentation import NOW, World, page_visited_defined
+from tests.support.waiting import until
 
 GOOD = """
 from rapport_sdk import hookimpl, SegmentRule
@@ -201,3 +205,37 @@ def test_event_types_of_the_business_are_asked_of_the_running_stack(
     assert checked.err.splitlines() == [
         "spy.always: warning: reads events 'shoe.worn', and no such type is known on the running stack"
     ]
+
+
+def test_a_trait_whose_refresh_failed_is_a_warning(segmentation: Office) -> None:
+    world = World(service_of(segmentation.served.runtime), segmentation.served.clock)
+    running = {
+        "RAPPORT_ADDRESS": f"127.0.0.1:{segmentation.served.ports.api}",
+        "RAPPORT_TOKEN": segmentation.token,
+    }
+
+    # Once the worker has computed it, it does not again for as long as the clock stands still.
+    with world.db.transaction() as connection:
+        vocabulary.put_traits(
+            connection, {"rfm.scores": plain(to_json(world.service.catalog().traits["rfm.scores"]))}
+        )
+    until(
+        lambda: world.query("SELECT refresh_time FROM trait") not in ([], [None]),
+        "the worker has computed the trait",
+    )
+
+    def remember(problem: str) -> None:
+        with world.db.transaction() as connection:
+            vocabulary.refreshed(connection, "rfm.scores", NOW, problem)
+
+    remember("rfm.scores: SQL took longer than 300 s")
+    checked = rapport("plugins", "check", **running)
+    assert (checked.code, checked.err.splitlines()) == (
+        0,
+        [
+            "rfm.scores: warning: its last refresh failed, and its values are those of before: "
+            "SQL took longer than 300 s"
+        ],
+    )
+    remember("")
+    assert rapport("plugins", "check", **running).err == ""

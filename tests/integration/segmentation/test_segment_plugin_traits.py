@@ -105,8 +105,11 @@ def values(seg: World) -> dict[Any, dict[str, Any]]:
 
 
 def message(seg: World, name: str = "shop.spent") -> str:
-    (found,) = seg.query("SELECT message FROM trait WHERE name = :name", name=name)
-    return str(found)
+    """Return what is shown of the last refresh, beside each column of the trait."""
+    columns = seg.service.catalog().traits[name].columns
+    shown = {item.refresh_problem for item in reading.get_schema(seg.service).traits if item.name in columns}
+    (found,) = shown
+    return found
 
 
 def staged(seg: World) -> int:
