@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 
 import typer
+from rapport.segmentation.v1 import segmentation_pb2 as pb
 from rapport_client.errors import RapportError as ClientError
 from rich.table import Table
 from rich.text import Text
@@ -18,7 +19,7 @@ from services.cli.words import counted
 from services.kit.config import Settings, load_settings
 from services.kit.errors import InvalidArgument
 from services.kit.plugins import PluginHost
-from services.kit.plugins.catalog import Catalog, PluginRecord, RuleRecord, TraitRecord
+from services.kit.plugins.catalog import Catalog, ObjectRecord, PluginRecord, RuleRecord, TraitRecord
 from services.kit.plugins.discovery import is_listed, unmatched
 
 app = typer.Typer(help="See and check the plugins.", no_args_is_help=True)
@@ -40,39 +41,57 @@ def _hint(name: str, plugins: Sequence[PluginRecord]) -> str:
     return f": did you mean {close[0]}?" if close else ""
 
 
-def _event_types() -> tuple[set[str], bool]:
-    """Return the event types that rules and traits may read, and whether the business's own are among them."""
-    # It loads the rule engine, which the other commands need not.
-    from services.segmentation.vocabulary import SHIPPED_EVENT_TYPES
-
-    shipped = {kind.name for kind in SHIPPED_EVENT_TYPES}
+def _schema() -> pb.GetRuleSchemaResponse | None:
+    """Return what rules may name on the running stack; None when there is none to ask."""
     try:
         with connect_here() as rapport:
-            schema = rapport.segmentation.get_rule_schema(_timeout=_ANSWER_SECONDS)
+            schema: pb.GetRuleSchemaResponse = rapport.segmentation.get_rule_schema(_timeout=_ANSWER_SECONDS)
+            return schema
     except (ClientError, InvalidArgument):
-        return shipped, False
-    return shipped | {kind.type for kind in schema.event_types}, True
+        return None
 
 
-def _doubtful_events(plugins: Sequence[PluginRecord]) -> Iterator[str]:
-    """Yield a warning for each event type that an object reads and that is not known."""
+def _doubts(plugins: Sequence[PluginRecord]) -> Iterator[str]:
+    """Yield a warning for each event type that is read and not known, and for each trait whose refresh failed."""
     readers = [
-        (item.name, event)
-        for plugin in plugins
-        for item in plugin.objects
-        if isinstance(item, (RuleRecord, TraitRecord))
-        for event in item.events
+        item for plugin in plugins for item in plugin.objects if isinstance(item, (RuleRecord, TraitRecord))
     ]
     if not readers:
         return
-    known, all_of_them = _event_types()
-    for name, event in readers:
-        if event in known:
-            continue
-        close = get_close_matches(event, sorted(known), 1)
-        hint = f": did you mean {close[0]}?" if close else ""
-        where = "on the running stack" if all_of_them else "without a running stack to ask"
-        yield f"{name}: warning: reads events {event!r}, and no such type is known {where}{hint}"
+    schema = _schema()
+    yield from _doubtful_events(readers, schema)
+    traits = {item.name for item in readers if isinstance(item, TraitRecord)}
+    for problem in sorted({field.refresh_problem for field in schema.traits} if schema else ()):
+        name, _, reason = problem.partition(": ")
+        if name in traits:
+            yield f"{name}: warning: its last refresh failed, and its values are those of before: {reason}"
+
+
+def _doubtful_events(
+    readers: Sequence[RuleRecord | TraitRecord], schema: pb.GetRuleSchemaResponse | None
+) -> Iterator[str]:
+    # It loads the rule engine, which the other commands need not.
+    from services.segmentation.vocabulary import SHIPPED_EVENT_TYPES
+
+    known = {kind.name for kind in SHIPPED_EVENT_TYPES}
+    if schema:
+        known |= {kind.type for kind in schema.event_types}
+    where = "on the running stack" if schema else "without a running stack to ask"
+    for item in readers:
+        for event in item.events:
+            if event not in known:
+                close = get_close_matches(event, sorted(known), 1)
+                hint = f": did you mean {close[0]}?" if close else ""
+                yield f"{item.name}: warning: reads events {event!r}, and no such type is known {where}{hint}"
+
+
+def _offer(item: ObjectRecord) -> str:
+    """Name an object and the forms that it has, such as "rule loyalty.tier (SQL, Python)"."""
+    name = f"{item.kind} {item.name}"
+    if not isinstance(item, (RuleRecord, TraitRecord)):
+        return name
+    forms = {"SQL": item.has_sql, "Python": item.has_python}
+    return f"{name} ({', '.join(form for form, there in forms.items() if there)})"
 
 
 @app.command("list")
@@ -85,7 +104,7 @@ def list_plugins() -> None:
         state = Text(plugin.state, style=_STYLE[plugin.state])
         if plugin.reason:
             state.append(f"\n{plugin.reason}", style="default")
-        offers = [f"{item.kind} {item.name}" for item in plugin.objects]
+        offers = [_offer(item) for item in plugin.objects]
         offers += [f"hook {hook}" for hook in plugin.hooks]
         table.add_row(
             Text(plugin.name),
@@ -134,7 +153,9 @@ def check_plugins() -> None:
                 highlight=False,
                 soft_wrap=True,
             )
-    for warning in _doubtful_events(found):
+            for item in plugin.objects:
+                console.print(f"  {_offer(item)}", markup=False, highlight=False, soft_wrap=True)
+    for warning in _doubts(found):
         _complain(warning)
     raise typer.Exit(1 if problems else 0)
 

@@ -7,11 +7,13 @@ import contextlib
 import re
 import sys
 import textwrap
+from datetime import UTC, datetime
 from importlib.metadata import entry_points
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
-from rapport_sdk import check, hookspecs
+from rapport_sdk import Profile, check, hookspecs
 
 from services.kit.plugins import PluginHost, PluginManager, module_plugins
 from tests.plugins.plugin_sources import write_plugin
@@ -125,12 +127,16 @@ def test_example_loads(name: str, source: str, tmp_path: Path, monkeypatch: pyte
     manager = PluginManager(sources=module_plugins({name: module}))
     (record,) = manager.load().plugins
     assert (record.state, record.reason) == ("ok", "")
-    compiled = [item.name for item in record.objects if getattr(item, "has_sql", item.kind == "trait")]
+    compiled = [item.name for item in record.objects if getattr(item, "has_sql", False)]
+    computed = [item.name for item in record.objects if item.kind == "trait" and item.has_python]
     with PluginHost([name], modules={name: module}, paths=[str(tmp_path)]) as host:
         for object_name in compiled:
             rule = host.catalog().rules.get(object_name)
             params = [30 for _ in rule.parameters] if rule else []
             assert host.compile_sql(object_name, params).all_sql.startswith("SELECT")
+        for object_name in computed:
+            (answer,) = host.compute(object_name, [Profile(uuid4())], datetime.now(UTC))
+            assert answer.values.keys() == host.catalog().traits[object_name].columns.keys()
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: str(path.relative_to(ROOT / "plugins")))

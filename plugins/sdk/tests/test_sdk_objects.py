@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -75,7 +76,12 @@ def test_objects_that_are_fit() -> None:
     rule = SegmentRule("a.rule", "bool", value=lambda ctx, params: None, doc="d")  # type: ignore[arg-type, return-value]
     trait = Trait("a.trait", {"a_x": "int"}, lambda ctx: {}, timedelta(hours=1), doc="d")
     channel = Channel("a.channel", Capabilities("email"), lambda settings: None, doc="d")  # type: ignore[arg-type, return-value]
-    for kind, item in ((SegmentRule, rule), (Trait, trait), (Channel, channel)):
+    in_python = Trait(
+        "a.other", {"a_x": "int"}, doc="d", compute=lambda ctx, profiles: [None for _ in profiles]
+    )
+    both = replace(in_python, value=lambda ctx: {})
+    fit = ((SegmentRule, rule), (Trait, trait), (Trait, in_python), (Trait, both), (Channel, channel))
+    for kind, item in fit:
         assert object_problems("a", kind, [item]) == []
 
 
@@ -90,6 +96,10 @@ BAD: list[tuple[type, dict[str, Any], str]] = [
     (SegmentRule, {"matches": lambda ctx: []}, "matches must take (ctx, params, profiles)"),
     (SegmentRule, {"version": True}, "version True"),
     (Trait, {"refresh": timedelta(seconds=1)}, "a minute at least"),
+    (Trait, {"value": None}, "give value (SQL), compute (Python) or both"),
+    (Trait, {"value": 5}, "value is not a function"),
+    (Trait, {"compute": lambda profiles: []}, "compute must take (ctx, profiles)"),
+    (Trait, {"events": ["order.placed"]}, "must be a tuple of event types"),
     (Trait, {"columns": {}}, "columns is empty"),
     (Trait, {"columns": {"a_X": "int"}}, "begin with 'a_'"),
     (Trait, {"columns": {"a_x": "date"}}, "type 'date'"),

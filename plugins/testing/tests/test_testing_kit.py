@@ -62,9 +62,34 @@ def rapport_segment_rules():
     return [SegmentRule(f"kit.{name}", "int", value=sql, matches=python, events=("order.placed",), doc="d")
             for name, (sql, python) in forms.items()]
 
+def bought_in_sql(name):
+    def value(ctx):
+        orders = ctx.events("order.placed")
+        total = orders.per_contact(n=func.count(), spent=func.sum(orders.c.amount))
+        return {f"kit_{name}_orders": total.n, f"kit_{name}_spent": total.spent}
+    return value
+
+def bought_in_python(name, error):
+    def one(orders):
+        spent = sum(int(e.amount) for e in orders)
+        return {f"kit_{name}_orders": len(orders) + error, f"kit_{name}_spent": spent} if orders else None
+    return lambda ctx, profiles: [one(profile.events("order.placed")) for profile in profiles]
+
+def crowd_in_python(ctx, profiles):
+    return [{"kit_crowd": len(profiles)} for _ in profiles]
+
 @hookimpl
 def rapport_traits():
-    return [Trait("kit.unstable", {"kit_x": "int"}, unstable, timedelta(hours=1), doc="d")]
+    forms = [
+        Trait(f"kit.{name}", {f"kit_{name}_orders": "int", f"kit_{name}_spent": "double"},
+              value=bought_in_sql(name), compute=bought_in_python(name, error), events=("order.placed",), doc="d")
+        for name, error in (("same", 0), ("other", 1))
+    ]
+    return [
+        *forms,
+        Trait("kit.unstable", {"kit_x": "int"}, unstable, timedelta(hours=1), doc="d"),
+        Trait("kit.crowding", {"kit_crowd": "int"}, compute=crowd_in_python, doc="d"),
+    ]
 """
 
 
@@ -116,6 +141,35 @@ def test_a_wrong_rule_is_found_out(
 def test_an_unstable_trait_is_found_out(trait_runner: TraitRunner) -> None:
     with pytest.raises(AssertionError, match="depend on the order"):
         trait_runner("kit.unstable", [contact() for _ in range(20)])
+
+
+def test_a_trait_of_two_forms_that_agree_passes(trait_runner: TraitRunner, fake_clock: FakeClock) -> None:
+    hour = timedelta(hours=1)
+    buyer = contact(
+        event("order.placed", fake_clock.now - hour, 3), event("order.placed", fake_clock.now - 2 * hour, 4)
+    )
+    later = contact(event("order.placed", fake_clock.now + hour, 5))
+    unknown = {"kit_same_orders": None, "kit_same_spent": None}
+    found = trait_runner("kit.same", [buyer, later, contact()])
+    assert found == [{"kit_same_orders": 2, "kit_same_spent": 7.0}, unknown, unknown]
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("kit.other", "SQL and Python disagree on kit_other_orders of contact .*: 1 and 2"),
+        (
+            "kit.crowding",
+            "Python over everyone and over one contact alone disagree on kit_crowd of .*: 2 and 1",
+        ),
+        ("kit.nothing", "no such object"),
+    ],
+)
+def test_a_wrong_trait_is_found_out(
+    trait_runner: TraitRunner, fake_clock: FakeClock, name: str, problem: str
+) -> None:
+    with pytest.raises(AssertionError, match=problem):
+        trait_runner(name, [contact(event("order.placed", fake_clock.now, 1)), contact()])
 
 
 def test_conformance_tells_everything(kit_folder: Path) -> None:

@@ -32,6 +32,7 @@ from services.kit.plugins.sql import (
     run_plugin_select,
     run_trait_select,
 )
+from services.kit.plugins.traits import run_trait_batches
 
 __all__ = [
     "PLUGIN_ROLE",
@@ -61,6 +62,7 @@ __all__ = [
     "publish_views",
     "read_profiles",
     "run_plugin_select",
+    "run_trait_batches",
     "run_trait_select",
     "to_json",
 ]

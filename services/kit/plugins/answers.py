@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -55,3 +55,29 @@ def split_answers(answers: Any, expected: int) -> list[tuple[Any, Any]]:
         (answer.value, answer.next_change) if isinstance(answer, Timed) else (answer, None)
         for answer in answers
     ]
+
+
+def trait_problem(values: Sequence[Any], columns: Mapping[str, ValueType]) -> str | None:
+    """Tell why values, in the order of the columns, are not what the trait declared, or None."""
+    for value, (column, type_) in zip(values, columns.items(), strict=True):
+        if problem := value_problem(value, type_):
+            return f"{column}: {problem}"
+    return None
+
+
+def split_trait_answers(answers: Any, columns: Collection[str], expected: int) -> list[list[Any]]:
+    """Return the values of each answer in the order of the columns; raises ValueError for junk."""
+    if isinstance(answers, str) or not isinstance(answers, Sequence):
+        raise ValueError(f"compute answered {type(answers).__name__}, not a list with one answer per profile")
+    if len(answers) != expected:
+        raise ValueError(f"compute answered {len(answers)} times for {expected} profiles")
+    return [_in_order(answer, columns) for answer in answers]
+
+
+def _in_order(answer: Any, columns: Collection[str]) -> list[Any]:
+    if answer is None:
+        return [None] * len(columns)
+    if not isinstance(answer, Mapping) or set(answer) != set(columns):
+        given = ", ".join(map(str, answer)) if isinstance(answer, Mapping) else type(answer).__name__
+        raise ValueError(f"compute gave {given}; declared columns are {', '.join(columns)}")
+    return [answer[column] for column in columns]

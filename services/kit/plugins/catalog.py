@@ -40,7 +40,7 @@ class RuleRecord:
 
 @dataclass(frozen=True)
 class TraitRecord:
-    """Describe a trait; fields as in rapport_sdk.Trait."""
+    """Describe a trait; fields as in rapport_sdk.Trait. Records of before there were forms are of SQL alone."""
 
     plugin: str
     name: str
@@ -50,6 +50,8 @@ class TraitRecord:
     refresh_seconds: float
     when_gone: Literal["keep", "clear"]
     doc: str = ""
+    has_sql: bool = True
+    has_python: bool = False
     kind: Literal["trait"] = "trait"
 
 
@@ -182,6 +184,8 @@ def describe(plugin: str, item: SegmentRule | Trait | Channel) -> ObjectRecord:
                 item.refresh.total_seconds(),
                 item.when_gone,
                 item.doc,
+                item.value is not None,
+                item.compute is not None,
             )
         case Channel():
             can = item.capabilities

@@ -110,6 +110,8 @@ def _rule_select(
 
 
 def _trait_select(trait: Trait, settings: Settings) -> Select[Any]:
+    if trait.value is None:
+        raise CompileFault("the trait has no SQL form")
     context = SqlContext(settings, trait.events, batch=False)
     answer = trait.value(context)
     if not isinstance(answer, Mapping) or set(answer) != set(trait.columns):

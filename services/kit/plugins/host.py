@@ -16,7 +16,7 @@ from rapport_sdk.names import plugin_of
 from rapport_sdk.rules import bind_parameters
 
 from services.kit.errors import InvalidArgument
-from services.kit.plugins.answers import Answer, answer_problem
+from services.kit.plugins.answers import Answer, TraitAnswer, answer_problem, trait_problem
 from services.kit.plugins.breaker import Breakers
 from services.kit.plugins.catalog import Catalog, RuleRecord, TraitRecord, catalog_from_json
 from services.kit.plugins.compile import CompiledSelect
@@ -106,8 +106,9 @@ class PluginHost:
             if found := self._compiled.get(key):
                 self._compiled.move_to_end(key)
                 return found
-        if isinstance(record, RuleRecord) and not record.has_sql:
-            raise InvalidArgument(f"{name} has no SQL form: ask matches instead", reason="NO_SQL_FORM")
+        if not record.has_sql:
+            instead = "matches" if isinstance(record, RuleRecord) else "compute"
+            raise InvalidArgument(f"{name} has no SQL form: ask {instead} instead", reason="NO_SQL_FORM")
         reply = self._ask(name, {"op": "compile", "name": name, "params": list(params)})
         compiled = self._checked(record, reply)
         with self._lock:
@@ -140,6 +141,34 @@ class PluginHost:
             # As in the SQL form: an event dated in the future may change values when it becomes visible.
             moments = [moment for moment in (next_change, profile.next_event_time) if moment is not None]
             answers.append(Answer(profile.contact_id, value, min(moments, default=None)))
+        return answers
+
+    def compute(self, name: str, profiles: Sequence[Profile], now: datetime) -> list[TraitAnswer]:
+        """Ask the Python form of a trait about a batch of profiles; one answer each, in order.
+
+        Batches, deadline and errors are as for matches.
+        """
+        record = self._record(name)
+        if not isinstance(record, TraitRecord) or not record.has_python:
+            raise InvalidArgument(f"{name} has no Python form", reason="NO_PYTHON_FORM")
+        encoded = [encode_profile(profile) for profile in profiles]
+        reply = self._ask(name, {"op": "compute", "name": name, "profiles": encoded, "now": now})
+        # Checked once more, as the answers of matches are.
+        if not isinstance(reply, list) or len(reply) != len(profiles):
+            raise self._failed(name, "the plugin host answered for another number of profiles")
+        answers = []
+        for profile, values in zip(profiles, reply, strict=True):
+            if not isinstance(values, list) or len(values) != len(record.columns):
+                raise self._failed(name, "the plugin host answered for other columns")
+            if problem := trait_problem(values, record.columns):
+                raise self._failed(name, f"contact {profile.contact_id}: {problem}")
+            named = zip(record.columns.items(), values, strict=True)
+            # A whole number is a double all the same, as the SQL form casts it.
+            typed = {
+                column: float(value) if type_ == "double" and value is not None else value
+                for (column, type_), value in named
+            }
+            answers.append(TraitAnswer(profile.contact_id, typed))
         return answers
 
     def failed(self, name: str, problem: str) -> None:

@@ -18,7 +18,12 @@ from rapport_sdk import EvalContext, SegmentRule, Trait
 from rapport_sdk.rules import bind_parameters
 
 from services.kit.expendable import allow_cpu, end_with_parent, limit_memory
-from services.kit.plugins.answers import answer_problem, split_answers
+from services.kit.plugins.answers import (
+    answer_problem,
+    split_answers,
+    split_trait_answers,
+    trait_problem,
+)
 from services.kit.plugins.catalog import to_json
 from services.kit.plugins.compile import CompileFault, compile_rule, compile_trait
 from services.kit.plugins.discovery import installed_plugins, module_plugins
@@ -63,6 +68,7 @@ class Host:
         operations: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {
             "compile": self._compile,
             "matches": self._matches,
+            "compute": self._compute,
         }
         while True:
             request = receive_frame(self._connection)
@@ -105,6 +111,21 @@ class Host:
             if problem := answer_problem(value, next_change, rule.returns, context.now):
                 raise CompileFault(f"contact {profile.contact_id}: {problem}")
         return [[value, next_change] for value, next_change in answers]
+
+    def _compute(self, request: Mapping[str, Any]) -> list[Any]:
+        plugin, trait = self._manager.find(request["name"], Trait)
+        if trait.compute is None:
+            raise CompileFault("the trait has no Python form")
+        profiles = [decode_profile(item) for item in request["profiles"]]
+        given = trait.compute(EvalContext(request["now"], plugin.settings), profiles)
+        try:
+            answers = split_trait_answers(given, trait.columns, len(profiles))
+        except ValueError as error:
+            raise CompileFault(str(error)) from error
+        for profile, values in zip(profiles, answers, strict=True):
+            if problem := trait_problem(values, trait.columns):
+                raise CompileFault(f"contact {profile.contact_id}: {problem}")
+        return answers
 
 
 def main() -> None:

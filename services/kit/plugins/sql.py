@@ -211,6 +211,23 @@ def _confine(connection: Connection, role: str | None) -> None:
     connection.exec_driver_sql(f"SET LOCAL ROLE {quoted}")
 
 
+def next_contacts(
+    source: Engine | Connection,
+    after: UUID | None,
+    limit: int,
+    *,
+    role: str | None = None,
+    timeout: float = 30.0,
+) -> list[UUID]:
+    """Return the ids of the contacts that follow one, or of the first, in order; otherwise as read_profiles."""
+    query = select(PROFILE.c.contact_id).order_by(PROFILE.c.contact_id).limit(limit)
+    if after is not None:
+        query = query.where(PROFILE.c.contact_id > after)
+    with _restricted(source, role) as connection:
+        _limit(connection, time.monotonic() + timeout)
+        return list(connection.execute(query).scalars())
+
+
 def read_profiles(
     source: Engine | Connection,
     contact_ids: Sequence[UUID],
@@ -220,9 +237,9 @@ def read_profiles(
     role: str | None = None,
     timeout: float = 30.0,
 ) -> list[Profile]:
-    """Read what the Python form of a rule gets: the contacts in the order given, unknown ids left out.
+    """Read what the Python form of a rule or trait gets: the contacts in the order given, unknown ids left out.
 
-    source, role: as for run_plugin_select. event_types: those that the rule declared. Events later
+    source, role: as for run_plugin_select. event_types: those that were declared. Events later
     than now are left out. timeout: seconds for each statement.
     """
     ids = bindparam("ids", list(contact_ids), type_=ARRAY(Uuid))

@@ -95,4 +95,10 @@ class RuleMethods(Methods):
 
 
 def _field(item: reading.FieldView) -> pb.RuleField:
-    return pb.RuleField(name=item.name, type=item.type, optional=item.optional, plugin=item.plugin)
+    return pb.RuleField(
+        name=item.name,
+        type=item.type,
+        optional=item.optional,
+        plugin=item.plugin,
+        refresh_problem=item.refresh_problem,
+    )

@@ -10,13 +10,23 @@ from sqlalchemy import Connection
 _DIFFERENT = "p.traits <> (p.traits - %(columns)s::text[]) || f.traits"
 
 
-def stage(connection: Connection, values: Iterable[tuple[UUID, str]], columns: Sequence[str]) -> None:
-    """Take in the values of all contacts and keep those that differ from what the profiles hold."""
-    _make(connection)
+def make(connection: Connection) -> None:
+    """Begin the table."""
+    connection.exec_driver_sql(
+        "CREATE TEMPORARY TABLE fresh_trait (contact_id uuid PRIMARY KEY, traits jsonb NOT NULL)"
+    )
+
+
+def put(connection: Connection, values: Iterable[tuple[UUID, str]]) -> None:
+    """Take in values of contacts of which none were taken in before, as JSON text."""
     cursor = connection.connection.driver_connection.cursor()  # type: ignore[union-attr]
     with cursor, cursor.copy("COPY fresh_trait (contact_id, traits) FROM STDIN") as copy:
         for row in values:
             copy.write_row(row)
+
+
+def keep_different(connection: Connection, columns: Sequence[str]) -> None:
+    """Forget the values that the profiles hold already, and those of contacts that are gone."""
     connection.exec_driver_sql("ANALYZE fresh_trait")
     connection.exec_driver_sql(
         "DELETE FROM fresh_trait AS f WHERE NOT EXISTS "
@@ -25,18 +35,11 @@ def stage(connection: Connection, values: Iterable[tuple[UUID, str]], columns: S
     )
 
 
-def stage_empty(connection: Connection, columns: Sequence[str]) -> None:
+def put_empty(connection: Connection, columns: Sequence[str]) -> None:
     """Take in that no contact has the values any more."""
-    _make(connection)
     connection.exec_driver_sql(
         "INSERT INTO fresh_trait SELECT contact_id, '{}'::jsonb FROM profile WHERE traits ?| %(columns)s::text[]",
         {"columns": list(columns)},
-    )
-
-
-def _make(connection: Connection) -> None:
-    connection.exec_driver_sql(
-        "CREATE TEMPORARY TABLE fresh_trait (contact_id uuid PRIMARY KEY, traits jsonb NOT NULL)"
     )
 
 

@@ -16,7 +16,7 @@ from services.segmentation.rules import Registry
 from services.segmentation.rules.builtins import BUILT_INS, BuiltIn
 from services.segmentation.rules.core import CORE_ATTRIBUTES
 from services.segmentation.rules.moments import age_at
-from services.segmentation.store import profiles, segments
+from services.segmentation.store import profiles, segments, vocabulary
 from services.segmentation.vocabulary import load_names, make_registry
 
 
@@ -94,6 +94,7 @@ class FieldView:
     type: str
     optional: bool
     plugin: str = ""
+    refresh_problem: str = ""
 
 
 @dataclass(frozen=True)
@@ -138,6 +139,12 @@ def get_schema(service: Service) -> Schema:
             for record in rule.functions.values()
             if isinstance(restored := object_from_json(record), RuleRecord)
         ]
+        problems = {
+            column: row.message
+            for row in vocabulary.traits(connection)
+            if row.available
+            for column in row.record["columns"]
+        }
     registry = make_registry(names, catalog, service.time_zone)
     schema = Schema()
     schema.attributes.extend(
@@ -159,7 +166,8 @@ def get_schema(service: Service) -> Schema:
     ]
     offers = {column: record.plugin for record in catalog.traits.values() for column in record.columns}
     schema.traits = [
-        FieldView(item.name, _type(item.type), True, offers.get(item.name, "")) for item in registry.traits
+        FieldView(item.name, _type(item.type), True, offers.get(item.name, ""), problems.get(item.name, ""))
+        for item in registry.traits
     ]
     functions = {record.name: record for record in stored} | catalog.rules
     schema.functions = [

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import timedelta
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, TypeAlias
 from uuid import UUID
 
 from rapport.operations.v1 import operations_pb2
@@ -15,15 +15,17 @@ from sqlalchemy import Connection
 from services.kit import operations
 from services.kit.errors import NotFound
 from services.kit.log import get_logger
-from services.kit.plugins import PluginError, TraitRecord, run_trait_select
+from services.kit.plugins import PluginError, TraitAnswer, TraitRecord, run_trait_batches, run_trait_select
 from services.segmentation.context import Service
 from services.segmentation.models import kit
 from services.segmentation.store import fresh_traits, locks, profiles, vocabulary
+from services.segmentation.usecases.answers import PYTHON_BATCH
 from services.segmentation.usecases.evaluation import evaluate
 from services.segmentation.usecases.progress import Progress
 
 KIND = "refresh_traits"
 BATCH = 500
+Between: TypeAlias = Callable[[str, int], None]
 _log = get_logger("segmentation.traits")
 
 
@@ -66,10 +68,10 @@ def refresh(
         if record is None:
             raise NotFound(f"no loaded plugin offers the trait {name!r}", reason="TRAIT_NOT_FOUND")
 
-        def between(changed: int, already: int = sum(done.values()), name: str = name) -> None:
+        def between(stage: str, changed: int, already: int = sum(done.values()), name: str = name) -> None:
             operation.raise_if_cancelled()
             with service.db.transaction() as connection:
-                operation.checkpoint(connection, completed=already + changed, stage=f"applying {name}")
+                operation.checkpoint(connection, completed=already + changed, stage=f"{stage} {name}")
 
         done[name] = refresh_trait(service, record, between)
         with service.db.transaction() as connection:
@@ -96,22 +98,16 @@ def refresh_due(service: Service) -> int:
 
 
 def refresh_trait(
-    service: Service, record: TraitRecord, between: Callable[[int], None] = lambda changed: None
+    service: Service, record: TraitRecord, between: Between = lambda stage, changed: None
 ) -> int:
     """Compute one trait for all contacts and store what differs; returns how many contacts changed.
 
-    between: called after each batch with the number so far. The values that a failing plugin gave before stay.
+    between: called after each batch with what is being done and the number so far. The values that a failing plugin
+    gave before stay.
     """
     now = service.clock.now()
     try:
-        compiled = service.plugins.compile_sql(record.name)
-        answers = run_trait_select(service.db.engine, compiled, now=now)
-        changed = _apply(
-            service,
-            tuple(record.columns),
-            ((answer.contact_id, _json(answer.values)) for answer in answers),
-            between,
-        )
+        changed = _apply(service, tuple(record.columns), _answers(service, record, now), between)
     except PluginError as error:
         with service.db.transaction() as connection:
             vocabulary.refreshed(connection, record.name, now, error.message)
@@ -123,7 +119,16 @@ def refresh_trait(
 
 def clear_trait(service: Service, columns: Sequence[str]) -> int:
     """Take traits out of all profiles; returns how many contacts changed."""
-    return _apply(service, tuple(columns), None, lambda changed: None)
+    return _apply(service, tuple(columns), None, lambda stage, changed: None)
+
+
+def _answers(service: Service, record: TraitRecord, now: datetime) -> Iterator[Iterable[TraitAnswer]]:
+    """Yield the answers for all contacts: from SQL in one piece, else from Python in batches."""
+    if record.has_sql:
+        compiled = service.plugins.compile_sql(record.name)
+        yield run_trait_select(service.db.engine, compiled, now=now)
+    else:
+        yield from run_trait_batches(service.db.engine, service.plugins, record, now=now, size=PYTHON_BATCH)
 
 
 def _json(values: Mapping[str, Any]) -> str:
@@ -133,27 +138,34 @@ def _json(values: Mapping[str, Any]) -> str:
 def _apply(
     service: Service,
     columns: Sequence[str],
-    values: Iterable[tuple[UUID, str]] | None,
-    between: Callable[[int], None],
+    answers: Iterable[Iterable[TraitAnswer]] | None,
+    between: Between,
 ) -> int:
-    """Store values in batches, each with the memberships that follow; None empties the columns everywhere."""
+    """Store answers in batches, each with the memberships that follow; None empties the columns everywhere."""
     changed = 0
     # One connection for all: the values lie in a table of this session.
     with service.db.engine.connect() as connection:
         try:
             with connection.begin():
-                # All values come before any is stored, so a plugin that fails in the midst changes nothing.
-                if values is None:
-                    fresh_traits.stage_empty(connection, columns)
+                fresh_traits.make(connection)
+            # All values come before any is stored, so a plugin that fails in the midst changes nothing.
+            for some in answers or ():
+                # No transaction is open while Python works on a batch.
+                with connection.begin():
+                    fresh_traits.put(connection, ((one.contact_id, _json(one.values)) for one in some))
+                between("computing", 0)
+            with connection.begin():
+                if answers is None:
+                    fresh_traits.put_empty(connection, columns)
                 else:
-                    fresh_traits.stage(connection, values, columns)
+                    fresh_traits.keep_different(connection, columns)
             while True:
                 with connection.begin():
                     batch = fresh_traits.take(connection, BATCH)
                     changed += _apply_batch(service, connection, columns, batch)
                 if not batch:
                     return changed
-                between(changed)
+                between("applying", changed)
         finally:
             connection.rollback()
             with connection.begin():

@@ -8,11 +8,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+from services.kit.plugins import to_json
 from services.segmentation.context import service_of
+from services.segmentation.rulebook import plain
+from services.segmentation.store import vocabulary
 from tests.integration.cli.conftest import Office
 from tests.support.cli import Ran
 from tests.support.programs import REPOSITORY
-from tests.support.segmentation import World, page_visited_defined
+from tests.support.segmentation import NOW, World, page_visited_defined
+from tests.support.waiting import until
 
 GOOD = """
 from rapport_sdk import hookimpl, SegmentRule
@@ -21,6 +25,21 @@ from sqlalchemy import literal
 @hookimpl
 def rapport_segment_rules():
     return [SegmentRule(name="good.always", returns="bool", doc="always", value=lambda context, params: literal(True))]
+"""
+
+DEEP = """
+from rapport_sdk import Trait, hookimpl
+from sqlalchemy import literal
+
+def compute(column):
+    return lambda ctx, profiles: [{column: 1} for _ in profiles]
+
+@hookimpl
+def rapport_traits():
+    return [
+        Trait("deep.python", {"deep_x": "int"}, compute=compute("deep_x"), doc="one"),
+        Trait("deep.both", {"deep_y": "int"}, lambda ctx: {"deep_y": literal(1)}, compute=compute("deep_y"), doc="one"),
+    ]
 """
 
 
@@ -57,6 +76,20 @@ def test_those_that_come_along_are_sound(tmp_path: Path) -> None:
     checked = rapport("plugins", "check", RAPPORT_DATA_DIR=str(tmp_path))
     assert (checked.code, checked.err) == (0, "")
     assert {"email", "loyalty", "recipients", "rfm"} <= {line.split()[0] for line in checked.out.splitlines()}
+    for out in (listed.out, checked.out):
+        for offer in ("trait rfm.scores (SQL)", "rule loyalty.tier (SQL, Python)", "channel email.smtp"):
+            assert offer in out
+
+
+def test_the_forms_of_traits_are_told(tmp_path: Path) -> None:
+    install(tmp_path, "deep", DEEP)
+    listed = rapport("plugins", "list", packages=tmp_path)
+    assert "trait deep.python (Python)" in listed.out
+    checked = rapport("plugins", "check", packages=tmp_path, RAPPORT_DATA_DIR=str(tmp_path))
+    assert (checked.code, checked.err) == (0, "")
+    lines = checked.out.splitlines()
+    told = lines[lines.index("deep 1.0: ok, 2 objects") + 1 :][:2]
+    assert told == ["  trait deep.python (Python)", "  trait deep.both (SQL, Python)"]
 
 
 def test_a_broken_plugin_is_named_with_its_reason_and_the_others_go_on(tmp_path: Path) -> None:
@@ -172,3 +205,37 @@ def test_event_types_of_the_business_are_asked_of_the_running_stack(
     assert checked.err.splitlines() == [
         "spy.always: warning: reads events 'shoe.worn', and no such type is known on the running stack"
     ]
+
+
+def test_a_trait_whose_refresh_failed_is_a_warning(segmentation: Office) -> None:
+    world = World(service_of(segmentation.served.runtime), segmentation.served.clock)
+    running = {
+        "RAPPORT_ADDRESS": f"127.0.0.1:{segmentation.served.ports.api}",
+        "RAPPORT_TOKEN": segmentation.token,
+    }
+
+    # Once the worker has computed it, it does not again for as long as the clock stands still.
+    with world.db.transaction() as connection:
+        vocabulary.put_traits(
+            connection, {"rfm.scores": plain(to_json(world.service.catalog().traits["rfm.scores"]))}
+        )
+    until(
+        lambda: world.query("SELECT refresh_time FROM trait") not in ([], [None]),
+        "the worker has computed the trait",
+    )
+
+    def remember(problem: str) -> None:
+        with world.db.transaction() as connection:
+            vocabulary.refreshed(connection, "rfm.scores", NOW, problem)
+
+    remember("rfm.scores: SQL took longer than 300 s")
+    checked = rapport("plugins", "check", **running)
+    assert (checked.code, checked.err.splitlines()) == (
+        0,
+        [
+            "rfm.scores: warning: its last refresh failed, and its values are those of before: "
+            "SQL took longer than 300 s"
+        ],
+    )
+    remember("")
+    assert rapport("plugins", "check", **running).err == ""

@@ -20,7 +20,7 @@ from rapport_sdk.hookspecs import hookimpl
 from rapport_sdk.profile import Event, Profile
 from rapport_sdk.rules import Parameter, PythonAnswer, SegmentRule, SqlAnswer, Timed
 from rapport_sdk.settings import REQUIRED, Setting, Settings
-from rapport_sdk.traits import Trait
+from rapport_sdk.traits import Trait, TraitAnswer
 from rapport_sdk.values import Value, ValueType
 
 __all__ = [
@@ -50,6 +50,7 @@ __all__ = [
     "SqlContext",
     "Timed",
     "Trait",
+    "TraitAnswer",
     "Value",
     "ValueType",
     "Veto",

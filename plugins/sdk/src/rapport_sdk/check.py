@@ -111,7 +111,13 @@ def _rule_problems(rule: SegmentRule) -> Sequence[str | None]:
 
 
 def _trait_problems(plugin: str, trait: Trait) -> Sequence[str | None]:
-    found: list[str | None] = [_arity_problem("value", trait.value, "ctx"), _events_problem(trait.events)]
+    found: list[str | None] = [_events_problem(trait.events)]
+    if trait.value is None and trait.compute is None:
+        found.append("give value (SQL), compute (Python) or both")
+    if trait.value is not None:
+        found.append(_arity_problem("value", trait.value, "ctx"))
+    if trait.compute is not None:
+        found.append(_arity_problem("compute", trait.compute, "ctx, profiles"))
     if not trait.columns:
         found.append("columns is empty")
     for column, type_ in trait.columns.items():

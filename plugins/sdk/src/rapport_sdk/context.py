@@ -19,7 +19,7 @@ CONTACTS_PARAMETER = "rapport_contact_ids"
 
 @dataclass(frozen=True)
 class EvalContext:
-    """Hand the time of evaluation (UTC) and the settings to the Python form of a rule."""
+    """Hand the time of evaluation (UTC) and the settings to the Python form of a rule or trait."""
 
     now: datetime
     settings: Settings

@@ -1,4 +1,4 @@
-"""One contact and its events, as the Python form of a rule sees them."""
+"""One contact and its events, as the Python form of a rule or trait sees them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Event:
 class Profile:
     """Hold one contact; fields as in the view `sdk.profile`, None where unknown.
 
-    history: the events of the types that the rule declared, oldest first, none later than the time of
+    history: the events of the types that were declared, oldest first, none later than the time of
     evaluation.
     next_event_time: when the first of those dated later will become visible; the host sees to it.
     """

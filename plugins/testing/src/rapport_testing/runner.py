@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from itertools import chain
 from typing import Any
 from uuid import UUID
 
@@ -16,8 +17,11 @@ from services.kit.plugins import (
     Answer,
     PluginHost,
     RuleRecord,
+    TraitAnswer,
+    TraitRecord,
     read_profiles,
     run_plugin_select,
+    run_trait_batches,
     run_trait_select,
 )
 
@@ -157,7 +161,11 @@ def _equal(one: Value, other: Value) -> bool:
 
 
 class TraitRunner:
-    """Compute one trait over contacts: `trait_runner("rfm.scores", contacts)` returns a dict for each."""
+    """Compute one trait over contacts: `trait_runner("rfm.scores", contacts)` returns a dict for each.
+
+    It fails when SQL and Python differ, when the Python form's values for a contact depend on the others in
+    the batch, or when the order in which contacts are stored changes a value. None is unknown.
+    """
 
     def __init__(self, host: PluginHost, database: PluginDatabase, clock: FakeClock) -> None:
         self._host = host
@@ -167,21 +175,62 @@ class TraitRunner:
     def __call__(
         self, name: str, contacts: Sequence[Profile], *, now: datetime | None = None
     ) -> list[dict[str, Value]]:
-        """Compute the trait `name`; it fails when the order in which contacts are stored changes a value."""
+        """Compute the trait `name`; now is by default the fake clock's."""
         at = now or self._clock.now
+        record = self._host.catalog().traits.get(name)
+        assert record is not None, self._host.catalog().why_gone(name)
         self._database.fill(contacts)
-        first = self._run(name, at)
-        self._database.fill(list(reversed(contacts)))
-        assert first == self._run(name, at), (
-            f"{name}: values depend on the order in which contacts are stored"
-        )
+        forms = self._forms(record, at)
         ids = [contact.contact_id for contact in contacts]
-        others = set(first) ^ set(ids)
-        assert not others, f"{name}: answers for other contacts than asked: {others}"
+        for form, values in forms.items():
+            others = set(values) ^ set(ids)
+            assert not others, f"{name} in {form}: answers for other contacts than asked: {others}"
+        if record.has_python:
+            self._check_alone(record, at, forms["Python"])
+        if len(forms) == 2:
+            _check_same_values(f"{name}: SQL and Python", forms["SQL"], forms["Python"])
+        self._database.fill(list(reversed(contacts)))
+        for form, values in self._forms(record, at).items():
+            assert values == forms[form], (
+                f"{name} in {form}: values depend on the order in which contacts are stored"
+            )
+        first = next(iter(forms.values()))
         return [first[contact_id] for contact_id in ids]
 
-    def _run(self, name: str, now: datetime) -> dict[UUID, dict[str, Value]]:
-        compiled = self._host.compile_sql(name)
+    def _forms(self, record: TraitRecord, now: datetime) -> dict[str, dict[UUID, dict[str, Value]]]:
         engine, role = self._database.engine, self._database.role
-        rows = run_trait_select(engine, compiled, now=now, role=role)
-        return {row.contact_id: dict(row.values) for row in rows}
+        forms: dict[str, Iterable[TraitAnswer]] = {}
+        if record.has_sql:
+            compiled = self._host.compile_sql(record.name)
+            forms["SQL"] = run_trait_select(engine, compiled, now=now, role=role)
+        if record.has_python:
+            batches = run_trait_batches(engine, self._host, record, now=now, role=role)
+            forms["Python"] = chain.from_iterable(batches)
+        return {
+            form: {answer.contact_id: dict(answer.values) for answer in answers}
+            for form, answers in forms.items()
+        }
+
+    def _check_alone(
+        self, record: TraitRecord, now: datetime, everyone: Mapping[UUID, dict[str, Value]]
+    ) -> None:
+        engine, role = self._database.engine, self._database.role
+        for contact_id in list(everyone)[:_LOOKED_AT]:
+            profiles = read_profiles(engine, [contact_id], record.events, now=now, role=role)
+            (alone,) = self._host.compute(record.name, profiles, now)
+            _check_same_values(
+                f"{record.name}: Python over everyone and over one contact alone",
+                {contact_id: everyone[contact_id]},
+                {contact_id: dict(alone.values)},
+            )
+
+
+def _check_same_values(
+    what: str, one: Mapping[UUID, dict[str, Value]], other: Mapping[UUID, dict[str, Value]]
+) -> None:
+    for contact_id, values in one.items():
+        for column, value in values.items():
+            second = other[contact_id][column]
+            assert _equal(value, second), (
+                f"{what} disagree on {column} of contact {contact_id}: {value!r} and {second!r}"
+            )

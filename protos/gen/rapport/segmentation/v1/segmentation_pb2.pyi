@@ -578,16 +578,18 @@ class GetRuleSchemaResponse(_message.Message):
     def __init__(self, attributes: _Optional[_Iterable[_Union[RuleField, _Mapping]]] = ..., event_types: _Optional[_Iterable[_Union[RuleEventType, _Mapping]]] = ..., traits: _Optional[_Iterable[_Union[RuleField, _Mapping]]] = ..., functions: _Optional[_Iterable[_Union[RuleFunction, _Mapping]]] = ..., built_ins: _Optional[_Iterable[_Union[RuleBuiltIn, _Mapping]]] = ...) -> None: ...
 
 class RuleField(_message.Message):
-    __slots__ = ("name", "type", "optional", "plugin")
+    __slots__ = ("name", "type", "optional", "plugin", "refresh_problem")
     NAME_FIELD_NUMBER: _ClassVar[int]
     TYPE_FIELD_NUMBER: _ClassVar[int]
     OPTIONAL_FIELD_NUMBER: _ClassVar[int]
     PLUGIN_FIELD_NUMBER: _ClassVar[int]
+    REFRESH_PROBLEM_FIELD_NUMBER: _ClassVar[int]
     name: str
     type: str
     optional: bool
     plugin: str
-    def __init__(self, name: _Optional[str] = ..., type: _Optional[str] = ..., optional: _Optional[bool] = ..., plugin: _Optional[str] = ...) -> None: ...
+    refresh_problem: str
+    def __init__(self, name: _Optional[str] = ..., type: _Optional[str] = ..., optional: _Optional[bool] = ..., plugin: _Optional[str] = ..., refresh_problem: _Optional[str] = ...) -> None: ...
 
 class RuleEventType(_message.Message):
     __slots__ = ("name", "type", "fields")
