@@ -140,6 +140,20 @@ def test_the_python_form_is_shown_the_profiles_of_then(seg: World, way: Any) -> 
     }
 
 
+def test_a_segment_of_such_a_rule_is_evaluated_and_frozen_alike(seg: World) -> None:
+    seg.define("usa", "shop.letters(contact) == 3")
+    assert seg.members("usa") == {CAME, NEVER}
+    found = previewing.evaluate_rule(seg.service, segment="usa", as_of=THEN, sample=10)
+    assert (found.members, set(found.sample)) == (2, {MOVED, NEVER})
+    request = pb.SnapshotSegmentRequest(
+        segment_id="then", segment="segments/usa", as_of_time=to_timestamp(THEN)
+    )
+    with seg.db.transaction() as connection:
+        snapshots.request_snapshot(seg.service, connection, request)
+    assert snapshots.take_snapshot(seg.service, request, Progress()).member_count == 2
+    assert seg.members("then") == {MOVED, NEVER}
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_a_rule_that_has_only_an_sql_form_is_refused(seg: World, way: Any) -> None:
     assert way(seg, "shop.level(contact) == 20", None) == {CAME, NEVER}
