@@ -111,6 +111,12 @@ def on_rabbit(monkeypatch: pytest.MonkeyPatch, chosen_transport: None, rabbit_ur
     return rabbit_url
 
 
+@pytest.fixture
+def on_streams(monkeypatch: pytest.MonkeyPatch, chosen_transport: None) -> None:
+    """Run the test on the event streams, as it is about them."""
+    use_streams(monkeypatch)
+
+
 def use_rabbit(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     """Let settings and processes made from now on use RabbitMQ, under names that no other test has."""
     for name, value in rabbit.variables(url).items():

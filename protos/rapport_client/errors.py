@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import grpc
@@ -157,6 +157,7 @@ class Unauthenticated(RapportError):
 _BY_CODE: dict[grpc.StatusCode, type[RapportError]] = {
     kind.code: kind for kind in RapportError.__subclasses__() if kind is not Unknown
 }
+_TOO_LARGE = "eceived message larger than max"
 _BY_NUMBER: dict[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
 
 
@@ -183,6 +184,13 @@ def from_rpc_error(error: Any, method: str = "") -> RapportError:
         message = (
             "the server does not have this method: it runs an older release than this client was made for, or is not "
             f"the service that was meant ({message})"
+        )
+    elif error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED and not details.reason and _TOO_LARGE in message:
+        # Of gRPC itself as well, the server's or our own, before anybody could say more.
+        details = replace(details, reason="MESSAGE_TOO_LARGE")
+        message = (
+            "the message is larger than is taken: send or ask for fewer items at a time, or have the server's "
+            f"RAPPORT_MAX_MESSAGE_BYTES raised ({message})"
         )
     return _BY_CODE.get(error.code(), Unknown)(message, details, method=method)
 

@@ -22,6 +22,7 @@ from rich.progress import (
 )
 
 from services.cli.console import console, errors
+from services.cli.documents import write_text
 from services.cli.processes import all_ports, replicas_of
 from services.cli.progress import StartView
 from services.cli.stack import Stack, private_folder
@@ -34,6 +35,7 @@ from services.demo.retail import load_retail
 from services.kit.clock import write_clock
 from services.kit.config import Settings, load_settings
 from services.kit.postgres import PostgresError
+from services.kit.postgres.errors import folder_error
 from services.kit.supervise.errors import SupervisorError
 from services.kit.supervise.events import Event, EventKind
 from services.kit.supervise.ports import port_problem
@@ -62,8 +64,11 @@ def demo(
     except (DataError, DemoFailed) as error:
         errors.print(f"rapport demo: {error}", markup=False, soft_wrap=True)
         raise typer.Exit(1) from error
-    target.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     console.print(draw(report, dataset.currency))
+    try:
+        write_text(target, json.dumps(report, indent=2, ensure_ascii=False) + "\n")
+    except OSError as error:
+        raise folder_error(settings.data_dir, error) from error
     console.print(f"the same as JSON: {target}", markup=False, soft_wrap=True)
 
 

@@ -121,10 +121,14 @@ def dump(node: CommentedMap) -> str:
 
 
 def write_text(target: Path, text: str) -> None:
-    """Write a file whole or not at all."""
+    """Write a file whole or not at all; raises OSError, which names it."""
     scratch = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         scratch.write_text(text, encoding="utf-8", newline="")
         scratch.replace(target)
+    except OSError as error:
+        # A full disk names nothing, and other faults name the scratch file.
+        error.filename = str(target)
+        raise
     finally:
         scratch.unlink(missing_ok=True)

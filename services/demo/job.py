@@ -300,6 +300,8 @@ class Job:
                 self._reply(mail, "It arrived late, and one piece is broken.")
                 advance(1)
         cases = sorted(self.rapport.care.list_cases.iterate(page_size=1000), key=lambda case: case.number)
+        if len(cases) != len(chosen):
+            raise DemoFailed(f"{len(chosen)} replies became {len(cases)} cases")
         answered = min(ANSWERED, len(cases))
         with self._step("agents answer", answered) as advance:
             for case in cases[:answered]:

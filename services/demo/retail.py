@@ -43,6 +43,10 @@ _DATE = re.compile(r"(?:19|20)\d{2}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}", re.ASCII)
 _QUANTITY = re.compile(r"-?\d{1,9}(?:\.\d{1,3})?", re.ASCII)
 _PRICE = re.compile(r"-?\d{1,9}(?:\.\d{1,6})?", re.ASCII)
 _CUSTOMER = re.compile(r"(\d{1,12})(?:\.0)?", re.ASCII)
+# What sales takes; of the number of an invoice some is left for that of a line.
+_LONGEST = {"InvoiceNo": 190, "StockCode": 100, "Description": 500}
+_MOST_LINES = 5_000
+_MOST_MONEY = 10**15
 
 
 class Rows(Protocol):
@@ -72,6 +76,7 @@ class _Document:
     customer: str
     time: datetime
     lines: list[SaleLine] = field(default_factory=list)
+    total: Decimal = Decimal(0)
 
 
 class _Reader:
@@ -169,10 +174,10 @@ class _Reader:
         country: str,
     ) -> None:
         """Take in one line."""
-        if not invoice:
-            raise self._fault("InvoiceNo", "is empty")
-        if not code:
-            raise self._fault("StockCode", "is empty")
+        if invoice not in self._documents and invoice not in self._loose_counts:
+            self._check_text("InvoiceNo", invoice)
+        if code not in self._titles:
+            self._check_text("StockCode", code)
         # Most texts recur thousands of times: each is read once, and records share the value.
         time = self._times.get(date) or self._time(date)
         quantity = self._quantities.get(quantity_text)
@@ -185,7 +190,10 @@ class _Reader:
         if customer is None:
             customer = self._number(customer_text)
         if not self._titles.get(code):
-            self._titles[code] = title.strip()
+            title = title.strip()
+            if title:
+                self._check_text("Description", title)
+            self._titles[code] = title
         if not customer:
             self._take_loose(invoice, time, code, quantity, price)
             return
@@ -210,6 +218,11 @@ class _Reader:
             raise self._fault("Quantity", f"expected to be {wanted}", quantity_text)
         if price < 0:
             raise self._fault("UnitPrice", "must not be negative for a customer", price_text)
+        if len(document.lines) == _MOST_LINES:
+            raise self._fault("InvoiceNo", f"more than {_MOST_LINES:,} lines of one invoice", invoice)
+        document.total += abs(quantity * price)
+        if document.total >= _MOST_MONEY:
+            raise self._fault("UnitPrice", f"invoice {invoice} comes to {_MOST_MONEY:,} or more", price_text)
         document.lines.append(SaleLine(code, -quantity if returned else quantity, price))
 
     def _take_loose(self, invoice: str, time: datetime, code: str, quantity: Decimal, price: Decimal) -> None:
@@ -221,6 +234,16 @@ class _Reader:
             )
         count = self._loose_counts[invoice] = self._loose_counts.get(invoice, 0) + 1
         self._loose.append(LooseLine(f"{invoice}/{count}", invoice, time, code, quantity, price))
+
+    def _check_text(self, column: str, text: str) -> None:
+        if not text.strip():
+            raise self._fault(column, "is blank" if text else "is empty")
+        if len(text) > _LONGEST[column]:
+            raise self._fault(
+                column, f"has {len(text)} characters, at most {_LONGEST[column]} are taken", text
+            )
+        if "\x00" in text:
+            raise self._fault(column, "holds a NUL character", text)
 
     def _time(self, text: str) -> datetime:
         try:

@@ -47,6 +47,20 @@ def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
         yield batch
 
 
+def _sale_batches(sales_: Iterable[Sale], most: int = 400, most_lines: int = 20_000) -> Iterator[list[Sale]]:
+    """Yield lists of so many sales or lines at most: messages have a largest size."""
+    batch: list[Sale] = []
+    lines = 0
+    for sale in sales_:
+        if batch and (len(batch) == most or lines + len(sale.lines) > most_lines):
+            yield batch
+            batch, lines = [], 0
+        batch.append(sale)
+        lines += len(sale.lines)
+    if batch:
+        yield batch
+
+
 def people(rapport: Rapport, persons: Iterable[Person], source: str, advance: Advance) -> dict[str, str]:
     """Upsert customers with their consent and return their resource names by number."""
     names: dict[str, str] = {}
@@ -160,7 +174,7 @@ def past_sales(
     """Ingest orders and returns of the past, in order."""
 
     def calls() -> Iterator[_Call]:
-        for batch in batches(records, 400):
+        for batch in _sale_batches(records):
             orders = [
                 order(sale, names[sale.customer], currency, source, historical=True)
                 for sale in batch

@@ -7,6 +7,7 @@ import contextlib
 import re
 import sys
 import textwrap
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
@@ -148,3 +149,27 @@ def test_plugins_import_only_the_sdk(path: Path) -> None:
     if distribution == "sdk":
         own = {"rapport_sdk", "pluggy", "sqlalchemy"}
         assert {name for name in imported if name not in sys.stdlib_module_names} <= own
+
+
+def _declared() -> list[tuple[str, str, Path]]:
+    """Return plugin, setting and README of each setting that the distributions of this repository declare."""
+    found = []
+    for entry in entry_points(group="rapport"):
+        module = entry.load()
+        readme = next(
+            folder / "README.md"
+            for folder in Path(module.__file__).parents
+            if (folder / "pyproject.toml").exists()
+        )
+        declared = getattr(module, "rapport_settings", list)
+        found += [(entry.name, setting.name, readme) for setting in declared()]
+    return found
+
+
+@pytest.mark.parametrize(("plugin", "setting", "readme"), _declared())
+def test_each_setting_of_a_plugin_is_in_its_readme(plugin: str, setting: str, readme: Path) -> None:
+    assert re.search(rf"(?<![A-Z0-9]){setting.upper()}(?![A-Z0-9_])", readme.read_text(encoding="utf-8"))
+
+
+def test_settings_of_all_plugins_were_looked_at() -> None:
+    assert {plugin for plugin, _, _ in _declared()} >= {"email", "sms", "webhook", "file", "loyalty"}

@@ -19,7 +19,7 @@ from services.campaign.usecases.preparing import Prepared, Ready
 from services.kit.runtime import Runtime
 
 FRESH_SECONDS = 0.5
-"""How old what contacts said may be when a hand-over begins. It is promised in the README.
+"""How old what contacts said may be when a hand-over begins. It is promised in SENDING.md.
 
 About as long as a slice is on the wire: asked for each slice anew, they would hardly be younger when a message leaves.
 """

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
+
+import psutil
 
 from services.segmentation.rules import CompiledRule, pass_statement
 from services.segmentation.store import differing
 from services.segmentation.usecases.rebuilding import rebuild_one
 from tests.bench.machine import cpu_seconds, peaks
 from tests.bench.report import Figure
+from tests.bench.segmentation import increment
 from tests.bench.segmentation.database import filled
 from tests.bench.segmentation.many import rules
 from tests.bench.segmentation.rebuild import put_in_force
@@ -22,9 +24,9 @@ WIDE = next(item for item in SINGLE if item.name == "wide window")
 
 
 def measure(sizes: Sequence[int], say: Callable[[str], None]) -> list[Figure]:
-    """Rebuild one segment, and twenty in one pass, at each size; compare each size with the one before."""
+    """Rebuild one segment, twenty in one pass, and take increments, at each size; compare each with the first."""
     figures: list[Figure] = []
-    before: dict[str, float] = {}
+    first: dict[str, float] = {}
     for size in sizes:
         with filled(size, 10 * size, say) as (seg, postmaster):
             seg.define("wide", WIDE.rule)
@@ -35,6 +37,7 @@ def measure(sizes: Sequence[int], say: Callable[[str], None]) -> list[Figure]:
                     "rebuild": _cost(seg, postmaster, _rebuild),
                     f"{SEGMENTS} in one pass": _cost(seg, postmaster, lambda s, m=many: _pass(s, m)),
                 }
+            cost["increment of a contact"] = increment.cost(seg, postmaster).step * size
         now = {f"{name}, us a contact": seconds / size * 1e6 for name, seconds in cost.items()}
         now |= {
             "memory of the service, MB": memory.own / 1e6,
@@ -42,20 +45,22 @@ def measure(sizes: Sequence[int], say: Callable[[str], None]) -> list[Figure]:
         }
         say(f"{size:,} contacts: " + "; ".join(f"{name} {value:.2f}" for name, value in now.items()))
         for name, value in now.items():
-            if name in before:
+            if first:
                 what, _, unit = name.rpartition(", ")
-                figures.append(Figure(f"growth to {size:,}: {what}", value, before[name], unit, 1.3))
-        before = now
+                figures.append(
+                    Figure(f"growth from {sizes[0]:,} to {size:,}: {what}", value, first[name], unit, 1.3)
+                )
+        first = first or now
     return figures
 
 
 def _leave_sessions(seg: World) -> None:
     """End the sessions that filled the database: what they hold is not what the work needs."""
+    clients = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend'"
+    sessions = [psutil.Process(pid) for pid in seg.query(clients)]
     seg.db.engine.dispose()
-    others = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
-    until = time.monotonic() + 30
-    while seg.query(others) != [0]:
-        assert time.monotonic() < until, "a session did not end"
+    _, alive = psutil.wait_procs(sessions, timeout=30)
+    assert not alive, "a session did not end"
 
 
 def _cost(seg: World, postmaster: int, work: Callable[[World], None]) -> float:
@@ -64,6 +69,7 @@ def _cost(seg: World, postmaster: int, work: Callable[[World], None]) -> float:
         start = cpu_seconds(postmaster)
         work(seg)
         seconds.append(cpu_seconds(postmaster) - start)
+    assert min(seconds) > 0, seconds
     return min(seconds)
 
 

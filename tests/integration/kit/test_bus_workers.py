@@ -80,6 +80,7 @@ def test_a_worker_killed_between_effect_and_acknowledgement_does_not_repeat_the_
     assert toy.effects() == ["once", "twice"]
 
 
+@pytest.mark.usefixtures("on_streams")  # by RabbitMQ a consumer goes on while its source's API is away
 def test_a_worker_outlives_its_source_and_catches_up(toy: Toy) -> None:
     worker = toy.worker().start()
     toy.source.start_relay()

@@ -14,6 +14,7 @@ from google.rpc.status_pb2 import Status
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from prometheus_client import REGISTRY
+from rapport_client.errors import from_rpc_error
 from structlog.testing import capture_logs
 
 from services.kit import context as call_context
@@ -357,6 +358,12 @@ def test_a_message_beyond_the_limit_is_refused(tmp_path):
     with serve(tmp_path, max_message_bytes=1 << 16) as served:
         code = failure(served.stub().Save, pb.SaveRequest(text="x" * (1 << 17)), metadata=AUTH)[0]
         assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
+        with pytest.raises(grpc.RpcError) as caught:
+            served.stub().Save(pb.SaveRequest(text="x" * (1 << 17)), metadata=AUTH, timeout=WAIT)
+        error = from_rpc_error(caught.value)
+        assert error.reason == "MESSAGE_TOO_LARGE"
+        assert "fewer items" in str(error)
+        assert "RAPPORT_MAX_MESSAGE_BYTES" in str(error)
         assert served.echo.calls == []
 
 

@@ -134,6 +134,16 @@ GOOD = "1,A,a,1,2011-01-01 10:00:00,1.00,5,Spain"
         ("2,A,a,1,2011-01-01 10:00:00,1,5.5,Spain", "CustomerID", "'5.5'"),
         ("1,A,a,1,2011-01-01 10:00:00,1,6,Spain", "CustomerID", "'6'"),
         ("1,A,a,1,2011-01-01 10:00:00,1,,Spain", "CustomerID", "is empty"),
+        (
+            "2,A,a,999999999,2011-01-01 10:00:00,999999999,5,Spain",
+            "UnitPrice",
+            "1,000,000,000,000,000 or more",
+        ),
+        (f"{'2' * 191},A,a,1,2011-01-01 10:00:00,1,5,Spain", "InvoiceNo", "has 191 characters"),
+        (f"2,{'B' * 101},a,1,2011-01-01 10:00:00,1,5,Spain", "StockCode", "has 101 characters"),
+        (f"2,B,{'b' * 501},1,2011-01-01 10:00:00,1,5,Spain", "Description", "has 501 characters"),
+        ("2,B\x00,b,1,2011-01-01 10:00:00,1,5,Spain", "StockCode", "NUL"),
+        ("2, ,b,1,2011-01-01 10:00:00,1,5,Spain", "StockCode", "is blank"),
     ],
 )
 def test_a_bad_value_is_named_with_its_place(tmp_path: Path, line: str, column: str, value: str) -> None:
@@ -143,6 +153,12 @@ def test_a_bad_value_is_named_with_its_place(tmp_path: Path, line: str, column: 
     message = str(caught.value)
     assert message.startswith(f"{path}, line 5, column {column}: ")
     assert value in message
+
+
+def test_an_invoice_of_more_lines_than_an_order_may_have_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path, *[GOOD] * 5_001)
+    with pytest.raises(DataError, match="line 5002, column InvoiceNo: more than 5,000 lines"):
+        load_retail(path)
 
 
 def test_an_invoice_that_gets_a_customer_later_is_refused(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Guards: every RPC declares its permission, can be repeated, and has a contract test that calls it."""
+"""Guards: every RPC declares its permission, can be repeated, is named in its README, and has a contract test."""
 
 from __future__ import annotations
 
@@ -12,10 +12,15 @@ from rapport.type.v1 import options_pb2
 from rapport_client.client import service_descriptors
 from rapport_client.retry import is_safe
 
+from services.kit.config import SERVICES
 from tests.support.contracts import contract_tests, snake
 
 ROOT = Path(__file__).resolve().parents[3]
-PACKAGES = ("contacts", "sales", "segmentation", "campaign", "care", "events", "operations")
+PACKAGES = sorted(
+    folder.parent.name
+    for folder in (ROOT / "protos/rapport").glob("*/v1")
+    if any(re.search(r"^service ", path.read_text(), re.MULTILINE) for path in folder.glob("*.proto"))
+)
 
 
 def methods() -> list[MethodDescriptor]:
@@ -28,6 +33,7 @@ def methods() -> list[MethodDescriptor]:
 
 
 def test_the_api_is_found():
+    assert {"contacts", "sales", "segmentation", "campaign", "care", "events", "operations"} <= set(PACKAGES)
     assert len(methods()) >= 90
 
 
@@ -54,6 +60,14 @@ def test_rpc_has_a_contract_test(method: MethodDescriptor):
         f"no test in {folder.relative_to(ROOT)} is named test_{snake(method.name)}…, "
         f"calls .{snake(method.name)}() or .{method.name}(), and checks something"
     )
+
+
+@pytest.mark.parametrize("package", [name for name in PACKAGES if name in SERVICES])
+def test_readme_of_a_service_names_its_rpcs(package: str):
+    words = set(re.findall(r"\w+", (ROOT / "services" / package / "README.md").read_text(encoding="utf-8")))
+    names = {method.name for service in service_descriptors(package) for method in service.methods}
+    assert names
+    assert names - words == set()
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ from services.segmentation.rules.sql.lists import (
     visible,
     window_of,
 )
+from services.segmentation.rules.sql.scalars import compile_value
 from services.segmentation.rules.sql.values import TIME, computed_once, interval, text_literal
 from services.segmentation.rules.tables import event_table, membership, plugin_leaf, profile
 
@@ -134,6 +135,8 @@ class _Group:
     name: str
     columns: dict[object, tuple[str, Column]] = field(default_factory=dict)
     windows: list[timedelta | None] = field(default_factory=list)
+    asked: tuple[ir.Node, ...] = ()
+    """Conditions that all its events meet."""
 
     def lower_bound(self, now: Column) -> list[Column]:
         """Return the condition that leaves out events too old for every aggregate."""
@@ -145,6 +148,8 @@ class _Group:
 
 class _GroupingFrame(CorrelatedFrame):
     """Collect list nodes into groups; sub-classes say how a group becomes a relation."""
+
+    by_condition = False
 
     def __init__(self, time_zone: str, lookups: Lookups, relation: FromClause = profile) -> None:
         super().__init__(time_zone, lookups, relation)
@@ -162,21 +167,32 @@ class _GroupingFrame(CorrelatedFrame):
         )
 
     def feature(
-        self, event_type: EventType, key: object, window: timedelta | None, build: Build, empty: Column
+        self,
+        event_type: EventType,
+        key: object,
+        window: timedelta | None,
+        build: Build,
+        empty: Column,
+        asked: tuple[ir.Node, ...] = (),
     ) -> Column:
-        """Return the column of an aggregate, adding it to the group of its event type when it is new."""
+        """Return the column of an aggregate, adding it to the group of its event type when it is new.
+
+        asked: conditions that its events meet, when the frame groups ``by_condition``.
+        """
         part = 0
-        group = self._group(event_type, window, part)
+        group = self._group(event_type, window, asked, part)
         while key not in group.columns and len(group.columns) >= MAX_COLUMNS:
             part += 1
-            group = self._group(event_type, window, part)
+            group = self._group(event_type, window, asked, part)
         if key not in group.columns:
             group.columns[key] = (f"f{len(group.columns)}", build(group.frame))
         group.windows.append(window)
         self.read.add(group.name)
         return self._read(group, *group.columns[key], empty)
 
-    def _group(self, event_type: EventType, window: timedelta | None, part: int) -> _Group:
+    def _group(
+        self, event_type: EventType, window: timedelta | None, asked: tuple[ir.Node, ...], part: int
+    ) -> _Group:
         raise NotImplementedError
 
     def _read(self, group: _Group, name: str, column: Column, empty: Column) -> Column:
@@ -207,7 +223,9 @@ class LateralFrame(_GroupingFrame):
         name, _ = self._shared.setdefault(node, (f"d{len(self._shared)}", column))
         return literal_column(f"derived{int(name[1:]) // MAX_COLUMNS}.{name}", column.type)
 
-    def _group(self, event_type: EventType, window: timedelta | None, part: int) -> _Group:
+    def _group(
+        self, event_type: EventType, window: timedelta | None, asked: tuple[ir.Node, ...], part: int
+    ) -> _Group:
         key = (event_type.name, part)
         if key not in self.groups:
             event = event_table.alias(f"e{len(self.groups)}")
@@ -254,17 +272,20 @@ class LateralFrame(_GroupingFrame):
 
 
 class GroupedFrame(_GroupingFrame):
-    """Group the events of everybody by contact; one pass per type and window."""
+    """Group the events of everybody by contact; one pass per type, window and what else is asked of them."""
 
+    by_condition = True
     arrivals: tuple[str, ...] = ()
 
-    def _group(self, event_type: EventType, window: timedelta | None, part: int) -> _Group:
-        key = (event_type.name, window, part)
+    def _group(
+        self, event_type: EventType, window: timedelta | None, asked: tuple[ir.Node, ...], part: int
+    ) -> _Group:
+        key = (event_type.name, window, asked, part)
         if key not in self.groups:
             number = len(self.groups)
             event = event_table.alias(f"e{number}")
             frame = ItemFrame(self, 0, event, profile_relation=self.relation.alias(f"p{number}"))
-            self.groups[key] = _Group(event_type, frame, event, f"g{number}")
+            self.groups[key] = _Group(event_type, frame, event, f"g{number}", asked=asked)
         return self.groups[key]
 
     def _read(self, group: _Group, name: str, column: Column, empty: Column) -> Column:
@@ -301,6 +322,7 @@ class GroupedFrame(_GroupingFrame):
         alone: it is joined to nothing, so that conditions on it would be moved inside and compute its columns again.
         """
         events: Any = group.event
+        asked = [compile_value(node, group.frame, truth=True) for node in group.asked]
         if group.frame.profile_used:
             own = group.frame.profile_relation
             assert own is not None
@@ -309,7 +331,7 @@ class GroupedFrame(_GroupingFrame):
         query = (
             select(group.event.c.contact_id, *columns)
             .select_from(events)
-            .where(*visible(group.event, group.event_type, self.now), *group.lower_bound(self.now))
+            .where(*visible(group.event, group.event_type, self.now), *group.lower_bound(self.now), *asked)
             .group_by(group.event.c.contact_id)
         )
         return (query.offset(literal_column("0")) if alone else query).subquery(group.name)
@@ -317,6 +339,8 @@ class GroupedFrame(_GroupingFrame):
 
 class PassFrame(GroupedFrame):
     """Group the events of everybody once per type, however many windows ask for them: for many rules in one pass."""
+
+    by_condition = False
 
     def once(self, column: Column) -> Column:
         """Return a sub-select, which is computed once."""
@@ -326,5 +350,7 @@ class PassFrame(GroupedFrame):
         """Answer thresholds over plain windows by what all windows have in common."""
         return windowed(node, self)
 
-    def _group(self, event_type: EventType, window: timedelta | None, part: int) -> _Group:
-        return super()._group(event_type, None, part)
+    def _group(
+        self, event_type: EventType, window: timedelta | None, asked: tuple[ir.Node, ...], part: int
+    ) -> _Group:
+        return super()._group(event_type, None, asked, part)

@@ -29,7 +29,12 @@ _MOST = 1_000_000
 
 
 class Featured(Frame, Protocol):
-    """A frame that computes aggregates over the events of a type once, whoever asks for them."""
+    """A frame that computes aggregates over the events of a type once, whoever asks for them.
+
+    by_condition: each group has only the events of which the same is asked, which an index may find.
+    """
+
+    by_condition: bool
 
     def feature(
         self,
@@ -38,8 +43,9 @@ class Featured(Frame, Protocol):
         window: timedelta | None,
         build: Callable[[ItemFrame], Column],
         empty: Column,
+        asked: tuple[ir.Node, ...] = (),
     ) -> Column:
-        """Return the column of an aggregate."""
+        """Return the column of an aggregate, over the events that meet conditions if it groups by them."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +120,7 @@ def nth_latest(items: ir.ListExpr, predicate: ir.Node | None, rank: int, frame: 
     asked = tuple(part for part in _parts(items, predicate) if part is not window and part != true)
 
     def build(inner: ItemFrame) -> Column:
-        keep = [compile_value(part, inner, truth=True) for part in asked]
+        keep = [] if frame.by_condition else [compile_value(part, inner, truth=True) for part in asked]
         time = inner.relation.c.occurred_at
 
         def of_those(call: Any) -> Column:
@@ -126,7 +132,8 @@ def nth_latest(items: ir.ListExpr, predicate: ir.Node | None, rank: int, frame: 
         ordered = func.array_agg(aggregate_order_by(time, time.desc()), type_=ARRAY(TIME))
         return of_those(ordered)[literal_column(str(rank), INTEGER)]
 
-    return frame.feature(items.source, (asked, rank, "latest"), window.shift, build, NEVER)
+    apart = asked if frame.by_condition else ()
+    return frame.feature(items.source, (asked, rank, "latest"), window.shift, build, NEVER, apart)
 
 
 def _parts(items: ir.ListExpr, predicate: ir.Node | None) -> list[ir.Node]:
