@@ -119,8 +119,12 @@ class SegmentMethods(Methods):
         change = _change(request)
         if request.validate_only:
             with previewing.snapshot(service) as connection:
-                found = defining.check_change(service, connection, id_, change, request.etag)
-            return pb.UpdateSegmentResponse(segment=encode_segment(found, change))
+                found, compiled = defining.check_change(service, connection, id_, change, request.etag)
+                checked = encode_segment(found, change)
+                if compiled is not None:
+                    counted = previewing.count(service, connection, compiled, None, 0)
+                    checked.member_count = counted.members
+            return pb.UpdateSegmentResponse(segment=checked)
         with service.db.transaction() as connection:
             done = replay(connection, kit.request_log, request.request_id, request, pb.UpdateSegmentResponse)
             if done is not None:

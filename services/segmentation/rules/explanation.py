@@ -5,7 +5,7 @@ The answers themselves can be given by the caller, who has them from SQL; otherw
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -80,6 +80,7 @@ def explain(
     values: Mapping[ir.Node, Any] | None = None,
     registry: Registry | None = None,
     others: Mapping[str, CompiledRule] | None = None,
+    lists: Collection[str] = (),
     known_until: datetime | None = None,
     known: Outlook | None = None,
 ) -> Explanation:
@@ -87,8 +88,9 @@ def explain(
 
     values: of leaves and of their operands (``facts.operands_of``), by another engine; those not given are interpreted.
     registry: the one that names what the profile holds, by default the rule's own. others: the rules of the segments
-    that the rule names, directly or not, each after those that it names. known_until: an instant from which plugins'
-    answers may be others. known: the outlook, when the profile does not hold all events.
+    that the rule names, directly or not, each after those that it names. lists: names of the segments without a rule.
+    known_until: an instant from which plugins' answers may be others. known: the outlook, when the profile does not
+    hold all events.
     """
     now = check_now(now)
     interpreter = Interpreter(lenient(registry or rule.registry))
@@ -103,7 +105,7 @@ def explain(
         for node, value in zip(nodes, truths, strict=True)
     )
     flip = cheapest_flip(branch, nodes, truths)
-    hints = Hints(facts)
+    hints = Hints(facts, lists)
     changes = None
     if flip is not None:
         changes = tuple(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -69,9 +70,10 @@ def _plural(number: int, noun: str) -> str:
 
 @dataclass(frozen=True)
 class Hints:
-    """Word hints about the leaves of one rule and profile."""
+    """Word hints about the leaves of one rule and profile; lists: names of the segments that are lists."""
 
     facts: Facts
+    lists: Collection[str] = ()
 
     def of(self, leaf: ir.Node, to: bool, behind: tuple[Fact, ...]) -> str:
         """Return what would make a leaf TRUE or FALSE; behind: its facts."""
@@ -108,6 +110,8 @@ class Hints:
             what = self._text(leaf).partition("(")[2].removesuffix(")").strip()
             return f"{what} to be {'known' if to else 'missing'}"
         if isinstance(leaf, ir.InSegment):
+            if leaf.segment in self.lists:
+                return f"to be {'put into' if to else 'taken out of'} the list {leaf.segment}"
             return f"{'to be' if to else 'not to be'} a member of {leaf.segment}"
         if isinstance(leaf, ir.PluginValue):
             return f"the plugin's {self._text(leaf)} to answer {'true' if to else 'false'}"

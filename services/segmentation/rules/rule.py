@@ -126,6 +126,11 @@ class CompiledRule:
         """
         return statements.undecided(self.ir, self.registry.time_zone, self._lookups())
 
+    def undecided_from(self, relation: FromClause, members: FromClause = membership) -> Select[Any]:
+        """Return ``undecided_select`` over other profiles and memberships; arguments as for ``select_from``."""
+        lookups = self._lookups(members=members)
+        return statements.undecided(self.ir, self.registry.time_zone, lookups, relation)
+
     @cached_property
     def outcome_select(self) -> Select[Any]:
         """Return ``SELECT contact_id, value`` of everybody: TRUE, FALSE, or NULL for unknown; parameter ``now``."""

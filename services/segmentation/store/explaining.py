@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 from sqlalchemy.sql.selectable import FromClause
 
-from services.segmentation.models import event, membership, membership_past, segment, segment_past
+from services.segmentation.models import event, membership, membership_past, segment
 from services.segmentation.rules import CompiledRule, ir
 from services.segmentation.rules.stored import EventRow
 
@@ -84,20 +84,21 @@ def _of(contact_id: UUID, types: Collection[str], until: datetime | None) -> lis
 
 
 def entered(connection: Connection, contact_id: UUID, at: datetime | None) -> dict[str, datetime]:
-    """Return since when a contact is in which segments, by id; at: as of this time, None for now."""
-    queries = [_memberships(membership, segment, contact_id, at)]
+    """Return since when a contact is in which segments, by id; at: as of this time, None for now.
+
+    Only of segments that are there: one that was made anew is another one than that which had its id before.
+    """
+    queries = [_memberships(membership, contact_id, at)]
     if at is not None:
-        queries += [
-            _memberships(membership_past, table, contact_id, at).where(membership_past.c.leave_time > at)
-            for table in (segment, segment_past)
-        ]
+        earlier = _memberships(membership_past, contact_id, at)
+        queries.append(earlier.where(membership_past.c.leave_time > at))
     return {row.id: row.enter_time for row in connection.execute(sa.union_all(*queries))}
 
 
-def _memberships(table: sa.Table, named: sa.Table, contact_id: UUID, at: datetime | None) -> sa.Select[Any]:
+def _memberships(table: sa.Table, contact_id: UUID, at: datetime | None) -> sa.Select[Any]:
     query = (
-        sa.select(named.c.id, table.c.enter_time)
-        .join_from(table, named, named.c.number == table.c.segment_number)
+        sa.select(segment.c.id, table.c.enter_time)
+        .join_from(table, segment, segment.c.number == table.c.segment_number)
         .where(table.c.contact_id == contact_id)
     )
     return query if at is None else query.where(table.c.enter_time <= at)

@@ -237,7 +237,7 @@ def remove_members(connection: Connection, notice: Notice, now: datetime) -> int
 
 
 _LIST_CHANGE = """
-WITH changed AS ({change}),
+WITH {change},
 sized AS (
     INSERT INTO segment_size (segment_number, delta)
     SELECT segment_number, sum(CASE WHEN entered THEN 1 ELSE -1 END) FROM changed GROUP BY segment_number
@@ -245,15 +245,17 @@ sized AS (
 told AS ({told})
 SELECT contact_id FROM changed ORDER BY contact_id
 """
-_PUT_IN = """
+_PUT_IN = """changed AS (
     INSERT INTO membership (segment_number, contact_id, enter_time)
     SELECT %(number)s::int, g.contact_id, %(now)s::timestamptz FROM unnest(%(ids)s::uuid[]) AS g(contact_id)
     ON CONFLICT DO NOTHING RETURNING segment_number, contact_id, true AS entered
-"""
-_TAKE_OUT = """
+)"""
+_TAKE_OUT = f"""gone AS (
     DELETE FROM membership WHERE segment_number = %(number)s::int AND contact_id = ANY(%(ids)s::uuid[])
-    RETURNING segment_number, contact_id, false AS entered
-"""
+    RETURNING segment_number, contact_id, enter_time
+),
+kept AS ({KEPT}),
+changed AS (SELECT segment_number, contact_id, false AS entered FROM gone)"""
 
 
 def change_list(

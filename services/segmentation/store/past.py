@@ -14,6 +14,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
+from sqlalchemy.dialects import postgresql as pg
 from sqlalchemy.sql.selectable import FromClause
 
 from services.segmentation.models import ORDER_SUMS, event, profile, profile_past
@@ -45,12 +46,12 @@ def archive_sql(changed: str) -> str:
     """
 
 
-def relation_at(at: datetime) -> FromClause:
+def relation_at(at: datetime, among: Sequence[UUID] | None = None) -> FromClause:
     """Return a relation with the columns of the profile table that the rule engine knows, as of a time.
 
-    It has one row for each contact with a profile. at: within the retention of profiles, and not in the future, for
-    which the present profile is right. Each use in a statement is planned on its own and reads only the columns that it
-    needs; sums of orders that nobody asks for cost nothing.
+    It has one row for each contact with a profile; among: for those of some contacts alone. at: within the retention of
+    profiles, and not in the future, for which the present profile is right. Each use in a statement is planned on its
+    own and reads only the columns that it needs; sums of orders that nobody asks for cost nothing.
     """
     instant = sa.literal(at, sa.DateTime(timezone=True))
     present = sa.select(*_columns(profile)).where(
@@ -60,23 +61,39 @@ def relation_at(at: datetime) -> FromClause:
         sa.or_(profile_past.c.valid_from.is_(None), profile_past.c.valid_from <= instant),
         profile_past.c.valid_until > instant,
     )
-    return _with_orders(sa.union_all(present, earlier).subquery("state_at"), instant)
+    if among is not None:
+        present = present.where(_is_among(profile, among))
+        earlier = earlier.where(_is_among(profile_past, among))
+    return _with_orders(sa.union_all(present, earlier).subquery("state_at"), instant, among)
 
 
-def present_at(at: datetime) -> FromClause:
+def present_at(at: datetime, among: Sequence[UUID] | None = None) -> FromClause:
     """Return like `relation_at` a relation of the present states, but with the sums of orders as of a time.
 
     It serves whoever asks nothing of a profile but those, at any past time, however old.
     """
-    return _with_orders(profile, sa.literal(at, sa.DateTime(timezone=True)))
+    states = (
+        profile if among is None else sa.select(profile).where(_is_among(profile, among)).subquery("some")
+    )
+    return _with_orders(states, sa.literal(at, sa.DateTime(timezone=True)), among)
 
 
 def _columns(table: sa.Table) -> list[sa.ColumnElement[Any]]:
     return [table.c[column.name] for column in tables.profile.c if column.name not in ORDER_SUMS]
 
 
-def _with_orders(states: FromClause, instant: sa.ColumnElement[Any]) -> FromClause:
+def _is_among(table: sa.Table, contact_ids: Sequence[UUID]) -> sa.ColumnElement[bool]:
+    return table.c.contact_id == sa.any_(sa.literal(list(contact_ids), pg.ARRAY(pg.UUID(as_uuid=True))))
+
+
+def _with_orders(
+    states: FromClause, instant: sa.ColumnElement[Any], among: Sequence[UUID] | None = None
+) -> FromClause:
     # Grouped by the key that it is joined by, so that the planner drops it where no sum is read.
+    wanted = [event.c.type == ORDER_PLACED, event.c.occurred_at <= instant]
+    if among is not None:
+        # The planner takes only an equality into a grouped relation, not a choice of several.
+        wanted.append(_is_among(event, among))
     orders = (
         sa.select(
             event.c.contact_id,
@@ -85,7 +102,7 @@ def _with_orders(states: FromClause, instant: sa.ColumnElement[Any]) -> FromClau
             sa.func.min(event.c.occurred_at).label("first_order_time"),
             sa.func.max(event.c.occurred_at).label("last_order_time"),
         )
-        .where(event.c.type == ORDER_PLACED, event.c.occurred_at <= instant)
+        .where(*wanted)
         .group_by(event.c.contact_id)
         .subquery("orders_at")
     )

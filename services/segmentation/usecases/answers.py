@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
+from rapport_sdk import Profile
 from sqlalchemy import Connection
 
 from services.kit.plugins import (
@@ -25,11 +26,10 @@ from services.segmentation.domain import chunks
 from services.segmentation.rulebook import Call
 from services.segmentation.rules import CompiledRule, PluginCall
 from services.segmentation.store import leaves
-from services.segmentation.store.profiles import ALL
 
 PYTHON_BATCH = 500
 SQL_SECONDS = 30.0
-SQL_SECONDS_FOR_ALL = 600.0
+SECONDS_FOR_ALL = 600.0
 
 
 @dataclass
@@ -67,7 +67,7 @@ def ask(
         try:
             answers.given[wanted] = list(_ask_some(service, connection, wanted, contact_ids, now))
         except PluginError as error:
-            if _unknown_when_gone(service, wanted, error):
+            if unknown_when_gone(service, wanted, error):
                 answers.given[wanted] = []
                 answers.doubtful |= wanted[0] in service.catalog().rules
             else:
@@ -75,7 +75,8 @@ def ask(
     return answers
 
 
-def _unknown_when_gone(service: Service, wanted: Call, error: PluginError) -> bool:
+def unknown_when_gone(service: Service, wanted: Call, error: PluginError) -> bool:
+    """Tell whether the answers to a call that failed are unknown, as its rule declares, and no failure."""
     record = service.catalog().rules.get(wanted[0])
     # A rule that is missing altogether is still in the plan only when its record says that it is then unknown.
     return record.when_gone == "unknown" if record is not None else isinstance(error, PluginUnavailable)
@@ -115,14 +116,12 @@ def fill_for_all(
     rule: CompiledRule,
     now: datetime,
     *,
-    past: bool = False,
-    timeout: float = SQL_SECONDS_FOR_ALL,
+    timeout: float = SECONDS_FOR_ALL,
 ) -> bool:
     """Put the answers that a rule needs where a statement reads them; returns whether all are there.
 
     SQL answers for all contacts at once. What only Python can answer is asked after it, and of those contacts alone for
-    whom the rest of the rule leaves the rule unknown; past: of all, as the present does not tell who it was then.
-    timeout: seconds for each call. Raises PluginError, unless the
+    whom the rest of the rule leaves the rule unknown. timeout: seconds for each call. Raises PluginError, unless the
     call is then unknown; the answers of an installed plugin that are not there must be asked for again.
     """
     complete = True
@@ -134,12 +133,12 @@ def fill_for_all(
             # A failure in the midst takes back the answers before it.
             with connection.begin_nested():
                 if record is not None and _is_python(record):
-                    leaves.find_undecided(connection, ALL if past else rule.undecided_select, now)
-                    _ask_undecided(service, connection, record, item, now, timeout)
+                    leaves.find_undecided(connection, rule.undecided_select, now)
+                    ask_undecided(service, connection, record, item, now, timeout, _reader(connection, now))
                 else:
                     leaves.put(connection, item.number, _rows(_ask_all(service, item, now, timeout)))
         except PluginError as error:
-            if not _unknown_when_gone(service, (item.function, item.params), error):
+            if not unknown_when_gone(service, (item.function, item.params), error):
                 raise
             complete &= item.function not in rules
     return complete
@@ -159,20 +158,32 @@ def _ask_all(service: Service, item: PluginCall, now: datetime, timeout: float) 
     yield from run_plugin_select(service.db.engine, compiled, now=now, timeout=timeout)
 
 
-def _ask_undecided(
+ReadProfiles = Callable[[Sequence[UUID], RuleRecord], Sequence[Profile]]
+"""Reads the profiles of some contacts, with the events that a rule declares."""
+
+
+def _reader(connection: Connection, now: datetime) -> ReadProfiles:
+    return lambda some, record: read_profiles(connection, some, record.events, now=now)
+
+
+def ask_undecided(
     service: Service,
     connection: Connection,
     record: RuleRecord,
     item: PluginCall,
     now: datetime,
     timeout: float,
+    read: ReadProfiles,
 ) -> None:
+    """Ask the Python form of a rule about those whom `leaves.find_undecided` noted, in batches.
+
+    timeout: seconds for all of it. Raises PluginError, and PluginTimeout when it takes longer.
+    """
     until = time.monotonic() + timeout
     while some := leaves.take_undecided(connection, PYTHON_BATCH):
         if time.monotonic() >= until:
             raise PluginTimeout(
                 record.plugin, item.function, f"took longer than {timeout:g} s for all contacts"
             )
-        profiles = read_profiles(connection, some, record.events, now=now)
-        answers = service.plugins.matches(item.function, item.params, profiles, now)
+        answers = service.plugins.matches(item.function, item.params, read(some, record), now)
         leaves.put(connection, item.number, _rows(answers))

@@ -265,7 +265,6 @@ def _count(service: Service, connection: Connection, given: _Set) -> dict[str, i
     """Count for how many contacts new rules are TRUE, those that do not rest on other new rules, while time allows."""
     unsure = _resting_on(given.compiled, given.edges)
     until = time.monotonic() + COUNTING_SECONDS
-    now = service.clock.now()
     found: dict[str, int] = {}
     for id_ in sorted(given.compiled):
         left = until - time.monotonic()
@@ -274,7 +273,7 @@ def _count(service: Service, connection: Connection, given: _Set) -> dict[str, i
         try:
             with connection.begin_nested():
                 connection.exec_driver_sql(f"SET LOCAL statement_timeout = {max(1, round(left * 1000))}")
-                found[id_] = previewing.count(service, connection, given.compiled[id_], now, 0).members
+                found[id_] = previewing.count(service, connection, given.compiled[id_], None, 0).members
         except PluginError:
             continue
         except DBAPIError as error:

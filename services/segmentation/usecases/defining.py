@@ -167,14 +167,16 @@ class Change:
     rule: str | None = None
 
 
-def check_change(service: Service, connection: Connection, id_: str, change: Change, etag: str) -> Segment:
-    """Check a change without storing it; returns the segment as it is."""
+def check_change(
+    service: Service, connection: Connection, id_: str, change: Change, etag: str
+) -> tuple[Segment, CompiledRule | None]:
+    """Check a change without storing it; returns the segment as it is, and its new rule if it gets one."""
     found = load(connection, id_, lock=False)
     check_etag(found, etag)
     refuse_rule_of_list(found, change)
-    if change.rule is not None and found.kind == "rule":
-        _compile_change(service, connection, found, change.rule)
-    return found
+    if change.rule is None or change.rule == found.rule:
+        return found, None
+    return found, _compile_change(service, connection, found, change.rule)
 
 
 def refuse_rule_of_list(found: Segment, change: Change) -> None:

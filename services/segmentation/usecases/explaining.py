@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -16,7 +16,7 @@ from services.kit.log import get_logger
 from services.kit.names import format_name
 from services.segmentation.context import Service
 from services.segmentation.domain import SEGMENTS
-from services.segmentation.models import ORDER_SUMS, membership, profile
+from services.segmentation.models import membership, profile
 from services.segmentation.rulebook import Call
 from services.segmentation.rules import CompiledRule, Registry, RegistryError, RuleError, batch_statement, ir
 from services.segmentation.rules.explanation import Explanation, explain
@@ -25,13 +25,13 @@ from services.segmentation.rules.moments import check_now
 from services.segmentation.rules.outlook import Outlook, most_events
 from services.segmentation.rules.stored import stored_profile
 from services.segmentation.rules.structure import structure_of
-from services.segmentation.store import explaining, past, past_members, past_segments, segments
+from services.segmentation.store import explaining, past_segments, segments
 from services.segmentation.usecases.answers import Answers, ask, fill
 from services.segmentation.usecases.defining import compile_new, load
-from services.segmentation.usecases.history import check_kept
+from services.segmentation.usecases.history import check_kept, past_relations
 from services.segmentation.usecases.past_answers import ask_past
 from services.segmentation.usecases.previewing import snapshot
-from services.segmentation.usecases.rebuilding import compile_stored
+from services.segmentation.usecases.rebuilding import compile_stored, rule_of
 from services.segmentation.vocabulary import load_names, make_registry
 
 MOST_EVENTS = 10_000
@@ -88,7 +88,8 @@ class Sight:
 def explain_membership(
     service: Service, contact_id: UUID, *, rule: str = "", segment: str = "", as_of: datetime | None = None
 ) -> Explained:
-    """Explain what a rule, or the rule of a segment in force at a time, says about a contact.
+    """Explain what a rule, or the rule of a segment in force at a time, says about a contact; of a list, whether it
+    holds the contact.
 
     Raises NotFound, InvalidArgument (INVALID_RULE), FailedPrecondition (BEFORE_RETENTION, PLUGIN_FAILED, BROKEN_RULE,
     NO_PAST_ANSWER), ResourceExhausted (RULE_TOO_COSTLY).
@@ -113,7 +114,7 @@ def _target(
     found = load(connection, segment)
     version = past_segments.version_at(connection, found.number, at) if earlier else 0
     # Before the first rebuild, now or at that time: the rule that will be or was to be followed.
-    stored = segments.rule_of(connection, found.number, version or found.active_version or found.version)
+    stored = rule_of(connection, found, version or found.active_version or found.version)
     try:
         compiled = compile_stored(service, connection, stored)
     except (RuleError, RegistryError) as error:
@@ -126,12 +127,9 @@ def _target(
 def _sight(service: Service, connection: Connection, target: Target, at: datetime, *, earlier: bool) -> Sight:
     if not earlier:
         return Sight(at, False, profile, membership)
-    if target.segment or target.compiled.segments:
+    if target.segment:
         check_kept(service, connection, "memberships", at)
-    if target.compiled.attributes <= set(ORDER_SUMS) and not target.compiled.plugin_calls:
-        return Sight(at, True, past.present_at(at), past_members.members_at(at))
-    check_kept(service, connection, "profiles", at)
-    return Sight(at, True, past.relation_at(at), past_members.members_at(at))
+    return Sight(at, True, *past_relations(service, connection, target.compiled, at))
 
 
 def _explained(
@@ -141,7 +139,7 @@ def _explained(
     if row is None:
         raise NotFound.resource(format_name("contacts", contact_id))
     others = {} if sight.past else _named_rules(service, connection, target.compiled)
-    answers, known_until = _answers(service, connection, contact_id, row, target.compiled, others, sight)
+    answers, known_until = _answers(service, connection, contact_id, target.compiled, others, sight)
     return explain_row(
         connection,
         row,
@@ -149,6 +147,7 @@ def _explained(
         sight,
         registry=_registry(service, connection, target.compiled),
         others=others,
+        lists=[format_name(SEGMENTS, id_) for id_ in segments.lists(connection)],
         plugin_values={wanted: given[0].value for wanted, given in answers.given.items() if given},
         known_until=known_until,
     )
@@ -162,12 +161,13 @@ def explain_row(
     *,
     registry: Registry,
     others: Mapping[str, CompiledRule],
+    lists: Collection[str] = (),
     plugin_values: Mapping[Call, Any],
     known_until: datetime | None,
 ) -> Explained:
     """Explain a rule for a contact whose row of the relation in sight is given.
 
-    registry: names all that the row may hold. others, known_until: as of ``explanation.explain``. plugin_values:
+    registry: names all that the row may hold. others, lists, known_until: as of ``explanation.explain``. plugin_values:
     answers of plugins, which must lie where SQL reads them as well.
     """
     compiled, contact_id = target.compiled, row.contact_id
@@ -193,6 +193,7 @@ def explain_row(
         values=values,
         registry=registry,
         others=others,
+        lists=lists,
         known_until=known_until,
         known=None if whole else _bounded_outlook(connection, contact_id, compiled, sight, known_until),
     )
@@ -238,7 +239,6 @@ def _answers(
     service: Service,
     connection: Connection,
     contact_id: UUID,
-    row: Any,
     compiled: CompiledRule,
     others: Mapping[str, CompiledRule],
     sight: Sight,
@@ -248,7 +248,7 @@ def _answers(
     foreign = {(call.function, call.params) for other in others.values() for call in other.plugin_calls}
     wanted = dict.fromkeys((*own, *sorted(foreign, key=repr)))
     if sight.past:
-        answers = ask_past(service, connection, own, row, sight.at)
+        answers = ask_past(service, connection, own, [contact_id], sight.at)
     else:
         answers = ask(service, connection, wanted, [contact_id], sight.at)
     if failed := [answers.failed[call] for call in own if call in answers.failed]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Select
+from sqlalchemy import Connection
 from sqlalchemy.sql.selectable import FromClause
 
 from services.kit.errors import FailedPrecondition, InvalidArgument, NotFound
@@ -16,7 +16,7 @@ from services.kit.names import format_name
 from services.segmentation.context import Service
 from services.segmentation.domain import SEGMENTS
 from services.segmentation.models import ORDER_SUMS
-from services.segmentation.rules import CompiledRule, tables
+from services.segmentation.rules import CompiledRule
 from services.segmentation.store import kept, past, past_members, past_segments
 from services.segmentation.store.kept import Subject
 from services.segmentation.store.past_members import Change
@@ -25,34 +25,26 @@ BATCH = 5_000
 RUN_SECONDS = 30.0
 
 
-def members_select(
-    service: Service, connection: Connection, compiled: CompiledRule, at: datetime
-) -> Select[Any]:
-    """Return the SELECT of the contact_id of all for whom a rule is TRUE at a time; parameter now, which is that time.
-
-    Raises FailedPrecondition (BEFORE_RETENTION) when the rule asks what is not kept that long.
-    """
-    if at >= service.clock.now():
-        return compiled.rebuild_select
-    return compiled.select_from(*relations_at(service, connection, compiled, at))
-
-
-def relations_at(
-    service: Service, connection: Connection, compiled: CompiledRule, at: datetime
+def past_relations(
+    service: Service,
+    connection: Connection,
+    compiled: CompiledRule,
+    at: datetime,
+    *,
+    among: Sequence[UUID] | None = None,
 ) -> tuple[FromClause, FromClause]:
-    """Return the profiles and memberships that a rule is evaluated over for a time; those of now if it is to come.
+    """Return the profiles and memberships that a rule is evaluated over for a past time; among: of some contacts alone.
 
     Raises FailedPrecondition (BEFORE_RETENTION) when the rule asks what is not kept that long.
     """
-    if at >= service.clock.now():
-        return tables.profile, tables.membership
     if compiled.segments:
         check_kept(service, connection, "memberships", at)
     members = past_members.members_at(at)
-    if compiled.attributes <= set(ORDER_SUMS):
-        return past.present_at(at), members
+    # Plugins are shown whole profiles.
+    if compiled.attributes <= set(ORDER_SUMS) and not compiled.plugin_calls:
+        return past.present_at(at, among), members
     check_kept(service, connection, "profiles", at)
-    return past.relation_at(at), members
+    return past.relation_at(at, among), members
 
 
 def earliest(service: Service, connection: Connection, subject: Subject) -> datetime:

@@ -1,62 +1,109 @@
-"""What plugins say about a contact as of a past time: only their Python form can be shown a profile of the past."""
+"""What plugins say about contacts as of a past time: only their Python form can be shown profiles of the past."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable
-from dataclasses import fields
+from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any
+from uuid import UUID
 
-from rapport_sdk import Event, Profile
 from sqlalchemy import Connection
+from sqlalchemy.sql.selectable import FromClause
 
 from services.kit.errors import FailedPrecondition
-from services.kit.plugins import PluginError
+from services.kit.plugins import PluginError, RuleRecord
 from services.segmentation.context import Service
+from services.segmentation.domain import chunks
 from services.segmentation.rulebook import Call
-from services.segmentation.store import explaining
-from services.segmentation.usecases.answers import Answers
-
-_OF_ROW = tuple(
-    item.name for item in fields(Profile) if item.name not in ("tags", "history", "next_event_time")
-)
+from services.segmentation.rules import CompiledRule
+from services.segmentation.store import leaves, past_profiles
+from services.segmentation.usecases.answers import PYTHON_BATCH, Answers, ask_undecided, unknown_when_gone
 
 
 def ask_past(
-    service: Service, connection: Connection, calls: Iterable[Call], row: Any, at: datetime
+    service: Service,
+    connection: Connection,
+    calls: Iterable[Call],
+    contact_ids: Sequence[UUID],
+    at: datetime,
 ) -> Answers:
-    """Ask plugins about a contact whose profile at a time is given.
+    """Ask plugins about contacts as they were at a time; one that fails spoils only its own answers.
 
-    Raises FailedPrecondition (NO_PAST_ANSWER) for a rule that has only an SQL form: it reads the tables of today. A
-    rule that is missing and declared unknown then has no answer.
+    at: within the retention of profiles. Raises FailedPrecondition (NO_PAST_ANSWER). A rule that is missing and
+    declared unknown then has no answers.
     """
     answers = Answers()
-    for name, params in calls:
-        record = service.catalog().rules.get(name)
+    for wanted, record in _records(service, calls):
+        name, params = wanted
+        given = answers.given[wanted] = []
         if record is None:
-            answers.given[name, params] = []
             continue
-        if not record.has_python:
+        try:
+            for some in chunks(contact_ids, PYTHON_BATCH):
+                profiles = past_profiles.read(connection, some, record.events, at)
+                given += service.plugins.matches(name, params, profiles, at)
+        except PluginError as error:
+            if unknown_when_gone(service, wanted, error):
+                answers.given[wanted] = []
+                answers.doubtful = True
+            else:
+                del answers.given[wanted]
+                answers.failed[wanted] = error.message
+    return answers
+
+
+def fill_past(
+    service: Service,
+    connection: Connection,
+    rule: CompiledRule,
+    at: datetime,
+    relation: FromClause,
+    members: FromClause,
+    *,
+    timeout: float,
+) -> bool:
+    """Put the answers of a past time that a rule needs where a statement reads them; returns whether all are there.
+
+    relation, members: profiles and memberships of then. Asked about are those contacts alone for whom the rest of the
+    rule leaves it unknown. timeout: seconds for each call. Raises FailedPrecondition (NO_PAST_ANSWER), and PluginError
+    unless the call is then unknown.
+    """
+    records = _records(service, ((item.function, item.params) for item in rule.plugin_calls))
+    undecided = rule.undecided_from(relation, members)
+    complete = True
+    leaves.clear(connection)
+    for item, (wanted, record) in zip(rule.plugin_calls, records, strict=True):
+        if record is None:
+            continue
+        try:
+            # A failure in the midst takes back the answers before it.
+            with connection.begin_nested():
+                leaves.find_undecided(connection, undecided, at)
+                ask_undecided(
+                    service,
+                    connection,
+                    record,
+                    item,
+                    at,
+                    timeout,
+                    lambda some, record: past_profiles.read(connection, some, record.events, at),
+                )
+        except PluginError as error:
+            if not unknown_when_gone(service, wanted, error):
+                raise
+            complete = False
+    return complete
+
+
+def _records(service: Service, calls: Iterable[Call]) -> list[tuple[Call, RuleRecord | None]]:
+    """Return the rules that are called, None for one that is missing; raises for one that has only an SQL form."""
+    rules = service.catalog().rules
+    found = [(wanted, rules.get(wanted[0])) for wanted in calls]
+    for (name, _), record in found:
+        if record is not None and not record.has_python:
             raise FailedPrecondition(
                 f"{name} of the plugin {record.plugin} cannot be asked about the past: it has no Python form, and its "
                 "SQL form reads the profiles of today; ask about now, or about a rule without it",
                 reason="NO_PAST_ANSWER",
                 metadata={"plugin": record.plugin, "object": name},
             )
-        profile = _profile(connection, row, record.events, at)
-        try:
-            answers.given[name, params] = list(service.plugins.matches(name, params, [profile], at))
-        except PluginError as error:
-            answers.failed[name, params] = error.message
-    return answers
-
-
-def _profile(connection: Connection, row: Any, event_types: Iterable[str], at: datetime) -> Profile:
-    found = explaining.events(connection, row.contact_id, set(event_types), at)
-    history = tuple(
-        Event(one.type, one.occurred_at, one.event_id, one.category, one.amount, json.loads(one.payload))
-        for one in reversed(found)
-    )
-    values = {name: getattr(row, name) for name in _OF_ROW}
-    return Profile(**values, tags=tuple(row.tags), history=history)
+    return found

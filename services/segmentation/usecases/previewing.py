@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,17 +10,21 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.sql.selectable import FromClause
 
 from services.kit import context
 from services.kit.errors import FailedPrecondition, InvalidArgument, ResourceExhausted
 from services.kit.plugins import PluginTimeout
 from services.segmentation.context import Service
 from services.segmentation.rules import CompiledRule
-from services.segmentation.store import evaluation, segments
-from services.segmentation.usecases.answers import ask, fill, fill_for_all
+from services.segmentation.rules.tables import membership, profile
+from services.segmentation.store import evaluation
+from services.segmentation.usecases.answers import ask, fill
 from services.segmentation.usecases.defining import compile_new, load
-from services.segmentation.usecases.history import members_select, relations_at
-from services.segmentation.usecases.rebuilding import compile_stored
+from services.segmentation.usecases.history import past_relations
+from services.segmentation.usecases.past_answers import ask_past
+from services.segmentation.usecases.rebuilding import compile_stored, rule_of
+from services.segmentation.usecases.selecting import select_members
 
 LONGEST_SECONDS = 20.0
 _LONGER = (
@@ -50,10 +53,7 @@ def evaluate_rule(
     with snapshot(service) as connection:
         if segment:
             found = load(connection, segment)
-            stored = segments.rule_of(connection, found.number, found.version)
-            if found.kind == "list":
-                stored = dataclasses.replace(stored, rule=f'in_segment("{found.name}")', depends=(found.id,))
-            compiled = compile_stored(service, connection, stored)
+            compiled = compile_stored(service, connection, rule_of(connection, found, found.version))
         else:
             compiled = compile_new(service, connection, rule, "rule")
         return count(service, connection, compiled, as_of, sample)
@@ -67,29 +67,22 @@ def match_contacts(
     Raises InvalidArgument (INVALID_RULE), FailedPrecondition (PLUGIN_FAILED, BEFORE_RETENTION, NO_PAST_ANSWER),
     ResourceExhausted (RULE_TOO_COSTLY).
     """
-    now = _instant(service, as_of)
-    past = as_of is not None and now < service.clock.now()
+    now, past = _instant(service, as_of)
     with snapshot(service, _LONGER_FOR_SOME) as connection:
         compiled = compile_new(service, connection, rule, "rule")
         if not contact_ids:
             return []
-        if past and compiled.plugin_calls:
-            name = compiled.plugin_calls[0].function
-            raise FailedPrecondition(
-                f"{name} of a plugin is asked about the profiles of today, and not about {now.isoformat()}: ask "
-                "about now, or about a rule without it",
-                reason="NO_PAST_ANSWER",
-                metadata={"object": name},
-            )
+        relations: tuple[FromClause, FromClause] = (profile, membership)
+        if past:
+            relations = past_relations(service, connection, compiled, now, among=contact_ids)
         if compiled.plugin_calls:
-            calls = {(call.function, call.params) for call in compiled.plugin_calls}
-            answers = ask(service, connection, calls, contact_ids, now)
+            calls = [(call.function, call.params) for call in compiled.plugin_calls]
+            answers = (ask_past if past else ask)(service, connection, calls, contact_ids, now)
             if answers.failed:
                 problem = next(iter(answers.failed.values()))
                 raise FailedPrecondition(f"the rule cannot be evaluated: {problem}", reason="PLUGIN_FAILED")
             fill(connection, compiled.plugin_calls, answers)
-        relation, members = relations_at(service, connection, compiled, now)
-        return evaluation.matching(connection, compiled, relation, members, contact_ids, now)
+        return evaluation.matching(connection, compiled, *relations, contact_ids, now)
 
 
 @contextmanager
@@ -99,8 +92,7 @@ def snapshot(service: Service, longer: str = _LONGER) -> Iterator[Connection]:
     longer: what is said when the time is over, with its seconds to be filled in.
     """
     options = service.db.engine.execution_options(isolation_level="REPEATABLE READ")
-    left = context.remaining()
-    seconds = LONGEST_SECONDS if left is None else min(LONGEST_SECONDS, left * 0.9)
+    seconds = _seconds()
     with options.connect() as connection:
         connection.exec_driver_sql(f"SET LOCAL statement_timeout = {max(1, round(seconds * 1000))}")
         try:
@@ -115,6 +107,12 @@ def snapshot(service: Service, longer: str = _LONGER) -> Iterator[Connection]:
             connection.rollback()
 
 
+def _seconds() -> float:
+    """Return how long work for a call may last."""
+    left = context.remaining()
+    return LONGEST_SECONDS if left is None else min(LONGEST_SECONDS, left * 0.9)
+
+
 def too_costly(message: str) -> ResourceExhausted:
     """Return the error for work that takes longer than the server allows."""
     return ResourceExhausted(message, reason="RULE_TOO_COSTLY")
@@ -123,20 +121,20 @@ def too_costly(message: str) -> ResourceExhausted:
 def count(
     service: Service, connection: Connection, compiled: CompiledRule, as_of: datetime | None, sample: int
 ) -> Found:
-    """Count the contacts for which a rule is TRUE at a time, or now; raises FailedPrecondition (BEFORE_RETENTION)."""
-    now = _instant(service, as_of)
-    select = (
-        members_select(service, connection, compiled, as_of) if as_of is not None else compiled.rebuild_select
-    )
-    if compiled.plugin_calls:
-        past = as_of is not None and as_of < service.clock.now()
-        fill_for_all(service, connection, compiled, now, past=past, timeout=LONGEST_SECONDS)
+    """Count the contacts for which a rule is TRUE at a time, or now.
+
+    Raises PluginError, FailedPrecondition (BEFORE_RETENTION, NO_PAST_ANSWER).
+    """
+    now, past = _instant(service, as_of)
+    select, _ = select_members(service, connection, compiled, now, past=past, timeout=_seconds())
     members, contacts, ids = evaluation.count(connection, select, now, sample)
     return Found(members, contacts, ids, now)
 
 
-def _instant(service: Service, as_of: datetime | None) -> datetime:
-    now = as_of or service.clock.now()
+def _instant(service: Service, as_of: datetime | None) -> tuple[datetime, bool]:
+    """Return the time that is asked about, and whether it is over."""
+    present = service.clock.now()
+    now = as_of or present
     if not 1001 <= now.year <= 8998:
         raise InvalidArgument.field("as_of_time", f"must lie between the years 1001 and 8998, got {now}")
-    return now
+    return now, now < present

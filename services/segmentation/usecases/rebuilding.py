@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from rapport.operations.v1 import operations_pb2
@@ -223,6 +224,14 @@ def _put_in_force(
         segments.set_functions(connection, found.number, rule.version, functions)
     if found.active_version != rule.version or functions != rule.functions or found.gone:
         segments.bump(connection, rules=True)
+
+
+def rule_of(connection: Connection, found: Segment, version: int) -> ActiveRule:
+    """Return a version of a segment's rule; of a list, which has none, the rule that says who is in it."""
+    rule = segments.rule_of(connection, found.number, version)
+    if found.kind == "list":
+        return replace(rule, rule=f'in_segment("{found.name}")', depends=(found.id,))
+    return rule
 
 
 def compile_stored(service: Service, connection: Connection, rule: ActiveRule) -> CompiledRule:

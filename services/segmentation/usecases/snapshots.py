@@ -30,12 +30,11 @@ from services.segmentation.models import kit
 from services.segmentation.rulebook import depends_of
 from services.segmentation.rules import CompiledRule, RegistryError, RuleError
 from services.segmentation.store import locks, membership, segments
-from services.segmentation.usecases.answers import fill_for_all
 from services.segmentation.usecases.defining import compile_new, create_list, load
-from services.segmentation.usecases.history import members_select
 from services.segmentation.usecases.lists import notice_of_list
 from services.segmentation.usecases.progress import Progress
 from services.segmentation.usecases.rebuilding import compile_stored, start_rebuild
+from services.segmentation.usecases.selecting import select_members
 
 KIND = "snapshot_segment"
 _log = get_logger("segmentation.snapshots")
@@ -151,7 +150,8 @@ def _source(
     as_of = origin.as_of or now
     if not origin.source:
         compiled = compile_new(service, connection, origin.rule, "rule")
-        return _evaluated(service, connection, compiled, as_of), {"now": as_of}, replace(origin, as_of=as_of)
+        select = _evaluated(service, connection, compiled, as_of, past=as_of < now)
+        return select, {"now": as_of}, replace(origin, as_of=as_of)
     source = load(connection, origin.source)
     _check_source(source, origin.as_of)
     if origin.as_of is None:
@@ -160,15 +160,14 @@ def _source(
     rule = segments.rule_of(connection, source.number, source.version)
     compiled = compile_stored(service, connection, rule)
     taken = replace(origin, version=rule.version, rule=rule.rule)
-    return _evaluated(service, connection, compiled, as_of), {"now": as_of}, taken
+    return _evaluated(service, connection, compiled, as_of, past=as_of < now), {"now": as_of}, taken
 
 
 def _evaluated(
-    service: Service, connection: Connection, compiled: CompiledRule, as_of: datetime
+    service: Service, connection: Connection, compiled: CompiledRule, as_of: datetime, *, past: bool
 ) -> sa.Select[Any]:
-    past = as_of < service.clock.now()
-    select = members_select(service, connection, compiled, as_of) if past else compiled.rebuild_select
-    if compiled.plugin_calls and not fill_for_all(service, connection, compiled, as_of, past=past):
+    select, complete = select_members(service, connection, compiled, as_of, past=past)
+    if not complete:
         # A segment would be put right later; a snapshot would stay wrong for good.
         raise FailedPrecondition(
             "a plugin that the rule calls did not answer for all contacts: take the snapshot again",

@@ -203,6 +203,68 @@ def test_explain_membership_as_of_a_past_time(seg: World, api: Any) -> None:
     assert (before.version, before.outcome, before.member) == (1, TRUE, True)
 
 
+def test_explain_membership_of_a_list(seg: World, api: Any) -> None:
+    """Whether the contact is in it, since when, and that being put in or taken out would turn it; now and then."""
+    seg.deliver(contact(KEY), contact(OTHER))
+    api.create_segment(segment_id="friends", segment={"kind": "KIND_LIST"})
+    rule = 'in_segment("segments/friends")'
+    seg.clock.instant = put = NOW + days(1)
+    api.add_members(segment="segments/friends", contacts=[NAME])
+    seg.clock.instant = NOW + days(2)
+    inside = api.explain_membership(contact=NAME, segment="segments/friends")
+    assert (inside.outcome, inside.member, inside.version, inside.rule) == (TRUE, True, 1, rule)
+    assert from_timestamp(inside.enter_time) == put
+    assert inside.tree.kind == pb.RulePart.KIND_LEAF
+    (leaf,) = inside.leaves
+    assert leaf.text == rule
+    assert [(f.segment, f.member, from_timestamp(f.enter_time)) for f in leaf.segments] == [
+        ("segments/friends", True, put)
+    ]
+    assert hints(inside) == ["to be taken out of the list segments/friends"]
+    assert [(change.leaf, change.to) for change in inside.changes] == [(0, FALSE)]
+    # No time does it.
+    assert not inside.HasField("next_change_time")
+    assert not inside.HasField("known_until_time")
+    outside = api.explain_membership(contact=OTHER_NAME, segment="segments/friends")
+    assert (outside.outcome, outside.member, outside.HasField("enter_time")) == (FALSE, False, False)
+    assert hints(outside) == ["to be put into the list segments/friends"]
+    # A rule that names a list says the same of it.
+    named = api.explain_membership(contact=OTHER_NAME, rule=f"!{rule}")
+    assert (named.outcome, hints(named)) == (TRUE, ["to be put into the list segments/friends"])
+    seg.clock.instant = NOW + days(3)
+    api.remove_members(segment="segments/friends", contacts=[NAME])
+    assert api.explain_membership(contact=NAME, segment="segments/friends").outcome == FALSE
+    then = to_timestamp(NOW + days(2))
+    past = api.explain_membership(contact=NAME, segment="segments/friends", as_of_time=then)
+    assert (past.outcome, past.member, past.version, past.rule) == (TRUE, True, 1, rule)
+    assert from_timestamp(past.enter_time) == put
+    assert hints(past) == ["to be taken out of the list segments/friends"]
+    # What became of it after is history.
+    assert past.known_until_time == then
+    before = api.explain_membership(contact=NAME, segment="segments/friends", as_of_time=to_timestamp(NOW))
+    assert (before.outcome, before.member, before.HasField("enter_time")) == (FALSE, False, False)
+    assert hints(before) == ["to be put into the list segments/friends"]
+    with pytest.raises(errors.FailedPrecondition) as caught:
+        api.explain_membership(
+            contact=NAME, segment="segments/friends", as_of_time=to_timestamp(NOW - days(1000))
+        )
+    assert caught.value.reason == "BEFORE_RETENTION"
+
+
+def test_explain_membership_of_a_list_that_was_made_anew(seg: World, api: Any) -> None:
+    """It is another one: nobody was in it before it was there."""
+    seg.deliver(contact(KEY))
+    api.create_segment(segment_id="friends", segment={"kind": "KIND_LIST"})
+    api.add_members(segment="segments/friends", contacts=[NAME])
+    seg.clock.instant = NOW + days(1)
+    api.delete_segment(name="segments/friends")
+    seg.clock.instant = NOW + days(2)
+    api.create_segment(segment_id="friends", segment={"kind": "KIND_LIST"})
+    past = api.explain_membership(contact=NAME, segment="segments/friends", as_of_time=to_timestamp(NOW))
+    assert (past.outcome, past.member) == (FALSE, False)
+    assert not past.leaves[0].segments[0].member
+
+
 def test_explain_membership_refuses_what_is_not_kept(seg: World, api: Any) -> None:
     seg.deliver(contact(KEY, region_code="VN"), order(KEY, NOW - days(3000)))
     seg.define("vn", 'contact.region_code == "VN"')

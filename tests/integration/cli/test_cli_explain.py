@@ -58,6 +58,30 @@ def test_explain_a_rule_as_of_a_time(office: Office) -> None:
     assert "one more order_placed event within 30 days" in text
 
 
+def test_explain_a_list(office: Office) -> None:
+    for arguments in (("create", "friends", "--list"), ("add", "friends", str(KEY))):
+        assert office.rapport("segments", *arguments).code == 0
+    ran = office.rapport("segments", "explain", "friends", str(KEY))
+    assert (ran.code, ran.err) == (0, "")
+    text = " ".join(ran.out.split())
+    for words in (
+        f"✔ contacts/{KEY} belongs to segments/friends (version 1) as of 2026-03-01T12:00:00Z; "
+        "member since 2026-03-01T12:00:00Z",
+        '✔ in_segment("segments/friends")',
+        "a member of segments/friends since 2026-03-01T12:00:00Z",
+        "to be taken out of the list segments/friends",
+        "by itself it never turns",
+    ):
+        assert words in text, words
+    then = (NOW - days(1)).isoformat()
+    before = office.rapport("segments", "explain", "friends", str(KEY), "--as-of", then)
+    assert (before.code, before.err) == (0, "")
+    text = " ".join(before.out.split())
+    assert f"✘ contacts/{KEY} does not belong to segments/friends" in text
+    assert "not a member of segments/friends" in text
+    assert "to be put into the list segments/friends" in text
+
+
 def test_explain_as_json(office: Office) -> None:
     ran = office.rapport("segments", "explain", "segments/two", str(contact_id(2)), "--json")
     assert (ran.code, ran.err) == (0, "")

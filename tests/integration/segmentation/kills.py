@@ -32,7 +32,6 @@ from services.segmentation.models import kit
 from services.segmentation.rulebook import Rulebook
 from services.segmentation.usecases import defining
 from services.segmentation.usecases.defining import Change
-from tests.integration.segmentation.test_segment_interleaving import agrees_with_scratch
 from tests.support.gates import Gates
 from tests.support.postgres import DatabaseFactory
 from tests.support.segmentation import (
@@ -46,6 +45,7 @@ from tests.support.segmentation import (
     page_visited_defined,
     visit,
 )
+from tests.support.segmentation_scratch import agrees_with_scratch
 from tests.support.segmentation_stack import Stack
 from tests.support.waiting import until
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
-from uuid import UUID
 
 import pytest
-import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from services.segmentation.usecases import defining, upkeep
+from services.kit.plugins import PluginHost
+from services.segmentation.usecases import defining, plugin_changes, upkeep
 from services.segmentation.usecases.defining import Change
+from tests.plugins.plugin_sources import write_plugin
 from tests.support.postgres import DatabaseFactory
 from tests.support.segmentation import (
     DEMO_RULES,
@@ -30,6 +30,7 @@ from tests.support.segmentation import (
     visit,
     world,
 )
+from tests.support.segmentation_scratch import agrees_with_scratch
 
 PEOPLE = [contact_id(number) for number in range(100, 106)]
 
@@ -45,12 +46,28 @@ RULES = {
     "plain": '!in_segment("segments/loyal_or_rich") && has(contact.score) && contact.score > 3',
     "shoes": 'events.order_placed.exists(o, o.category == "shoes" && now - o.time < hours(2))',
     "recent": "now - contact.last_order_time <= days(7)",
+    "fresh": 'shop.fresh(contact) && contact.region_code != "US"',
+    "not_fresh": '!in_segment("segments/fresh") && !in_segment("segments/abroad")',
 }
 OTHER_RULES = {
     "vietnam": 'contact.region_code == "VN" && events.order_placed.size() > 0',
     "loyal": "events.order_placed.size() >= 3",
     "spenders": "contact.total_spent > 20.0",
 }
+
+SHOP = """
+def fresh(ctx, params, profiles):
+    answers = []
+    for profile in profiles:
+        newest = max((order.occurred_at for order in profile.events("order.placed")), default=None)
+        until = newest and newest + timedelta(days=30)
+        answers.append(Timed(newest is not None and until > ctx.now, until if until and until > ctx.now else None))
+    return answers
+
+@hookimpl
+def rapport_segment_rules():
+    return [SegmentRule(name="shop.fresh", returns="bool", matches=fresh, events=("order.placed",), doc="fresh")]
+"""
 
 Action = tuple[str, Any]
 
@@ -91,9 +108,15 @@ def built(item: Action) -> Any:
 
 
 @pytest.fixture(scope="module")
-def shared(make_module_database: DatabaseFactory) -> Iterator[World]:
-    """The service on a database that the examples share, emptied before each."""
-    with world(make_module_database.with_tables("segmentation")) as made:
+def shared(
+    make_module_database: DatabaseFactory, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[World]:
+    """The service with a plugin, on a database that the examples share, emptied before each."""
+    folder = tmp_path_factory.mktemp("plugins")
+    with (
+        PluginHost(["shop"], modules={"shop": write_plugin(folder, SHOP)}, paths=[str(folder)]) as host,
+        world(make_module_database.with_tables("segmentation"), plugins=host) as made,
+    ):
         yield made
 
 
@@ -113,6 +136,7 @@ def test_any_interleaving_ends_like_a_rebuild_from_scratch(
     seg = shared
     seg.empty()
     draw = random.Random(seed)
+    plugin_changes.notice_plugins(seg.service)
     seg.deliver(page_visited_defined(), attribute_defined("score", 2))
     for id_, rule in RULES.items():
         seg.define(id_, rule, build=False)
@@ -172,36 +196,3 @@ def at_once(*actions: Callable[[], None]) -> None:
         thread.join()
     if errors:
         raise errors[0]
-
-
-def agrees_with_scratch(seg: World) -> None:
-    """Check that the members, the sizes and the events told all say the same, and a rebuild finds nothing to change."""
-    members = seg.everybody()
-    assert seg.sizes() == {id_: len(found) for id_, found in members.items()}
-    replayed: dict[str, set[UUID]] = {id_: set() for id_ in members}
-    for type_, id_, key, _ in seg.told():
-        if type_ == "segment.entered":
-            assert key not in replayed[id_], f"{key} entered {id_} twice"
-            replayed[id_].add(key)
-        else:
-            assert key in replayed[id_], f"{key} left {id_} without being in it"
-            replayed[id_].remove(key)
-    assert replayed == members
-    due = dict.fromkeys(
-        seg.query("SELECT contact_id FROM contact_state WHERE next_change <= :now", now=seg.clock.now())
-    )
-    assert not due
-    before = next_changes(seg)
-    seg.rebuild()
-    assert seg.everybody() == members
-    # A rebuild may only bring changes forward; were one earlier than what was stored, a contact would be late.
-    assert next_changes(seg) == before
-
-
-def next_changes(seg: World) -> dict[UUID, datetime | None]:
-    """Return when each known contact is due."""
-    query = (
-        "SELECT p.contact_id, s.next_change FROM profile AS p LEFT JOIN contact_state AS s USING (contact_id)"
-    )
-    with seg.db.read() as connection:
-        return {row.contact_id: row.next_change for row in connection.execute(sa.text(query))}

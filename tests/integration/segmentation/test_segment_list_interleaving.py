@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from services.segmentation.usecases import applying
 from services.segmentation.usecases.applying import Wish
-from tests.integration.segmentation.test_segment_interleaving import agrees_with_scratch, at_once
+from tests.integration.segmentation.test_segment_interleaving import at_once
 from tests.integration.segmentation.test_segment_lists import make_list, put, take
 from tests.support.postgres import DatabaseFactory
 from tests.support.segmentation import NOW, World, contact, contact_id, order, world
+from tests.support.segmentation_scratch import agrees_with_scratch
 
 PEOPLE = [contact_id(number) for number in range(200, 206)]
 RULES = {

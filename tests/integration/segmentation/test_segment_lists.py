@@ -16,8 +16,8 @@ from services.kit.errors import FailedPrecondition, NotFound
 from services.segmentation.store import membership
 from services.segmentation.usecases import defining, lists, projection, snapshots
 from services.segmentation.usecases.defining import Change
-from tests.integration.segmentation.test_segment_interleaving import agrees_with_scratch
 from tests.support.segmentation import NOW, Progress, World, contact, contact_id, days, order
+from tests.support.segmentation_scratch import agrees_with_scratch
 from tests.support.waiting import until
 
 KEYS = [contact_id(number) for number in range(6)]

@@ -17,7 +17,7 @@ from rapport.events.v1 import events_pb2
 
 from services.kit.errors import InvalidArgument
 from services.segmentation import models
-from tests.integration.segmentation.test_segment_interleaving import agrees_with_scratch, at_once
+from tests.integration.segmentation.test_segment_interleaving import at_once
 from tests.integration.segmentation.test_segment_lists import make_list, put
 from tests.support.postgres import DatabaseFactory
 from tests.support.segmentation import (
@@ -33,6 +33,7 @@ from tests.support.segmentation import (
     visit,
     world,
 )
+from tests.support.segmentation_scratch import agrees_with_scratch
 
 ABSORBED, SURVIVOR, THIRD = (contact_id(number) for number in range(300, 303))
 PEOPLE = [contact_id(number) for number in range(310, 316)]

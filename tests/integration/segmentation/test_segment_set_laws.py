@@ -9,10 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.integration.segmentation.test_segment_interleaving import agrees_with_scratch
 from tests.integration.segmentation.test_segment_lists import make_list, put
 from tests.support.postgres import DatabaseFactory
 from tests.support.segmentation import World, attribute_defined, contact, contact_id, world
+from tests.support.segmentation_scratch import agrees_with_scratch
 
 PEOPLE = [contact_id(number) for number in range(8)]
 BASE = frozenset(PEOPLE)

@@ -57,7 +57,8 @@ class SegmentRule:
     rebuilt. events: the event types that it reads, and no others.
     value: the SQL form: an expression over one contact's profile and events, which the host evaluates for all
     contacts or a batch. matches: the Python form: one answer per profile, in the order given. Give at least
-    one; with both, the test kit proves that they agree, and SQL is what runs.
+    one; with both, the test kit proves that they agree, and SQL is what runs. About past times only the Python
+    form is asked, with the profiles of then; without it such a question is refused.
     A rule that reads `ctx.now` must answer `Timed`.
     when_gone: what segments that use the rule do while the plugin is missing, quarantined or failing. `keep`:
     their members stay as they are. `unknown`: the value is unknown. An error is never read as false.

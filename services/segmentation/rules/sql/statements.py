@@ -68,11 +68,13 @@ def rebuild(root: ir.Node, time_zone: str, lookups: Lookups, relation: FromClaus
     return select(relation.c.contact_id).select_from(frame.joined(relation)).where(*conditions)
 
 
-def undecided(root: ir.Node, time_zone: str, lookups: Lookups) -> Select[Any]:
-    """Return ``SELECT contact_id`` of every contact for which the rule is unknown; parameter ``now``."""
-    frame = GroupedFrame(time_zone, lookups)
+def undecided(root: ir.Node, time_zone: str, lookups: Lookups, relation: FromClause = profile) -> Select[Any]:
+    """Return ``SELECT contact_id`` of every contact of ``relation`` for which the rule is unknown; parameter
+    ``now``.
+    """
+    frame = GroupedFrame(time_zone, lookups, relation)
     unknown = compile_value(root, frame).is_(None)
-    return select(profile.c.contact_id).select_from(frame.joined(profile)).where(unknown)
+    return select(relation.c.contact_id).select_from(frame.joined(relation)).where(unknown)
 
 
 def outcomes(root: ir.Node, time_zone: str, lookups: Lookups) -> Select[Any]:

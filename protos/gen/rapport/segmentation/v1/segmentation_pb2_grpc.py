@@ -192,9 +192,10 @@ class SegmentationServiceServicer:
         """Evaluates a rule or a segment's rule over all contacts as of a time, storing nothing. Events with a later time are not seen;
         attributes, tags, consents, traits and the memberships that in_segment() asks for are those that were known then, sums of
         orders those of the orders up to then. Before anything was recorded of a contact its first known facts are used. A plugin's
-        rule is shown the profile of today, with the events up to then.
-        Errors: INVALID_ARGUMENT (INVALID_RULE); NOT_FOUND; FAILED_PRECONDITION (BEFORE_RETENTION) with the earliest time in the
-        metadata, when what the rule asks is not kept that long; RESOURCE_EXHAUSTED (RULE_TOO_COSTLY) when it takes longer than the server allows.
+        rule is shown the profiles of then in its Python form.
+        Errors: INVALID_ARGUMENT (INVALID_RULE); NOT_FOUND; FAILED_PRECONDITION: BEFORE_RETENTION with the earliest time in the
+        metadata, when what the rule asks is not kept that long, NO_PAST_ANSWER for a past time and a plugin's rule that has only an
+        SQL form; RESOURCE_EXHAUSTED (RULE_TOO_COSTLY) when it takes longer than the server allows.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -204,7 +205,7 @@ class SegmentationServiceServicer:
         """Says for which of some contacts a rule is TRUE, now or as of another time, as membership of a segment with that rule would be; contacts
         without a profile are not. Errors: INVALID_ARGUMENT (INVALID_RULE), also without contacts; FAILED_PRECONDITION: PLUGIN_FAILED when a
         plugin that the rule asks does not answer, BEFORE_RETENTION with the earliest time in the metadata, NO_PAST_ANSWER for a past time and
-        a rule that asks plugins; RESOURCE_EXHAUSTED (RULE_TOO_COSTLY) when it takes longer than the server allows.
+        a plugin's rule that has only an SQL form; RESOURCE_EXHAUSTED (RULE_TOO_COSTLY) when it takes longer than the server allows.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -291,7 +292,8 @@ class SegmentationServiceServicer:
         """Makes a new list of those who are in a segment, or for whom a rule is TRUE, as a long-running operation; the list then stays as
         it is until a call changes it. It is empty and BUILDING until all of them are in it at once, and FAILED, still empty, if that
         cannot be. The result is a SnapshotSegmentResult. Errors: ALREADY_EXISTS; NOT_FOUND; INVALID_ARGUMENT (INVALID_RULE);
-        FAILED_PRECONDITION (SEGMENT_BUILDING) for a segment that has no members yet because its first rebuild has not ended.
+        FAILED_PRECONDITION (SEGMENT_BUILDING) for a segment that has no members yet because its first rebuild has not ended. The operation
+        fails as EvaluateRule would for a past time.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
