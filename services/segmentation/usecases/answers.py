@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
@@ -24,7 +25,7 @@ from services.segmentation.context import Service
 from services.segmentation.domain import chunks
 from services.segmentation.rulebook import Call
 from services.segmentation.rules import CompiledRule, PluginCall
-from services.segmentation.store import leaves
+from services.segmentation.store import bounds, leaves
 from services.segmentation.store.profiles import ALL
 
 PYTHON_BATCH = 500
@@ -117,13 +118,15 @@ def fill_for_all(
     *,
     past: bool = False,
     timeout: float = SQL_SECONDS_FOR_ALL,
+    rule_seconds: float | None = None,
 ) -> bool:
     """Put the answers that a rule needs where a statement reads them; returns whether all are there.
 
     SQL answers for all contacts at once. What only Python can answer is asked after it, and of those contacts alone for
     whom the rest of the rule leaves the rule unknown; past: of all, as the present does not tell who it was then.
-    timeout: seconds for each call. Raises PluginError, unless the
-    call is then unknown; the answers of an installed plugin that are not there must be asked for again.
+    timeout: seconds for each call; rule_seconds: for the rest of the rule, where the session does not bound it. Raises
+    TooSlow, and PluginError, unless the call is then unknown; the answers of an installed plugin that are not there
+    must be asked for again.
     """
     complete = True
     rules = service.catalog().rules
@@ -134,7 +137,8 @@ def fill_for_all(
             # A failure in the midst takes back the answers before it.
             with connection.begin_nested():
                 if record is not None and _is_python(record):
-                    leaves.find_undecided(connection, ALL if past else rule.undecided_select, now)
+                    with nullcontext() if rule_seconds is None else bounds.within(connection, rule_seconds):
+                        leaves.find_undecided(connection, ALL if past else rule.undecided_select, now)
                     _ask_undecided(service, connection, record, item, now, timeout)
                 else:
                     leaves.put(connection, item.number, _rows(_ask_all(service, item, now, timeout)))
