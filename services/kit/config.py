@@ -217,6 +217,20 @@ class Settings(BaseSettings):
     membership_history_days: int = Field(
         800, ge=1, le=36_500, description="How far back memberships of segments can be asked about."
     )
+    rule_batch_seconds: float = Field(
+        10.0,
+        gt=0,
+        le=3600,
+        description="How long rules of segments may take for a batch of at most 500 contacts; a segment whose rule "
+        "takes longer by itself is set aside.",
+    )
+    rule_rebuild_seconds: float = Field(
+        60.0,
+        gt=0,
+        le=86_400,
+        description="How long the rule of a segment may take for all contacts when it is rebuilt, while changes of "
+        "contacts wait; ten times as long where they need not wait.",
+    )
     log_level: str = Field(
         "INFO", description="Least severe level that is logged: DEBUG, INFO, WARNING or ERROR."
     )

@@ -16,7 +16,7 @@ from services.kit.errors import Unavailable
 from services.kit.plugins import Catalog, PluginError, PluginHost, RequiredPluginError
 from services.kit.runtime import Runtime
 from services.kit.signing import Signer
-from services.segmentation.domain import Retention
+from services.segmentation.domain import Limits, Retention
 from services.segmentation.rulebook import Plan, Rulebook
 
 _services: dict[int, tuple[Runtime, Service]] = {}
@@ -34,6 +34,7 @@ class Service:
     book: Rulebook
     time_zone: str
     retention: Retention = field(default_factory=Retention)
+    limits: Limits = field(default_factory=Limits)
 
     def catalog(self) -> Catalog:
         """Return what plugins offer; raises Unavailable while their host cannot start.
@@ -60,7 +61,10 @@ def make_service(runtime: Runtime, plugins: PluginHost | None = None) -> Service
     retention = Retention(
         timedelta(days=settings.profile_history_days), timedelta(days=settings.membership_history_days)
     )
-    return Service(runtime.db, runtime.clock, runtime.signer, host, book, settings.time_zone, retention)
+    limits = Limits(settings.rule_batch_seconds, settings.rule_rebuild_seconds)
+    return Service(
+        runtime.db, runtime.clock, runtime.signer, host, book, settings.time_zone, retention, limits
+    )
 
 
 def plugin_host(settings: Settings) -> PluginHost:

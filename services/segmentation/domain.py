@@ -99,6 +99,19 @@ class Retention:
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """Say how many seconds statements of rules may take: for a batch of contacts, and for all contacts."""
+
+    batch: float = 10.0
+    rebuild: float = 60.0
+
+    @property
+    def unhurried(self) -> float:
+        """Return the seconds for all contacts when nobody waits for it."""
+        return 10 * self.rebuild
+
+
+@dataclass(frozen=True, slots=True)
 class Rebuilt:
     """Tell what the rebuild of one segment did."""
 

@@ -162,6 +162,13 @@ segment = sa.Table(
         server_default=sa.false(),
         comment="it stalls for a missing plugin",
     ),
+    sa.Column(
+        "slow",
+        sa.Boolean,
+        nullable=False,
+        server_default=sa.false(),
+        comment="it stalls because its rule takes too long; a rebuild that succeeds ends that",
+    ),
     sa.Column("revision", sa.BigInteger, nullable=False, comment="of the definition; the etag"),
     sa.Column("create_time", _TIME, nullable=False),
     sa.Column("update_time", _TIME, nullable=False),

@@ -83,8 +83,9 @@ class Plan:
     """Hold the rules in force, compiled, in the order in which segments name each other.
 
     rules and compiled: by number. broken: rules that do not compile any more, with the reason; gone: those of missing
-    plugins. Both keep their members and are left out of everything else. unknown: rules of missing plugins that are
-    evaluated all the same, with unknown answers. lists: segments without a rule, whose members no evaluation touches.
+    plugins. Both keep their members and are left out of everything else, as are those that take too long. unknown:
+    rules of missing plugins that are evaluated all the same, with unknown answers. lists: segments without a rule,
+    whose members no evaluation touches.
     """
 
     revisions: segments.Revisions
@@ -138,6 +139,10 @@ class Plan:
                 found.append(self._step(numbers, first=not found))
         return found
 
+    def alone(self, number: int, *, first: bool) -> Step:
+        """Return the statement that evaluates one rule. first: whether no other was evaluated before it."""
+        return self._step((number,), first=first)
+
     def _step(self, numbers: tuple[int, ...], *, first: bool) -> Step:
         step = self._steps.get((first, numbers))
         if step is None:
@@ -181,6 +186,8 @@ def make_plan(
             unknown.add(rule.number)
         if kept:
             gone[rule.number] = f"{kept[0]}: {catalog.why_gone(kept[0])}; its members stay as they are"
+            continue
+        if rule.number in revisions.slow:
             continue
         try:
             compiled[rule.number] = compile_rule(rule.rule, narrowed(registry, rule.depends))

@@ -25,6 +25,8 @@ from tests.support.postgres import DatabaseFactory
 ROOT = Path(__file__).parents[2]
 HANG_SECONDS = 120
 """After so long a rule hangs; what the limits allow takes a few seconds on a busy machine."""
+ASK_SECONDS = 60
+"""Three statements take 2 s each at the most, planning apart, and CEL has limits of its own."""
 EXAMPLES = int(os.environ.get("RAPPORT_HOSTILE_EXAMPLES", "250"))
 
 
@@ -58,6 +60,7 @@ class Asker:
             pytest.fail(f"the process died ({process.wait()}): {text[:500]!r}")
         answer: dict[str, Any] = json.loads(line)
         assert answer["outcome"] in ("accepted", "refused"), f"{text[:500]!r}\n{answer['message']}"
+        assert answer.get("asked", 0.0) <= ASK_SECONDS, f"asking took {answer['asked']} s: {text[:500]!r}"
         return answer
 
     def close(self) -> None:
@@ -147,6 +150,13 @@ BOMBS = [
 ]
 
 
+CUBIC = wrap(
+    "events.order_placed.exists(a#, a#.category.startsWith('a') || @)",
+    "a0.category.startsWith(a1.category) && a1.category.startsWith(a2.category) && a0.category.endsWith('z')",
+    3,
+)
+
+
 @pytest.mark.parametrize("text", FOUND, ids=range(len(FOUND)))
 def test_what_was_found_is_refused(asker: Asker, text: str) -> None:
     assert asker.ask(text)["outcome"] == "refused"
@@ -160,6 +170,14 @@ def test_bombs_are_refused_or_answered(asker: Asker, text: str) -> None:
 def test_the_child_would_tell(asker: Asker) -> None:
     assert asker.ask("contact.vip")["outcome"] == "accepted"
     assert asker.ask("contact.vipp")["outcome"] == "refused"
+
+
+def test_time_that_grows_with_the_events_is_bounded(asker: Asker) -> None:
+    """Whoever has many events makes a rule slow that others do not: the server cancels it in time."""
+    answer = asker.ask(CUBIC)
+    assert (answer["outcome"], answer["slow"]) == ("accepted", True)
+    assert answer["asked"] >= child_module.STATEMENT_SECONDS
+    assert asker.ask("events.order_placed.exists(a, a.category == 'c299')")["slow"] is False
 
 
 TOKENS = st.sampled_from(

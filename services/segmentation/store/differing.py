@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -12,18 +13,25 @@ from sqlalchemy import Connection, Select
 from sqlalchemy.dialects import postgresql as pg
 
 from services.segmentation.models import contact_state, membership
-from services.segmentation.store import sweeps
+from services.segmentation.store import bounds, sweeps
 
 _DIFFERING = sa.table("differing", sa.column("contact_id", pg.UUID(as_uuid=True)))
 
 
-def find(connection: Connection, verdicts: Select[Any], numbers: Sequence[int], now: datetime) -> None:
+def find(
+    connection: Connection,
+    verdicts: Select[Any],
+    numbers: Sequence[int],
+    now: datetime,
+    seconds: float | None = None,
+) -> None:
     """Note who is not in just the segments that verdicts say, or is scheduled too late.
 
     verdicts: a SELECT of contact_id, segments and next_change over all contacts, for the segments of these numbers. The
-    transaction should do nothing else: it is set up for this.
+    transaction should do nothing else: it is set up for this. Whom earlier calls noted stay so. seconds: how long it
+    may take; raises TooSlow.
     """
-    connection.exec_driver_sql("CREATE TEMPORARY TABLE differing (contact_id uuid PRIMARY KEY)")
+    connection.exec_driver_sql("CREATE TEMPORARY TABLE IF NOT EXISTS differing (contact_id uuid PRIMARY KEY)")
     result = verdicts.subquery("result")
     had = (
         sa.select(
@@ -58,8 +66,9 @@ def find(connection: Connection, verdicts: Select[Any], numbers: Sequence[int], 
         )
     )
     sweeps.in_order(connection)
-    with sweeps.whole(connection):
-        connection.execute(sa.insert(_DIFFERING).from_select(["contact_id"], query), {"now": now})
+    insert = pg.insert(_DIFFERING).from_select(["contact_id"], query).on_conflict_do_nothing()
+    with sweeps.whole(connection), nullcontext() if seconds is None else bounds.within(connection, seconds):
+        connection.execute(insert, {"now": now})
 
 
 def take(connection: Connection, limit: int) -> list[UUID]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -18,7 +19,7 @@ from sqlalchemy.dialects import postgresql as pg
 from services.kit import context
 from services.kit.telemetry import spans
 from services.segmentation.models import membership, segment, segment_size
-from services.segmentation.store import arrays, sweeps
+from services.segmentation.store import arrays, bounds, sweeps
 from services.segmentation.store.telling import TOLD, Notice, Notices, telling
 
 # A clock that was set back makes nobody leave before they entered.
@@ -189,11 +190,12 @@ def replace_members(
     *,
     now: datetime,
     historical: bool,
+    seconds: float | None = None,
 ) -> tuple[int, int]:
     """Make the result of a SELECT of contact_id the members of a segment; returns how many entered and left.
 
     The membership lock must be owned. historical: what the entered and left events say; true when the definition
-    changed and not the contacts.
+    changed and not the contacts. seconds: how long the SELECT may take; raises TooSlow.
     """
     connection.exec_driver_sql(
         "CREATE TEMPORARY TABLE membership_change "
@@ -215,7 +217,8 @@ def replace_members(
         .where(sa.or_(result.c.contact_id.is_(None), current.c.contact_id.is_(None)))
     )
     insert = sa.insert(_CHANGE).from_select(["segment_number", "contact_id", "entered"], differing)
-    connection.execute(insert, parameters)
+    with nullcontext() if seconds is None else bounds.within(connection, seconds):
+        connection.execute(insert, parameters)
     counts = _apply_changes(connection, notice, now, historical)
     connection.exec_driver_sql("DROP TABLE membership_change")
     return counts

@@ -224,10 +224,6 @@ def unknown(connection: Connection, contact_ids: Sequence[UUID]) -> list[UUID]:
     return list(connection.exec_driver_sql(query, {"ids": list(contact_ids)}).scalars())
 
 
-ALL = sa.select(profile.c.contact_id)
-"""SELECT of the contact_id of everybody with a profile."""
-
-
 def count(connection: Connection) -> int:
     """Return how many contacts have a profile."""
     return connection.execute(sa.select(sa.func.count()).select_from(profile)).scalar_one()

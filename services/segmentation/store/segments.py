@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -306,14 +307,27 @@ def stall(connection: Connection, problems: Mapping[int, str], *, gone: bool) ->
                 # A missing plugin stays the reason until it is back.
                 sa.true() if gone else segment.c.gone.is_(False),
             )
-            .values(stalled=problem, gone=gone)
+            # Once the plugin is back it is rebuilt, whatever else it stalled for.
+            .values(stalled=problem, gone=gone, slow=False)
+        )
+
+
+def set_aside(connection: Connection, problems: Mapping[int, str]) -> None:
+    """Record of segments that their rules take too long, and why; no plan holds them until that is taken back."""
+    for number, problem in sorted(problems.items()):
+        connection.execute(
+            sa.update(segment)
+            .where(segment.c.number == number, segment.c.gone.is_(False))
+            .values(stalled=problem, slow=True)
         )
 
 
 def resume(connection: Connection) -> int:
-    """Record that changes reach all segments again but those that miss a plugin; returns how many they did not."""
+    """Record that no segment stalls any more for a plugin that failed; returns how many did."""
     statement = (
-        sa.update(segment).where(segment.c.stalled != "", segment.c.gone.is_(False)).values(stalled="")
+        sa.update(segment)
+        .where(segment.c.stalled != "", segment.c.gone.is_(False), segment.c.slow.is_(False))
+        .values(stalled="")
     )
     return connection.execute(statement).rowcount
 
@@ -335,10 +349,22 @@ def bump(connection: Connection, *, names: bool = False, rules: bool = False) ->
     connection.execute(sa.update(vocabulary).values(changed))
 
 
-Revisions = tuple[UUID | None, UUID | None]
+@dataclass(frozen=True, slots=True)
+class Revisions:
+    """Hold what changes with what rules may name, with the rules in force, and with those that are set aside.
+
+    slow: the numbers of the segments whose rules take too long.
+    """
+
+    names: UUID | None = None
+    rules: UUID | None = None
+    slow: tuple[int, ...] = ()
 
 
 def revisions(connection: Connection) -> Revisions:
-    """Return what changes with what rules may name, and with the rules in force."""
-    row = connection.execute(sa.select(vocabulary.c.names, vocabulary.c.rules)).one_or_none()
-    return (row.names, row.rules) if row is not None else (None, None)
+    """Return what a plan must be made of."""
+    slow = sa.select(segment.c.number).where(segment.c.slow).order_by(segment.c.number)
+    row = connection.execute(
+        sa.select(vocabulary.c.names, vocabulary.c.rules, sa.func.array(slow.scalar_subquery()))
+    ).one_or_none()
+    return Revisions(row[0], row[1], tuple(row[2])) if row is not None else Revisions()

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from rapport_sdk import Profile
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Select
 
 from services.kit.plugins import (
     Answer,
@@ -25,7 +27,7 @@ from services.segmentation.context import Service
 from services.segmentation.domain import chunks
 from services.segmentation.rulebook import Call
 from services.segmentation.rules import CompiledRule, PluginCall
-from services.segmentation.store import leaves
+from services.segmentation.store import bounds, leaves
 
 PYTHON_BATCH = 500
 SQL_SECONDS = 30.0
@@ -117,12 +119,14 @@ def fill_for_all(
     now: datetime,
     *,
     timeout: float = SECONDS_FOR_ALL,
+    rule_seconds: float | None = None,
 ) -> bool:
     """Put the answers that a rule needs where a statement reads them; returns whether all are there.
 
     SQL answers for all contacts at once. What only Python can answer is asked after it, and of those contacts alone for
-    whom the rest of the rule leaves the rule unknown. timeout: seconds for each call. Raises PluginError, unless the
-    call is then unknown; the answers of an installed plugin that are not there must be asked for again.
+    whom the rest of the rule leaves the rule unknown. timeout: seconds for each call; rule_seconds: for the rest of the
+    rule, where the session does not bound it. Raises TooSlow, and PluginError, unless the call is then unknown; the
+    answers of an installed plugin that are not there must be asked for again.
     """
     complete = True
     rules = service.catalog().rules
@@ -133,7 +137,7 @@ def fill_for_all(
             # A failure in the midst takes back the answers before it.
             with connection.begin_nested():
                 if record is not None and _is_python(record):
-                    leaves.find_undecided(connection, rule.undecided_select, now)
+                    find_undecided(connection, rule.undecided_select, now, rule_seconds)
                     ask_undecided(service, connection, record, item, now, timeout, _reader(connection, now))
                 else:
                     leaves.put(connection, item.number, _rows(_ask_all(service, item, now, timeout)))
@@ -142,6 +146,14 @@ def fill_for_all(
                 raise
             complete &= item.function not in rules
     return complete
+
+
+def find_undecided(
+    connection: Connection, undecided: Select[Any], at: datetime, rule_seconds: float | None
+) -> None:
+    """Note of whom plugins must be asked, within seconds where the session does not bound it; raises TooSlow."""
+    with nullcontext() if rule_seconds is None else bounds.within(connection, rule_seconds):
+        leaves.find_undecided(connection, undecided, at)
 
 
 def _is_python(record: RuleRecord | None) -> bool:

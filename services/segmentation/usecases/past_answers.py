@@ -16,7 +16,13 @@ from services.segmentation.domain import chunks
 from services.segmentation.rulebook import Call
 from services.segmentation.rules import CompiledRule
 from services.segmentation.store import leaves, past_profiles
-from services.segmentation.usecases.answers import PYTHON_BATCH, Answers, ask_undecided, unknown_when_gone
+from services.segmentation.usecases.answers import (
+    PYTHON_BATCH,
+    Answers,
+    ask_undecided,
+    find_undecided,
+    unknown_when_gone,
+)
 
 
 def ask_past(
@@ -60,12 +66,14 @@ def fill_past(
     members: FromClause,
     *,
     timeout: float,
+    rule_seconds: float | None = None,
 ) -> bool:
     """Put the answers of a past time that a rule needs where a statement reads them; returns whether all are there.
 
     relation, members: profiles and memberships of then. Asked about are those contacts alone for whom the rest of the
-    rule leaves it unknown. timeout: seconds for each call. Raises FailedPrecondition (NO_PAST_ANSWER), and PluginError
-    unless the call is then unknown.
+    rule leaves it unknown. timeout: seconds for each call; rule_seconds: for the rest of the rule, where the session
+    does not bound it. Raises FailedPrecondition (NO_PAST_ANSWER), TooSlow, and PluginError unless the call is then
+    unknown.
     """
     records = _records(service, ((item.function, item.params) for item in rule.plugin_calls))
     undecided = rule.undecided_from(relation, members)
@@ -77,7 +85,7 @@ def fill_past(
         try:
             # A failure in the midst takes back the answers before it.
             with connection.begin_nested():
-                leaves.find_undecided(connection, undecided, at)
+                find_undecided(connection, undecided, at, rule_seconds)
                 ask_undecided(
                     service,
                     connection,

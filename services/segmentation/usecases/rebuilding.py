@@ -29,10 +29,10 @@ from services.segmentation.domain import (
 from services.segmentation.models import kit
 from services.segmentation.rulebook import functions_of, lost_functions, notice_of
 from services.segmentation.rules import CompiledRule, RegistryError, RuleError, compile_rule
-from services.segmentation.store import leaves, locks, membership, segments, sweeps, waiting
+from services.segmentation.store import bounds, leaves, locks, membership, segments, sweeps, waiting
 from services.segmentation.usecases.answers import fill_for_all
 from services.segmentation.usecases.progress import Progress
-from services.segmentation.usecases.settling import settle
+from services.segmentation.usecases.settling import settle, too_slow
 from services.segmentation.vocabulary import load_names, make_registry, narrowed
 
 KIND = "rebuild_segments"
@@ -90,8 +90,11 @@ def rebuild(
     owed: set[str] = set(state.get("owed", ()))
     if "done" not in state:
         settled = settle(service, asked, edges, operation)
-        done |= {parse_segment(item.segment): list(item.counts) for item in settled}
+        done |= {parse_segment(item.segment): list(item.counts) for item in settled.rebuilt}
+        failed |= settled.failed
         with service.db.transaction() as connection:
+            for id_, problem in settled.failed.items():
+                segments.fail(connection, id_, problem)
             _checkpoint(operation, connection, done, failed, owed, len(order))
     for id_ in order:
         if id_ in done or id_ in failed or not (id_ in asked or id_ in owed):
@@ -110,6 +113,8 @@ def rebuild(
                 _checkpoint(operation, connection, done, failed, owed, len(order))
         except (PluginError, RuleError, RegistryError) as error:
             problem = str(error)
+        except bounds.TooSlow as error:
+            problem = too_slow(error.seconds)
         except DBAPIError as error:
             if is_transient(error) and not _timed_out(error):
                 raise
@@ -169,7 +174,7 @@ def _checkpoint(
 def rebuild_one(service: Service, connection: Connection, id_: str) -> Rebuilt | None:
     """Compute a segment's members by its newest rule and make that the rule in force; None when the segment is gone.
 
-    No contact changes meanwhile. Raises PluginError, RuleError, RegistryError and database errors.
+    No contact changes meanwhile. Raises PluginError, RuleError, RegistryError, TooSlow and database errors.
     """
     locks.own_membership(connection)
     sweeps.in_order(connection)
@@ -182,8 +187,9 @@ def rebuild_one(service: Service, connection: Connection, id_: str) -> Rebuilt |
     rule = segments.rule_of(connection, found.number, found.version)
     compiled = compile_stored(service, connection, rule)
     complete = True
+    limit = service.limits.rebuild
     if compiled.plugin_calls:
-        complete = fill_for_all(service, connection, compiled, now)
+        complete = fill_for_all(service, connection, compiled, now, rule_seconds=limit)
     parameters = {"now": now}
     entered, left = membership.replace_members(
         connection,
@@ -193,9 +199,11 @@ def rebuild_one(service: Service, connection: Connection, id_: str) -> Rebuilt |
         now=now,
         # A new rule says something of the segment, not of the contacts: nobody did anything that starts a journey.
         historical=found.active_version != rule.version,
+        seconds=limit,
     )
     if compiled.leaves:
-        membership.bring_forward(connection, compiled.next_change_select, parameters)
+        with bounds.within(connection, limit):
+            membership.bring_forward(connection, compiled.next_change_select, parameters)
     if compiled.plugin_calls:
         leaves.bring_forward(connection)
     if not complete:
@@ -209,6 +217,7 @@ def rebuild_one(service: Service, connection: Connection, id_: str) -> Rebuilt |
         state="ready",
         state_message="",
         stalled="",
+        slow=False,
         gone=bool(lost_functions(rule, service.catalog())),
         rebuild_time=now,
     )

@@ -22,20 +22,33 @@ def select_members(
     *,
     past: bool,
     timeout: float = SECONDS_FOR_ALL,
+    rule_seconds: float | None = None,
 ) -> tuple[Select[Any], bool]:
     """Return the SELECT of the contact_id of all for whom a rule is TRUE at a time; parameter now, which is that time.
 
     The answers of plugins that it reads lie ready in the transaction; returned is also whether all are there: those
     that failed may be unknown, as their rule declares. past: whether that time is over, as the caller saw on the clock,
-    which goes on. timeout: seconds for each call of a plugin. Raises PluginError, FailedPrecondition
-    (BEFORE_RETENTION, NO_PAST_ANSWER).
+    which goes on. timeout: seconds for each call of a plugin; rule_seconds: to find of whom plugins must be asked,
+    where the session does not bound it. Raises PluginError, TooSlow, FailedPrecondition (BEFORE_RETENTION,
+    NO_PAST_ANSWER).
     """
     complete = True
     if not past:
         if compiled.plugin_calls:
-            complete = fill_for_all(service, connection, compiled, at, timeout=timeout)
+            complete = fill_for_all(
+                service, connection, compiled, at, timeout=timeout, rule_seconds=rule_seconds
+            )
         return compiled.rebuild_select, complete
     relation, members = past_relations(service, connection, compiled, at)
     if compiled.plugin_calls:
-        complete = fill_past(service, connection, compiled, at, relation, members, timeout=timeout)
+        complete = fill_past(
+            service,
+            connection,
+            compiled,
+            at,
+            relation,
+            members,
+            timeout=timeout,
+            rule_seconds=rule_seconds,
+        )
     return compiled.select_from(relation, members), complete

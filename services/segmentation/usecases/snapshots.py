@@ -29,12 +29,13 @@ from services.segmentation.domain import SEGMENTS, Origin, Segment, parse_segmen
 from services.segmentation.models import kit
 from services.segmentation.rulebook import depends_of
 from services.segmentation.rules import CompiledRule, RegistryError, RuleError
-from services.segmentation.store import locks, membership, segments
+from services.segmentation.store import bounds, locks, membership, segments
 from services.segmentation.usecases.defining import compile_new, create_list, load
 from services.segmentation.usecases.lists import notice_of_list
 from services.segmentation.usecases.progress import Progress
 from services.segmentation.usecases.rebuilding import compile_stored, start_rebuild
 from services.segmentation.usecases.selecting import select_members
+from services.segmentation.usecases.settling import too_slow
 
 KIND = "snapshot_segment"
 _log = get_logger("segmentation.snapshots")
@@ -95,18 +96,25 @@ def take_snapshot(
     try:
         with service.db.transaction() as connection:
             return _fill(service, connection, request, operation)
+    except bounds.TooSlow as error:
+        problem = too_slow(error.seconds)
+        _fail(service, id_, problem)
+        raise _not_taken(id_, problem) from error
     except (PluginError, RuleError, RegistryError, FailedPrecondition, InvalidArgument, NotFound) as error:
         _fail(service, id_, str(error))
         if isinstance(error, (PluginError, RuleError, RegistryError)):
-            raise FailedPrecondition(
-                f"the snapshot {format_name(SEGMENTS, id_)} could not be taken: {error}",
-                reason="SNAPSHOT_FAILED",
-            ) from error
+            raise _not_taken(id_, str(error)) from error
         raise
     except DBAPIError as error:
         if not is_transient(error):
             _fail(service, id_, f"its SQL failed: {str(error.orig).splitlines()[0]}")
         raise
+
+
+def _not_taken(id_: str, problem: str) -> FailedPrecondition:
+    return FailedPrecondition(
+        f"the snapshot {format_name(SEGMENTS, id_)} could not be taken: {problem}", reason="SNAPSHOT_FAILED"
+    )
 
 
 def _fail(service: Service, id_: str, problem: str) -> None:
@@ -128,7 +136,10 @@ def _fill(
     select, parameters, origin = _source(service, connection, origin)
     now = service.clock.now()
     notice = notice_of_list(found)
-    membership.replace_members(connection, notice, select, parameters, now=now, historical=True)
+    # Nobody waits for it, yet the next snapshot does.
+    membership.replace_members(
+        connection, notice, select, parameters, now=now, historical=True, seconds=service.limits.unhurried
+    )
     locks.own_membership(connection)
     segments.lock_definitions(connection)
     found = load(connection, found.id, lock=True)
@@ -166,7 +177,9 @@ def _source(
 def _evaluated(
     service: Service, connection: Connection, compiled: CompiledRule, as_of: datetime, *, past: bool
 ) -> sa.Select[Any]:
-    select, complete = select_members(service, connection, compiled, as_of, past=past)
+    select, complete = select_members(
+        service, connection, compiled, as_of, past=past, rule_seconds=service.limits.unhurried
+    )
     if not complete:
         # A segment would be put right later; a snapshot would stay wrong for good.
         raise FailedPrecondition(

@@ -273,7 +273,8 @@ def test_a_large_batch_is_a_handful_of_statements(seg: World) -> None:
     counted.clear()
     keys = [contact_id(number) for number in range(1, 500)]
     seg.deliver(*(contact(key) for key in keys), *(order(key, NOW) for key in keys))
-    assert len(counted) == one <= 10
+    # Two of them bound the time of the rules.
+    assert len(counted) == one <= 11
     assert len(seg.members("buyers")) == 501
 
 
