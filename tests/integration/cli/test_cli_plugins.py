@@ -15,7 +15,7 @@ from services.segmentation.store import vocabulary
 from tests.integration.cli.conftest import Office
 from tests.support.cli import Ran
 from tests.support.programs import REPOSITORY
-from tests.support.segmentation import NOW, World, page_visited_defined
+from tests.support.segmentation import World, page_visited_defined
 from tests.support.waiting import until
 
 GOOD = """
@@ -219,14 +219,12 @@ def test_a_trait_whose_refresh_failed_is_a_warning(segmentation: Office) -> None
         vocabulary.put_traits(
             connection, {"rfm.scores": plain(to_json(world.service.catalog().traits["rfm.scores"]))}
         )
-    until(
-        lambda: world.query("SELECT refresh_time FROM trait") not in ([], [None]),
-        "the worker has computed the trait",
-    )
+    until(lambda: any(world.query("SELECT refresh_time FROM trait")), "the worker has computed the trait")
+    (computed,) = world.query("SELECT refresh_time FROM trait")
 
     def remember(problem: str) -> None:
         with world.db.transaction() as connection:
-            vocabulary.refreshed(connection, "rfm.scores", NOW, problem)
+            vocabulary.refreshed(connection, "rfm.scores", computed, problem)
 
     remember("rfm.scores: SQL took longer than 300 s")
     checked = rapport("plugins", "check", **running)
