@@ -30,6 +30,7 @@ def report(
     with connect_here() as rapport:
         funnel = rapport.campaign.get_funnel(origin=origin)
         experiment = _experiment(rapport, origin)
+        problems = _channel_problems(rapport) if funnel.waiting and not as_json else []
         journey = (
             rapport.campaign.get_journey_results(name=origin) if origin.startswith("journeys/") else None
         )
@@ -42,6 +43,8 @@ def report(
         typer.echo(json.dumps(answer, ensure_ascii=False, indent=2))
         return
     console.print(drawing.funnel(funnel))
+    for problem in problems:
+        console.print(problem, style="yellow", markup=False, highlight=False, soft_wrap=True)
     if funnel.money:
         console.print(drawing.money(funnel))
     if experiment is not None:
@@ -80,6 +83,16 @@ def _experiment(rapport: Rapport, origin: str) -> Any:
         if error.reason != "NO_EXPERIMENT":
             raise
         return None
+
+
+def _channel_problems(rapport: Rapport) -> list[str]:
+    """Return why messages may have to wait: what the channels last failed with, each said once."""
+    found: dict[str, None] = {}
+    for state in rapport.campaign.list_channel_states().states:
+        if state.problem:
+            where = f" ({state.domain})" if state.domain else ""
+            found[f"{state.channel}{where} does not take messages now: {state.problem}"] = None
+    return list(found)
 
 
 def _plain(message: Any) -> dict[str, Any]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
-from uuid import UUID
+from uuid import UUID, uuid4
 
+from services.campaign.store import circuits
+from services.campaign.store.circuits import CircuitRow
 from services.campaign.usecases import audience, experiments
 from tests.support.campaign_desk import Desk
 from tests.support.campaign_fakes import DENIED, Directory
@@ -66,6 +68,25 @@ def test_a_report_draws_the_funnel_and_says_what_the_experiment_found(
     missing = rapport(desk, "report", "none")
     assert (missing.code, missing.out) == (1, "")
     assert "campaigns/none does not exist" in missing.err
+
+
+def test_a_report_says_why_messages_wait(desk: Desk, directory: Directory) -> None:
+    directory.add()
+    desk.template()
+    name = desk.campaign()
+    desk.launch(name)
+    assert "does not take messages" not in rapport(desk, "report", name).out
+    # As a sender writes it down whose channel has failed.
+    problem = "no session with localhost:587: Connection refused"
+    told = CircuitRow(
+        channel="email.smtp", domain="", state="open", failures=3, retry_seconds=4.0, problem=problem
+    )
+    with desk.served.runtime.db.transaction() as connection:
+        circuits.save(connection, uuid4(), [told], NOW)
+        circuits.save(connection, uuid4(), [told], NOW)
+    ran = rapport(desk, "report", name)
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out.count(f"email.smtp does not take messages now: {problem}") == 1
 
 
 def test_a_report_tells_people_from_machines_and_what_came_back(desk: Desk, directory: Directory) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -15,6 +14,7 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from services.kit.plugins import TraitAnswer
 from services.segmentation.store import past, past_members, segments, vocabulary
 from services.segmentation.usecases import defining, history, previewing, traits, upkeep
 from services.segmentation.usecases.defining import Change, compile_new
@@ -185,8 +185,8 @@ def act(seg: World, model: Model, kind: str, *values: Any) -> None:
         key, value = values
         if key in model.states:
             model.change(key, now, trait=value)
-        given = {} if value is None else {"rfm_recency": value}
-        traits._apply(seg.service, ["rfm_recency"], [(key, json.dumps(given))], lambda changed: None)
+        answers = [[TraitAnswer(key, {"rfm_recency": value})]]
+        traits._apply(seg.service, ["rfm_recency"], answers, lambda stage, changed: None)
     elif kind == "clear traits":
         for key in model.states:
             model.change(key, now, trait=None)

@@ -188,7 +188,7 @@ def test_wrong_columns_are_named(tmp_path: Path, header: str, problem: str) -> N
 
 
 def test_files_that_are_no_such_files(tmp_path: Path) -> None:
-    packed = gzip.compress("\n".join((HEADER, *[GOOD] * 20000)).encode())
+    packed = gzip.compress("\n".join((HEADER, *[f"{n}{GOOD}" for n in range(20000)])).encode())
     wrong = bytearray(packed)
     wrong[len(wrong) // 2] ^= 0xFF
     for content, problem in (
