@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from decimal import Decimal
 from difflib import get_close_matches
 from numbers import Integral, Real
 from typing import Any
@@ -68,12 +69,12 @@ def _convert(field: FieldDescriptor, value: Any) -> Any:
 _SCALARS: dict[int, tuple[type | tuple[type, ...], str]] = {
     FieldDescriptor.TYPE_STRING: ((str, bytes), "text"),
     FieldDescriptor.TYPE_BOOL: ((bool, Integral), "True or False"),
-    FieldDescriptor.TYPE_DOUBLE: (Real, "a number"),
-    FieldDescriptor.TYPE_FLOAT: (Real, "a number"),
-    FieldDescriptor.TYPE_INT32: (Real, "a whole number"),
-    FieldDescriptor.TYPE_INT64: (Real, "a whole number"),
-    FieldDescriptor.TYPE_UINT32: (Real, "a whole number"),
-    FieldDescriptor.TYPE_UINT64: (Real, "a whole number"),
+    FieldDescriptor.TYPE_DOUBLE: ((Real, Decimal), "a number"),
+    FieldDescriptor.TYPE_FLOAT: ((Real, Decimal), "a number"),
+    FieldDescriptor.TYPE_INT32: (Integral, "a whole number"),
+    FieldDescriptor.TYPE_INT64: (Integral, "a whole number"),
+    FieldDescriptor.TYPE_UINT32: (Integral, "a whole number"),
+    FieldDescriptor.TYPE_UINT64: (Integral, "a whole number"),
 }
 
 

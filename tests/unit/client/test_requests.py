@@ -67,6 +67,10 @@ def test_a_value_of_another_type_is_named_with_its_field(thing: dict[str, object
         build(pb.UpdateThingRequest, {"thing": thing})
 
 
+def test_a_decimal_is_a_number() -> None:
+    assert build(pb.UpdateThingRequest, {"thing": {"weight": Decimal("1.5")}}).thing.weight == 1.5
+
+
 def test_none_leaves_a_field_unset():
     request = build(pb.UpdateThingRequest, {"thing": {"weight": None, "parent": None}, "update_mask": None})
     assert request.HasField("thing")
