@@ -27,6 +27,7 @@ from services.campaign.models import kit
 from services.campaign.store import campaigns as store
 from services.campaign.store import coupons, experiments, ledger
 from services.campaign.usecases import approvals
+from services.campaign.usecases.campaign_checks import check_asked, check_given
 from services.campaign.usecases.checks import exists_already, refuse, require_pools, require_templates
 from services.campaign.usecases.experiments import uses
 from services.kit import operations
@@ -41,12 +42,13 @@ Counted = tuple[Campaign, Counts]
 
 
 def create_campaign(runtime: Runtime, connection: Connection, given: Campaign) -> Campaign:
-    """Store a new campaign as a draft; raises AlreadyExists, NotFound, InvalidArgument (UNKNOWN_CHANNEL)."""
+    """Store a new campaign as a draft; raises AlreadyExists, NotFound, InvalidArgument, Unavailable."""
     try:
         check_id(given.id)
     except RuleError as error:
         raise refuse(error, "campaign_id") from error
     check_parts(runtime, connection, given)
+    check_given(runtime, connection, given)
     made = replace(given, state=DRAFT, planned=False, create_time=runtime.clock.now(), launch_time=None)
     if not store.insert(connection, made):
         raise exists_already(format_name("campaigns", made.id))
@@ -56,21 +58,23 @@ def create_campaign(runtime: Runtime, connection: Connection, given: Campaign) -
 def update_campaign(runtime: Runtime, connection: Connection, given: Campaign) -> Campaign:
     """Store other contents of a draft, or of a scheduled campaign, whose schedule holds on.
 
-    Raises NotFound, InvalidArgument (UNKNOWN_CHANNEL), FailedPrecondition (CAMPAIGN_STATE).
+    Raises NotFound, InvalidArgument, FailedPrecondition (CAMPAIGN_STATE), Unavailable.
     """
     present = locked(connection, given.id)
     state = change_plan("change", present)
     check_parts(runtime, connection, given)
+    check_given(runtime, connection, given)
     changed = replace(present, **{name: getattr(given, name) for name in CONTENTS})
     if state == SCHEDULED:
         # What would not be launched when it is due must be told now.
         check_launch(runtime, connection, replace(changed, state=DRAFT))
+        check_asked(runtime, connection, changed)
     store.update(connection, changed)
     return changed
 
 
 def check_parts(runtime: Runtime, connection: Connection, given: Campaign) -> None:
-    """Check what a campaign consists of, apart from its segment.
+    """Check what a campaign consists of, apart from what other services know.
 
     Raises NotFound, InvalidArgument (UNKNOWN_CHANNEL, CHANNEL_NOT_IDEMPOTENT).
     """
@@ -116,13 +120,14 @@ def list_campaigns(runtime: Runtime, *, after_id: str, count: int) -> list[Count
 def launch_campaign(runtime: Runtime, key: str, request: ProtoMessage, request_id: str) -> Operation:
     """Start the launch as a long-running operation; the same request id returns the first one.
 
-    request: what the operation keeps, without the id. Raises NotFound, FailedPrecondition as check_launch.
+    request: what the operation keeps, without the id. Raises as check_launch and check_asked.
     """
     with runtime.db.transaction() as connection:
         campaign = locked(connection, key)
         again = bool(request_id) and store.has_operation(connection, LAUNCH, request_id)
         if not again:
             check_launch(runtime, connection, campaign)
+            check_asked(runtime, connection, campaign)
             store.set_state(connection, key, change_plan("launch", campaign), runtime.clock.now())
         return operations.create(
             connection, kit, LAUNCH, request, runtime.clock, request_id=request_id, unit="messages"

@@ -31,6 +31,7 @@ from services.campaign.store import dates, experiments
 from services.campaign.store import journeys as journey_store
 from services.campaign.store import simulations as store
 from services.campaign.usecases import campaigns, journey_checks, journeys
+from services.campaign.usecases.campaign_checks import check_given
 from services.campaign.usecases.simulated_journeys import replay
 from services.campaign.usecases.simulated_past import Past, step_of
 from services.campaign.usecases.simulated_planning import plan
@@ -56,9 +57,12 @@ _ALWAYS = (
 def start_campaign(runtime: Runtime, request: pb.SimulateCampaignRequest, request_id: str) -> Operation:
     """Begin to simulate a campaign; the same request id returns the first operation.
 
-    Raises NotFound, InvalidArgument.
+    Raises NotFound, InvalidArgument, Unavailable.
     """
     campaign, _ = _campaign(runtime, request)
+    if request.WhichOneof("source") == "campaign":
+        with runtime.db.read() as connection:
+            check_given(runtime, connection, campaign)
     now = runtime.clock.now()
     start = get_timestamp(request, "start_time") or now
     end = get_timestamp(request, "end_time")

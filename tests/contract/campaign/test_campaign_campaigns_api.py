@@ -276,7 +276,10 @@ def test_launch_campaign_that_is_tried_tells_what_is_in_the_way(
         return caught.value
 
     assert isinstance(refusal("campaigns/none"), errors.NotFound)
-    nowhere = refusal(desk.campaign("nowhere", segment="segments/gone"))
+    directory.members["segments/gone"] = set()
+    desk.campaign("nowhere", segment="segments/gone")
+    del directory.members["segments/gone"]
+    nowhere = refusal("campaigns/nowhere")
     assert isinstance(nowhere, errors.NotFound)
     assert nowhere.metadata["resource"] == "segments/gone"
 
