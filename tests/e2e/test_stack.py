@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, timedelta
 
 import psycopg
@@ -141,6 +142,26 @@ def test_events_carry_no_identity_values(running: Running):
         assert found, f"{service} has told nothing"
         for kind, data in found:
             assert not any(secret in data for secret in secrets), kind
+
+
+def test_a_contact_is_found_with_its_segments(running: Running):
+    rapport = running.rapport
+    email = "found@example.test"
+    contact = new_contact(rapport, identities=[{"type": "TYPE_EMAIL", "value": email}], tags=["found"])
+    made = rapport.segmentation.create_segment(
+        segment_id="found", segment={"rule": '"found" in contact.tags'}
+    )
+    rapport.segmentation.wait_operation(made.rebuild, timeout=60)
+
+    def segments() -> list[str]:
+        ran = running.command("contacts", "find", email, "--json")
+        assert (ran.code, ran.err) == (0, "")
+        found = json.loads(ran.out)
+        assert found["name"] == contact
+        return [item["segment"] for item in found["segments"]]
+
+    until(lambda: segments() == ["segments/found"], "segmentation learns of the contact")
+    assert "segments/found since 2026-03-02" in running.command("contacts", "find", contact).out
 
 
 def test_the_business_clock_is_the_one_that_counts(running: Running):
