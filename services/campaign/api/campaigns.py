@@ -41,9 +41,13 @@ class CampaignMethods(Methods):
         self, request: pb.ListCampaignsRequest, context: grpc.ServicerContext
     ) -> pb.ListCampaignsResponse:
         """List campaigns by id."""
+        if request.segment:
+            parse_key(request.segment, "segments", "segment")
         found, token = self.page_by_id(
             request,
-            lambda after, count: campaigns.list_campaigns(self._runtime, after_id=after, count=count),
+            lambda after, count: campaigns.list_campaigns(
+                self._runtime, after_id=after, count=count, segment=request.segment
+            ),
             lambda item: item[0].id,
         )
         return pb.ListCampaignsResponse(

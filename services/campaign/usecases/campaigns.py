@@ -109,10 +109,10 @@ def get_campaign(runtime: Runtime, key: str) -> Counted:
         return found, ledger.counts(connection, [found.origin])[found.origin]
 
 
-def list_campaigns(runtime: Runtime, *, after_id: str, count: int) -> list[Counted]:
-    """Return the next campaigns by id, with their counts."""
+def list_campaigns(runtime: Runtime, *, after_id: str, count: int, segment: str = "") -> list[Counted]:
+    """Return the next campaigns by id, with their counts; segment: only those to it, empty for all."""
     with runtime.db.read() as connection:
-        found = store.page(connection, after=after_id, count=count)
+        found = store.page(connection, after=after_id, count=count, segment=segment)
         counts = ledger.counts(connection, [item.origin for item in found])
     return [(item, counts[item.origin]) for item in found]
 
