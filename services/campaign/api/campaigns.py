@@ -64,7 +64,8 @@ class CampaignMethods(Methods):
             return pb.LaunchCampaignResponse(audience_size=audience, warnings=warnings)
         kept = pb.LaunchCampaignRequest(name=request.name)
         operation = campaigns.launch_campaign(self._runtime, key, kept, request.request_id)
-        return pb.LaunchCampaignResponse(operation=operation)
+        warnings = campaigns.channel_warnings(self._runtime, key)
+        return pb.LaunchCampaignResponse(operation=operation, warnings=warnings)
 
     def PauseCampaign(
         self, request: pb.PauseCampaignRequest, context: grpc.ServicerContext

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from google.protobuf.message import Message as ProtoMessage
@@ -20,19 +20,20 @@ from services.campaign.domain.campaigns import (
     StateError,
     after,
 )
-from services.campaign.domain.experiments import check_by_arrival
+from services.campaign.domain.experiments import Variant, check_by_arrival
 from services.campaign.domain.ids import RuleError, check_id, check_topic
 from services.campaign.domain.ledger import Counts
 from services.campaign.models import kit
 from services.campaign.store import campaigns as store
 from services.campaign.store import coupons, experiments, ledger
-from services.campaign.usecases import approvals
+from services.campaign.usecases import approvals, channel_checks
 from services.campaign.usecases.campaign_checks import check_asked, check_given
 from services.campaign.usecases.checks import exists_already, refuse, require_pools, require_templates
 from services.campaign.usecases.experiments import uses
 from services.kit import operations
 from services.kit.errors import FailedPrecondition, InvalidArgument, NotFound
 from services.kit.names import format_name
+from services.kit.plugins import ChannelRecord
 from services.kit.runtime import Runtime
 
 LAUNCH = "launch_campaign"
@@ -152,13 +153,7 @@ def check_launch(runtime: Runtime, connection: Connection, campaign: Campaign) -
                 reason="EVERGREEN_EXPERIMENT",
             ) from error
     sent = uses(tried, campaign)
-    channels = known_channels(runtime)
-    if missing := sorted({item.channel for item in sent} - set(channels)):
-        raise FailedPrecondition(
-            f"{campaign.origin}: no plugin offers the channel {missing[0]!r} any more; "
-            f"there are: {', '.join(sorted(channels)) or 'none'}",
-            reason="UNKNOWN_CHANNEL",
-        )
+    channels = check_channels(runtime, campaign, sent)
     if campaign.unknown_policy == RETRY and (
         twice := sorted({item.channel for item in sent if not channels[item.channel].idempotent})
     ):
@@ -179,6 +174,31 @@ def check_launch(runtime: Runtime, connection: Connection, campaign: Campaign) -
                 reason="COUPON_POOL_EXPIRED",
             )
     approvals.require(runtime, connection, campaign)
+
+
+def check_channels(
+    runtime: Runtime, campaign: Campaign, sent: Sequence[Variant]
+) -> Mapping[str, ChannelRecord]:
+    """Return the channels that there are; raises FailedPrecondition (UNKNOWN_CHANNEL) when one that it needs is not."""
+    channels = known_channels(runtime)
+    if missing := sorted({item.channel for item in sent} - set(channels)):
+        raise FailedPrecondition(
+            f"{campaign.origin}: no plugin offers the channel {missing[0]!r} any more; "
+            f"there are: {', '.join(sorted(channels)) or 'none'}",
+            reason="UNKNOWN_CHANNEL",
+        )
+    return channels
+
+
+def channel_warnings(runtime: Runtime, key: str) -> list[str]:
+    """Return why the channels of a campaign would not take its messages now: they wait until that is put right."""
+    with runtime.db.read() as connection:
+        campaign = store.get(connection, key)
+        if campaign is None:
+            return []
+        sent = uses(experiments.get(connection, key), campaign)
+    told = channel_checks.problems(runtime, {item.channel for item in sent})
+    return [f"{item}; messages wait until that is put right" for item in told]
 
 
 def change_state(runtime: Runtime, action: str, key: str) -> Counted:

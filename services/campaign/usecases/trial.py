@@ -52,7 +52,7 @@ def try_launch(runtime: Runtime, key: str) -> tuple[int, list[str]]:
         for pool, count in free.items()
         if count < audience
     ]
-    return audience, warnings
+    return audience, [*campaigns.channel_warnings(runtime, key), *warnings]
 
 
 def _render(runtime: Runtime, template: str, contact: str) -> None:

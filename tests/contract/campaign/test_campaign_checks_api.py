@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
+from uuid import UUID
 
 import pytest
 from rapport.campaign.v1 import campaign_pb2 as pb
 from rapport_client import errors
 
+from services.campaign import channels
+from services.campaign.domain.circuit import CLOSED, OPEN
+from services.campaign.models import kit
+from services.campaign.simulation_codec import encode_simulation
+from services.campaign.store import circuits
 from services.campaign.store import templates as template_store
-from tests.support.campaign_desk import Desk
+from services.campaign.store.circuits import CircuitRow
+from services.campaign.usecases import simulating
+from services.kit.names import parse_name
+from services.kit.operations import OperationContext
+from services.kit.operations import store as operations
+from services.kit.plugins import PluginHost
+from tests.support.campaign_desk import Desk, draft
 from tests.support.campaign_fakes import Directory
 
+SMS_URL = "CHANNEL_UNAVAILABLE: sms.http: open raised ValueError: set url: how the provider is asked"
 SCHEDULE = {"start_time": "2026-04-01T09:00"}
 
 
@@ -123,7 +137,9 @@ def test_a_journey_has_an_event_and_a_coupon_where_there_is_a_pool(desk: Desk, a
     send = {"template": "templates/other", "channel": "email.smtp", "topic": "marketing"}
     journey = {"trigger": {"event_type": "order.placed"}, "steps": [{"send": send}]}
     api.create_journey(journey_id="thanks", journey=journey)
-    told = "step '1': templates/other, text, line 1: 'coupon' would be empty, as there is no coupon without"
+    told = (
+        "step 'step1': templates/other, text, line 1: 'coupon' would be empty, as there is no coupon without"
+    )
     with pytest.raises(errors.InvalidArgument) as caught:
         api.activate_journey(name="journeys/thanks")
     [violation] = caught.value.violations
@@ -133,3 +149,83 @@ def test_a_journey_has_an_event_and_a_coupon_where_there_is_a_pool(desk: Desk, a
     assert problem.field == "journey.steps[0].send.template"
     send["coupon_pool"] = desk.pool()
     assert not api.validate_journey(journey=journey).problems
+
+
+@pytest.fixture
+def unset(desk: Desk) -> Iterator[None]:
+    """The channel sms.http, of whose settings none is given."""
+    channels.provide(desk.served.runtime, PluginHost(("email", "sms", "webhook"), (), {}))
+    try:
+        yield
+    finally:
+        channels.release(desk.served.runtime)
+
+
+@pytest.mark.usefixtures("unset")
+def test_a_channel_that_is_not_set_up_is_told_of(desk: Desk, api: Any) -> None:
+    name = desk.campaign(channel="sms.http")
+    for options in ({"validate_only": True}, {}):
+        [warning] = api.launch_campaign(name=name, **options).warnings
+        assert warning.startswith(SMS_URL)
+        assert warning.endswith("; messages wait until that is put right")
+    assert list(api.launch_campaign(name=desk.campaign("summer"), validate_only=True).warnings) == []
+    # A variant's channel counts as well as the campaign's own.
+    both = desk.campaign("both")
+    variants = [{"id": "a"}, {"id": "b", "channel": "sms.http"}]
+    api.create_experiment(campaign=both, experiment={"variants": variants})
+    [warning] = api.launch_campaign(name=both, validate_only=True).warnings
+    assert warning.startswith(SMS_URL)
+
+
+@pytest.mark.usefixtures("unset")
+def test_a_simulation_says_what_would_wait_for_its_channel(desk: Desk, api: Any) -> None:
+    by_name = api.simulate_campaign(name=desk.campaign(channel="sms.http")).operation
+    given = api.simulate_campaign(campaign=draft(channel="sms.http")).operation
+    send = {"template": "templates/hello", "channel": "sms.http", "topic": "marketing"}
+    journey = {"trigger": {"event_type": "order.placed"}, "steps": [{"send": send}]}
+    for operation in (by_name, given, api.simulate_journey(journey=journey).operation):
+        summary = simulate(desk, operation)
+        [told] = [text for text in summary.assumptions if "CHANNEL_UNAVAILABLE" in text]
+        assert told.startswith(SMS_URL)
+        assert told.endswith("; messages would wait, and are simulated as if that was put right")
+    fine = simulate(desk, api.simulate_campaign(name=desk.campaign("summer")).operation)
+    assert not [text for text in fine.assumptions if "CHANNEL_UNAVAILABLE" in text]
+
+
+def test_a_simulation_of_a_channel_whose_plugin_is_gone_is_refused_as_a_launch_is(
+    desk: Desk, api: Any
+) -> None:
+    name = desk.campaign()
+    channels.provide(desk.served.runtime, PluginHost(("sms",), (), {}))
+    try:
+        calls = [*launches(api, name), lambda: api.simulate_campaign(name=name)]
+        told = "campaigns/spring: no plugin offers the channel 'email.smtp' any more; there are: sms.http"
+        refuse(calls, errors.FailedPrecondition, "UNKNOWN_CHANNEL", told)
+    finally:
+        channels.release(desk.served.runtime)
+
+
+def test_what_the_senders_found_last_is_told(desk: Desk, api: Any) -> None:
+    name = desk.campaign()
+    row = CircuitRow(
+        channel="email.smtp", domain="", state=OPEN, failures=3, retry_seconds=4.0, problem="no route to host"
+    )
+    other = replace(row, domain="a.test", problem="greylisted")
+    runtime = desk.served.runtime
+    told = "CHANNEL_UNAVAILABLE: email.smtp: no route to host; messages wait until that is put right"
+    for rows, warnings in (([row, other], [told]), ([other], []), ([replace(row, state=CLOSED)], [])):
+        with runtime.db.transaction() as connection:
+            circuits.save(connection, UUID(int=1), rows, runtime.clock.now())
+        assert list(api.launch_campaign(name=name, validate_only=True).warnings) == warnings
+
+
+def simulate(desk: Desk, operation: Any) -> Any:
+    """Do a simulation as a worker does, and return its summary."""
+    runtime = desk.served.runtime
+    with runtime.db.transaction() as connection:
+        claimed = operations.claim(connection, kit, parse_name(operation.name, "operations"))
+    assert claimed is not None
+    work = (
+        simulating.simulate_campaign if operation.kind == "simulate_campaign" else simulating.simulate_journey
+    )
+    return encode_simulation(work(runtime, OperationContext(runtime.db, kit, claimed))).summary

@@ -101,7 +101,7 @@ def test_create_template_names_every_bad_content(api: Any) -> None:
 
 def test_create_template_refuses_names_that_nobody_knows(api: Any, directory: Directory) -> None:
     directory.attributes |= {"shoe_size", "since"}
-    german = {"language_code": "de", "subject": "Hallo {{ vorname }}", "text": "x"}
+    german = {"language_code": "de", "subject": "Hallo {{ zebra }}", "text": "x"}
     odd = {"subject": "{{ frist_name }}", "text": "\n{{ contact.attributes.shoesize }} {{ contact.since }}"}
     with pytest.raises(errors.InvalidArgument) as caught:
         create(api, "odd", odd, german)
@@ -115,7 +115,7 @@ def test_create_template_refuses_names_that_nobody_knows(api: Any, directory: Di
             (0, "subject", 1, "frist_name", "did you mean contact.given_name?"),
             (0, "text", 2, "contact.attributes.shoesize", "did you mean contact.attributes.shoe_size?"),
             (0, "text", 2, "contact.since", "did you mean contact.attributes.since?"),
-            (1, "subject", 1, "vorname", "there are contact, coupon, event, links, now"),
+            (1, "subject", 1, "zebra", "there are contact, coupon, event, links, now"),
         )
     ]
     made = create(api, "even", {"subject": "x", "text": "{{ contact.attributes.shoe_size }}"})
