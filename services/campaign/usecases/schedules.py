@@ -22,6 +22,7 @@ from services.campaign.domain.schedules import (
 from services.campaign.models import kit
 from services.campaign.store import campaigns, experiments, links, schedules
 from services.campaign.store.schedules import Kept, Occurrence
+from services.campaign.usecases.campaign_checks import check_asked
 from services.campaign.usecases.campaigns import LAUNCH, change_plan, check_launch, locked
 from services.kit import log, operations
 from services.kit.errors import FailedPrecondition, InvalidArgument, NotFound, Unavailable
@@ -39,7 +40,8 @@ _LOOKED_AT = 400
 def schedule_campaign(runtime: Runtime, key: str, given: Schedule) -> Kept:
     """Let a draft be launched by itself; again with another schedule replaces it.
 
-    Raises NotFound, InvalidArgument (INVALID_SCHEDULE), FailedPrecondition (CAMPAIGN_STATE, SCHEDULE_OVER).
+    Raises NotFound, InvalidArgument (INVALID_SCHEDULE), FailedPrecondition (CAMPAIGN_STATE, SCHEDULE_OVER), and as a
+    launch.
     """
     with runtime.db.transaction() as connection:
         return put_schedule(runtime, connection, key, given)
@@ -61,6 +63,7 @@ def put_schedule(runtime: Runtime, connection: Connection, key: str, given: Sche
         )
     _check_experiment(connection, campaign, given)
     check_launch(runtime, connection, replace(campaign, state=DRAFT))
+    check_asked(runtime, connection, campaign)
     # An occurrence that is still caught up with counts as to come.
     coming = (local for local in occurrences(given, None) if moment_of(given, local) >= now - given.catch_up)
     local = next(coming, None)

@@ -8,6 +8,7 @@ from rapport_client.errors import RapportError as ClientError
 from services.campaign.store import campaigns as store
 from services.campaign.store import coupons, experiments
 from services.campaign.usecases import campaigns, templates
+from services.campaign.usecases.campaign_checks import check_asked
 from services.campaign.usecases.experiments import uses
 from services.kit.errors import InvalidArgument, NotFound, Unavailable
 from services.kit.names import format_name, parse_name
@@ -26,6 +27,7 @@ def try_launch(runtime: Runtime, key: str) -> tuple[int, list[str]]:
         if campaign is None:
             raise NotFound.resource(format_name("campaigns", key))
         campaigns.check_launch(runtime, connection, campaign)
+        check_asked(runtime, connection, campaign)
         pools = coupons.pools(connection, [campaign.coupon_pool_id]) if campaign.coupon_pool_id else {}
         free = {pool.id: coupons.free_count(connection, pool.id) for pool in pools.values() if pool.imported}
         sent = uses(experiments.get(connection, key), campaign)
@@ -50,7 +52,7 @@ def try_launch(runtime: Runtime, key: str) -> tuple[int, list[str]]:
         for pool, count in free.items()
         if count < audience
     ]
-    return audience, warnings
+    return audience, [*campaigns.channel_warnings(runtime, key), *warnings]
 
 
 def _render(runtime: Runtime, template: str, contact: str) -> None:

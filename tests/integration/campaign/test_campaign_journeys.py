@@ -68,7 +68,8 @@ def test_an_order_starts_a_journey_that_waits_and_sends(
     make_pool(runtime)
     make_template(
         runtime,
-        text="{{ event.total.amount }} {{ event.total.currency_code }} {{ event.category }} {{ coupon }}",
+        text="{{ event.total.amount }} {{ event.total.currency_code }} {{ event.category }} "
+        "{% if coupon %}{{ coupon }}{% endif %}",
     )
     make_journey(
         runtime,

@@ -155,7 +155,8 @@ class ChannelAdapter(Protocol):
 class Channel:
     """Register a way to send, such as `email.smtp`.
 
-    open: makes the adapter from the settings; called in a sender process that may be killed at any moment.
+    open: makes the adapter from the settings, or raises what is wrong with them; called in a sender process that may be
+    killed at any moment, and before a launch to tell whether it can be opened, so connect in `send`.
     capabilities_of: what it can do by its settings, in place of `capabilities`; None when they change nothing.
     version: raise it when the provider's side changes. when_gone: `hold` messages of the channel until it is
     back, or `fail` them.
