@@ -162,10 +162,10 @@ ORDER BY entry.id FOR UPDATE OF entry
 )
 
 
-def is_heard(connection: Connection, types: Collection[str]) -> bool:
-    """Say whether any version has to hear of events of some types."""
-    query = sa.text("SELECT EXISTS (SELECT FROM journey_listen WHERE event_type = ANY (:types))")
-    return bool(connection.execute(query.bindparams(sa.bindparam("types", list(types), _TEXTS))).scalar_one())
+def heard(connection: Connection, types: Collection[str]) -> set[str]:
+    """Return those of some types of events that any version has to hear of."""
+    query = sa.text("SELECT DISTINCT event_type FROM journey_listen WHERE event_type = ANY (:types)")
+    return set(connection.scalars(query.bindparams(sa.bindparam("types", list(types), _TEXTS))))
 
 
 def signal(connection: Connection, triggers: Sequence[Trigger], now: datetime) -> int:
