@@ -74,13 +74,15 @@ class Outcome(StrEnum):
 class SendResult:
     """Tell what became of one message; provider_id is the provider's name for it, reason says why not.
 
-    retry_after: of a temporary one, how long the provider asks to wait; None leaves it to the core.
+    retry_after: of a temporary one, how long the provider asks to wait; None leaves it to the core. bad_address: of a
+    permanent one, that the address will not work for other messages either: it is suppressed.
     """
 
     outcome: Outcome
     provider_id: str = ""
     reason: str = ""
     retry_after: timedelta | None = None
+    bad_address: bool = False
 
 
 @dataclass(frozen=True, slots=True)
