@@ -160,8 +160,8 @@ def take(
 
 # Rows go as one text of JSON: the driver needs a tenth of the time that arrays of as many columns take.
 # What speaks against a message is asked in the statement that lets it go, so nothing comes in between.
-# IS NOT DISTINCT FROM keeps the planner from the index of what is in hand: it takes that for empty, which it is whenever
-# statistics are made, and would look through all items for each message there instead of finding messages by their ids.
+# IS NOT DISTINCT FROM keeps the planner from the index of what is in hand: it takes that for empty, which it is when
+# statistics are made, and would look through all items for each message there, where each has an id to be found by.
 _HAND_OVER = sa.text("""
 WITH item AS MATERIALIZED (
     SELECT given.*, CASE
