@@ -7,13 +7,14 @@ texts does not.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
+from sqlalchemy.types import TypeEngine
 
 _UUIDS = pg.ARRAY(pg.UUID(as_uuid=True))
 _TIMES = pg.ARRAY(sa.DateTime(timezone=True))
@@ -51,9 +52,54 @@ def objects(values: Iterable[Mapping[str, Any] | None]) -> sa.ColumnElement[Any]
     )
 
 
+class ArrayOf(sa.types.TypeDecorator[Sequence[Any]]):
+    """The type of a bound parameter: an array of texts, UUIDs, times, numbers, booleans or bytes; None is NULL."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def __init__(self, kind: TypeEngine[Any]) -> None:
+        """kind: of the elements. Raises TypeError for one that is not among them."""
+        super().__init__()
+        self.kind = kind
+        self._write = next((write for of, write in _WRITERS.items() if isinstance(kind, of)), None)
+        if self._write is None:
+            raise TypeError(f"no array of {kind!r} is written as a literal")
+
+    def process_bind_param(self, value: Sequence[Any] | None, dialect: sa.Dialect) -> str | None:
+        """Write the literal."""
+        if value is None or self._write is None:
+            return None
+        write = self._write
+        return _literal(["NULL" if item is None else write(item) for item in value])
+
+    def bind_expression(self, bindvalue: sa.BindParameter[Sequence[Any]]) -> sa.ColumnElement[Any]:
+        """Let the server read it."""
+        return sa.cast(bindvalue, pg.ARRAY(self.kind))
+
+
+def _quote(value: str) -> str:
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+_WRITERS: Mapping[type[TypeEngine[Any]], Callable[[Any], str]] = {
+    sa.String: _quote,
+    sa.Uuid: str,
+    sa.DateTime: datetime.isoformat,
+    sa.Boolean: str,
+    sa.Numeric: str,
+    sa.Integer: str,
+    sa.LargeBinary: lambda value: '"\\\\x' + value.hex() + '"',
+}
+
+
 def _quoted(values: Iterable[str]) -> list[str]:
-    return ['"' + item.replace("\\", "\\\\").replace('"', '\\"') + '"' for item in values]
+    return [_quote(item) for item in values]
 
 
 def _array(elements: Iterable[str], kind: Any) -> sa.ColumnElement[Any]:
-    return sa.cast(sa.literal("{" + ",".join(elements) + "}", sa.Text), kind)
+    return sa.cast(sa.literal(_literal(elements), sa.Text), kind)
+
+
+def _literal(elements: Iterable[str]) -> str:
+    return "{" + ",".join(elements) + "}"

@@ -48,3 +48,34 @@ def test_arrays_come_back_as_they_were(db: Database, lists: tuple[list[Any], ...
     found = [list(values) for values in row]
     found[2] = [value and value.astimezone(UTC) for value in found[2]]
     assert found == [list(values) for values in lists]
+
+
+KINDS: dict[str, tuple[Any, st.SearchStrategy[Any]]] = {
+    "text": (sa.Text(), st.one_of(texts, st.sampled_from(["", "NULL", "null", "{}", '"', "\\", ",", " "]))),
+    "uuid": (sa.Uuid(), st.uuids()),
+    "time": (sa.DateTime(timezone=True), times),
+    "truth": (sa.Boolean(), st.booleans()),
+    "whole": (sa.Integer(), st.integers(-(2**31), 2**31 - 1)),
+    "exact": (sa.Numeric(38, 9), st.decimals(-(10**20), 10**20, places=9)),
+    "bytes": (sa.LargeBinary(), st.binary(max_size=40)),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_bound_arrays_come_back_as_they_were(db: Database, kind: str, data: st.DataObject) -> None:
+    element, values = KINDS[kind]
+    given_values = data.draw(st.lists(st.one_of(st.none(), values), max_size=8))
+    array = sa.bindparam("given", type_=arrays.ArrayOf(element))
+    query = sa.select(sa.func.unnest(array).column_valued("item"))
+    with db.read() as connection:
+        found = [item for (item,) in connection.execute(query, {"given": given_values})]
+    if kind == "time":
+        found = [item and item.astimezone(UTC) for item in found]
+    assert [bytes(item) if kind == "bytes" and item is not None else item for item in found] == given_values
+
+
+def test_an_array_of_anything_else_is_refused() -> None:
+    with pytest.raises(TypeError, match="no array of"):
+        arrays.ArrayOf(sa.JSON())
