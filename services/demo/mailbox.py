@@ -9,28 +9,40 @@ import threading
 from collections import Counter
 from dataclasses import dataclass
 from email.message import EmailMessage
+from functools import cached_property
 from typing import Any
 
 from aiosmtpd.controller import Controller
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Mail:
     """A mail as it arrived."""
 
     recipient: str
-    message: EmailMessage
+    content: bytes
 
-    @property
+    @cached_property
+    def message(self) -> EmailMessage:
+        """The mail with its headers understood, which takes many times longer than what the others need of it."""
+        message = email.message_from_bytes(self.content, policy=email.policy.default)
+        assert isinstance(message, EmailMessage)
+        return message
+
+    @cached_property
     def message_id(self) -> str:
         """The Message-ID."""
-        return str(self.message["Message-ID"]).strip()
+        return str(email.message_from_bytes(self.content.partition(b"\r\n\r\n")[0])["Message-ID"]).strip()
 
-    @property
+    @cached_property
     def text(self) -> str:
         """The plain text."""
-        part = self.message.get_body(("plain",))
-        return part.get_content() if part is not None else ""
+        for part in email.message_from_bytes(self.content).walk():
+            if part.get_content_type() == "text/plain":
+                content = part.get_payload(decode=True)
+                assert isinstance(content, bytes)
+                return content.decode(part.get_content_charset("utf-8"))
+        return ""
 
 
 class Mailbox:
@@ -53,10 +65,8 @@ class Mailbox:
 
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
         """Keep a mail; called by the SMTP server."""
-        message = email.message_from_bytes(envelope.content, policy=email.policy.default)
-        assert isinstance(message, EmailMessage)
         with self._changed:
-            self._mails.extend(Mail(recipient, message) for recipient in envelope.rcpt_tos)
+            self._mails.extend(Mail(recipient, envelope.content) for recipient in envelope.rcpt_tos)
             self._changed.notify_all()
         return "250 kept"
 

@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from rapport_client import Rapport
 
+from services.cli import processes
 from services.cli.demo import free_base_port
 from services.cli.stack import Stack
 from services.demo.mailbox import Mailbox
@@ -20,6 +22,7 @@ from services.kit.postgres import drop
 from tests.support import rabbit
 from tests.support.cli import Ran, run_cli
 from tests.support.collector import Collector, collecting
+from tests.support.processes import kept_servers
 
 # Each process of the run that needs the stack has one of its own.
 PREFIX = f"e2e_{os.environ.get('PYTEST_XDIST_WORKER', 'main')}"
@@ -61,6 +64,16 @@ class _RecordingStack(Stack):
     def prepare_databases(self) -> dict[str, str]:
         self.urls = super().prepare_databases()
         return self.urls
+
+
+@pytest.fixture(scope="package", autouse=True)
+def shared_forks() -> Iterator[None]:
+    """Let all stacks that are started inside of this process of the run fork from the same two servers.
+
+    What the command line starts has its own, as it has everywhere.
+    """
+    with patch.object(processes, "fork_servers", lambda *_, **__: kept_servers()):
+        yield
 
 
 @pytest.fixture(scope="package")

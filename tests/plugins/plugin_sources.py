@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,14 +14,17 @@ HEADER = """\
 import os, sys, time
 from datetime import timedelta
 from rapport_sdk import *
-from sqlalchemy import case, func, literal, literal_column, null, select, text
 """
+SQL_NAMES = ("case", "func", "literal", "literal_column", "null", "select", "text")
 
 
 def write_plugin(folder: Path, source: str) -> str:
     """Write a module with a name of its own and return the name."""
     module = f"plugin_{uuid4().hex}"
-    (folder / f"{module}.py").write_text(HEADER + dedent(source))
+    # SQLAlchemy takes as long to import as all else of a host: only for those that name something of it.
+    used = [name for name in SQL_NAMES if re.search(rf"\b{name}\b", source)]
+    header = HEADER + (f"from sqlalchemy import {', '.join(used)}\n" if used else "")
+    (folder / f"{module}.py").write_text(header + dedent(source))
     return module
 
 

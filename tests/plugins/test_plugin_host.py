@@ -294,6 +294,20 @@ def test_compiled_statements_are_kept(make_host: MakeHost) -> None:
     assert host.compile_sql("good.rule") is first
 
 
+def test_sqlalchemy_is_imported_for_the_first_that_is_compiled(make_host: MakeHost) -> None:
+    """It takes longer than all else of a child's start, and plugins that come along do not ask for it either."""
+    body = """
+        def f(ctx, params, profiles):
+            return [int("sqlalchemy" in sys.modules) for _ in profiles]
+        """
+    host = make_host(
+        {"bad": rule("bad.rule", body, matches="f")}, allowed=["bad", "rfm", "loyalty", "email", "sms"]
+    )
+    assert ask(host) == [0]
+    host.compile_sql("loyalty.tier")
+    assert ask(host) == [1]
+
+
 def test_several_requests_at_once(make_host: MakeHost, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     os.mkfifo(gate)

@@ -15,6 +15,8 @@ from services.cli import processes
 from services.cli.demo import free_base_port
 from services.kit.config import SERVICES, Settings, load_settings
 from services.kit.supervisor import Supervisor
+from tests.support.processes import kept_servers
+from tests.support.programs import REPOSITORY
 
 _CODE = (".", "protos", "protos/gen", "plugins/sdk/src", "plugins/builtin/src", "plugins/loyalty/src")
 
@@ -67,7 +69,8 @@ class Fleet:
         }
         grants = processes.Grants(ground.urls, ground.tokens, shared)
         # Copies of two that have imported that tree's code, in whose folder they work.
-        forks = processes.fork_servers(grants.common(), cwd=tree)
+        ours = tree == REPOSITORY
+        forks = kept_servers() if ours else processes.fork_servers(grants.common(), cwd=tree)
         self._specs = {
             spec.name: replace(
                 spec, cwd=tree, fork_server=forks["worker" if "-worker" in spec.name else "other"]

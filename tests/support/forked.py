@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import signal
 import sys
+import threading
 
 loaded_by = os.getpid()
 """The process that imported this module."""
@@ -42,4 +44,16 @@ def main() -> int:
         sys.stderr.write(os.read(int(os.environ["PASSED"]), 100).decode() + "\n")
     if what == "wait":
         signal.pause()
+    if what == "leave":
+        # Nothing of this is there yet when the program returns.
+        atexit.register(lambda: os.write(1, b"at the exit\n"))
+        threading.Timer(0.05, lambda: os.write(1, b"by a thread\n")).start()
+    if what == "refuse":
+        sys.exit("not like this")
+    if what == "fail":
+        raise LookupError("nothing there")
     return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -70,9 +70,9 @@ class Laptop:
         marks = {str(self.folder), str((self.folder / "postgres").resolve())}
         for process in psutil.process_iter():
             try:
-                if process.status() == psutil.STATUS_ZOMBIE:
-                    continue
                 words = process.cmdline()
+                if not words:  # the kernel's, and those that have ended
+                    continue
                 mine = process.environ().get("RAPPORT_DATA_DIR") == str(self.folder)
             except psutil.Error:
                 continue

@@ -73,7 +73,7 @@ def start_process(module: str, *arguments: str, env: Mapping[str, str], log: IO[
     """
     argv = [sys.executable, "-m", module, *arguments]
     if sys.platform == "linux":
-        server = _servers()["worker" if module == WORKER else "other"]
+        server = kept_servers()["worker" if module == WORKER else "other"]
         server.await_ready(lambda: False)
         try:
             return _ForkedProcess(server.fork(argv, env, output=log.fileno()))
@@ -82,10 +82,22 @@ def start_process(module: str, *arguments: str, env: Mapping[str, str], log: IO[
     return subprocess.Popen(argv, cwd=REPOSITORY, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
 
+class KeptServer:
+    """A fork server that many use, so that none of them ends it."""
+
+    def __init__(self, server: ForkServer) -> None:
+        self.cwd = server.cwd
+        self.await_ready = server.await_ready
+        self.fork = server.fork
+
+    def close(self) -> None:
+        """Leave it running."""
+
+
 @cache
-def _servers() -> dict[str, ForkServer]:
+def kept_servers() -> dict[str, KeptServer]:
     """Return the fork servers of this process of the run; each is started when it is needed first."""
-    made = fork_servers({}, cwd=REPOSITORY)
+    made = fork_servers({"MALLOC_ARENA_MAX": "2"}, cwd=REPOSITORY)
     for server in made.values():
         atexit.register(server.close)
-    return made
+    return {name: KeptServer(server) for name, server in made.items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -39,4 +40,6 @@ def extract(folder: Path) -> Path:
         pytest.skip(missing)
     subprocess.run(["tar", "-xf", str(archive), "-C", str(folder)], check=True)
     archive.unlink()
+    # Once, and not by each of the processes that start at the same moment.
+    subprocess.run([sys.executable, "-m", "compileall", "-q", *PATHS], cwd=folder, check=True)
     return folder

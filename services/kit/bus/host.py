@@ -16,6 +16,7 @@ from services.kit.log import safe_summary
 from services.kit.tables import KitTables
 
 if TYPE_CHECKING:
+    from services.kit.bus.pending import Pending
     from services.kit.runtime import Runtime
 
 CONFIG_KEY = "RAPPORT_HOST"
@@ -30,6 +31,7 @@ class Host:
     kit: KitTables
     locks: Locks
     transport: Transport
+    pending: Pending
     status: dict[str, str] = field(default_factory=dict)
     """What each entrypoint is doing now, by its name; shown by /healthz."""
 

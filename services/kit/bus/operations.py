@@ -18,6 +18,7 @@ from services.kit import context as call_context
 from services.kit.bus import metrics
 from services.kit.bus.host import CONFIG_KEY, F, Host, StopSignal, run_worker_method
 from services.kit.bus.native import native
+from services.kit.bus.pending import POLL_SECONDS
 from services.kit.context import CallContext
 from services.kit.errors import RapportError
 from services.kit.grpc.status import Failure, classify, status_message
@@ -29,7 +30,6 @@ from services.kit.transient import is_transient
 
 _log = logging.getLogger(__name__)
 
-POLL_SECONDS = 0.25
 FRUITLESS_ATTEMPTS = 5
 """Attempts without a checkpoint, each ended by an unexpected error or a death, before the operation fails."""
 
@@ -111,7 +111,7 @@ class OperationRunner(Entrypoint):  # type: ignore[misc]
     def _look(self) -> None:
         if len(self._running) >= self.concurrency:
             return
-        for key in native(self._pending):
+        for key in self.host.pending.of(self.kind):
             if self._stop.is_set or len(self._running) >= self.concurrency:
                 return
             if key in self._running or self._not_before.get(key, 0.0) > time.monotonic():
@@ -122,10 +122,6 @@ class OperationRunner(Entrypoint):  # type: ignore[misc]
                 functools.partial(self._do, key), identifier=f"{self.name} {key}"
             )
             self._running[key] = greenlet
-
-    def _pending(self) -> list[UUID]:
-        with self.host.runtime.db.read() as connection:
-            return store.pending(connection, self.host.kit, self.kind, 100)
 
     def _do(self, key: UUID) -> None:
         try:

@@ -24,6 +24,7 @@ from services.kit.bus.host import CONFIG_KEY, Host
 from services.kit.bus.http import StatusPage
 from services.kit.bus.native import enable, native
 from services.kit.bus.operations import OperationRunner
+from services.kit.bus.pending import Pending
 from services.kit.bus.replays import Replays
 from services.kit.bus.subscriptions import Subscription
 from services.kit.bus.transport import make_publisher, make_transport
@@ -109,7 +110,8 @@ def _serve(runtime: Runtime, worker: type, models: ModuleType, signals: _Signals
         runtime.db, models.kit, runtime.clock, locks, retention_days=settings.event_retention_days
     )
     transport = make_transport(settings, runtime.service)
-    host = Host(runtime, models.kit, locks, transport)
+    kinds = [entry.kind for entry in entrypoints if isinstance(entry, OperationRunner)]
+    host = Host(runtime, models.kit, locks, transport, Pending(runtime.db, models.kit, kinds))
     # Every entrypoint must find a free worker at once, or one that waits would hold up the others.
     container = ServiceContainer(worker, config={CONFIG_KEY: host, "max_workers": max(slots, 1)})
     replays = Replays(

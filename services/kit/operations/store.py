@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -163,11 +163,21 @@ def find_done(connection: Connection, kit: KitTables, keys: Iterable[UUID]) -> s
     )
 
 
-def pending(connection: Connection, kit: KitTables, kind: str, limit: int) -> list[UUID]:
-    """Return the operations of a kind that have not ended, oldest first, whoever works on them."""
+def pending(kit: KitTables, kinds: Sequence[str], limit: int) -> sa.Select[str, UUID]:
+    """Return the query of the operations that have not ended, whoever works on them: kind and id, oldest first.
+
+    limit: of each kind.
+    """
     table = kit.operation
-    query = sa.select(table.c.id).where(table.c.kind == kind, ~table.c.done).order_by(table.c.id).limit(limit)
-    return list(connection.execute(query).scalars())
+    wanted = sa.func.unnest(sa.cast(list(kinds), pg.ARRAY(sa.Text))).column_valued("wanted")
+    oldest = (
+        sa.select(table.c.id)
+        .where(table.c.kind == wanted, ~table.c.done)
+        .order_by(table.c.id)
+        .limit(limit)
+        .lateral("oldest")
+    )
+    return sa.select(wanted, oldest.c.id).join(oldest, sa.true()).order_by(oldest.c.id)
 
 
 def claim(connection: Connection, kit: KitTables, key: UUID) -> Claimed | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from rapport_sdk import SegmentRule, Settings, SqlContext, Timed, Trait, ValueType
@@ -31,6 +30,8 @@ from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.sql.sqltypes import JSON, NullType
 from sqlalchemy.types import TypeEngine
 
+from services.kit.plugins.compiled import CompiledSelect, CompileFault
+
 _DIALECT = PGDialect_psycopg(paramstyle="pyformat")  # type: ignore[no-untyped-call]
 _CASTS: Mapping[ValueType, type[TypeEngine[Any]]] = {
     "string": Text,
@@ -44,29 +45,6 @@ _ACCEPTED: Mapping[ValueType, tuple[type[TypeEngine[Any]], ...]] = {
     "int": (Integer,),
     "double": (Numeric, Integer),
 }
-
-
-class CompileFault(Exception):
-    """Say what is wrong with the expression that a plugin gave."""
-
-
-@dataclass(frozen=True)
-class CompiledSelect:
-    """Hold the text of a rule's or trait's SELECT and its parameters, in the pyformat style of psycopg.
-
-    all_sql covers every contact, batch_sql those in the parameter `rapport_contact_ids`; a trait has only the
-    former. `rapport_now` is bound when it runs. columns: name and type of the values, after contact_id. A
-    rule has a last column next_change.
-    """
-
-    plugin: str
-    object: str
-    kind: str
-    columns: tuple[tuple[str, ValueType], ...]
-    all_sql: str
-    all_params: Mapping[str, Any]
-    batch_sql: str = ""
-    batch_params: Mapping[str, Any] | None = None
 
 
 def compile_rule(

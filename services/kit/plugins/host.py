@@ -19,7 +19,7 @@ from services.kit.errors import InvalidArgument
 from services.kit.plugins.answers import Answer, TraitAnswer, answer_problem, trait_problem
 from services.kit.plugins.breaker import Breakers
 from services.kit.plugins.catalog import Catalog, RuleRecord, TraitRecord, catalog_from_json
-from services.kit.plugins.compile import CompiledSelect
+from services.kit.plugins.compiled import CompiledSelect
 from services.kit.plugins.errors import (
     PluginBusy,
     PluginError,

@@ -25,7 +25,7 @@ from services.kit.plugins.answers import (
     trait_problem,
 )
 from services.kit.plugins.catalog import to_json
-from services.kit.plugins.compile import CompileFault, compile_rule, compile_trait
+from services.kit.plugins.compiled import CompileFault
 from services.kit.plugins.discovery import installed_plugins, module_plugins
 from services.kit.plugins.errors import PluginError, RequiredPluginError
 from services.kit.plugins.loader import PLUGIN_FAULTS, describe_fault
@@ -88,6 +88,9 @@ class Host:
             return {"error": describe_fault(error)}
 
     def _compile(self, request: Mapping[str, Any]) -> Reply:
+        # With SQLAlchemy, which would double the time to start; many children are never asked to compile.
+        from services.kit.plugins.compile import compile_rule, compile_trait
+
         name = request["name"]
         if name in self._manager.catalog.traits:
             plugin, trait = self._manager.find(name, Trait)

@@ -20,7 +20,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.types import Uuid
 
 from services.kit.plugins.answers import Answer, TraitAnswer, answer_problem
-from services.kit.plugins.compile import CompiledSelect
+from services.kit.plugins.compiled import CompiledSelect
 from services.kit.plugins.errors import PluginError, PluginTimeout
 from services.kit.plugins.guard import sql_problem
 

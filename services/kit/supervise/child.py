@@ -249,7 +249,7 @@ class Child:
     def _fork(self, environment: Mapping[str, str]) -> Forked | None:
         """Have the process forked; None where it must be started."""
         server = self.spec.fork_server
-        if server is None or self.spec.cwd is not None:
+        if server is None or self.spec.cwd not in (None, server.cwd):
             return None
         try:
             return server.fork(

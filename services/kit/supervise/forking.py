@@ -78,7 +78,7 @@ class ForkServer:
         """
         self._command = [preload, ",".join(modules), _PADDING]
         self._env = dict(env or {})
-        self._cwd = cwd
+        self.cwd = cwd
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
@@ -179,7 +179,7 @@ class ForkServer:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 env={**os.environ, "PYTHONUNBUFFERED": "1", **self._env},
-                cwd=self._cwd,
+                cwd=self.cwd,
                 pass_fds=(theirs.fileno(),),
                 start_new_session=True,
             )

@@ -31,14 +31,30 @@ class Node:
 
     def children(self) -> Iterator[Node]:
         """Yield the direct sub-expressions, those inside lists included."""
-        for item in fields(self):
-            yield from _nodes(getattr(self, item.name))
+        for name in _places(type(self)):
+            value = getattr(self, name)
+            if isinstance(value, Node):
+                yield value
+            elif isinstance(value, (tuple, ListExpr)):
+                yield from _nodes(value)
 
     def walk(self) -> Iterator[Node]:
         """Yield the node and everything below it."""
         yield self
         for child in self.children():
             yield from child.walk()
+
+
+_PLACES: dict[type[Node], tuple[str, ...]] = {}
+"""The fields of each class of nodes in which others may be."""
+
+
+def _places(kind: type[Node]) -> tuple[str, ...]:
+    if kind not in _PLACES:
+        # Its own: those that all nodes have hold none.
+        common = {item.name for item in fields(Node)}
+        _PLACES[kind] = tuple(item.name for item in fields(kind) if item.name not in common)
+    return _PLACES[kind]
 
 
 def _nodes(value: object) -> Iterator[Node]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from services.segmentation.rules.registry import EventType, Registry
 
 MAX_AMOUNT = Decimal(10) ** 18
 MAX_SCALE = 18
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ def checked_value(kind: str, value: Any, what: str) -> Any:
     it does not fit.
     """
     if kind == "string" and isinstance(value, str):
-        if "\0" in value or any("\ud800" <= c <= "\udfff" for c in value):
+        if _UNSTORABLE.search(value):
             raise ProfileError(f"{what}: a text cannot contain U+0000 or lone surrogates")
         return unicodedata.normalize("NFC", value)
     if kind == "strings" and isinstance(value, list | tuple | set | frozenset):
@@ -111,8 +113,9 @@ def _number(value: int | float | Decimal, what: str) -> float | Decimal:
         raise ProfileError(f"{what}: {value} is not a finite number")
     if isinstance(value, Decimal):
         _, digits, exponent = value.as_tuple()
-        significant = "".join(map(str, digits)).rstrip("0")
-        decimals = -int(exponent) - (len(digits) - len(significant))
+        decimals = -int(exponent)
+        if decimals > MAX_SCALE:  # zeros at the end do not count
+            decimals -= len(digits) - len("".join(map(str, digits)).rstrip("0"))
         if abs(value) > MAX_AMOUNT or decimals > MAX_SCALE or len(digits) > 100:
             raise ProfileError(f"{what}: {value} is out of range (at most 1e18, with {MAX_SCALE} decimals)")
         return value

@@ -296,7 +296,7 @@ def rapport(desk: Desk, *arguments: str) -> Any:
         thread.join(0.05)
         with desk.served.runtime.db.read() as connection:
             kinds = (simulating.SIMULATE_CAMPAIGN, simulating.SIMULATE_JOURNEY)
-            waiting = [key for kind in kinds for key in operations.pending(connection, kit, kind, 1)]
+            waiting = [key for _, key in connection.execute(operations.pending(kit, kinds, 1))]
         for key in waiting:
             work(desk, f"operations/{key}")
     return ran[0]

@@ -84,6 +84,28 @@ def test_its_status_is_that_of_its_main_or_its_signal(server: ForkServer):
     assert waiting.poll() == -signal.SIGKILL  # and again, though it is collected
 
 
+def test_what_it_leaves_to_its_end_is_done(server: ForkServer):
+    process = server.fork(command("leave"), {})
+    told(process)
+    assert process.stdout is not None
+    left = process.stdout.readall()
+    assert process.wait() == 0
+    assert left == b"by a thread\nat the exit\n"
+
+
+@pytest.mark.parametrize(
+    ("how", "words"), [("refuse", "not like this\n"), ("fail", "LookupError: nothing there\n")]
+)
+def test_how_it_fails_is_said(server: ForkServer, how: str, words: str):
+    process = server.fork(command(how), {})
+    told(process)
+    assert process.stdout is not None
+    said = process.stdout.readall().decode()
+    assert said.endswith(words)
+    assert ("Traceback" in said) == (how == "fail")
+    assert process.wait() == 1
+
+
 def test_its_output_is_all_that_it_writes_and_its_descriptor_is_passed(server: ForkServer):
     reader, writer = os.pipe()
     process = server.fork(command("read"), {}, descriptor=reader, variable="PASSED")
@@ -209,6 +231,28 @@ def test_a_process_is_started_where_nothing_can_be_forked(make_supervisor: MakeS
     assert supervisor.pid("two") is not None
     assert server.pid is None
     assert tries.read_text() == "tried\n"  # not again for each process
+    supervisor.stop()
+
+
+def test_it_is_forked_where_its_server_works_and_started_elsewhere(
+    make_supervisor: MakeSupervisor, server: ForkServer, tmp_path: Path
+):
+    supervisor = make_supervisor()
+    environment = {"PYTHONPATH": str(REPOSITORY)}
+    supervisor.start(
+        [
+            ProcessSpec(name, command("wait"), env=environment, cwd=folder, fork_server=server)
+            for name, folder in (("here", REPOSITORY), ("there", tmp_path))
+        ]
+    )
+    found = {}
+    for name, folder in (("here", REPOSITORY), ("there", tmp_path)):
+        log = supervisor.logs / f"{name}.log"
+        until(lambda log=log: log.exists() and log.read_text().endswith("\n"), "it has told what it is")
+        assert Path(f"/proc/{supervisor.pid(name)}/cwd").resolve() == folder.resolve()
+        found[name] = json.loads(log.read_text())["loaded_by"]
+    assert found["here"] == server.pid
+    assert found["there"] == supervisor.pid("there")
     supervisor.stop()
 
 

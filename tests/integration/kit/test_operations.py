@@ -109,7 +109,7 @@ def test_work_that_rolls_back_leaves_no_operation(desk: Desk) -> None:
     with rolled_back(desk.db) as connection:
         create(connection, desk.kit, "count", Int64Value(value=1), desk.clock)
     with desk.db.read() as connection:
-        assert store.pending(connection, desk.kit, "count", 10) == []
+        assert connection.execute(store.pending(desk.kit, ["count"], 10)).all() == []
 
 
 @pytest.mark.parametrize(
@@ -234,7 +234,7 @@ def test_an_operation_that_has_ended_cannot_be_cancelled_nor_claimed(desk: Desk)
     assert caught.value.reason == "OPERATION_DONE"
     with desk.db.transaction() as connection:
         assert store.claim(connection, desk.kit, desk.key(operation)) is None
-        assert store.pending(connection, desk.kit, "count", 10) == []
+        assert connection.execute(store.pending(desk.kit, ["count"], 10)).all() == []
 
 
 def test_old_operations_are_forgotten_and_pending_ones_never(desk: Desk) -> None:

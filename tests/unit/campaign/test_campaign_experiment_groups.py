@@ -9,7 +9,6 @@ from uuid import UUID
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import stats
 
 from services.campaign.domain.experiments import Experiment, HoldOut, Sample, Variant, assign
 from services.campaign.domain.funnel import CameBack, Stood, build
@@ -31,6 +30,8 @@ def names(experiment: Experiment) -> list[str]:
 
 
 def test_groups_are_as_large_as_asked_for_and_always_the_same() -> None:
+    from scipy import stats  # takes long, and all processes of a run collect all tests
+
     experiment = Experiment(campaign_id="spring", variants=THREE, hold_out_percent=10.0, test_percent=40.0)
     found = names(experiment)
     shares = {"held": 0.1, "rest": 0.54, "a": 0.18, "b": 0.09, "c": 0.09}
@@ -44,6 +45,8 @@ def test_groups_are_as_large_as_asked_for_and_always_the_same() -> None:
 
 def test_groups_of_two_experiments_have_nothing_to_do_with_each_other() -> None:
     """Nor have the three choices within one: a larger test keeps everybody's variant."""
+    from scipy import stats  # takes long, and all processes of a run collect all tests
+
     first = Experiment(campaign_id="one", variants=THREE)
     pairs = Counter(zip(names(first), names(Experiment(campaign_id="two", variants=THREE)), strict=True))
     table = [[pairs[one, two] for two in "abc"] for one in "abc"]

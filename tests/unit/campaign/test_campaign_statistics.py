@@ -5,11 +5,9 @@ from __future__ import annotations
 import math
 from datetime import timedelta
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import stats
 
 from services.campaign.domain.statistics import (
     Amounts,
@@ -23,6 +21,7 @@ from services.campaign.domain.statistics import (
 )
 from services.campaign.domain.verdicts import plan_size
 
+# SciPy and NumPy are imported where they are used: all processes of a run collect all tests, and they take long.
 counts = st.integers(1, 400).flatmap(lambda count: st.tuples(st.integers(0, count), st.just(count)))
 
 
@@ -48,6 +47,8 @@ def test_intervals_of_differences_are_those_of_newcombe(
 @settings(max_examples=40, deadline=None)
 @given(counts)
 def test_wilson_is_that_of_scipy(pair: tuple[int, int]) -> None:
+    from scipy import stats
+
     hits, count = pair
     found = wilson(hits, count)
     expected = stats.binomtest(hits, count).proportion_ci(0.95, "wilson")
@@ -57,6 +58,8 @@ def test_wilson_is_that_of_scipy(pair: tuple[int, int]) -> None:
 @settings(max_examples=40, deadline=None)
 @given(counts, counts)
 def test_tests_of_rates_are_those_of_scipy(one: tuple[int, int], two: tuple[int, int]) -> None:
+    from scipy import stats
+
     table = [[one[0], one[1] - one[0]], [two[0], two[1] - two[0]]]
     assert fisher(*one, *two) == pytest.approx(stats.fisher_exact(table).pvalue, rel=1e-6, abs=1e-12)
     found = compare_rates(*one, *two, alpha=0.05)
@@ -79,6 +82,8 @@ def amounts(values: list[float]) -> Amounts:
     st.lists(st.integers(0, 500), min_size=2, max_size=40),
 )
 def test_welch_is_that_of_scipy(one: list[int], two: list[int]) -> None:
+    from scipy import stats
+
     if len(set(one)) == 1 and len(set(two)) == 1:
         return
     found = compare_amounts(amounts([float(x) for x in one]), amounts([float(x) for x in two]), 0.05)
@@ -112,6 +117,8 @@ def test_sizes_are_those_of_r() -> None:
 
 def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
     """4,000 drawn experiments: nominal 95 %, and no more false alarms than alpha; the bounds are 4 standard errors."""
+    import numpy as np
+
     draw = np.random.default_rng(7)
     rate, effect, count, rounds = 0.03, 0.01, 3_000, 4_000
     ones, twos = draw.binomial(count, rate + effect, rounds), draw.binomial(count, rate, rounds)
@@ -131,6 +138,8 @@ def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
 
 
 def test_a_planned_experiment_finds_what_it_was_planned_for() -> None:
+    import numpy as np
+
     draw = np.random.default_rng(11)
     count, rounds = size_per_group(0.1, 0.04, 0.8, 0.05), 2_000
     ones, twos = draw.binomial(count, 0.14, rounds), draw.binomial(count, 0.1, rounds)

@@ -19,7 +19,11 @@ from services.demo.people import latin
 from services.demo.records import Dataset, Sale, SaleLine, Visit
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
-SHOP = generate(seed=1, customers=2000)
+
+
+@pytest.fixture(scope="module")
+def shop() -> Dataset:
+    return generate(seed=1, customers=2000)
 
 
 def test_the_same_seed_gives_the_same_shop() -> None:
@@ -27,12 +31,12 @@ def test_the_same_seed_gives_the_same_shop() -> None:
     assert generate(seed=7, customers=50) != generate(seed=8, customers=50)
 
 
-def test_the_shop_has_the_size_of_a_demo() -> None:
-    base = expected_base(SHOP)
+def test_the_shop_has_the_size_of_a_demo(shop: Dataset) -> None:
+    base = expected_base(shop)
     assert base.customers == 2000
     assert 9_000 < base.orders < 11_000
     assert 300 < base.returns < 1_000
-    assert 18_000 < len(SHOP.visits) < 22_000
+    assert 18_000 < len(shop.visits) < 22_000
 
 
 @settings(max_examples=15, deadline=None)
@@ -42,28 +46,28 @@ def test_every_segment_has_members_whatever_is_drawn(seed: int, customers: int) 
     assert all(expected_segments(shop.sales, shop.visits, shop.now).values())
 
 
-def test_records_name_each_other_and_nothing_twice() -> None:
-    people = {person.number for person in SHOP.people}
-    codes = {item.code for item in SHOP.items}
-    assert len(people) == len({person.email for person in SHOP.people}) == len(SHOP.people)
-    assert len({sale.number for sale in SHOP.sales}) == len(SHOP.sales)
-    assert len({visit.number for visit in SHOP.visits}) == len(SHOP.visits)
-    assert {sale.customer for sale in SHOP.sales} | {visit.customer for visit in SHOP.visits} <= people
-    assert {line.code for sale in SHOP.sales for line in sale.lines} <= codes
-    assert {item.category for item in SHOP.items} == {"shoes", "bags", "clothes", "home", "food"}
-    assert all(line.quantity > 0 and line.unit_price > 0 for sale in SHOP.sales for line in sale.lines)
+def test_records_name_each_other_and_nothing_twice(shop: Dataset) -> None:
+    people = {person.number for person in shop.people}
+    codes = {item.code for item in shop.items}
+    assert len(people) == len({person.email for person in shop.people}) == len(shop.people)
+    assert len({sale.number for sale in shop.sales}) == len(shop.sales)
+    assert len({visit.number for visit in shop.visits}) == len(shop.visits)
+    assert {sale.customer for sale in shop.sales} | {visit.customer for visit in shop.visits} <= people
+    assert {line.code for sale in shop.sales for line in sale.lines} <= codes
+    assert {item.category for item in shop.items} == {"shoes", "bags", "clothes", "home", "food"}
+    assert all(line.quantity > 0 and line.unit_price > 0 for sale in shop.sales for line in sale.lines)
 
 
-def test_everything_happened_within_the_year_and_in_order() -> None:
-    for times in ([sale.time for sale in SHOP.sales], [visit.time for visit in SHOP.visits]):
+def test_everything_happened_within_the_year_and_in_order(shop: Dataset) -> None:
+    for times in ([sale.time for sale in shop.sales], [visit.time for visit in shop.visits]):
         assert times == sorted(times)
-        assert SHOP.now - timedelta(days=366) < times[0] < SHOP.now - timedelta(days=300)
-        assert SHOP.now - timedelta(days=2) < times[-1] <= SHOP.now - timedelta(hours=1)
+        assert shop.now - timedelta(days=366) < times[0] < shop.now - timedelta(days=300)
+        assert shop.now - timedelta(days=2) < times[-1] <= shop.now - timedelta(hours=1)
 
 
-def test_returns_bring_back_what_the_customer_bought_before() -> None:
-    orders = {sale.number: sale for sale in SHOP.sales if sale.kind == "order"}
-    returns = [sale for sale in SHOP.sales if sale.kind == "return"]
+def test_returns_bring_back_what_the_customer_bought_before(shop: Dataset) -> None:
+    orders = {sale.number: sale for sale in shop.sales if sale.kind == "order"}
+    returns = [sale for sale in shop.sales if sale.kind == "return"]
     assert returns
     for back in returns:
         order = orders[back.number.replace("R", "O")]
@@ -73,21 +77,21 @@ def test_returns_bring_back_what_the_customer_bought_before() -> None:
         assert (line.code, line.unit_price) in {(item.code, item.unit_price) for item in order.lines}
 
 
-def test_people_are_of_four_regions_and_of_all_minds() -> None:
-    regions = Counter(person.region_code for person in SHOP.people)
+def test_people_are_of_four_regions_and_of_all_minds(shop: Dataset) -> None:
+    regions = Counter(person.region_code for person in shop.people)
     assert regions.keys() == {"VN", "CN", "GB", "US"}
     assert min(regions.values()) > 100
-    consents = Counter(person.consent for person in SHOP.people)
+    consents = Counter(person.consent for person in shop.people)
     assert consents[True] > consents[False] > 50
     assert consents[None] > 50
-    assert {person.language_code for person in SHOP.people} == {"vi", "zh", "en"}
+    assert {person.language_code for person in shop.people} == {"vi", "zh", "en"}
     assert all(
-        person.locality and person.administrative_area and person.sublocality for person in SHOP.people
+        person.locality and person.administrative_area and person.sublocality for person in shop.people
     )
 
 
-def test_names_stand_in_the_order_of_their_language() -> None:
-    for person in SHOP.people:
+def test_names_stand_in_the_order_of_their_language(shop: Dataset) -> None:
+    for person in shop.people:
         shown = person.display_name
         if person.language_code == "zh":
             assert shown == person.family_name + person.given_name
@@ -101,10 +105,10 @@ def test_names_stand_in_the_order_of_their_language() -> None:
         assert person.email.endswith("@example.test")
 
 
-def test_people_are_grown_up() -> None:
-    today = SHOP.now.date()
-    births = [person.birth_date for person in SHOP.people if person.birth_date]
-    assert 0.8 < len(births) / len(SHOP.people) < 1
+def test_people_are_grown_up(shop: Dataset) -> None:
+    today = shop.now.date()
+    births = [person.birth_date for person in shop.people if person.birth_date]
+    assert 0.8 < len(births) / len(shop.people) < 1
     assert all(18 <= (today - born).days / 365.2425 < 79 for born in births)
 
 
@@ -122,16 +126,16 @@ def test_latin_spelling() -> None:
     assert [latin(name) for name in ("Đặng", "Ánh", "Quỳnh", "wang")] == ["dang", "anh", "quynh", "wang"]
 
 
-def test_live_orders_are_repeatable_and_end_now() -> None:
-    orders = list(live_orders(SHOP, count=100, seed=3))
-    assert orders == list(live_orders(SHOP, count=100, seed=3))
-    assert orders != list(live_orders(SHOP, count=100, seed=4))
+def test_live_orders_are_repeatable_and_end_now(shop: Dataset) -> None:
+    orders = list(live_orders(shop, count=100, seed=3))
+    assert orders == list(live_orders(shop, count=100, seed=3))
+    assert orders != list(live_orders(shop, count=100, seed=4))
     assert len({order.number for order in orders}) == len({order.customer for order in orders}) == 100
     assert [order.time for order in orders] == [
-        SHOP.now - timedelta(seconds=99 - index) for index in range(100)
+        shop.now - timedelta(seconds=99 - index) for index in range(100)
     ]
-    assert max(sale.time for sale in SHOP.sales) < orders[0].time
-    prices = newest_prices(SHOP)
+    assert max(sale.time for sale in shop.sales) < orders[0].time
+    prices = newest_prices(shop)
     for order in orders:
         assert order.kind == "order"
         assert all(line.unit_price == prices[line.code] and line.quantity > 0 for line in order.lines)

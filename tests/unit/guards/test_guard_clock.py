@@ -36,10 +36,10 @@ SQL = re.compile(
 )
 
 
-def imported(tree: ast.Module) -> dict[str, set[str]]:
+def imported(nodes: list[ast.AST]) -> dict[str, set[str]]:
     """Return what each imported name of a module stands for, wherever in it the import is."""
     names: dict[str, set[str]] = defaultdict(set)
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Import):
             for item in node.names:
                 top = item.name.partition(".")[0]
@@ -57,10 +57,10 @@ def meanings(node: ast.expr, names: dict[str, set[str]]) -> set[str]:
     return names.get(node.id, set()) if isinstance(node, ast.Name) else set()
 
 
-def docstrings(tree: ast.Module) -> set[int]:
+def docstrings(nodes: list[ast.AST]) -> set[int]:
     return {
         id(node.body[0].value)
-        for node in ast.walk(tree)
+        for node in nodes
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
         and node.body
         and isinstance(node.body[0], ast.Expr)
@@ -69,9 +69,9 @@ def docstrings(tree: ast.Module) -> set[int]:
 
 def problems(source: str) -> Iterator[str]:
     """Yield the line and the words of each place that reads the machine's or the database's clock."""
-    tree = ast.parse(source)
-    names, words = imported(tree), docstrings(tree)
-    for node in ast.walk(tree):
+    nodes = list(ast.walk(ast.parse(source)))
+    names, words = imported(nodes), docstrings(nodes)
+    for node in nodes:
         if isinstance(node, ast.Attribute | ast.Name):
             for meaning in sorted(meanings(node, names)):
                 if meaning in READS_THE_CLOCK or SQL_FUNCTION.fullmatch(meaning):

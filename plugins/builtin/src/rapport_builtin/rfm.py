@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rapport_sdk import Setting, SqlContext, Trait, hookimpl
-from sqlalchemy import ColumnElement, case, func
+
+if TYPE_CHECKING:
+    from sqlalchemy import ColumnElement
 
 
 @hookimpl
@@ -42,6 +44,9 @@ def scores(ctx: SqlContext) -> Mapping[str, ColumnElement[Any]]:
     amounts, returns not deducted. Equal measures are ordered by contact id, so a rerun on the same data gives
     the same scores. With fewer than five customers the best of them gets a score equal to their number.
     """
+    # Imported here, it is not waited for by all that load the plugin and never ask for SQL.
+    from sqlalchemy import case, func
+
     days = ctx.settings["window_days"]
     if days < 1:
         raise ValueError(f"window_days is {days}: it must be 1 at least")

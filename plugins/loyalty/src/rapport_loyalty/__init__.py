@@ -19,7 +19,6 @@ from rapport_sdk import (
     Timed,
     hookimpl,
 )
-from sqlalchemy import case, func
 
 PERIOD = timedelta(days=365)
 TIERS = ("gold", "silver", "bronze")
@@ -68,6 +67,9 @@ def limits(settings: Settings) -> list[tuple[str, Decimal]]:
 
 def tier_in_sql(ctx: SqlContext, params: Mapping[str, Any]) -> SqlAnswer:
     """Express the tier; time alone may change it when the oldest order in the period leaves the period."""
+    # Imported here, it is not waited for by all that load the plugin and never ask for SQL.
+    from sqlalchemy import case, func
+
     orders = ctx.events("order.placed")
     recent = orders.where(orders.c.occurred_at > ctx.now - PERIOD)
     total = recent.per_contact(spend=func.sum(orders.c.amount), oldest=func.min(orders.c.occurred_at))

@@ -1,17 +1,20 @@
-"""What the host hands to a plugin's code: the data it may see, the time, its settings."""
+"""What the host hands to a plugin's code: the data it may see, the time, its settings.
+
+SQLAlchemy takes longer to import than all else of a plugin host, and only SQL forms need it: it is imported when the
+first of them is asked for.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
 from types import SimpleNamespace
-from typing import Any
-
-from sqlalchemy import ColumnElement, DateTime, FromClause, Uuid, any_, bindparam, func, select
-from sqlalchemy.dialects.postgresql import ARRAY
+from typing import TYPE_CHECKING, Any
 
 from rapport_sdk.settings import Settings
-from rapport_sdk.views import EVENT, PROFILE
+
+if TYPE_CHECKING:
+    from sqlalchemy import ColumnElement, FromClause
 
 NOW_PARAMETER = "rapport_now"
 CONTACTS_PARAMETER = "rapport_contact_ids"
@@ -50,6 +53,8 @@ class EventSet:
         Each argument is an aggregate over columns of `c`, such as `spend=func.sum(orders.c.amount)`. A
         contact without such events has NULL in each of them: use `func.coalesce` where no events means zero.
         """
+        from sqlalchemy import select
+
         if not aggregates:
             raise ValueError(
                 "per_contact needs at least one aggregate, such as total=func.sum(orders.c.amount)"
@@ -65,6 +70,8 @@ class EventSet:
 
     def count(self) -> ColumnElement[int]:
         """Return the number of these events of each contact, 0 where there are none."""
+        from sqlalchemy import func
+
         counted = self.per_contact(events=func.count())
         return func.coalesce(counted.events, 0)
 
@@ -76,6 +83,11 @@ class SqlContext:
     """
 
     def __init__(self, settings: Settings, allowed_events: tuple[str, ...], *, batch: bool) -> None:
+        from sqlalchemy import DateTime, Uuid, bindparam
+        from sqlalchemy.dialects.postgresql import ARRAY
+
+        from rapport_sdk.views import PROFILE
+
         self.settings = settings
         self.profile = PROFILE.alias("profile")
         self._now: ColumnElement[datetime] = bindparam(NOW_PARAMETER, None, type_=DateTime(timezone=True))
@@ -94,6 +106,8 @@ class SqlContext:
 
     def events(self, type_: str) -> EventSet:
         """Return the events of a type that the rule or trait declared, none later than now."""
+        from rapport_sdk.views import EVENT
+
         if type_ not in self._allowed_events:
             declared = ", ".join(self._allowed_events) or "none"
             raise ValueError(
@@ -104,6 +118,8 @@ class SqlContext:
         return EventSet(self, source, conditions)
 
     def _within(self, source: FromClause) -> tuple[ColumnElement[bool], ...]:
+        from sqlalchemy import any_
+
         # Every relation is narrowed to the batch, not only the outermost: the planner does not carry `= ANY`
         # into a grouped subquery, and would aggregate everybody's events for a batch of a few hundred
         # contacts.

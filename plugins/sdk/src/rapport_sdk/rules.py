@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Generic, Literal, TypeAlias, TypeVar
-
-from sqlalchemy import ColumnElement
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar
 
 from rapport_sdk.context import EvalContext, SqlContext
 from rapport_sdk.names import FIELD_NAME
 from rapport_sdk.profile import Profile
 from rapport_sdk.values import VALUE_TYPES, Value, ValueType, value_problem
+
+if TYPE_CHECKING:
+    from sqlalchemy import ColumnElement
 
 T = TypeVar("T")
 N = TypeVar("N")

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Literal, TypeAlias
-
-from sqlalchemy import ColumnElement
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from rapport_sdk.context import EvalContext, SqlContext
 from rapport_sdk.profile import Profile
 from rapport_sdk.values import Value, ValueType
+
+if TYPE_CHECKING:
+    from sqlalchemy import ColumnElement
 
 TraitAnswer: TypeAlias = "Mapping[str, Value] | None"
 

@@ -17,7 +17,6 @@ from rapport_sdk import (
     Timed,
     hookimpl,
 )
-from sqlalchemy import func
 
 
 @hookimpl
@@ -49,6 +48,9 @@ def period_of(days: int) -> timedelta:
 
 def bought_lately_in_sql(ctx: SqlContext, params: Mapping[str, Any]) -> SqlAnswer:
     """Express the rule; this is what runs."""
+    # Imported here, it is not waited for by all that load the plugin and never ask for SQL.
+    from sqlalchemy import func
+
     period = period_of(params["days"])
     orders = ctx.events("order.placed")
     recent = orders.where(orders.c.occurred_at > ctx.now - period)

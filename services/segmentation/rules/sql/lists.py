@@ -113,10 +113,11 @@ def _spoilt(items: ir.ListExpr, frame: Frame) -> list[Column]:
     """Return conditions one of which holds on a row that makes the whole list unknown."""
     conditions: list[Column] = []
     before: list[Column] = []
-    for step in items.steps:
+    last = max((index for index, step in enumerate(items.steps) if unsure(step.expr)), default=-1)
+    for index, step in enumerate(items.steps[: last + 1]):
         if unsure(step.expr):
             conditions.append(and_(*before, compile_value(step.expr, frame).is_(None)))
-        if step.role == "filter":
+        if step.role == "filter" and index < last:
             before.append(compile_value(step.expr, frame, truth=True))
     return conditions
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from rapport_sdk import Capabilities, Channel, Setting, Settings, hookimpl
-
-from rapport_builtin.email.smtp import SmtpAdapter
+from rapport_sdk import Capabilities, Channel, ChannelAdapter, Setting, Settings, hookimpl
 
 
 @hookimpl
@@ -50,6 +48,13 @@ def _capabilities(settings: Settings) -> Capabilities:
     )
 
 
+def _open(settings: Settings) -> ChannelAdapter:
+    # Most processes that load the plugin never send, and what sending needs takes long to import.
+    from rapport_builtin.email.smtp import SmtpAdapter
+
+    return SmtpAdapter(settings)
+
+
 @hookimpl
 def rapport_channels() -> list[Channel]:
     """Declare the channel."""
@@ -59,7 +64,7 @@ def rapport_channels() -> list[Channel]:
             # Not idempotent: SMTP servers do not compare Message-IDs, a second sending is a second mail.
             capabilities=Capabilities(address_kind="email", max_batch=200, html=True),
             capabilities_of=_capabilities,
-            open=SmtpAdapter,
+            open=_open,
             doc="e-mail through an SMTP server, over one connection that is kept open",
         )
     ]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from rapport_sdk import Capabilities, Channel, Setting, hookimpl
-
-from rapport_builtin.file.adapter import FileAdapter
+from rapport_sdk import Capabilities, Channel, ChannelAdapter, Setting, Settings, hookimpl
 
 
 @hookimpl
@@ -18,6 +16,13 @@ def rapport_settings() -> list[Setting]:
     ]
 
 
+def _open(settings: Settings) -> ChannelAdapter:
+    # Most processes that load the plugin never send, and what sending needs takes long to import.
+    from rapport_builtin.file.adapter import FileAdapter
+
+    return FileAdapter(settings)
+
+
 @hookimpl
 def rapport_channels() -> list[Channel]:
     """Declare the channel."""
@@ -26,7 +31,7 @@ def rapport_channels() -> list[Channel]:
             name="file.lines",
             # A line whose id is there already is not written again.
             capabilities=Capabilities(address_kind="email", idempotent=True, max_batch=500, html=True),
-            open=FileAdapter,
+            open=_open,
             doc="one JSON line for each message, on disk before it counts as sent",
         )
     ]

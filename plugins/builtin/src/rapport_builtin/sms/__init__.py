@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from rapport_sdk import Capabilities, Channel, Setting, hookimpl
-
-from rapport_builtin.sms.adapter import SmsAdapter
+from rapport_sdk import Capabilities, Channel, ChannelAdapter, Setting, Settings, hookimpl
 
 
 @hookimpl
@@ -76,6 +74,13 @@ def rapport_settings() -> list[Setting]:
     ]
 
 
+def _open(settings: Settings) -> ChannelAdapter:
+    # Most processes that load the plugin never send, and what sending needs takes long to import.
+    from rapport_builtin.sms.adapter import SmsAdapter
+
+    return SmsAdapter(settings)
+
+
 @hookimpl
 def rapport_channels() -> list[Channel]:
     """Declare the channel."""
@@ -83,7 +88,7 @@ def rapport_channels() -> list[Channel]:
         Channel(
             name="sms.http",
             capabilities=Capabilities(address_kind="phone", max_batch=100, callbacks=True),
-            open=SmsAdapter,
+            open=_open,
             doc="SMS through a provider that takes HTTP requests, described by settings",
         )
     ]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from rapport_sdk import Capabilities, Channel, Setting, Settings, hookimpl
-
-from rapport_builtin.webhook.adapter import WebhookAdapter
+from rapport_sdk import Capabilities, Channel, ChannelAdapter, Setting, Settings, hookimpl
 
 
 @hookimpl
@@ -54,6 +52,13 @@ def _capabilities(settings: Settings) -> Capabilities:
     )
 
 
+def _open(settings: Settings) -> ChannelAdapter:
+    # Most processes that load the plugin never send, and what sending needs takes long to import.
+    from rapport_builtin.webhook.adapter import WebhookAdapter
+
+    return WebhookAdapter(settings)
+
+
 @hookimpl
 def rapport_channels() -> list[Channel]:
     """Declare the channel."""
@@ -62,7 +67,7 @@ def rapport_channels() -> list[Channel]:
             name="webhook.post",
             capabilities=Capabilities(address_kind="webhook", max_batch=100, html=True),
             capabilities_of=_capabilities,
-            open=WebhookAdapter,
+            open=_open,
             doc="one signed POST for each message, over connections that are kept open",
         )
     ]
