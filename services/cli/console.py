@@ -8,8 +8,9 @@ from rapport_client.errors import RapportError as ClientError
 from rapport_client.errors import Unauthenticated, Unavailable
 from rich.console import Console
 
-console = Console()
-errors = Console(stderr=True)
+# Emoji codes are left alone: what is printed is data, such as consent:email:marketing.
+console = Console(emoji=False)
+errors = Console(stderr=True, emoji=False)
 if not console.is_terminal:
     # What reads a table from a pipe has no use for names that are cut to a screen's width.
     console.width = 200
