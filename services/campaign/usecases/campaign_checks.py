@@ -32,7 +32,7 @@ def check_given(runtime: Runtime, connection: Connection, given: Campaign) -> No
 
 
 def check_asked(runtime: Runtime, connection: Connection, campaign: Campaign) -> None:
-    """Check the same of a campaign that somebody launches or schedules, with the variants of its experiment.
+    """Check the same of a campaign that somebody launches, schedules or simulates, with the variants of its experiment.
 
     Not when a schedule is due: then nobody is there to mend it, and a launch says itself that a segment is gone.
     Raises NotFound, FailedPrecondition (TEMPLATE_NAMES), Unavailable.
