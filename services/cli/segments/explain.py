@@ -13,6 +13,7 @@ from rich.tree import Tree
 
 from services.cli.connection import connect_here
 from services.cli.console import console
+from services.cli.identities import FORMS, meant
 from services.cli.segments.names import segment_name
 from services.cli.segments.times import instant
 from services.kit.errors import InvalidArgument
@@ -36,7 +37,9 @@ _JOINED = {
 def explain(
     subjects: Annotated[
         list[str],
-        typer.Argument(metavar="[SEGMENT] CONTACT", help="id or name of a segment, and of a contact"),
+        typer.Argument(
+            metavar="[SEGMENT] CONTACT", help=f"id or name of a segment; and of a contact {FORMS}"
+        ),
     ],
     rule: Annotated[str, typer.Option("--rule", help="explain this rule in place of a segment's")] = "",
     as_of: Annotated[
@@ -49,18 +52,18 @@ def explain(
         raise InvalidArgument(
             "give a segment and a contact, or --rule and a contact", reason="WRONG_ARGUMENTS"
         )
-    contact = subjects[-1] if subjects[-1].startswith("contacts/") else f"contacts/{subjects[-1]}"
-    request = pb.ExplainMembershipRequest(contact=contact, as_of_time=instant(as_of, "--as-of"))
+    request = pb.ExplainMembershipRequest(as_of_time=instant(as_of, "--as-of"))
     if rule:
         request.rule = rule
     else:
         request.segment = segment_name(subjects[0])
     with connect_here() as rapport:
+        request.contact = meant(rapport, subjects[-1])
         answer = rapport.segmentation.explain_membership(request)
     if as_json:
         typer.echo(MessageToJson(answer, preserving_proto_field_name=True, ensure_ascii=False))
         return
-    _show(answer, contact, request.segment)
+    _show(answer, request.contact, request.segment)
 
 
 def _show(answer: Any, contact: str, segment: str) -> None:
