@@ -31,7 +31,7 @@ from services.campaign.store import dates, experiments
 from services.campaign.store import journeys as journey_store
 from services.campaign.store import simulations as store
 from services.campaign.usecases import campaigns, channel_checks, journey_checks, journeys
-from services.campaign.usecases.campaign_checks import check_asked, check_given
+from services.campaign.usecases.campaign_checks import check_asked, check_given, check_parts
 from services.campaign.usecases.experiments import uses
 from services.campaign.usecases.simulated_journeys import replay
 from services.campaign.usecases.simulated_past import Past, step_of
@@ -248,7 +248,7 @@ def _campaign(runtime: Runtime, request: pb.SimulateCampaignRequest) -> tuple[Ca
                 return replace(found, recipient_local=local or found.recipient_local), experiment
             case "campaign":
                 given = codec.decode_campaign("", request.campaign)
-                campaigns.check_parts(runtime, connection, given)
+                check_parts(runtime, connection, given)
                 return replace(given, recipient_local=local), None
     raise InvalidArgument.field("source", "must be given: the name of a campaign, or a campaign")
 
