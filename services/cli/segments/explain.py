@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Annotated, Any
 
 import typer
@@ -123,7 +124,12 @@ def _add(tree: Tree, part: Any, leaves: Any) -> None:
 def _facts(leaf: Any) -> list[str]:
     named = {fact.name for fact in leaf.attributes}
     facts = [f"{fact.name} = {_shown(fact, 'value')}" for fact in leaf.attributes]
-    sides = [side for side in leaf.sides if side.text not in named and side.HasField("value")]
+    asked = {item.function for item in leaf.plugins}
+    sides = [
+        side
+        for side in leaf.sides
+        if side.text not in named and side.HasField("value") and _call(side.text) not in asked
+    ]
     # What is written out in the rule explains nothing.
     facts += [f"{side.text} = {_shown(side, 'value')}" for side in sides if not _is_literal(side)]
     for events in leaf.events:
@@ -135,6 +141,12 @@ def _facts(leaf: Any) -> list[str]:
         given = "".join(f", {_plain(MessageToDict(value))}" for value in item.parameters)
         facts.append(f"{item.function}(contact{given}) = {_shown(item, 'answer')}")
     return facts
+
+
+def _call(text: str) -> str:
+    """Return the function that a side calls and does nothing else, "" for another side; its answer is a fact itself."""
+    called = re.fullmatch(r"([\w.]+)\s*\([^()]*\)", text.strip())
+    return called[1] if called else ""
 
 
 def _is_literal(side: Any) -> bool:
