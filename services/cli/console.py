@@ -17,7 +17,8 @@ if not console.is_terminal:
 
 
 _HINTS: dict[type[ClientError], str] = {
-    Unavailable: "Is it running? `rapport up` starts it; elsewhere set RAPPORT_ADDRESS and RAPPORT_TOKEN.",
+    Unavailable: "Is it running? `make run` or `rapport up` starts it; elsewhere set RAPPORT_ADDRESS and "
+    "RAPPORT_TOKEN.",
     Unauthenticated: "`rapport up` leaves the owner's token in client.json of its data folder, which is taken where "
     "RAPPORT_TOKEN is not set; `rapport tokens create` makes others.",
 }
