@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
+from urllib.parse import unquote
 
 import grpc
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
@@ -158,6 +160,8 @@ _BY_CODE: dict[grpc.StatusCode, type[RapportError]] = {
     kind.code: kind for kind in RapportError.__subclasses__() if kind is not Unknown
 }
 _TOO_LARGE = "eceived message larger than max"
+# How gRPC says it: "connections to all backends failing; last error: UNKNOWN: ipv4:127.0.0.1:7412: Failed to …".
+_UNREACHED = re.compile(r"\bipv[46]:(\S+): Failed to connect to remote host: (.+)")
 _BY_NUMBER: dict[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
 
 
@@ -192,6 +196,8 @@ def from_rpc_error(error: Any, method: str = "") -> RapportError:
             "the message is larger than is taken: send or ask for fewer items at a time, or have the server's "
             f"RAPPORT_MAX_MESSAGE_BYTES raised ({message})"
         )
+    elif error.code() is grpc.StatusCode.UNAVAILABLE and (unreached := _UNREACHED.search(message)):
+        message = f"nobody answers at {unquote(unreached[1])}: {unreached[2][:1].lower()}{unreached[2][1:]}"
     return _BY_CODE.get(error.code(), Unknown)(message, details, method=method)
 
 

@@ -8,15 +8,17 @@ from rapport_client.errors import RapportError as ClientError
 from rapport_client.errors import Unauthenticated, Unavailable
 from rich.console import Console
 
-console = Console()
-errors = Console(stderr=True)
+# Emoji codes are left alone: what is printed is data, such as consent:email:marketing.
+console = Console(emoji=False)
+errors = Console(stderr=True, emoji=False)
 if not console.is_terminal:
     # What reads a table from a pipe has no use for names that are cut to a screen's width.
     console.width = 200
 
 
 _HINTS: dict[type[ClientError], str] = {
-    Unavailable: "Is it running? `rapport up` starts it; elsewhere set RAPPORT_ADDRESS and RAPPORT_TOKEN.",
+    Unavailable: "Is it running? `make run` or `rapport up` starts it; elsewhere set RAPPORT_ADDRESS and "
+    "RAPPORT_TOKEN.",
     Unauthenticated: "`rapport up` leaves the owner's token in client.json of its data folder, which is taken where "
     "RAPPORT_TOKEN is not set; `rapport tokens create` makes others.",
 }

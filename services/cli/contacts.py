@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any
-from uuid import UUID
 
 import typer
 from rapport.contacts.v1 import contacts_pb2 as pb
 from rapport_client import Rapport
-from rapport_client.errors import NotFound as NotFoundThere
 from rapport_client.errors import RapportError as ClientError
 from rich.table import Table
 from rich.text import Text
 
+from services.cli import identities
 from services.cli.connection import connect_here
 from services.cli.console import console, errors
 from services.cli.words import harmless
-from services.kit.errors import InvalidArgument, NotFound
+from services.kit.errors import NotFound
 
 app = typer.Typer(help="Find contacts.", no_args_is_help=True)
-_TYPES = {name.removeprefix("TYPE_").lower(): name for name, number in pb.Identity.Type.items() if number}
-_EXTERNAL = "external"
+MOST_NAMES = 10
 _PLAIN = ("given_name", "family_name", "language_code", "time_zone", "gender", "lifecycle_stage", "industry")
 _MORE = ("occupation", "owner", "team")
 
@@ -35,22 +33,39 @@ def _group() -> None:
 @app.command("find")
 def find(
     who: Annotated[
+        list[str] | None,
+        typer.Argument(help=f"{identities.FORMS}; any other text is a part of a name"),
+    ] = None,
+    email: Annotated[str, typer.Option("--email", help="the e-mail address")] = "",
+    phone: Annotated[
         str,
-        typer.Argument(
-            help="an e-mail address, a phone number as +84…, contacts/… or its id, or an identity as TYPE:VALUE: "
-            f"{', '.join(_TYPES)}; {_EXTERNAL}:SOURCE:VALUE for the id in another system"
+        typer.Option(
+            "--phone",
+            help="the phone number, in any spelling with its country code; without it one of the region that the "
+            "services have in RAPPORT_DEFAULT_REGION",
         ),
     ] = "",
-    email: Annotated[str, typer.Option("--email", help="the e-mail address")] = "",
-    phone: Annotated[str, typer.Option("--phone", help="the phone number, in any spelling")] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="print one JSON object")] = False,
+    as_json: Annotated[
+        bool,
+        typer.Option("--json", help="print one JSON object; of a name a list of those who are called so"),
+    ] = False,
 ) -> None:
-    """Find a contact by an identity or its id, and show what is known of it; exit status 1 when there is none."""
-    given = [item for item in (who, email and f"email:{email}", phone and f"phone:{phone}") if item]
+    """Find a contact by an identity, its id or name, and show what is known of it; exit status 1 when there is none.
+
+    Of several who are called so the oldest are listed.
+    """
+    words = " ".join(who or ()).strip()
+    given = [item for item in (words, email and f"email:{email}", phone and f"phone:{phone}") if item]
     if len(given) != 1:
-        raise typer.BadParameter("name one: an address, number, identity or id, --email or --phone")
+        raise typer.BadParameter("name one: an address, number, identity, id or name, --email or --phone")
     with connect_here() as rapport:
         contact = _found(rapport, given[0])
+        if contact is None:
+            called, more = _called(rapport, given[0])
+            if as_json or len(called) > 1:
+                _show_called(called, more, as_json)
+                return
+            [contact] = called
         segments = _segments(rapport, contact.name)
     if as_json:
         typer.echo(json.dumps(_plain(contact, segments), ensure_ascii=False, indent=2))
@@ -59,46 +74,22 @@ def find(
 
 
 def _found(rapport: Rapport, who: str) -> Any:
-    """Return the contact that is meant; raises InvalidArgument for a text of no known form, NotFound."""
-    name = _name(who)
-    if name:
+    """Return the contact that is meant, None for a text that has the form of no identity; raises NotFound."""
+    if name := identities.contact_name(who):
         return rapport.contacts.get_contact(name=name).contact
-    identity = _identity(who)
-    try:
-        return rapport.contacts.lookup_contact(identity=identity).contact
-    except NotFoundThere as error:
-        raise NotFound(f"no contact has the identity {_written(identity)}", reason=error.reason) from error
+    identity = identities.identity_of(who)
+    return None if identity is None else identities.lookup(rapport, identity)
 
 
-def _name(who: str) -> str:
-    if who.startswith("contacts/"):
-        return who
-    try:
-        return f"contacts/{UUID(who)}"
-    except ValueError:
-        return ""
-
-
-def _identity(who: str) -> pb.Identity:
-    kind, colon, value = who.partition(":")
-    if colon and kind.lower() in _TYPES:
-        source = ""
-        if kind.lower() == _EXTERNAL:
-            source, colon, value = value.partition(":")
-        if not colon or not value:
-            raise InvalidArgument(
-                f"{who!r} has no value: write {_EXTERNAL}:SOURCE:VALUE", reason="BAD_IDENTITY"
-            )
-        return pb.Identity(type=_TYPES[kind.lower()], value=value, source=source)
-    if "@" in who:
-        return pb.Identity(type=pb.Identity.TYPE_EMAIL, value=who)
-    if who.startswith("+"):
-        return pb.Identity(type=pb.Identity.TYPE_PHONE, value=who)
-    raise InvalidArgument(
-        f"{who!r} is neither an e-mail address, a phone number with its country code nor an id: write TYPE:VALUE, with "
-        f"one of {', '.join(_TYPES)}; {_EXTERNAL} takes the other system's name too, such as {_EXTERNAL}:shop:4711",
-        reason="BAD_IDENTITY",
-    )
+def _called(rapport: Rapport, words: str) -> tuple[list[Any], bool]:
+    """Return the contacts whose names hold a text, the oldest first, and whether there are more; raises NotFound."""
+    answer = rapport.contacts.list_contacts(query=words, page_size=MOST_NAMES)
+    if not answer.contacts:
+        raise NotFound(
+            f"no contact is called {words!r}; otherwise than by name, name one by {identities.FORMS}. A phone number "
+            "without its country code is phone:VALUE, of the region RAPPORT_DEFAULT_REGION of the services"
+        )
+    return list(answer.contacts), bool(answer.next_page_token)
 
 
 def _segments(rapport: Rapport, contact: str) -> list[Any] | None:
@@ -115,13 +106,32 @@ def _segments(rapport: Rapport, contact: str) -> list[Any] | None:
         return None
 
 
-def _plain(contact: Any, segments: list[Any] | None) -> dict[str, Any]:
-    """Return a contact as JSON, with the names of the API; `segments` is null when nobody tells."""
+def _show_called(contacts: Sequence[Any], more: bool, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps([_json(item) for item in contacts], ensure_ascii=False, indent=2))
+    else:
+        table = Table("contact", "name", "identities")
+        for item in contacts:
+            known = "\n".join(harmless(identities.written(one)) for one in item.identities)
+            table.add_row(Text(item.name), Text(harmless(item.display_name)), Text(known))
+        console.print(table)
+    if more:
+        said = f"these are the first {MOST_NAMES}, and there are more: write more of the name"
+        errors.print(said, markup=False, highlight=False, soft_wrap=True)
+
+
+def _json(message: Any) -> dict[str, Any]:
     # As other commands do: protobuf's JSON takes its time to import.
     from google.protobuf.json_format import MessageToDict
 
-    made: dict[str, Any] = MessageToDict(contact, preserving_proto_field_name=True)
-    listed = [MessageToDict(item, preserving_proto_field_name=True) for item in segments or ()]
+    made: dict[str, Any] = MessageToDict(message, preserving_proto_field_name=True)
+    return made
+
+
+def _plain(contact: Any, segments: list[Any] | None) -> dict[str, Any]:
+    """Return a contact as JSON, with the names of the API; `segments` is null when nobody tells."""
+    made = _json(contact)
+    listed = [_json(item) for item in segments or ()]
     return {**made, "segments": None if segments is None else listed}
 
 
@@ -150,7 +160,7 @@ def _rows(contact: Any, segments: list[Any] | None) -> Iterator[tuple[str, list[
         yield _label(field), _given(contact, field)
     yield "tags", [", ".join(contact.tags)] if contact.tags else []
     yield "attributes", [f"{name}: {_value(contact.attributes[name])}" for name in sorted(contact.attributes)]
-    yield "identities", [_written(item) for item in contact.identities]
+    yield "identities", [identities.written(item) for item in contact.identities]
     yield "consents", [_consent(item) for item in contact.consents] or ["none recorded"]
     if segments is not None:
         yield "segments", [f"{item.segment} since {_day(item.enter_time)}" for item in segments] or ["none"]
@@ -182,12 +192,6 @@ def _value(value: Any) -> str:
     if kind == "bool_value":
         return "yes" if value.bool_value else "no"
     return str(getattr(value, kind)) if kind else ""
-
-
-def _written(identity: Any) -> str:
-    """Write an identity as `find` takes it."""
-    kind = pb.Identity.Type.Name(identity.type).removeprefix("TYPE_").lower()
-    return ":".join(item for item in (kind, identity.source, identity.value) if item)
 
 
 def _consent(consent: Any) -> str:

@@ -55,7 +55,7 @@ def follow(service: ServiceClient, operation: Any, label: str) -> Any:
 
 def _follow(service: ServiceClient, name: str, label: str) -> Any:
     with Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),

@@ -48,7 +48,7 @@ def finish(figures: Sequence[Figure], path: Path) -> int:
             f"{item.budget:g}",
         )
         table.add_row(item.name, *numbers, "ok" if item.ok else "ABOVE ITS BUDGET")
-    Console().print(table)
+    Console(emoji=False).print(table)
     path.parent.mkdir(parents=True, exist_ok=True)
     listed = [
         {
@@ -62,5 +62,5 @@ def finish(figures: Sequence[Figure], path: Path) -> int:
         for item in figures
     ]
     path.write_text(json.dumps(listed, indent=2) + "\n", encoding="utf-8")
-    Console().print(f"the same as JSON: {path}", markup=False)
+    Console(emoji=False).print(f"the same as JSON: {path}", markup=False)
     return 0 if all(item.ok for item in figures) else 1

@@ -43,5 +43,5 @@ def show(checks: Sequence[Check]) -> bool:
     table = Table("check", "expected", "seen", "")
     for check in checks:
         table.add_row(check.name, check.expected, f"{check.seen:,}", "ok" if check.ok else "VIOLATED")
-    Console().print(table)
+    Console(emoji=False).print(table)
     return all(check.ok for check in checks)

@@ -64,7 +64,7 @@ def test_catalog_survives_json() -> None:
 
 
 BAD = {
-    "import": ("raise RuntimeError('no luck')", r"import failed: RuntimeError: no luck \(.*:5\)"),
+    "import": ("raise RuntimeError('no luck')", r"import failed: RuntimeError: no luck \(.*:4\)"),
     "exit": ("sys.exit(3)", "import failed: SystemExit: 3"),
     "syntax": ("def x(:", "import failed: SyntaxError"),
     "nothing": ("x = 1", "implements no hook"),
@@ -254,6 +254,20 @@ def test_send_veto_asks_everyone_and_an_error_vetoes(tmp_path: Path, case: str) 
     assert (veto.reason if isinstance(veto, Veto) else None) == expected or (
         veto is not None and expected is not None and veto.reason.startswith(expected)
     )
+
+
+def test_a_fault_is_placed_in_the_code_of_the_plugin(tmp_path: Path) -> None:
+    hook = "@hookimpl\ndef rapport_send_veto(message):\n    return inner()\n\n"
+    body = hook + "def inner():\n    return text('').bindparams(x=1)\n"
+    manager = PluginManager(sources=[source(tmp_path, "one", body)])
+    manager.load()
+    veto = manager.send_veto(MESSAGE, RECIPIENT)
+    [file] = tmp_path.glob("plugin_*.py")
+    line = next(n for n, text in enumerate(file.read_text().splitlines(), 1) if "bindparams(" in text)
+    assert veto is not None
+    # SQLAlchemy raises it, far below what its author wrote.
+    assert veto.reason.startswith("plugin one failed: ArgumentError: ")
+    assert veto.reason.endswith(f"({tmp_path.name}/{file.name}:{line})")
 
 
 def test_installed_plugins_are_found_by_their_entry_points() -> None:

@@ -21,7 +21,7 @@ from services.campaign.models import (
 )
 from services.campaign.usecases import simulating
 from services.kit.names import parse_name
-from services.kit.plugins import PluginManager
+from services.kit.plugins import PluginError, PluginManager
 from services.kit.runtime import Runtime
 from tests.support.campaign import claim_operation
 
@@ -38,6 +38,14 @@ class KnownPlugins:
     def catalog(self) -> Any:
         """Return what the plugins offer."""
         return self._manager.catalog
+
+    def channel_problem(self, name: str) -> str:
+        """Return why a channel cannot be opened, "" when it can."""
+        try:
+            self._manager.open_channel(name).close()
+        except PluginError as error:
+            return error.message
+        return ""
 
     def close(self) -> None:
         """There is nothing to end."""

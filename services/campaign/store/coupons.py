@@ -73,6 +73,11 @@ def page_of_pools(connection: Connection, *, after: str, count: int) -> list[Poo
     return [Pool(**row._mapping) for row in connection.execute(query)]
 
 
+def pool_ids(connection: Connection, count: int) -> list[str]:
+    """Return the first ids of pools."""
+    return list(connection.scalars(sa.select(coupon_pool.c.id).order_by(coupon_pool.c.id).limit(count)))
+
+
 def pools(connection: Connection, keys: Collection[str]) -> dict[str, Pool]:
     """Return the pools of the ids that there are, without counts."""
     if not keys:

@@ -44,6 +44,11 @@ def page(connection: Connection, *, after: str, count: int) -> list[StoredTempla
     return [_template(row) for row in connection.execute(query)]
 
 
+def ids(connection: Connection, count: int) -> list[str]:
+    """Return the first ids."""
+    return list(connection.scalars(sa.select(template.c.id).order_by(template.c.id).limit(count)))
+
+
 def update(connection: Connection, item: StoredTemplate) -> None:
     """Store a changed template."""
     connection.execute(sa.update(template).where(template.c.id == item.id).values(_values(item)))

@@ -21,24 +21,23 @@ from services.campaign.domain.campaigns import (
     after,
 )
 from services.campaign.domain.experiments import Variant, check_by_arrival
-from services.campaign.domain.ids import RuleError, check_id, check_topic
+from services.campaign.domain.ids import RuleError, check_id
 from services.campaign.domain.ledger import Counts
 from services.campaign.models import kit
 from services.campaign.store import campaigns as store
 from services.campaign.store import coupons, experiments, ledger
 from services.campaign.usecases import approvals, channel_checks
-from services.campaign.usecases.campaign_checks import check_asked, check_given
-from services.campaign.usecases.checks import exists_already, refuse, require_pools, require_templates
+from services.campaign.usecases.campaign_checks import NOT_IDEMPOTENT, check_asked, check_given
+from services.campaign.usecases.checks import exists_already, refuse
 from services.campaign.usecases.experiments import uses
 from services.kit import operations
-from services.kit.errors import FailedPrecondition, InvalidArgument, NotFound
+from services.kit.errors import FailedPrecondition, NotFound
 from services.kit.names import format_name
 from services.kit.plugins import ChannelRecord
 from services.kit.runtime import Runtime
 
 LAUNCH = "launch_campaign"
 CANCEL_AT_ONCE = 20_000
-NOT_IDEMPOTENT = "CHANNEL_NOT_IDEMPOTENT"
 Counted = tuple[Campaign, Counts]
 
 
@@ -48,7 +47,6 @@ def create_campaign(runtime: Runtime, connection: Connection, given: Campaign) -
         check_id(given.id)
     except RuleError as error:
         raise refuse(error, "campaign_id") from error
-    check_parts(runtime, connection, given)
     check_given(runtime, connection, given)
     made = replace(given, state=DRAFT, planned=False, create_time=runtime.clock.now(), launch_time=None)
     if not store.insert(connection, made):
@@ -63,7 +61,6 @@ def update_campaign(runtime: Runtime, connection: Connection, given: Campaign) -
     """
     present = locked(connection, given.id)
     state = change_plan("change", present)
-    check_parts(runtime, connection, given)
     check_given(runtime, connection, given)
     changed = replace(present, **{name: getattr(given, name) for name in CONTENTS})
     if state == SCHEDULED:
@@ -72,33 +69,6 @@ def update_campaign(runtime: Runtime, connection: Connection, given: Campaign) -
         check_asked(runtime, connection, changed)
     store.update(connection, changed)
     return changed
-
-
-def check_parts(runtime: Runtime, connection: Connection, given: Campaign) -> None:
-    """Check what a campaign consists of, apart from what other services know.
-
-    Raises NotFound, InvalidArgument (UNKNOWN_CHANNEL, CHANNEL_NOT_IDEMPOTENT).
-    """
-    try:
-        check_topic(given.topic)
-    except RuleError as error:
-        raise refuse(error, "campaign.topic") from error
-    channels = known_channels(runtime)
-    if given.channel not in channels:
-        raise InvalidArgument.field(
-            "campaign.channel",
-            f"no plugin offers {given.channel!r}; there are: {', '.join(sorted(channels)) or 'none'}",
-            reason="UNKNOWN_CHANNEL",
-        )
-    if given.unknown_policy == RETRY and not channels[given.channel].idempotent:
-        raise InvalidArgument.field(
-            "campaign.unknown_policy",
-            f"{given.channel} may deliver a message twice that is sent again: hold what is unknown, or take a channel "
-            "that is idempotent",
-            reason=NOT_IDEMPOTENT,
-        )
-    require_templates(connection, [given.template_id])
-    require_pools(connection, [given.coupon_pool_id])
 
 
 def get_campaign(runtime: Runtime, key: str) -> Counted:

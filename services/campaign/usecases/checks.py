@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from difflib import get_close_matches
 
 from sqlalchemy import Connection
 
@@ -10,6 +11,8 @@ from services.campaign.domain.ids import RuleError
 from services.campaign.store import coupons, templates
 from services.kit.errors import Aborted, AlreadyExists, InvalidArgument, NotFound
 from services.kit.names import format_name
+
+_LOOKED_THROUGH = 2000
 
 
 def refuse(error: RuleError, field: str) -> InvalidArgument:
@@ -22,11 +25,28 @@ def exists_already(name: str) -> AlreadyExists:
     return AlreadyExists(f"{name} exists already; choose another id", metadata={"resource": name})
 
 
+def no_template(connection: Connection, key: str) -> str:
+    """Return in words that there is no such template, with the nearest one that is there."""
+    return _nothing("templates", key, templates.ids(connection, _LOOKED_THROUGH))
+
+
+def no_pool(connection: Connection, key: str) -> str:
+    """Return in words that there is no such coupon pool, with the nearest one that is there."""
+    return _nothing("couponPools", key, coupons.pool_ids(connection, _LOOKED_THROUGH))
+
+
+def _nothing(collection: str, key: str, known: Collection[str]) -> str:
+    close = get_close_matches(key, known, 1)
+    hint = f": did you mean {format_name(collection, close[0])}?" if close else ""
+    return f"{format_name(collection, key)} does not exist{hint}"
+
+
 def require_templates(connection: Connection, keys: Collection[str]) -> None:
     """Raise NotFound for the first template that is not there."""
     missing = sorted(set(keys) - templates.existing(connection, keys))
     if missing:
-        raise NotFound.resource(format_name("templates", missing[0]))
+        name = format_name("templates", missing[0])
+        raise NotFound(no_template(connection, missing[0]), metadata={"resource": name})
 
 
 def require_pools(connection: Connection, keys: Collection[str]) -> None:
@@ -34,7 +54,8 @@ def require_pools(connection: Connection, keys: Collection[str]) -> None:
     wanted = {key for key in keys if key}
     missing = sorted(wanted - coupons.pools(connection, wanted).keys()) if wanted else []
     if missing:
-        raise NotFound.resource(format_name("couponPools", missing[0]))
+        name = format_name("couponPools", missing[0])
+        raise NotFound(no_pool(connection, missing[0]), metadata={"resource": name})
 
 
 def check_etag(name: str, given: str, current: str | None) -> None:

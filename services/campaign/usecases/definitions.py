@@ -205,9 +205,7 @@ def _troubles(wish: Wish, refused: set[str]) -> Iterator[list[Trouble]]:
         told = error.violations or (FieldViolation(root, error.message),)
         named: set[str] = set()
         for item in told:
-            missing = next(
-                (name for name in refused if item.description.endswith(f"{name} does not exist")), ""
-            )
+            missing = next((name for name in refused if f"{name} does not exist" in item.description), "")
             # What is missing because it is refused itself is told there.
             if missing:
                 named.add(missing)

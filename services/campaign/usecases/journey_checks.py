@@ -28,6 +28,7 @@ from services.campaign.domain.steps import (
 from services.campaign.domain.triggers import BIRTH_DATE
 from services.campaign.store import coupons, templates
 from services.campaign.usecases import segments, template_names
+from services.campaign.usecases.checks import no_pool, no_template
 from services.campaign.usecases.journey_moving import is_refusal
 from services.campaign.usecases.template_names import Sending
 from services.kit.errors import FieldViolation, InvalidArgument, Unavailable
@@ -116,11 +117,9 @@ def missing_parts(connection: Connection, given: Journey) -> list[Problem]:
     for index, node, send in sends:
         path = f"steps[{index}].send"
         if send.template_id not in known:
-            name = format_name("templates", send.template_id)
-            found.append(Problem(f"{path}.template", f"{name} does not exist", node.id))
+            found.append(Problem(f"{path}.template", no_template(connection, send.template_id), node.id))
         if send.coupon_pool_id and send.coupon_pool_id not in pools:
-            name = format_name("couponPools", send.coupon_pool_id)
-            found.append(Problem(f"{path}.coupon_pool", f"{name} does not exist", node.id))
+            found.append(Problem(f"{path}.coupon_pool", no_pool(connection, send.coupon_pool_id), node.id))
     return found
 
 

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from rapport_client.errors import RapportError as ClientError
 
+from services.campaign.domain.ids import TRANSACTIONAL
 from services.campaign.usecases.journey_moving import is_refusal, matching
 from services.kit.runtime import Runtime
 
@@ -82,7 +83,11 @@ class Past:
             if not is_refusal(error):
                 raise
             self._consents.add((kind, topic))
-            self.assume(f"consents by {kind} on {topic} are those of now: {error.message}")
+            if error.reason in _UNKNOWN:
+                self.assume(f"consents by {kind} on {topic} are those of now: {error.message}")
+            elif topic != TRANSACTIONAL:
+                # The rule is ours, so its place says nothing to whoever reads this; such messages need no consent.
+                self.assume(f"consents by {kind} on {topic} are those of now: no rule can ask about them")
             return None
         return found
 

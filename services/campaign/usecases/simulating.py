@@ -31,7 +31,7 @@ from services.campaign.store import dates, experiments
 from services.campaign.store import journeys as journey_store
 from services.campaign.store import simulations as store
 from services.campaign.usecases import campaigns, channel_checks, journey_checks, journeys
-from services.campaign.usecases.campaign_checks import check_given
+from services.campaign.usecases.campaign_checks import check_asked, check_given, check_parts
 from services.campaign.usecases.experiments import uses
 from services.campaign.usecases.simulated_journeys import replay
 from services.campaign.usecases.simulated_past import Past, step_of
@@ -58,20 +58,20 @@ _ALWAYS = (
 def start_campaign(runtime: Runtime, request: pb.SimulateCampaignRequest, request_id: str) -> Operation:
     """Begin to simulate a campaign; the same request id returns the first operation.
 
-    Raises NotFound, InvalidArgument, FailedPrecondition (UNKNOWN_CHANNEL), Unavailable.
+    Raises NotFound, InvalidArgument, FailedPrecondition (UNKNOWN_CHANNEL, TEMPLATE_NAMES), Unavailable.
     """
     campaign, experiment = _campaign(runtime, request)
-    if request.WhichOneof("source") == "campaign":
-        with runtime.db.read() as connection:
-            check_given(runtime, connection, campaign)
-    else:
+    by_name = request.WhichOneof("source") == "name"
+    if by_name:
         campaigns.check_channels(runtime, campaign, uses(experiment, campaign))
+    with runtime.db.read() as connection:
+        (check_asked if by_name else check_given)(runtime, connection, campaign)
     now = runtime.clock.now()
     start = get_timestamp(request, "start_time") or now
     end = get_timestamp(request, "end_time")
     if end is not None and end <= start:
         raise InvalidArgument.field("end_time", "must be after the start")
-    origin = campaign.origin if request.WhichOneof("source") == "name" else ""
+    origin = campaign.origin if by_name else ""
     return _start(runtime, SIMULATE_CAMPAIGN, request, request_id, origin, start, end)
 
 
@@ -248,7 +248,7 @@ def _campaign(runtime: Runtime, request: pb.SimulateCampaignRequest) -> tuple[Ca
                 return replace(found, recipient_local=local or found.recipient_local), experiment
             case "campaign":
                 given = codec.decode_campaign("", request.campaign)
-                campaigns.check_parts(runtime, connection, given)
+                check_parts(runtime, connection, given)
                 return replace(given, recipient_local=local), None
     raise InvalidArgument.field("source", "must be given: the name of a campaign, or a campaign")
 

@@ -18,8 +18,8 @@ class DatabasesView:
     def __init__(self, services: Iterable[str]) -> None:
         self._progress = Progress(
             SpinnerColumn(),
-            TextColumn("{task.fields[service]:<13}"),
-            TextColumn("{task.description:<11}"),
+            TextColumn("{task.fields[service]:<13}", markup=False),
+            TextColumn("{task.description:<11}", markup=False),
             FileSizeColumn(),
             TimeElapsedColumn(),
             console=console,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Annotated, Any
 
 import typer
@@ -13,6 +14,7 @@ from rich.tree import Tree
 
 from services.cli.connection import connect_here
 from services.cli.console import console
+from services.cli.identities import FORMS, meant
 from services.cli.segments.names import segment_name
 from services.cli.segments.times import instant
 from services.kit.errors import InvalidArgument
@@ -36,7 +38,9 @@ _JOINED = {
 def explain(
     subjects: Annotated[
         list[str],
-        typer.Argument(metavar="[SEGMENT] CONTACT", help="id or name of a segment, and of a contact"),
+        typer.Argument(
+            metavar="[SEGMENT] CONTACT", help=f"id or name of a segment; and of a contact {FORMS}"
+        ),
     ],
     rule: Annotated[str, typer.Option("--rule", help="explain this rule in place of a segment's")] = "",
     as_of: Annotated[
@@ -49,18 +53,18 @@ def explain(
         raise InvalidArgument(
             "give a segment and a contact, or --rule and a contact", reason="WRONG_ARGUMENTS"
         )
-    contact = subjects[-1] if subjects[-1].startswith("contacts/") else f"contacts/{subjects[-1]}"
-    request = pb.ExplainMembershipRequest(contact=contact, as_of_time=instant(as_of, "--as-of"))
+    request = pb.ExplainMembershipRequest(as_of_time=instant(as_of, "--as-of"))
     if rule:
         request.rule = rule
     else:
         request.segment = segment_name(subjects[0])
     with connect_here() as rapport:
+        request.contact = meant(rapport, subjects[-1])
         answer = rapport.segmentation.explain_membership(request)
     if as_json:
         typer.echo(MessageToJson(answer, preserving_proto_field_name=True, ensure_ascii=False))
         return
-    _show(answer, contact, request.segment)
+    _show(answer, request.contact, request.segment)
 
 
 def _show(answer: Any, contact: str, segment: str) -> None:
@@ -120,7 +124,12 @@ def _add(tree: Tree, part: Any, leaves: Any) -> None:
 def _facts(leaf: Any) -> list[str]:
     named = {fact.name for fact in leaf.attributes}
     facts = [f"{fact.name} = {_shown(fact, 'value')}" for fact in leaf.attributes]
-    sides = [side for side in leaf.sides if side.text not in named and side.HasField("value")]
+    asked = {item.function for item in leaf.plugins}
+    sides = [
+        side
+        for side in leaf.sides
+        if side.text not in named and side.HasField("value") and _call(side.text) not in asked
+    ]
     # What is written out in the rule explains nothing.
     facts += [f"{side.text} = {_shown(side, 'value')}" for side in sides if not _is_literal(side)]
     for events in leaf.events:
@@ -132,6 +141,12 @@ def _facts(leaf: Any) -> list[str]:
         given = "".join(f", {_plain(MessageToDict(value))}" for value in item.parameters)
         facts.append(f"{item.function}(contact{given}) = {_shown(item, 'answer')}")
     return facts
+
+
+def _call(text: str) -> str:
+    """Return the function that a side calls and does nothing else, "" for another side; its answer is a fact itself."""
+    called = re.fullmatch(r"([\w.]+)\s*\([^()]*\)", text.strip())
+    return called[1] if called else ""
 
 
 def _is_literal(side: Any) -> bool:

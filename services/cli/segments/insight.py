@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -12,10 +13,13 @@ from rapport.segmentation.v1 import insight_pb2 as pb
 from services.cli.connection import connect_here
 from services.cli.console import console
 from services.cli.segments import insight_drawing as drawing
+from services.cli.segments.names import segment_name
 
 app = typer.Typer(help="See what is special about a segment.", no_args_is_help=True)
 
-_TARGET_HELP = "the name of a segment (segments/…), or a rule in CEL"
+_TARGET_HELP = "the id or name of a segment, or a rule in CEL"
+# One bare word is no rule, but for the two that every engine knows.
+_ID = re.compile(r"(?!(?:true|false)$)[a-z][a-z0-9_-]*")
 _Target = Annotated[str, typer.Argument(help=_TARGET_HELP)]
 _OptionalTarget = Annotated[str, typer.Option("--of", help=f"{_TARGET_HELP}; default: all contacts")]
 _AsJson = Annotated[bool, typer.Option("--json", help="print the answer as JSON and nothing else")]
@@ -37,8 +41,8 @@ class CohortPeriod(StrEnum):
 
 
 def _aim(request: Any, target: str) -> Any:
-    if target.startswith("segments/"):
-        request.segment = target
+    if target.startswith("segments/") or _ID.fullmatch(target):
+        request.segment = segment_name(target)
     elif target:
         request.rule = target
     return request

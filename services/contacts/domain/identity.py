@@ -52,6 +52,8 @@ _ADDRESS_TYPES = {
     "wecom": IdentityType.WECOM,
     "web": IdentityType.WEB_VISITOR,
 }
+CHANNELS = tuple(_ADDRESS_TYPES)
+"""The channels that are known here; plugins may offer others."""
 
 
 def normal_identity(kind: int, source: str, value: str, default_region: str = "") -> Identity:

@@ -32,6 +32,12 @@ _KINDS = (
 )
 
 
+_ABROAD = (
+    "; write it with its country code, like '+84 901 234 567', or say where numbers without one belong: "
+    "--region of an import, RAPPORT_DEFAULT_REGION of the services"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class _Plan:
     """Hold the numbering plan of the main region of a calling code, as far as it needs no cleverness.
@@ -131,8 +137,7 @@ def _parsed(text: str, region: str) -> str:
     try:
         number = phonenumbers.parse(text, region or None)
     except phonenumbers.NumberParseException:
-        hint = "" if region else " with its country code, like '+84 901 234 567'"
-        raise Refused(f"no valid phone number; write it{hint}" if hint else "no valid phone number") from None
+        raise Refused(f"no valid phone number{'' if region else _ABROAD}") from None
     if number.extension:
         raise Refused("has an extension, which an identity cannot have; leave it out")
     if not phonenumbers.is_valid_number(number):

@@ -19,6 +19,8 @@ from services.kit.plugins.discovery import PluginSource
 # A plugin may raise anything at all, and `sys.exit()` in one must not end the host.
 PLUGIN_FAULTS = (Exception, SystemExit)
 _CHANNELS = "rapport_channels"
+# The packages between whoever asks a plugin and the plugin itself.
+_CALLERS = frozenset({"services", "rapport_sdk", "pluggy", "importlib", "threading", "concurrent"})
 
 
 class LoadFailure(Exception):
@@ -67,10 +69,26 @@ def _shown(setting: Setting, value: Any) -> str:
     return "***" if setting.secret and text else text
 
 
-def describe_fault(error: BaseException) -> str:
+def _where(error: BaseException, importing: bool) -> str:
+    """Return file and line: the innermost in the package that was called first, which is the plugin's own.
+
+    importing: what comes before the body of the first module is whoever began the import.
+    """
+    walked = list(traceback.walk_tb(error.__traceback__))
+    frames = [
+        (str(frame.f_globals.get("__name__", "")).partition(".")[0], frame.f_code.co_filename, line)
+        for frame, line in walked
+    ]
+    bodies = (n for n, (frame, _) in enumerate(walked) if frame.f_code.co_name == "<module>")
+    begin = next(bodies, 0) if importing else 0
+    own = next((package for package, *_ in frames[begin:] if package not in _CALLERS), "")
+    found = next((item for item in reversed(frames) if item[0] == own), frames[-1] if frames else None)
+    return f" ({'/'.join(found[1].split('/')[-2:])}:{found[2]})" if found else ""
+
+
+def describe_fault(error: BaseException, *, importing: bool = False) -> str:
     """Say what was raised and where in the plugin, in one line."""
-    frames = traceback.extract_tb(error.__traceback__)
-    where = f" ({'/'.join(frames[-1].filename.split('/')[-2:])}:{frames[-1].lineno})" if frames else ""
+    where = _where(error, importing)
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text[:500]}{where}" if text else f"{type(error).__name__}{where}"
 
@@ -98,7 +116,7 @@ def load_plugin(
     try:
         plugin = source.load()
     except PLUGIN_FAULTS as error:
-        raise LoadFailure(f"import failed: {describe_fault(error)}") from error
+        raise LoadFailure(f"import failed: {describe_fault(error, importing=True)}") from error
     try:
         if problems := hook_problems(plugin):
             raise LoadFailure("; ".join(problems))

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import math
 import unicodedata
+from difflib import get_close_matches
 from typing import Any, cast
 
 from services.segmentation.rules import ir
@@ -394,7 +395,10 @@ class Lowering(ListLowering, CalendarLowering, BucketLowering):
         if not isinstance(name, str) or not name.startswith("segments/") or len(name) == len("segments/"):
             raise self.refuse(expr, 'in_segment takes a segment\'s name: in_segment("segments/churned")')
         if name not in self.registry.segments:
-            raise self.refuse(arguments[0], f"there is no segment {name}")
+            close = get_close_matches(name, list(self.registry.segments), 1)
+            raise self.refuse(
+                arguments[0], f"there is no segment {name}{f': did you mean {close[0]}?' if close else ''}"
+            )
         return ir.InSegment(segment=name)
 
     def _plugin(self, expr: Any, name: str, arguments: list[Any], scope: Scope) -> ir.Node:

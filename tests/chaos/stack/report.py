@@ -117,7 +117,7 @@ def show(available: Sequence[Availability], recovered: Sequence[Recovery]) -> No
             f"{one.within_deadline:.2%}",
             *(_seconds(value) for value in (one.p50, one.p99, one.longest)),
         )
-    Console().print(table)
+    Console(emoji=False).print(table)
     table = Table("after", "times", "a read is ok", "a write is ok", "consumers are level")
     for item in recovered:
         table.add_row(
@@ -128,7 +128,7 @@ def show(available: Sequence[Availability], recovered: Sequence[Recovery]) -> No
             _pair(item.level_p50, item.level_max),
         )
     table.caption = "median / longest"
-    Console().print(table)
+    Console(emoji=False).print(table)
 
 
 def _pair(middle: float | None, longest: float | None) -> str:

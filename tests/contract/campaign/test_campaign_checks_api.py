@@ -79,7 +79,8 @@ def test_a_segment_that_is_not_there(desk: Desk, api: Any, directory: Directory)
     name = desk.campaign(segment="segments/vietnam")
     del directory.members["segments/vietnam"]
     told = "campaigns/spring: segments/vietnam does not exist"
-    refuse(launches(api, name), errors.NotFound, "NOT_FOUND", told)
+    calls = [*launches(api, name), lambda: api.simulate_campaign(name=name)]
+    refuse(calls, errors.NotFound, "NOT_FOUND", told)
     assert is_draft(api, name)
     directory.members["segments/vietnams"] = set()
     refuse(launches(api, name), errors.NotFound, "NOT_FOUND", f"{told}: did you mean segments/vietnams?")
@@ -181,9 +182,7 @@ def test_a_channel_that_is_not_set_up_is_told_of(desk: Desk, api: Any) -> None:
 def test_a_simulation_says_what_would_wait_for_its_channel(desk: Desk, api: Any) -> None:
     by_name = api.simulate_campaign(name=desk.campaign(channel="sms.http")).operation
     given = api.simulate_campaign(campaign=draft(channel="sms.http")).operation
-    send = {"template": "templates/hello", "channel": "sms.http", "topic": "marketing"}
-    journey = {"trigger": {"event_type": "order.placed"}, "steps": [{"send": send}]}
-    for operation in (by_name, given, api.simulate_journey(journey=journey).operation):
+    for operation in (by_name, given):
         summary = simulate(desk, operation)
         [told] = [text for text in summary.assumptions if "CHANNEL_UNAVAILABLE" in text]
         assert told.startswith(SMS_URL)
@@ -225,7 +224,5 @@ def simulate(desk: Desk, operation: Any) -> Any:
     with runtime.db.transaction() as connection:
         claimed = operations.claim(connection, kit, parse_name(operation.name, "operations"))
     assert claimed is not None
-    work = (
-        simulating.simulate_campaign if operation.kind == "simulate_campaign" else simulating.simulate_journey
-    )
-    return encode_simulation(work(runtime, OperationContext(runtime.db, kit, claimed))).summary
+    done = simulating.simulate_campaign(runtime, OperationContext(runtime.db, kit, claimed))
+    return encode_simulation(done).summary

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from rapport.campaign.v1 import campaign_pb2
+from rapport_client import errors
 
 from services.cli.campaigns import code
 from tests.support.campaign_desk import Desk, draft
@@ -252,7 +253,7 @@ schedule:
         "t/a.txt:2: templates/a: template.contents[0].text: text, line 2:",
         "t/j.yaml:7: journeys/j: journey.steps[0].send.template: step 'one': templates/none does not exist",
         "t/j.yaml:11: journeys/j: journey.steps[1].wait.duration: step 'lost': must be positive",
-        "t/j.yaml:13: campaigns/c: campaign: templates/none does not exist",
+        "t/j.yaml:16: campaigns/c: campaign.template: templates/none does not exist",
     ):
         assert part in ran.err
     assert everything(api) == [[], [], [], [], []]
@@ -292,6 +293,35 @@ def test_a_name_or_a_segment_that_is_not_there_is_told_with_its_place(api: Any, 
     ):
         assert part in ran.err
     assert everything(api) == [[], [], [], [], []]
+
+
+def test_all_that_a_campaign_lacks_is_told_with_its_lines_and_the_nearest(
+    desk: Desk, api: Any, rapport: Command
+) -> None:
+    desk.template("welcome")
+    desk.pool("gifts")
+    put(
+        "t/c.yaml",
+        "kind: campaign\nid: c\nsegment: segments/al\nchannel: email.smtp\ntopic: marketing\n"
+        "template: templates/welcom\ncoupon_pool: couponPools/gift\n",
+    )
+    ran = rapport("apply", "-f", "t", "--yes")
+    assert ran.code == 1
+    for part in (
+        "t/c.yaml:3: campaigns/c: campaign.segment: segments/al does not exist: did you mean segments/all?",
+        "t/c.yaml:6: campaigns/c: campaign.template: templates/welcom does not exist: did you mean templates/welcome?",
+        "t/c.yaml:7: campaigns/c: campaign.coupon_pool: couponPools/gift does not exist: did you mean "
+        "couponPools/gifts?",
+    ):
+        assert part in ran.err
+    with pytest.raises(errors.InvalidArgument) as caught:
+        desk.campaign(template="templates/welcom", channel="email.pigeon", segment="segments/al")
+    assert [item.field for item in caught.value.violations] == [
+        "campaign.channel",
+        "campaign.template",
+        "campaign.segment",
+    ]
+    assert caught.value.reason == "UNKNOWN_CHANNEL"
 
 
 def test_prune_deletes_policies_and_limits_that_no_file_names(api: Any, rapport: Command) -> None:

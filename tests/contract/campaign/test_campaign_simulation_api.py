@@ -14,6 +14,7 @@ from rapport.sales.v1 import events_pb2 as sales_events
 from rapport_client import errors
 from rapport_client.client import service_descriptors
 
+from services.campaign import channels
 from services.campaign.models import kit
 from services.campaign.simulation_codec import encode_simulation
 from services.campaign.usecases import simulating
@@ -24,6 +25,7 @@ from services.kit.names import parse_name
 from services.kit.operations import OperationContext
 from services.kit.operations import store as operations
 from services.kit.outbox import NewEvent
+from services.kit.plugins import PluginHost
 from services.kit.runtime import Clients
 from tests.support import waiting
 from tests.support.campaign_desk import Desk, draft
@@ -195,6 +197,20 @@ def test_simulate_journey(streams: Desk, directory: Directory, api: Any) -> None
     ):
         with pytest.raises(errors.InvalidArgument):
             api.simulate_journey(**arguments)
+
+
+def test_a_journey_says_what_would_wait_for_its_channel(streams: Desk, api: Any) -> None:
+    streams.template()
+    runtime = streams.served.runtime
+    channels.provide(runtime, PluginHost(("sms",), (), {}))
+    try:
+        send = {"template": "templates/hello", "channel": "sms.http", "topic": "marketing"}
+        journey = {"trigger": {"event_type": "order.placed"}, "steps": [{"send": send}]}
+        found = work(streams, api.simulate_journey(journey=journey).operation.name)
+    finally:
+        channels.release(runtime)
+    [told] = [text for text in found.summary.assumptions if "CHANNEL_UNAVAILABLE" in text]
+    assert told.startswith("CHANNEL_UNAVAILABLE: sms.http: open raised ValueError: set url")
 
 
 def test_get_simulation(desk: Desk, directory: Directory, api: Any) -> None:

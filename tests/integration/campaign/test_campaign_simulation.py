@@ -354,9 +354,16 @@ def test_a_past_time_is_asked_as_it_was(hall: Hall) -> None:
     key = simulate_campaign(hall.runtime, start_time=then)
     told = summary(hall.runtime, key)
     assert told["refused_by_reason"] == {"FREQUENCY_CAP": "1", "CONSENT_DENIED": "1", "SUPPRESSED": "1"}
-    assert any(
-        text.startswith("consents by email on marketing are those of now") for text in told["assumptions"]
-    )
+    unknown = "consents by email on marketing are those of now: no rule can ask about them"
+    assert unknown in told["assumptions"]
+
+
+def test_consents_that_a_message_does_not_need_are_not_spoken_of(hall: Hall) -> None:
+    hall.world.add()
+    make_campaign(hall.runtime, channel=FAST, topic="transactional")
+    told = summary(hall.runtime, simulate_campaign(hall.runtime, start_time=NOW - DAY))
+    assert told["send_count"] == "1"
+    assert not [text for text in told["assumptions"] if text.startswith("consents by")]
 
 
 def test_groups_and_costs(hall: Hall) -> None:

@@ -9,8 +9,10 @@ from uuid import uuid4
 
 import pytest
 from rapport.contacts.v1 import contacts_pb2 as pb
+from rapport_client import Rapport
 from rapport_client.errors import AlreadyExists
 
+from services.cli.identities import meant, written
 from tests.integration.cli.conftest import Office
 
 TYPE = pb.Identity
@@ -28,7 +30,7 @@ def an(contacts: Office) -> Any:
             "family_name": "Nguyễn",
             "language_code": "vi",
             "birth_date": {"year": 1990, "month": 2, "day": 3},
-            "address": {"address_lines": ["17 Phố Huế\x1b[31m"], "locality": "Hà Nội", "region_code": "VN"},
+            "address": {"address_lines": ["17 Phố Huế"], "locality": "Hà Nội", "region_code": "VN"},
             "attributes": {"sizes": {"strings_value": {"values": ["38", "39"]}}},
             "tags": ["vip", "regular"],
             "identities": [
@@ -54,7 +56,7 @@ def test_what_is_known_is_shown(contacts: Office, an: Any) -> None:
         ["family name", "Nguyễn"],
         ["language", "vi"],
         ["birth date", "1990-02-03"],
-        ["address", "17 Phố Huế\\x1b[31m"],
+        ["address", "17 Phố Huế"],
         ["", "Hà Nội, VN"],
         ["tags", "regular, vip"],
         ["attributes", "sizes: 38, 39"],
@@ -99,7 +101,12 @@ def test_every_way_of_asking_finds_the_same(contacts: Office, an: Any) -> None:
         (("nobody@example.test",), 1, "no contact has the identity email:nobody@example.test"),
         (("external:shop:none",), 1, "no contact has the identity external:shop:none"),
         ((f"contacts/{uuid4()}",), 1, "does not exist"),
-        (("An Nguyễn",), 1, "'An Nguyễn' is neither an e-mail address"),
+        (
+            ("Zoë", "Nobody"),
+            1,
+            "no contact is called 'Zoë Nobody'; otherwise than by name, name one by an e-mail",
+        ),
+        (("email:",), 1, "'email:' has no value: write email:VALUE"),
         (("external:4711",), 1, "write external:SOURCE:VALUE"),
         (("--phone", "12"), 1, "identity.value"),
         ((), 2, "name one"),
@@ -110,3 +117,41 @@ def test_what_finds_nobody_is_told(contacts: Office, words: tuple[str, ...], cod
     ran = contacts.rapport("contacts", "find", *words)
     assert (ran.code, ran.out) == (code, "")
     assert told in ran.err
+
+
+def named(contacts: Office, count: int, family_name: str) -> list[str]:
+    made = []
+    for number in range(count):
+        identity = {"type": TYPE.TYPE_EMAIL, "value": f"{number}.{uuid4().hex}@example.test"}
+        contact = {"given_name": "Bình", "family_name": family_name, "identities": [identity]}
+        made.append(contacts.served.client.upsert_contact(contact=contact).contact.name)
+    return made
+
+
+def test_a_part_of_a_name_lists_those_who_are_called_so(contacts: Office) -> None:
+    family = f"Trần{uuid4().hex[:8]}"
+    [first] = named(contacts, 1, family)
+    ran = contacts.rapport("contacts", "find", "binh", family.lower())
+    assert ran.code == 0, ran.err
+    # A single one is shown whole.
+    assert "│ consents" in ran.out
+    assert first in ran.out
+    others = named(contacts, 11, family)
+    ran = contacts.rapport("contacts", "find", "Bình", family)
+    assert ran.code == 0, ran.err
+    assert [name for name in [first, *others] if name in ran.out] == [first, *others[:9]]
+    assert "these are the first 10, and there are more" in ran.err
+    ran = contacts.rapport("contacts", "find", f"Bình {family}", "--json")
+    assert [item["name"] for item in json.loads(ran.out)] == [first, *others[:9]]
+
+
+def test_explain_takes_a_contact_as_find_does(contacts: Office, an: Any) -> None:
+    ran = contacts.rapport("segments", "explain", "all", "nobody@example.test")
+    assert (ran.code, ran.out) == (1, "")
+    assert "no contact has the identity email:nobody@example.test" in ran.err
+    ran = contacts.rapport("segments", "explain", "all", "An Nguyễn")
+    assert "'An Nguyễn' is neither an e-mail address" in ran.err
+    with Rapport(address=f"127.0.0.1:{contacts.served.ports.api}", token=contacts.token) as client:
+        for item in an.identities:
+            assert meant(client, written(item)) == an.name
+        assert meant(client, an.name.removeprefix("contacts/")) == an.name

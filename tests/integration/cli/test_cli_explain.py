@@ -58,6 +58,15 @@ def test_explain_a_rule_as_of_a_time(office: Office) -> None:
     assert "one more order_placed event within 30 days" in text
 
 
+def test_the_answer_of_a_plugin_is_told_once(office: Office) -> None:
+    for rule in ('loyalty.tier(contact) == "gold"', 'loyalty.tier( contact ) in ["gold", "silver"]'):
+        ran = office.rapport("segments", "explain", str(KEY), "--rule", rule)
+        assert (ran.code, ran.err) == (0, "")
+        facts = [line for line in ran.out.splitlines() if " = " in line and "loyalty.tier" in line]
+        assert len(facts) == 1, ran.out
+        assert "loyalty.tier(contact) = " in facts[0]
+
+
 def test_explain_a_list(office: Office) -> None:
     for arguments in (("create", "friends", "--list"), ("add", "friends", str(KEY))):
         assert office.rapport("segments", *arguments).code == 0

@@ -33,6 +33,12 @@ def test_distribution(shop: Office) -> None:
     # 2.5 members are expected in VN: too few to speak of chance, however clear the difference.
     assert re.search(r"VN\W+10\W+100\.0 %\W+█+\W+25\.0 %\W+4\.00 ", ran.out)
     assert re.search(r"US\W+0\W+0\.0 %\W+75\.0 %\W+0\.00 ", ran.out)
+    short = shop.rapport("segments", "insight", "distribution", "buyers", "region_code")
+    assert short == ran
+    everybody = shop.rapport("segments", "insight", "distribution", "true", "region_code")
+    assert "region_code of 40 members" in everybody.out
+    missing = shop.rapport("segments", "create", "others", '!in_segment("segments/buyer")')
+    assert "there is no segment segments/buyer: did you mean segments/buyers?" in missing.err
     answer = json.loads(
         shop.rapport("segments", "insight", "distribution", "segments/buyers", "region_code", "--json").out
     )

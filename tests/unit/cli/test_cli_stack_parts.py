@@ -92,7 +92,9 @@ def test_several_replicas_need_an_address_and_no_name():
 
 def drawn(monkeypatch: pytest.MonkeyPatch, *, terminal: bool) -> tuple[StartView, StringIO]:
     text = StringIO()
-    monkeypatch.setattr(progress, "console", Console(file=text, force_terminal=terminal, width=100))
+    monkeypatch.setattr(
+        progress, "console", Console(file=text, force_terminal=terminal, width=100, emoji=False)
+    )
     return StartView(), text
 
 

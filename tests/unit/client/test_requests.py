@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
-from rapport_client import errors, to_money
+from rapport_client import Rapport, errors, to_money
 from rapport_client.requests import build
 from rapport_client.retry import RetryPolicy, may_retry
 from rapport_client.service import snake_case
@@ -142,3 +143,16 @@ def test_what_may_be_tried_again():
     assert not may_retry(hinted, safe=False)
     for kind in (errors.DeadlineExceeded, errors.Internal, errors.ResourceExhausted, errors.Aborted):
         assert not may_retry(kind("x"), safe=True)
+
+
+def test_an_address_at_which_nobody_answers_is_told_plainly():
+    with socket.socket() as taken:
+        # Bound and not listening: nobody else can come to listen there meanwhile.
+        taken.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        with (
+            Rapport(address=address, token="x", retry=RetryPolicy(attempts=1)) as rapport,
+            pytest.raises(errors.Unavailable) as caught,
+        ):
+            rapport.contacts.list_contacts()
+    assert caught.value.message == f"nobody answers at {address}: connection refused"

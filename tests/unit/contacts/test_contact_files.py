@@ -137,6 +137,9 @@ def refusal(parsed: Columns, *cells: str) -> tuple[str, str]:
         (["emial", "Display Name"], {}, ["did you mean email?", "did you mean display_name?"]),
         (["email", "city", "locallity"], {}, ["did you mean address.locality?"]),
         (["email", "sizes"], {}, ["did you mean attributes.size?"]),
+        (["email", "consent:emial:marketing"], {}, ["did you mean consent:email:marketing?"]),
+        (["email", "consent:emails:news"], {}, ["did you mean consent:email:news?"]),
+        (["email", "ok"], {"ok": "consent:weecom:news"}, ["'ok'", "did you mean consent:wecom:news?"]),
         (["Mail", "emal"], {"Mail": "given_name"}, ["'emal' is called like no field: did you mean email?"]),
         (["email;phone"], {}, ["separated by ';'?"]),
         (["email\tphone"], {}, [r"separated by '\t'?"]),
@@ -159,6 +162,18 @@ def test_headers_that_do_not_fit_are_refused_by_name(
         columns(*header, mapping=mapping)
     for word in words:
         assert word in str(caught.value)
+
+
+def test_consents_to_channels_of_plugins_are_taken() -> None:
+    for header in (
+        ("email", "consent:viber:news"),
+        ("email", "consent:zalo2:news"),
+        ("email", "consent:webpush:news"),
+    ):
+        [consent] = one(columns(*header), "an@example.test", "granted").consents
+        assert consent.channel == header[1].split(":")[1]
+    near = columns("external:mail", "consent:mail:news")
+    assert one(near, "4711", "denied").consents == [Wish("mail", "news", False, None, "import")]
 
 
 def test_columns_that_are_not_mapped_keep_their_own_field() -> None:

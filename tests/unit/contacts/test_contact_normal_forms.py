@@ -228,6 +228,16 @@ def test_a_name_is_written_in_the_order_of_its_language(
     assert full_name(given, family, language) == name
 
 
+def test_a_local_number_without_a_region_says_where_to_name_one() -> None:
+    with pytest.raises(Refused) as caught:
+        normal_phone("0901234567")
+    assert "with its country code" in str(caught.value)
+    assert "--region of an import, RAPPORT_DEFAULT_REGION of the services" in str(caught.value)
+    with pytest.raises(Refused) as caught:
+        normal_phone("12", "VN")
+    assert "REGION" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("code", "normal"), [("VI", "vi"), ("zh_hans_cn", "zh-Hans-CN"), ("EN-gb", "en-GB"), ("", "")]
 )

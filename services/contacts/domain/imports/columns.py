@@ -21,6 +21,7 @@ from services.contacts.domain.imports.fields import (
     Target,
     describe_fields,
     is_identity,
+    misspelt_channel,
     nearest_field,
 )
 
@@ -65,6 +66,13 @@ class Columns:
             target = reader.target(field)
             if target is None:
                 problems.append(f"{_shown(name, field)} is unknown{_hint(field, definitions)}")
+                unknown.append(name)
+            elif near := misspelt_channel(field, fields.values()):
+                own = field.split(":")[1]
+                problems.append(
+                    f"{_shown(name, field)} is for no known channel: did you mean {near}? "
+                    f"If a plugin's channel is called so, name its addresses in a column external:{own} too"
+                )
                 unknown.append(name)
             else:
                 self._targets.append((index, target))

@@ -24,7 +24,7 @@ from services.contacts.domain.contact import (
 )
 from services.contacts.domain.email import normal_email
 from services.contacts.domain.errors import Refused
-from services.contacts.domain.identity import Identity, account_id, qq_number
+from services.contacts.domain.identity import CHANNELS, Identity, account_id, qq_number
 from services.contacts.domain.phone import normal_phone
 from services.contacts.domain.text import limited
 
@@ -164,6 +164,22 @@ def nearest_field(name: str, attributes: Iterable[str]) -> str:
     text = "_".join(name.strip().lower().replace("-", "_").split())
     close = get_close_matches(text, list(by_name), 1, cutoff=0.7)
     return by_name[close[0]] if close else ""
+
+
+def misspelt_channel(field: str, fields: Iterable[str]) -> str:
+    """Return the field that a consent to a channel nearly called like a known one most likely means, or "".
+
+    fields: those of all columns; a channel whose addresses stand in a column of their own is not misspelt.
+    """
+    head, _, rest = field.partition(":")
+    channel, _, topic = rest.partition(":")
+    if head != "consent" or channel in CHANNELS or f"external:{channel}" in fields:
+        return ""
+    for near in get_close_matches(channel, CHANNELS, 1, cutoff=0.75):
+        # What a plugin adds to such a name makes another of it, as in zalo2; a plural is a slip.
+        if not channel.startswith(near) or channel == f"{near}s":
+            return f"consent:{near}:{topic}"
+    return ""
 
 
 def describe_fields() -> str:
