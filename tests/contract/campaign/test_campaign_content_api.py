@@ -168,7 +168,7 @@ def test_launch_campaign_warns_of_too_few_coupons_of_a_variant(
 ) -> None:
     pool = desk.pool()
     api.import_coupons(pool=pool, codes=["ABCD-1"])
-    desk.template(text="{{ coupon }}")
+    desk.template(text="{{ coupon | default('none') }}")
     name = desk.campaign()
     variants = [{"id": "a"}, {"id": "b", "coupon_pool": pool}]
     api.create_experiment(campaign=name, experiment={"variants": variants})

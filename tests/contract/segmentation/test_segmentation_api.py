@@ -109,7 +109,7 @@ def test_create_segment_only_to_validate_counts_and_stores_nothing(seg: World, a
     ("rule", "line", "column", "words"),
     [
         ("contact.agee > 3", "1", "8", "agee"),
-        ("contact.age > 3 &&\n  contact.region_code == 4", "2", "23", "int"),
+        ("contact.age > 3 &&\n  contact.region_code == 4", "2", "23", "whole number"),
         ("contact.age >", "1", "14", ""),
         ("contact.age + 1", "1", "13", "true or false"),
         ("events.order_placed.exists(o, o.amout > 1.0)", "1", "32", "amout"),
