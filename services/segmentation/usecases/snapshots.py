@@ -33,7 +33,7 @@ from services.segmentation.store import bounds, locks, membership, segments
 from services.segmentation.usecases.defining import compile_new, create_list, load
 from services.segmentation.usecases.lists import notice_of_list
 from services.segmentation.usecases.progress import Progress
-from services.segmentation.usecases.rebuilding import compile_stored, start_rebuild
+from services.segmentation.usecases.rebuilding import compile_stored, rule_of, start_rebuild
 from services.segmentation.usecases.selecting import select_members
 from services.segmentation.usecases.settling import too_slow
 
@@ -52,7 +52,7 @@ def request_snapshot(
     match request.WhichOneof("source"):
         case "segment":
             found = load(connection, parse_segment(request.segment, "segment"))
-            _check_source(found, as_of)
+            _check_source(found)
             origin = Origin(found.id, 0, "", as_of)
         case "rule":
             compiled = compile_new(service, connection, request.rule, "rule")
@@ -71,11 +71,7 @@ def request_snapshot(
     return made, operation
 
 
-def _check_source(found: Segment, as_of: datetime | None) -> None:
-    if found.kind == "list" and as_of is not None:
-        raise InvalidArgument.field(
-            "as_of_time", f"must be unset: {found.name} is a list, of which only today's members are known"
-        )
+def _check_source(found: Segment) -> None:
     if found.active_version is None or (found.kind == "list" and found.state != "ready"):
         raise FailedPrecondition(
             f"{found.name} has no members yet, its first rebuild or snapshot has not ended: wait for it",
@@ -164,13 +160,13 @@ def _source(
         select = _evaluated(service, connection, compiled, as_of, past=as_of < now)
         return select, {"now": as_of}, replace(origin, as_of=as_of)
     source = load(connection, origin.source)
-    _check_source(source, origin.as_of)
+    _check_source(source)
     if origin.as_of is None:
         taken = replace(origin, version=source.active_version or source.version, as_of=now)
         return membership.select_members(source.number), {}, taken
-    rule = segments.rule_of(connection, source.number, source.version)
+    rule = rule_of(connection, source, source.version)
     compiled = compile_stored(service, connection, rule)
-    taken = replace(origin, version=rule.version, rule=rule.rule)
+    taken = replace(origin, version=rule.version, rule=source.rule)
     return _evaluated(service, connection, compiled, as_of, past=as_of < now), {"now": as_of}, taken
 
 
