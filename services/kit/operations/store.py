@@ -197,11 +197,18 @@ def checkpoint(
     connection: Connection, kit: KitTables, key: UUID, attempt: int, values: dict[str, object]
 ) -> bool | None:
     """Store progress and return whether a stop was asked for; None when the attempt is no longer ours."""
+    return tell(connection, kit, key, attempt, {"fruitless": 0, **values})
+
+
+def tell(
+    connection: Connection, kit: KitTables, key: UUID, attempt: int, values: dict[str, object]
+) -> bool | None:
+    """Store what is shown of the progress, which is no checkpoint; returns what `checkpoint` does."""
     table = kit.operation
     statement = (
         sa.update(table)
         .where(table.c.id == key, table.c.attempt == attempt, ~table.c.done)
-        .values(fruitless=0, **values)
+        .values(values)
         .returning(table.c.cancel_requested)
     )
     return connection.execute(statement).scalar_one_or_none()

@@ -110,6 +110,38 @@ def members_by_rebuild(connection: Connection, rule: CompiledRule, now: datetime
     return set(rows)
 
 
+def swept(
+    connection: Connection, rule: CompiledRule, now: datetime, ids: Sequence[UUID]
+) -> tuple[set[UUID], dict[UUID, datetime]]:
+    """Return members and next changes as a rebuild asks for them: both in one statement, and everybody in two spans."""
+    members: set[UUID] = set()
+    changes: dict[UUID, datetime] = {}
+    asked = select(literal_column("true"), rule.sweep.members.subquery("m").c.contact_id, NULL_TIME)
+    if rule.sweep.changes is not None:
+        other = rule.sweep.changes.subquery("c")
+        asked = asked.union_all(select(literal_column("false"), other.c.contact_id, other.c.next_change))  # type: ignore[assignment]
+    for first, last in spans(ids):
+        for is_member, contact_id, at in connection.execute(
+            asked, {"now": now, "first": first, "last": last}
+        ):
+            assert first <= contact_id <= last
+            if is_member:
+                assert contact_id not in members, "a contact occurs twice in a rebuild"
+                members.add(contact_id)
+            else:
+                changes[contact_id] = at
+    return members, changes
+
+
+def spans(ids: Sequence[UUID]) -> list[tuple[UUID, UUID]]:
+    """Return two spans that together hold everybody, about as many of these contacts each."""
+    middle = sorted(ids)[len(ids) // 2]
+    return [(UUID(int=0), middle), (UUID(int=middle.int + 1), UUID(int=2**128 - 1))]
+
+
+NULL_TIME = literal_column("NULL::timestamptz")
+
+
 def members_by_where(connection: Connection, rule: CompiledRule, now: datetime) -> set[UUID]:
     """Return the members a list filter gives."""
     people = tables.profile.alias("people")
