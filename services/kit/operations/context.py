@@ -50,7 +50,7 @@ class OperationContext:
         self._stopping = stopping
         self._cancelled = claimed.cancel_requested
         self._next_check = 0.0
-        self._next_tell = 0.0
+        self._next_tell, self._told = 0.0, ""
         self._warned = False
         self.name = format_name("operations", claimed.id)
         self.kind = claimed.kind
@@ -103,12 +103,13 @@ class OperationContext:
     def tell(self, completed: int, total: int, stage: str) -> None:
         """Show how far the work is that no transaction has committed yet; a resumed attempt knows nothing of it.
 
-        Call it as often as you like, but not after a checkpoint in a transaction that goes on: it is written twice a
-        second at the most, in a transaction of its own. Raises as raise_if_cancelled does.
+        Call it as often as you like, but not after a checkpoint in a transaction that goes on: it is written when the
+        stage is another one, and twice a second at the most, in a transaction of its own. Raises as raise_if_cancelled
+        does.
         """
         now = time.monotonic()
-        if now >= self._next_tell:
-            self._next_tell = now + TELL_SECONDS
+        if now >= self._next_tell or stage != self._told:
+            self._next_tell, self._told = now + TELL_SECONDS, stage
             values = {"completed": completed, "total": total, "stage": stage}
             with self._db.transaction() as connection:
                 answer = store.tell(connection, self._kit, self._claimed.id, self._claimed.attempt, values)

@@ -42,6 +42,7 @@ START = 50_000
 FEWEST = 1_000
 FASTER, SLOWER = 20, 10
 SLICE_SECONDS = 2.0
+COUNTED = 50_000
 FIRST, LAST = UUID(int=0), UUID(int=2**128 - 1)
 
 
@@ -96,9 +97,9 @@ def contacts(connection: Connection, first: UUID = FIRST) -> int:
     """Return how many contacts have a profile, from an id on: when there are many, as the server has last counted."""
     few = connection.exec_driver_sql(
         "SELECT count(*) FROM (SELECT FROM profile WHERE contact_id >= %(first)s LIMIT %(counted)s) AS few",
-        {"first": first, "counted": START},
+        {"first": first, "counted": COUNTED},
     ).scalar_one()
-    if few < START:
+    if few < COUNTED:
         return int(few)
     plan = connection.exec_driver_sql(
         "EXPLAIN (FORMAT JSON) SELECT FROM profile WHERE contact_id >= %(first)s", {"first": first}

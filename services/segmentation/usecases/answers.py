@@ -35,6 +35,7 @@ PYTHON_BATCH = 500
 SQL_SECONDS = 30.0
 SECONDS_FOR_ALL = 600.0
 TOLD_AT_ONCE = 5_000
+_UNDECIDED = "finding of whom plugins must be asked"
 
 
 @dataclass
@@ -173,12 +174,13 @@ def _find_undecided(
 ) -> None:
     """Note of whom plugins must be asked; raises TooSlow."""
     leaves.clear_undecided(connection)
+    watch.add(0, _UNDECIDED)
     watch.more(sweeps.contacts(connection))
     cut = sweeps.Cut()
     while (some := cut.next(connection)) is not None:
         with budget.spent_on(connection):
             leaves.find_undecided(connection, rule.undecided_select, now, some)
-        watch.add(some.contacts, "finding of whom plugins must be asked")
+        watch.add(some.contacts, _UNDECIDED)
 
 
 def _is_python(record: RuleRecord | None) -> bool:
@@ -198,10 +200,12 @@ def _ask_all(
     answers = run_plugin_select(
         service.db.engine, compiled, now=now, timeout=left, watched=watch.interruptible
     )
+    stage = f"taking in what {item.function} answers"
+    watch.add(0, stage)
     with closing(answers):
         while some := list(islice(answers, TOLD_AT_ONCE)):
             watch.more(len(some))
-            watch.add(len(some), f"taking in what {item.function} answers")
+            watch.add(len(some), stage)
             yield from some
 
 
@@ -231,7 +235,9 @@ def ask_undecided(
 
     Raises PluginError, and PluginTimeout when it takes longer than there is patience.
     """
+    stage = f"asking {item.function}"
     watch.more(leaves.count_undecided(connection))
+    watch.add(0, stage)
     while some := leaves.take_undecided(connection, PYTHON_BATCH):
         if time.monotonic() >= patience.until:
             raise PluginTimeout(
@@ -240,4 +246,4 @@ def ask_undecided(
         profiles = read(some, record)
         ask = partial(service.plugins.matches, item.function, item.params, profiles, now)
         leaves.put(connection, item.number, _rows(watch.unless_stopped(ask)))
-        watch.add(len(some), f"asking {item.function}")
+        watch.add(len(some), stage)

@@ -116,9 +116,13 @@ class Meter:
         self._end += contacts
         self.total += contacts
 
-    def add(self, contacts: int, stage: str) -> None:
-        """Show that so many contacts more were looked at; raises when a stop was asked for."""
+    def count(self, contacts: int) -> None:
+        """Count so many contacts more that were looked at."""
         self.done = min(self.done + contacts, self._end)
+
+    def add(self, contacts: int, stage: str) -> None:
+        """Count, and show it; raises when a stop was asked for."""
+        self.count(contacts)
         self.operation.tell(self.done, self.total, f"{self.subject}: {stage}")
 
     def interruptible(self, connection: Connection) -> AbstractContextManager[None]:

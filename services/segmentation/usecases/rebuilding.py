@@ -125,8 +125,6 @@ class _Run:
             return
         before: dict[str, Any] = self._state.get("settling", {})
         some: list[str] = before.get("ids") or suited(self._service, self._asked, self._edges)
-        if some:
-            self._meter.expect(self._contacts)
         self._expect_rest(some)
         if some:
 
@@ -280,6 +278,7 @@ def rebuild_one(
     if compiled.plugin_calls:
         complete = fill_for_all(service, connection, compiled, now, budget=budget, watch=watch)
     replacement = Replacement(connection, notice_of(rule), now)
+    watch.add(0, "looking who differs")
     cut = sweeps.Cut()
     while (some := cut.next(connection)) is not None:
         replacement.sweep(compiled.sweep, some, budget)

@@ -92,14 +92,15 @@ class _Settling:
         self._started = service.clock.now()
         with connection.begin():
             self._plan = service.plan(connection)
-            self._contacts = sweeps.contacts(connection)
-        by_id = {
-            rule.id: number for number, rule in self._plan.rules.items() if number in self._plan.compiled
-        }
-        # One that was deleted or set aside since is left out.
-        self._numbers = sorted(by_id[id_] for id_ in ids if id_ in by_id)
+        rules, compiled = self._plan.rules, self._plan.compiled
+        # One that was deleted or set aside since, or that asks a plugin by now, is left out.
+        self._numbers = sorted(
+            number for number, rule in compiled.items() if rules[number].id in ids and not rule.plugin_calls
+        )
         self._tally = Tally(*(_counter(state.get(name, {})) for name in ("entered", "left")))
         self._first = UUID(state["first"]) if "first" in state else sweeps.FIRST
+        with connection.begin():
+            self._contacts = sweeps.contacts(connection, self._first)
         # Of the rules that are asked by themselves, those that are done, and why others failed.
         self._alone: list[int] | None = state.get("alone")
         self._failed: dict[str, str] = dict(state.get("failed", {}))
@@ -108,6 +109,7 @@ class _Settling:
         """Go over everybody."""
         if not self._numbers:
             return Settled()
+        self._meter.expect(self._contacts)
         self._meter.begin(self._contacts, f"{len(self._numbers)} segments in one pass")
         if self._alone is None:
             try:
@@ -138,6 +140,7 @@ class _Settling:
 
     def _sweep(self, numbers: Sequence[int], budget: bounds.Budget) -> None:
         """Find who differs from what rules say, from `_first` on, and evaluate them; raises TooSlow."""
+        self._meter.add(0, "looking who differs")
         verdicts = pass_statement([(number, self._plan.compiled[number]) for number in numbers])
         finder = differing.Finder(verdicts.select, numbers)
         cut = sweeps.Cut(self._first)
@@ -149,12 +152,13 @@ class _Settling:
                 finder.find(self._connection, some, self._service.clock.now(), budget)
             while self._evaluate_some():
                 pass
+            self._meter.count(some.contacts)
             # A rule that is asked by itself begins where the pass gave up.
             if self._alone is None and cut.rest is not None:
                 self._first = cut.rest
                 with self._connection.begin():
                     self._save(self._connection, self._state())
-            self._meter.add(some.contacts, "looking who differs")
+            self._meter.add(0, "looking who differs")
 
     def _evaluate_some(self) -> bool:
         self._meter.operation.raise_if_cancelled()

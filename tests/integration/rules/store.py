@@ -112,10 +112,10 @@ def members_by_rebuild(connection: Connection, rule: CompiledRule, now: datetime
 
 def swept(
     connection: Connection, rule: CompiledRule, now: datetime, ids: Sequence[UUID]
-) -> tuple[set[UUID], dict[UUID, datetime]]:
-    """Return members and next changes as a rebuild asks for them: both in one statement, and everybody in two spans."""
-    members: set[UUID] = set()
-    changes: dict[UUID, datetime] = {}
+) -> tuple[list[UUID], list[tuple[UUID, datetime]]]:
+    """Return members and next changes, in order, as a rebuild asks for them: both at once, in two spans."""
+    members: list[UUID] = []
+    changes: list[tuple[UUID, datetime]] = []
     asked = select(literal_column("true"), rule.sweep.members.subquery("m").c.contact_id, NULL_TIME)
     if rule.sweep.changes is not None:
         other = rule.sweep.changes.subquery("c")
@@ -124,19 +124,20 @@ def swept(
         for is_member, contact_id, at in connection.execute(
             asked, {"now": now, "first": first, "last": last}
         ):
-            assert first <= contact_id <= last
             if is_member:
-                assert contact_id not in members, "a contact occurs twice in a rebuild"
-                members.add(contact_id)
+                members.append(contact_id)
             else:
-                changes[contact_id] = at
-    return members, changes
+                changes.append((contact_id, at))
+    return sorted(members), sorted(changes)
+
+
+EVERYBODY = {"first": UUID(int=0), "last": UUID(int=2**128 - 1)}
 
 
 def spans(ids: Sequence[UUID]) -> list[tuple[UUID, UUID]]:
     """Return two spans that together hold everybody, about as many of these contacts each."""
     middle = sorted(ids)[len(ids) // 2]
-    return [(UUID(int=0), middle), (UUID(int=middle.int + 1), UUID(int=2**128 - 1))]
+    return [(EVERYBODY["first"], middle), (UUID(int=middle.int + 1), EVERYBODY["last"])]
 
 
 NULL_TIME = literal_column("NULL::timestamptz")
