@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
@@ -195,7 +196,8 @@ def _ask_all(
     service: Service, item: PluginCall, now: datetime, until: float, watch: Watch
 ) -> Iterator[Answer]:
     compiled = service.plugins.compile_sql(item.function, item.params)
-    left = max(0.001, until - time.monotonic())
+    # In whole seconds, as a failure tells them.
+    left = max(1, math.ceil(until - time.monotonic()))
     # Through a connection of its own, as the caller's is busy taking in the answers.
     answers = run_plugin_select(
         service.db.engine, compiled, now=now, timeout=left, watched=watch.interruptible

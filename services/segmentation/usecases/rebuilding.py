@@ -160,6 +160,12 @@ class _Run:
                     segments.fail(connection, id_, problem)
                     self._checkpoint_rest(connection, f"{self._meter.subject}: failed")
 
+        # Some that were expected may not have been needed.
+        if self._meter.total != self._meter.done:
+            self._meter.total = self._meter.done
+            with self._service.db.transaction() as connection:
+                self._checkpoint_rest(connection, "rebuilt")
+
     def _rebuild(self, id_: str) -> str:
         """Rebuild one segment; returns why that could not be."""
         try:

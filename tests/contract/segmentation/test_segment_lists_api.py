@@ -184,7 +184,8 @@ def test_snapshot_segment_of_a_segment(seg: World, api: Any, friends: Any) -> No
     progress = Progress()
     result = snapshots.take_snapshot(seg.service, pb.SnapshotSegmentRequest(segment_id="then"), progress)
     assert (result.segment, result.member_count) == ("segments/then", 2)
-    assert progress.stages[-1] == (1, 1, "taken")
+    assert progress.told[0] == (0, 5, "segments/then: taking")
+    assert progress.stages[-1] == (5, 5, "taken")
     taken = api.get_segment(name="segments/then").segment
     assert (taken.state, taken.member_count, taken.display_name) == (pb.Segment.STATE_READY, 2, "Then")
     assert (taken.origin.segment, taken.origin.version, taken.origin.rule) == ("segments/vn", 1, "")

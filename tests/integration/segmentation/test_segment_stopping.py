@@ -142,7 +142,8 @@ def unchanged(seg: World) -> Iterator[None]:
     before = seg.everybody(), seg.told(), seg.sizes()
     yield
     assert (seg.everybody(), seg.told(), seg.sizes()) == before
-    assert seg.query("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == [0]
+    held = "SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database WHERE l.locktype = 'advisory'"
+    assert seg.query(f"{held} AND d.datname = current_database()") == [0]
     seg.deliver(contact(OTHER, revision=2, region_code="VN"))
     assert seg.members("first") == {BUSY, OTHER}
 
