@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Mapping
 
-from services.kit.plugins import ChannelRecord, PluginHost
+from services.kit.plugins import ChannelRecord, PluginError, PluginHost
 from services.kit.runtime import Runtime
 
 _hosts: dict[int, tuple[Runtime, PluginHost]] = {}
@@ -16,6 +16,14 @@ _lock = threading.Lock()
 def known_channels(runtime: Runtime) -> Mapping[str, ChannelRecord]:
     """Return the channels by name; the first call of a process loads the plugins."""
     return _host(runtime).catalog().channels
+
+
+def channel_problem(runtime: Runtime, name: str) -> str:
+    """Return why a channel cannot be opened with the settings of this process; "" when it can."""
+    try:
+        return _host(runtime).channel_problem(name)
+    except PluginError as error:
+        return error.message
 
 
 def provide(runtime: Runtime, host: PluginHost) -> None:

@@ -23,6 +23,7 @@ _COMMANDS = {
     "restore": "restore",
     "demo": "demo",
     "import": "imports",
+    "contacts": "contacts",
     "segments": "segments",
     "campaigns": "campaigns",
     "plugins": "plugins",

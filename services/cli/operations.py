@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any
 
 import typer
@@ -19,7 +20,16 @@ from services.kit.errors import InvalidArgument, NotFound
 
 app = typer.Typer(help="See, follow and stop long-running work.", no_args_is_help=True)
 
-_Name = Annotated[str, typer.Argument(help="operations/… as a command that started it said, or its id alone")]
+_Name = Annotated[
+    str,
+    typer.Argument(
+        help="operations/… as a command that started it said, its id alone, or a beginning or end of the id that no "
+        "other has, of 4 characters or more"
+    ),
+]
+_WHOLE = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_PART = re.compile(r"[0-9a-f-]{4,36}")
+_NEWEST = 1000
 _Service = Annotated[str, typer.Option("--service", help="ask this service only; default: all")]
 
 
@@ -140,8 +150,14 @@ def _services(service: str) -> tuple[str, ...]:
 
 
 def _find(rapport: Rapport, name: str, service: str) -> tuple[str, Any]:
-    """Return an operation and its service, which its name does not tell."""
-    full = name if name.startswith("operations/") else f"operations/{name}"
+    """Return an operation and its service, which its name does not tell.
+
+    Raises NotFound, InvalidArgument for what is no part of an id, or one of several, and the client's errors.
+    """
+    id_ = name.removeprefix("operations/").lower()
+    if not _WHOLE.fullmatch(id_):
+        return _find_by_part(rapport, id_, service)
+    full = f"operations/{id_}"
     trouble: ClientError | None = None
     for candidate in _services(service):
         try:
@@ -154,6 +170,37 @@ def _find(rapport: Rapport, name: str, service: str) -> tuple[str, Any]:
     if trouble is not None:
         raise trouble
     raise NotFound.resource(full)
+
+
+def _find_by_part(rapport: Rapport, part: str, service: str) -> tuple[str, Any]:
+    if not _PART.fullmatch(part):
+        raise InvalidArgument(
+            f"{part!r} is no id of an operation, nor a beginning or end of one, which has 4 characters or more: "
+            "`rapport operations list` shows them",
+            reason="BAD_OPERATION",
+        )
+    found: dict[str, tuple[str, Any]] = {}
+    # A service that does not answer may have another one, so it ends the search.
+    for where in _services(service):
+        for operation in rapport.operations(where).list_operations(page_size=_NEWEST).operations:
+            id_ = operation.name.removeprefix("operations/")
+            if id_.startswith(part) or id_.endswith(part):
+                found.setdefault(operation.name, (where, operation))
+    if not found:
+        raise NotFound(
+            f"of the newest {_NEWEST:,} operations of each service none has an id that begins or ends with {part!r}: "
+            "`rapport operations list` shows them"
+        )
+    several = list(found.values())
+    if len(several) > 1:
+        lines = [f"  {item.name}: {item.kind} of {where}, {_state(item)}" for where, item in several[:10]]
+        if len(several) > 10:
+            lines.append(f"  and {len(several) - 10} more")
+        raise InvalidArgument(
+            f"{part!r} is a beginning or end of {len(several)} ids: write more of it\n" + "\n".join(lines),
+            reason="AMBIGUOUS_OPERATION",
+        )
+    return several[0]
 
 
 def _state(operation: Any) -> str:

@@ -24,7 +24,7 @@ _JSONS = pg.ARRAY(pg.JSONB)
 
 def uuids(values: Iterable[UUID | None]) -> sa.ColumnElement[Any]:
     """Return an array of UUIDs; None is NULL."""
-    return _array((str(item) if item else "NULL" for item in values), _UUIDS)
+    return _array((item.hex if item else "NULL" for item in values), _UUIDS)
 
 
 def integers(values: Iterable[int]) -> sa.ColumnElement[Any]:

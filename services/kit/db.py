@@ -10,7 +10,7 @@ from psycopg import OperationalError as OriginalOperationalError
 from sqlalchemy import Connection, Engine, MetaData, Table, create_engine, event
 from sqlalchemy.exc import DBAPIError, InvalidatePoolError, OperationalError
 
-from services.kit import context
+from services.kit import context, list_parameters
 
 NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -61,6 +61,7 @@ def make_engine(
         },
     )
     event.listen(engine, "checkout", _refuse_closed)
+    event.listen(engine, "connect", lambda connection, _: list_parameters.register(connection))
     return engine
 
 

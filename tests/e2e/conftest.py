@@ -18,6 +18,7 @@ from services.kit.clock import write_clock
 from services.kit.config import SERVICES, Settings, load_settings
 from services.kit.postgres import drop
 from tests.support import rabbit
+from tests.support.cli import Ran, run_cli
 from tests.support.collector import Collector, collecting
 
 # Each process of the run that needs the stack has one of its own.
@@ -39,6 +40,17 @@ class Running:
 
     def set_clock(self, instant: datetime) -> None:
         write_clock(self.clock, instant)
+
+    def command(self, *words: str) -> Ran:
+        """Run the command line with the owner's token."""
+        access = self.stack.access
+        assert access is not None
+        environment = {
+            "RAPPORT_ADDRESS": access.address,
+            "RAPPORT_BASE_PORT": str(self.settings.base_port),
+            "RAPPORT_TOKEN": access.token,
+        }
+        return run_cli(*words, environment=environment)
 
 
 class _RecordingStack(Stack):

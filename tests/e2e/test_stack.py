@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, timedelta
 
 import psycopg
@@ -141,6 +142,60 @@ def test_events_carry_no_identity_values(running: Running):
         assert found, f"{service} has told nothing"
         for kind, data in found:
             assert not any(secret in data for secret in secrets), kind
+
+
+def test_a_contact_is_found_with_its_segments(running: Running):
+    rapport = running.rapport
+    email = "found@example.test"
+    contact = new_contact(rapport, identities=[{"type": "TYPE_EMAIL", "value": email}], tags=["found"])
+    made = rapport.segmentation.create_segment(
+        segment_id="found", segment={"rule": '"found" in contact.tags'}
+    )
+    rapport.segmentation.wait_operation(made.rebuild, timeout=60)
+
+    def segments() -> list[str]:
+        ran = running.command("contacts", "find", email, "--json")
+        assert (ran.code, ran.err) == (0, "")
+        found = json.loads(ran.out)
+        assert found["name"] == contact
+        return [item["segment"] for item in found["segments"]]
+
+    until(lambda: segments() == ["segments/found"], "segmentation learns of the contact")
+    assert "segments/found since 2026-03-02" in running.command("contacts", "find", contact).out
+
+
+def test_who_deletes_a_segment_is_told_what_would_not_work_without_it(running: Running):
+    rapport = running.rapport
+    rule = {"rule": "contact.has_email"}
+    for key in ("used", "used_2"):
+        made = rapport.segmentation.create_segment(segment_id=key, segment=rule)
+        rapport.segmentation.wait_operation(made.rebuild, timeout=60)
+    rapport.campaign.create_template(
+        template_id="used", template={"contents": [{"subject": "Hi", "text": "Hi"}]}
+    )
+    sent = {"template": "templates/used", "channel": "email.smtp", "topic": "marketing"}
+    for key, segment in (("used", "used"), ("other", "used_2"), ("cancelled", "used")):
+        campaign = {**sent, "segment": f"segments/{segment}"}
+        rapport.campaign.create_campaign(campaign_id=key, campaign=campaign)
+    rapport.campaign.cancel_campaign(name="campaigns/cancelled")
+    branch = {"cases": [{"rule": 'in_segment("segments/used")', "next": "end"}]}
+    for key, step in (("used", {"branch": branch}), ("other", {"send": sent})):
+        rapport.campaign.create_journey(
+            journey_id=key,
+            journey={
+                "trigger": {"event_type": "order.placed"},
+                "steps": [{"id": "one", **step}, {"send": sent}],
+            },
+        )
+    unasked = running.command("segments", "delete", "used")
+    assert unasked.code == 1
+    assert unasked.err.splitlines()[:2] == [
+        "campaigns/used (draft) names segments/used, and does not work without it",
+        "journeys/used (not active) names segments/used, and does not work without it",
+    ]
+    ran = running.command("segments", "delete", "used", "--yes")
+    assert (ran.code, ran.out) == (0, "used is deleted\n")
+    assert ran.err.splitlines() == unasked.err.splitlines()[:2]
 
 
 def test_the_business_clock_is_the_one_that_counts(running: Running):

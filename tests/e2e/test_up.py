@@ -9,6 +9,8 @@ import signal
 import socket
 import stat
 import subprocess
+import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,9 +24,11 @@ from services.cli.demo import free_base_port
 from services.cli.run import EXTRA_ROLES
 from services.kit.config import SERVICES
 from services.kit.postgres import EmbeddedPostgres, drop, libpq_url
+from services.kit.postgres.account import choose_account
 from services.kit.postgres.urls import rewrite
 from tests.support.cli import Ran, run_cli
 from tests.support.laptop import Laptop
+from tests.support.rabbit import clean_environment
 from tests.support.waiting import all_end, until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(290)]
@@ -235,14 +239,53 @@ def test_a_data_folder_that_is_a_file_is_refused(tmp_path: Path, below: str):
     assert file.read_text() == "mine"
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_data_folder_without_permission_is_named(tmp_path: Path):
-    closed = tmp_path / "closed"
-    closed.mkdir(mode=0o500)
+@pytest.fixture
+def closed() -> Iterator[Path]:
+    """A folder that the ordinary user of `as_ordinary` may not write to."""
+    # Not tmp_path, which nobody else may enter.
+    with tempfile.TemporaryDirectory(prefix="rapport-test-") as name:
+        folder = Path(name) / "closed"
+        folder.parent.chmod(0o755)
+        folder.mkdir(mode=0o500)
+        choose_account().own(folder)
+        yield folder
+
+
+AS_ORDINARY = """
+import os, sys
+from services.cli import up
+from services.cli.app import main
+# All is imported: whoever we become need not be able to read the checkout.
+uid, gid = map(int, sys.argv[1:3])
+if os.geteuid() == 0:
+    os.setgroups([])
+    os.setgid(gid)
+    os.setuid(uid)
+main(["up"])
+"""
+
+
+def as_ordinary(folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run `rapport up` in a process of an ordinary user, also where we are root, who may write everywhere."""
+    account = choose_account()
+    return subprocess.run(
+        [sys.executable, "-c", AS_ORDINARY, str(account.uid), str(account.gid)],
+        env={**clean_environment(), "RAPPORT_DATA_DIR": str(folder)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_a_data_folder_without_permission_is_named(closed: Path):
     for folder in (closed, closed / "below"):
-        err = quickly(folder).err
-        assert str(folder) in err
-        assert "RAPPORT_DATA_DIR" in err
+        ran = as_ordinary(folder)
+        assert ran.returncode == 1
+        assert ran.stderr.startswith("rapport: ")
+        assert str(folder) in ran.stderr
+        assert "permission denied" in ran.stderr.lower()
+        assert "RAPPORT_DATA_DIR" in ran.stderr
     assert list(closed.iterdir()) == []
 
 

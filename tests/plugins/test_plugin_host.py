@@ -308,6 +308,44 @@ def test_several_requests_at_once(make_host: MakeHost, tmp_path: Path) -> None:
     assert len(host.child_pids()) == 2
 
 
+@pytest.mark.parametrize(
+    ("opened", "problem"),
+    [
+        ("return Adapter()", ""),
+        (
+            "raise ValueError(f'set key: {settings[\"key\"]!r} is none')",
+            "open raised ValueError: set key: '' is none",
+        ),
+        ("time.sleep(60)", "open did not answer within"),
+        ("os._exit(3)", "open ended the process with exit status 3"),
+    ],
+)
+def test_a_channel_is_tried(make_host: MakeHost, opened: str, problem: str, tmp_path: Path) -> None:
+    source = f"""
+class Adapter:
+    def close(self):
+        open({str(tmp_path / "closed")!r}, "w").close()
+def opens(settings):
+    {opened}
+@hookimpl
+def rapport_settings():
+    return [Setting("key", str, "", doc="A key.")]
+@hookimpl
+def rapport_channels():
+    return [Channel(name="tried.one", capabilities=Capabilities(address_kind="email"), open=opens, doc="Tried.")]
+"""
+    host = make_host({"tried": source}, deadline=2.0)
+    for _ in range(6):
+        told = host.channel_problem("tried.one")
+        assert told.startswith(problem)
+        assert bool(told) is bool(problem)
+        if "within" in problem or "ended" in problem:
+            break
+    assert (tmp_path / "closed").exists() is not bool(problem)
+    assert host.channel_problem("tried.two") == "plugin 'tried' has no such object; it registers tried.one"
+    assert host.channel_problem("none.one") == "plugin 'none' is not installed"
+
+
 def test_closing_ends_the_children(make_host: MakeHost) -> None:
     host = make_host({"good": GOOD})
     host.catalog()

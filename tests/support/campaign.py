@@ -170,6 +170,11 @@ class _Segmentation(segmentation_pb2_grpc.SegmentationServiceServicer):
         segment = segmentation_pb2.Segment(name=request.name, version=1, member_count=count)
         return segmentation_pb2.GetSegmentResponse(segment=segment)
 
+    def ListSegments(self, request: Any, context: grpc.ServicerContext) -> Any:
+        return segmentation_pb2.ListSegmentsResponse(
+            segments=[segmentation_pb2.Segment(name=name) for name in sorted(self._world.members)]
+        )
+
     def MatchContacts(self, request: Any, context: grpc.ServicerContext) -> Any:
         if self._world.down:
             context.abort(grpc.StatusCode.UNAVAILABLE, "segmentation is away")
@@ -300,7 +305,7 @@ def make_template(runtime: Runtime, key: str = "hello", **content: str) -> None:
     values = {
         "language_code": "",
         "subject": "Hi {{ contact.given_name }}",
-        "text": "Text {{ coupon }}",
+        "text": "Text {{ coupon | default('') }}",
         "html": "",
     }
     with runtime.db.transaction() as connection:

@@ -36,13 +36,15 @@ class Directory:
 
     people: what is known of each contact by name; addresses by (contact, channel); consents by (contact, channel,
     topic); members by segment; version: of every segment's rule. down: contacts answers UNAVAILABLE;
-    page: the largest page of members; asked and listed: the requests so far.
+    attributes: those that are defined of contacts; page: the largest page of members; asked and listed: the requests so
+    far.
     """
 
     people: dict[str, contacts_pb2.Recipient] = field(default_factory=dict)
     addresses: dict[tuple[str, str], str] = field(default_factory=dict)
     consents: dict[tuple[str, str, str], contacts_pb2.Consent.State] = field(default_factory=dict)
     members: dict[str, set[str]] = field(default_factory=lambda: {EVERYBODY: set()})
+    attributes: set[str] = field(default_factory=set)
     version: int = 1
     down: bool = False
     page: int = 10_000
@@ -80,7 +82,7 @@ class Directory:
 
 
 class Contacts(contacts_pb2_grpc.ContactServiceServicer):
-    """Answer BatchGetRecipients from a directory."""
+    """Answer BatchGetRecipients and ListAttributes from a directory."""
 
     def __init__(self, directory: Directory) -> None:
         self._directory = directory
@@ -101,9 +103,18 @@ class Contacts(contacts_pb2_grpc.ContactServiceServicer):
                 item.consent = known.consents.get((name, request.channel, request.topic), UNDECIDED)
         return response
 
+    def ListAttributes(self, request: Any, context: grpc.ServicerContext) -> Any:
+        """Return the attributes that are defined, on one page."""
+        if self._directory.down:
+            raise Unavailable("contacts is away")
+        defined = sorted(self._directory.attributes)
+        return contacts_pb2.ListAttributesResponse(
+            attributes=[contacts_pb2.Attribute(id=name) for name in defined]
+        )
+
 
 class Segmentation(segmentation_pb2_grpc.SegmentationServiceServicer):
-    """Answer GetSegment and ListMembers from a directory."""
+    """Answer about segments and their members from a directory."""
 
     def __init__(self, directory: Directory) -> None:
         self._directory = directory
@@ -120,6 +131,13 @@ class Segmentation(segmentation_pb2_grpc.SegmentationServiceServicer):
             name=request.name, version=known.version, member_count=len(known.members[request.name])
         )
         return segmentation_pb2.GetSegmentResponse(segment=segment)
+
+    def ListSegments(self, request: Any, context: grpc.ServicerContext) -> Any:
+        """Return all segments on one page."""
+        names = sorted(self._directory.members)
+        return segmentation_pb2.ListSegmentsResponse(
+            segments=[segmentation_pb2.Segment(name=name) for name in names]
+        )
 
     def MatchContacts(self, request: Any, context: grpc.ServicerContext) -> Any:
         """Return those who are in the segment that a rule `in_segment("segments/…")` names."""

@@ -116,6 +116,22 @@ def test_a_lost_confirmation_does_not_touch_the_mail_announced_behind_it() -> No
     assert running.connections == 2
 
 
+def test_only_a_recipient_that_is_refused_is_a_bad_address(channel: OpenChannel, server: SmtpServer) -> None:
+    server.behave("permanent", to="gone@test.test")
+    refused, fine, malformed = channel.send(
+        [mail(0, to="gone@test.test"), mail(1), mail(2, to="nobody")], now=NOW
+    )
+    assert (refused.outcome, refused.bad_address) == (Outcome.PERMANENT, True)
+    assert (fine.bad_address, malformed.outcome, malformed.bad_address) == (False, Outcome.PERMANENT, False)
+    with SmtpServer(at="data") as late:
+        late.behave("permanent")
+        opened = open_channel(environment(late))
+        result = send_one(opened, mail())
+        opened.close()
+    # The server took the recipient: what it refuses is the mail.
+    assert (result.outcome, result.bad_address) == (Outcome.PERMANENT, False)
+
+
 def test_plugins_conform() -> None:
     for module, name in (
         (rapport_builtin.email, "email"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 from collections import Counter
@@ -181,6 +182,20 @@ def test_the_index_follows_from_the_files(path: Path) -> None:
     index.write_bytes(b"this is no table, and longer than the hundred bytes that a header has" * 20)
     assert send(path, 1, 2, 3, 4) == [Outcome.ACCEPTED] * 4
     assert written(path) == {"m1": 1, "m2": 1, "m3": 1, "m4": 1}
+
+
+def test_an_index_that_breaks_while_it_is_open_is_made_anew(path: Path) -> None:
+    channel = open_channel(path)
+    channel.send(batch(1), now=NOW)
+    table = sqlite3.connect(f"{path}.ids")
+    table.execute("DROP TABLE written")
+    table.close()
+    [broken] = channel.send(batch(2), now=NOW)
+    assert broken.outcome is Outcome.TEMPORARY
+    assert "no such table" in broken.reason
+    assert [item.outcome for item in channel.send(batch(1, 2), now=NOW)] == [Outcome.ACCEPTED] * 2
+    channel.close()
+    assert written(path) == {"m1": 1, "m2": 1}
 
 
 @pytest.mark.parametrize("torn", [b"{", b'{"message_id": "m2", "te', b"x" * 200_000])

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rapport_sdk import DeliveryStatus
-from rapport_sdk.mail_reports import BadReport, MailReport, read_report
+from rapport_sdk.mail_reports import BadReport, MailReport, blames_address, read_report
 
 DSN = """\
 From: MAILER-DAEMON@mx.test
@@ -81,6 +81,9 @@ def dsn(*fields: str, kind: str = "message/rfc822") -> MailReport:
         ("5.0.0", "smtp; 552 5.2.2 mailbox full", False),
         ("5.7.1", "smtp; 550 5.7.1 blocked as spam", False),
         ("5.3.4", "smtp; 552 too big", False),
+        ("5.1.7", "smtp; 553 5.1.7 the sender's address is none", False),
+        ("5.0.0", "smtp; 553 5.1.8 the sender's domain does not exist", False),
+        ("", "smtp; 421 203.5.1.1 is blocked for a while", False),
         ("5.4.7", "", False),
         ("4.4.7", "smtp; 421 timed out", False),
         ("", "smtp; 421 try later", False),
@@ -95,6 +98,29 @@ def test_only_a_dead_address_is_permanent(status: str, detail: str, permanent: b
         f"Diagnostic-Code: {detail}",
     ).recipients
     assert (item.status, item.permanent, item.address) == (DeliveryStatus.BOUNCED, permanent, "ann@mail.test")
+
+
+@pytest.mark.parametrize(
+    ("reply", "blamed"),
+    [
+        ("5.1.1 no such mailbox", True),
+        ("5.1.10 the domain takes no mail", True),
+        ("5.2.1", True),
+        ("5.1.1.", True),
+        # Without a code of RFC 3463 it may be a server that does not relay for us.
+        ("relay not permitted", False),
+        ("no such user 5.1.1", False),
+        ("5.0.0 no", False),
+        ("5.1.8 your domain does not exist", False),
+        ("5.2.2 full", False),
+        ("5.7.1 relaying denied", False),
+        ("4.1.1 not now", False),
+        ("5.1.1.7 is blocked", False),
+        ("", False),
+    ],
+)
+def test_a_refusal_blames_the_address_by_its_code_alone(reply: str, blamed: bool) -> None:
+    assert blames_address(reply) == blamed
 
 
 @pytest.mark.parametrize("kind", ["message/rfc822", "text/rfc822-headers", "message/global-headers"])

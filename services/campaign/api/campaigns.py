@@ -41,9 +41,13 @@ class CampaignMethods(Methods):
         self, request: pb.ListCampaignsRequest, context: grpc.ServicerContext
     ) -> pb.ListCampaignsResponse:
         """List campaigns by id."""
+        if request.segment:
+            parse_key(request.segment, "segments", "segment")
         found, token = self.page_by_id(
             request,
-            lambda after, count: campaigns.list_campaigns(self._runtime, after_id=after, count=count),
+            lambda after, count: campaigns.list_campaigns(
+                self._runtime, after_id=after, count=count, segment=request.segment
+            ),
             lambda item: item[0].id,
         )
         return pb.ListCampaignsResponse(
@@ -60,7 +64,8 @@ class CampaignMethods(Methods):
             return pb.LaunchCampaignResponse(audience_size=audience, warnings=warnings)
         kept = pb.LaunchCampaignRequest(name=request.name)
         operation = campaigns.launch_campaign(self._runtime, key, kept, request.request_id)
-        return pb.LaunchCampaignResponse(operation=operation)
+        warnings = campaigns.channel_warnings(self._runtime, key)
+        return pb.LaunchCampaignResponse(operation=operation, warnings=warnings)
 
     def PauseCampaign(
         self, request: pb.PauseCampaignRequest, context: grpc.ServicerContext

@@ -50,6 +50,7 @@ class ExperimentServicer(Methods, experiments_pb2_grpc.ExperimentServiceServicer
             audience=request.audience,
             per_day=request.contacts_per_day,
             window=get_duration(request, "window") or DEFAULT_DURATION,
+            hold_out=request.hold_out,
         )
         return pb.PlanExperimentResponse(
             contacts_per_arm=plan.per_arm,

@@ -2,7 +2,7 @@
 
 `event` is what templates see of an event. Its fields have the types of JSON: amounts of money are texts, for which
 there is double(); times are texts in ISO 8601, for which there is timestamp(). A field that is not there makes the
-whole not true, unless has() asks for it.
+whole not true, unless has() asks for it, and so does whatever else cannot be evaluated, such as loops of 10,000 turns.
 """
 
 from __future__ import annotations
@@ -32,5 +32,11 @@ def compile_condition(text: str) -> Any:
 
 
 def holds(text: str, event: Mapping[str, Any]) -> bool:
-    """Say whether a condition is true of an event; an empty one always is."""
-    return not text or compile_condition(text).eval(data={"event": event}).value() is True
+    """Say whether a condition is true of an event; an empty one always is, one that cannot be evaluated never."""
+    if not text:
+        return True
+    try:
+        return compile_condition(text).eval(data={"event": event}).value() is True
+    except (RuntimeError, RuleError):
+        # The library gives loops a budget, and an event may hold what it cannot take: it must hold up no other journey.
+        return False

@@ -14,9 +14,10 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from services.campaign.domain.experiments import HELD_OUT_GLOBAL, HoldOut
-from services.campaign.domain.hours import Hours, HoursAhead, find_zone
+from services.campaign.domain.hours import Hours, HoursAhead
 from services.campaign.domain.ids import TRANSACTIONAL
 from services.campaign.domain.ledger import consent_problem
+from services.campaign.domain.localtime import find_zone
 from services.campaign.domain.policies import FREQUENCY_CAP, Cap, Policies
 
 TIME_ZONE_UNKNOWN = "TIME_ZONE_UNKNOWN"

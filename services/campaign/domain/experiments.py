@@ -74,13 +74,8 @@ class Experiment:
 
     @property
     def comparisons(self) -> int:
-        """Return how many comparisons share alpha.
-
-        Each other variant with the control; with a hold-out also each variant, and all of them together, with it.
-        """
-        count = len(self.variants)
-        held_out = 0 if not self.hold_out_percent else 1 if count == 1 else count + 1
-        return max(1, count - 1 + held_out)
+        """Return how many comparisons share alpha."""
+        return comparisons_of(len(self.variants), hold_out=bool(self.hold_out_percent))
 
     @property
     def planned_per_group(self) -> int:
@@ -118,6 +113,15 @@ class Experiment:
                 else {}
             ),
         }
+
+
+def comparisons_of(variants: int, *, hold_out: bool) -> int:
+    """Return how many comparisons share alpha: of each other variant with the control, one at least.
+
+    With a hold-out also of each variant, and of all of them together, with those held out.
+    """
+    held_out = 0 if not hold_out else 1 if variants == 1 else variants + 1
+    return max(1, variants - 1 + held_out)
 
 
 def variants_to_json(variants: Sequence[Variant]) -> list[dict[str, Any]]:

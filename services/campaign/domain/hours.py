@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from services.campaign.domain.ids import RuleError
@@ -93,15 +92,6 @@ def check_hours(hours: Hours) -> None:
             "leave no minute of the week in which a message may be sent",
             "quiet_hours" if hours.quiet else "send_windows",
         )
-
-
-@lru_cache(maxsize=2048)
-def find_zone(name: str) -> ZoneInfo | None:
-    """Return the time zone of an IANA name; None when it is empty, malformed or unknown."""
-    try:
-        return ZoneInfo(name) if name else None
-    except (KeyError, ValueError, OSError):
-        return None
 
 
 def next_allowed(hours: Hours, zone: ZoneInfo, instant: datetime) -> tuple[datetime, str]:

@@ -30,11 +30,9 @@ from services.campaign.domain.triggers import DATE_REACHED, DateRule, Trigger, c
 __all__ = ["Entry", "Graph", "Journey", "Send", "Step", "Trigger", "Wait", "steps_from_json", "steps_to_json"]
 
 _MICRO = timedelta(microseconds=1)
-MOST_MATCHES = 10
 FINISHED, EXITED, GOAL, LIMIT = "finished", "exited", "goal", "limit"
 CANCELLED, REMOVED, HELD_OUT = "cancelled", "removed", "held_out"
 EARLY = (EXITED, GOAL, LIMIT, CANCELLED, REMOVED, HELD_OUT)
-OUTCOMES = (FINISHED, *EARLY, "merged", "erased")
 MOST_STEPS = 1000
 """Steps that one entry takes at most: a journey that leads around ends then."""
 

@@ -121,6 +121,5 @@ def _move(graph: Graph, stay: Stay, now: datetime) -> Asking:
             return
         contact = stay.entry.contact_id
         answer = yield Question(done.needs, done.step_id, contact, done.arrive_time)
-        known = (
-            Known(done.step, zone=answer) if isinstance(answer, ZoneInfo) else Known(done.step, case=answer)
-        )
+        asked = stay.entry.version, done.step
+        known = Known(*asked, zone=answer) if isinstance(answer, ZoneInfo) else Known(*asked, case=answer)

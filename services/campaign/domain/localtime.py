@@ -14,9 +14,9 @@ from zoneinfo import ZoneInfo
 from services.campaign.domain.ids import RuleError
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=2048)
 def find_zone(name: str) -> ZoneInfo | None:
-    """Return the zone of an IANA name, or None when there is none."""
+    """Return the zone of an IANA name; None when it is empty, malformed or unknown."""
     try:
         return ZoneInfo(name) if name else None
     except (KeyError, ValueError, OSError):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -39,6 +39,7 @@ from services.campaign.domain.template_bounds import (
     check_sum,
     count_loops_and_joins,
 )
+from services.campaign.domain.template_names import Named, names_in
 
 MAX_OUTPUT = 2_000_000
 MAX_SUBJECT = 1000
@@ -222,7 +223,7 @@ _PLAIN, _HTML = _environment(escape=False), _environment(escape=True)
 class CompiledContent:
     """Hold one language of a template, ready to be filled; usable from any thread.
 
-    links: the addresses of its static web links, each once.
+    links: the addresses of its static web links, each once. names: what it asks for, each once in a part.
     """
 
     def __init__(self, content: Content) -> None:
@@ -231,9 +232,10 @@ class CompiledContent:
         if content.html and content.mjml:
             raise BadTemplate("mjml", 1, "takes the place of html: leave one of them empty")
         found = Links()
-        self._subject = _compile(_PLAIN, "subject", content.subject)
+        names: list[Named] = []
+        self._subject = _compile(_PLAIN, "subject", content.subject, names)
         text = mark_text(Markup(_PLAIN, "text", content.text), found)
-        self._text = _compile(_PLAIN, "text", text)
+        self._text = _compile(_PLAIN, "text", text, names)
         self._html_part = "mjml" if content.mjml else "html"
         self._html: Template | None = None
         self._lines: tuple[int, ...] = ()
@@ -241,10 +243,13 @@ class CompiledContent:
             page, self._lines = mail_html(_HTML, content.html, content.mjml)
             try:
                 page = mark_html(Markup(_HTML, self._html_part, page), found)
-                self._html = _compile(_HTML, self._html_part, page)
+                in_page: list[Named] = []
+                self._html = _compile(_HTML, self._html_part, page, in_page)
             except BadTemplate as error:
                 raise self._at_source(error) from error
+            names += (replace(item, line=self._source_line(item.line)) for item in in_page)
         self.links = tuple(found.urls)
+        self.names = tuple(names)
 
     def render(
         self,
@@ -281,13 +286,14 @@ class CompiledContent:
 
     def _at_source(self, error: BadTemplate) -> BadTemplate:
         """Name the line that the template's author sees, not that of the HTML made of it."""
-        if not self._lines:
-            return error
-        line = self._lines[min(error.line, len(self._lines)) - 1]
-        return BadTemplate(error.part, line, error.problem)
+        return BadTemplate(error.part, self._source_line(error.line), error.problem)
+
+    def _source_line(self, line: int) -> int:
+        return self._lines[min(line, len(self._lines)) - 1] if self._lines else line
 
 
-def _compile(environment: _Environment, part: str, source: str) -> Template:
+def _compile(environment: _Environment, part: str, source: str, names: list[Named]) -> Template:
+    """Compile a part, and add to names what it asks for; raises BadTemplate."""
     try:
         tree = environment.parse(source)
         for kind, name in _REFUSED_NODES:
@@ -298,6 +304,7 @@ def _compile(environment: _Environment, part: str, source: str) -> Template:
             raise BadTemplate(
                 part, assignments[_MAX_ASSIGNMENTS].lineno, f"more than {_MAX_ASSIGNMENTS} assignments"
             )
+        names += names_in(tree, part, (STATIC,))
         count_loops_and_joins(tree)
         return Template.from_code(environment, environment.compile(tree, filename=part), {}, None)
     except TemplateSyntaxError as error:

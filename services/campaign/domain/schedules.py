@@ -1,7 +1,7 @@
 """When campaigns are launched by themselves: once, or again and again by a rule of RFC 5545, by the clocks of a zone.
 
 Occurrences are local times; what clocks skip or show twice is as `localtime` says. A recurring campaign makes a run for
-each occurrence, `campaigns/<id>.<number>`.
+each moment at which there is one, `campaigns/<id>.<number>`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from calendar import isleap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import MAXYEAR, UTC, date, datetime, timedelta
+from itertools import chain
 
 from dateutil.rrule import rrule, rrulestr
 
@@ -148,3 +149,17 @@ def moment_of(item: Schedule, local: datetime) -> datetime:
     if item.recipient_time:
         return local.replace(tzinfo=UTC) - _EARLIEST
     return at_local(local.date(), local.time(), check_zone(item.zone))
+
+
+def launches(item: Schedule, begin: datetime | None = None) -> Iterator[tuple[datetime, datetime]]:
+    """Yield occurrences with the moments at which they are launched: from one of them on, itself included, or all.
+
+    Each moment comes once: of two that clocks let fall together as they are put forward, the first counts.
+    """
+    last: datetime | None = None
+    rest = occurrences(item, begin)
+    for local in rest if begin is None else chain([begin], rest):
+        moment = moment_of(item, local)
+        if last is None or moment > last:
+            last = moment
+            yield local, moment

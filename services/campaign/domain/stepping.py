@@ -51,9 +51,11 @@ class Signal:
 class Known:
     """Hold what was found out for an entry: its zone, and which case holds at the branch it stands at (-1: none).
 
-    step: the number of steps that the entry had taken when it was asked, as an answer is of its moment.
+    version, step: of the journey, and the number of steps taken, when it was asked: an answer is of its moment, and the
+    cases of another version are others.
     """
 
+    version: int
     step: int
     zone: ZoneInfo | None = None
     case: int | None = None
@@ -75,7 +77,8 @@ class Move:
 class Advance:
     """Say what a due entry does: its moves, what it brings about, and where it stands then.
 
-    needs: what must be found out before it can go on, "zone" or "case". consumed: events that ended a wait.
+    needs: what must be found out before it can go on, "zone" or "case". consumed: events that ended a wait, and those
+    that are older than the step it stands at, which none can hear any more.
     """
 
     step: int
@@ -140,9 +143,11 @@ def advance(
             done.outcome, done.finish_time = LIMIT, done.arrive_time
             return done
         node = graph.nodes[done.step_id]
-        here = known if known is not None and known.step == done.step else None
+        asked = known is not None and (known.version, known.step) == (entry.version, done.step)
+        here = known if asked else None
         way = _way_out(node, entry, done, unused, here, now, pauses)
         if way is None:
+            done.consumed += [signal.event_id for signal in unused if signal.time < done.arrive_time]
             return done
         edge, leave = way
         after = node.follow(edge)

@@ -36,7 +36,10 @@ class DateRule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trigger:
-    """Hold what happened to a contact; types: the names by which a journey may wait for it."""
+    """Hold what happened to a contact; types: the names by which a journey may wait for it.
+
+    event: what templates and conditions see of it; empty while nobody is known to wait for it.
+    """
 
     event_id: UUID
     contact_id: UUID

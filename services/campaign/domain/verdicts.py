@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from services.campaign.domain.experiments import CONVERSION, RUNNING, Experiment
+from services.campaign.domain.experiments import CONVERSION, RUNNING, Experiment, comparisons_of
 from services.campaign.domain.money import total as exact_total
 from services.campaign.domain.statistics import (
     Amounts,
@@ -337,9 +337,14 @@ def plan_size(
     audience: int,
     per_day: int,
     window: timedelta,
+    hold_out: bool = False,
 ) -> SizePlan:
-    """Return how many contacts are needed, in words too; audience and per_day 0: not known."""
-    single = alpha / max(1, arms - 1)
+    """Return how many contacts are needed, in words too; audience and per_day 0: not known.
+
+    hold_out: whether one of the arms are those held out.
+    """
+    comparisons = comparisons_of(arms - hold_out, hold_out=hold_out)
+    single = alpha / comparisons
     per_arm = size_per_group(rate, effect, power, single)
     total = per_arm * arms
     reached = timedelta(days=total / per_day) if per_day else timedelta(0)
@@ -348,7 +353,8 @@ def plan_size(
     lines = [
         f"{per_arm} contacts for each of {arms} groups find {_points(effect)} over {rate:.2%} "
         f"with a power of {power:.0%}; "
-        f"alpha {alpha:g} is shared by {arms - 1} comparison{'s' if arms > 2 else ''} (Bonferroni: {single:.4g} each)"
+        f"alpha {alpha:g} is shared by {comparisons} comparison{'s' if comparisons > 1 else ''} "
+        f"(Bonferroni: {single:.4g} each)"
     ]
     if audience:
         lines.append(

@@ -19,6 +19,7 @@ import socket
 import sys
 import time
 from collections import OrderedDict
+from dataclasses import astuple
 from typing import Any
 
 from services.campaign.domain.rendering import BadTemplate, CompiledContent, Content
@@ -127,7 +128,7 @@ class Child:
             PROGRESS.pack_into(self._progress, 0, index, COMPILING)
             compiled = self._compiled[key] = CompiledContent(self._sources[key])
         if context is None:
-            return {"links": compiled.links}
+            return {"links": compiled.links, "names": [astuple(item) for item in compiled.names]}
         PROGRESS.pack_into(self._progress, 0, index, RENDERING)
         # The first time of a template is no measure: it may load the names of months.
         self._warm = key in self._rendered

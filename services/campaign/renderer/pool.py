@@ -18,6 +18,7 @@ from typing import Any
 
 from services.campaign.domain.rendering import BadTemplate, Content, Rendered
 from services.campaign.domain.template_bounds import MAX_SECONDS
+from services.campaign.domain.template_names import Named
 from services.campaign.renderer import frames
 from services.campaign.renderer.frames import HEADER
 from services.campaign.renderer.process import ChildDied, ChildProcess, Death
@@ -37,7 +38,7 @@ _log = log.get_logger("renderer")
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Ask for one rendering; links: what those of `Renderer.links` become, in their order, or None as they are.
+    """Ask for one rendering; links: what those of `Compiled.links` become, in their order, or None as they are.
 
     group: what shares the time of a batch.
     """
@@ -46,6 +47,14 @@ class Job:
     context: Mapping[str, Any]
     links: Sequence[str] | None = None
     group: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """Tell of a content that compiles: the addresses of its static links, and the names that it asks for."""
+
+    links: tuple[str, ...]
+    names: tuple[Named, ...]
 
 
 class Late:
@@ -84,25 +93,25 @@ class Renderer:
         self._lock = threading.Lock()
         self._keys: OrderedDict[Content, int] = OrderedDict()
         self._next_key = 0
-        self._links: OrderedDict[Content, tuple[str, ...] | BadTemplate] = OrderedDict()
+        self._compiled: OrderedDict[Content, Compiled | BadTemplate] = OrderedDict()
         self._slots: queue.LifoQueue[ChildProcess | None] = queue.LifoQueue()
         self._processes = processes
         for _ in range(processes):
             self._slots.put(None)
 
-    def links(self, content: Content) -> tuple[str, ...]:
-        """Compile a content, once, and return the addresses of its static links; raises BadTemplate."""
+    def compiled(self, content: Content) -> Compiled:
+        """Compile a content, once, and tell of it; raises BadTemplate, Unavailable (RENDERER_UNAVAILABLE)."""
         with self._lock:
-            found = self._links.get(content)
+            found = self._compiled.get(content)
             if found is not None:
-                self._links.move_to_end(content)
+                self._compiled.move_to_end(content)
         if found is None:
-            [answer] = self._run([(content, None, None, "")], "")
-            found = answer if isinstance(answer, BadTemplate) else tuple(answer["links"])
+            [found] = self._run([(content, None, None, "")], "")
+            assert isinstance(found, Compiled | BadTemplate), "nothing was to be rendered"
             with self._lock:
-                self._links[content] = found
-                while len(self._links) > _KEPT:
-                    self._links.popitem(last=False)
+                self._compiled[content] = found
+                while len(self._compiled) > _KEPT:
+                    self._compiled.popitem(last=False)
         if isinstance(found, BadTemplate):
             raise BadTemplate(found.part, found.line, found.problem)
         return found
@@ -196,7 +205,7 @@ class Renderer:
             content = jobs[culprit][0]
             failed = [index for index in open_ if jobs[index][0] == content]
             with self._lock:
-                self._links[content] = BadTemplate("text", 1, problem)
+                self._compiled[content] = BadTemplate("text", 1, problem)
         for index in failed:
             answers[index] = BadTemplate("text", 1, problem)
         return [index for index in open_ if index not in failed]
@@ -291,7 +300,7 @@ def _unavailable(why: str) -> Unavailable:
 def _unpacked(answer: bytes) -> tuple[list[Any], Any]:
     """Return what a child answered to each job, and how long groups took; raises ValueError and the like for junk.
 
-    A BadTemplate, LATE, a mapping with `links`, or subject, text, HTML and the marked links.
+    A BadTemplate, LATE, a Compiled, or subject, text, HTML and the marked links.
     """
     start = HEADER.size + HEADER.unpack_from(answer)[0]
     texts = answer[start:].decode("utf-8", "surrogatepass")
@@ -308,8 +317,14 @@ def _unpacked(answer: bytes) -> tuple[list[Any], Any]:
             place = ends[2]
         elif "problem" in item:
             made.append(BadTemplate(str(item["part"]), int(item["line"]), str(item["problem"])))
+        elif item == frames.LATE:
+            made.append(LATE)
         else:
-            made.append(LATE if item == frames.LATE else item)
+            names = [
+                Named(str(part), int(line), tuple(map(str, path)), bool(guarded))
+                for part, line, path, guarded in item["names"]
+            ]
+            made.append(Compiled(tuple(map(str, item["links"])), tuple(names)))
     return made, spent
 
 

@@ -49,9 +49,11 @@ def update(connection: Connection, item: Campaign) -> None:
     connection.execute(sa.update(campaign).where(campaign.c.id == item.id).values(values))
 
 
-def page(connection: Connection, *, after: str, count: int) -> list[Campaign]:
-    """Return the next campaigns by id."""
+def page(connection: Connection, *, after: str, count: int, segment: str = "") -> list[Campaign]:
+    """Return the next campaigns by id; segment: only those to it, empty for all."""
     query = sa.select(campaign).where(campaign.c.id > after).order_by(campaign.c.id).limit(count)
+    if segment:
+        query = query.where(campaign.c.segment == segment)
     return [Campaign(**row._mapping) for row in connection.execute(query)]
 
 

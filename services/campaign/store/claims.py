@@ -15,7 +15,15 @@ from sqlalchemy.dialects import postgresql as pg
 
 from services.campaign.domain.campaigns import CANCELLED as CAMPAIGN_CANCELLED
 from services.campaign.domain.campaigns import OPEN_TO_SENDERS, RETRY
-from services.campaign.domain.ledger import CAMPAIGNS, CLAIMED, FAILED, PLANNED, SENDING, UNKNOWN
+from services.campaign.domain.ledger import (
+    CAMPAIGNS,
+    CLAIMED,
+    FAILED,
+    MAX_ATTEMPTS,
+    PLANNED,
+    SENDING,
+    UNKNOWN,
+)
 from services.campaign.models import campaign, channel, message
 from services.campaign.store import opt_outs
 from services.kit.locks import lock_key
@@ -49,6 +57,7 @@ class Result:
     """Say what became of a message that was in hand.
 
     tried: whether it counts as an attempt that was handed over. due_time: for `planned`, when it is tried again.
+    bad_address: kind and address, as the suppression list has it, when it is the address that does not work.
     """
 
     claim: Claim
@@ -58,6 +67,7 @@ class Result:
     send_time: datetime | None = None
     provider_id: str = ""
     tried: bool = True
+    bad_address: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,6 +160,8 @@ def take(
 
 # Rows go as one text of JSON: the driver needs a tenth of the time that arrays of as many columns take.
 # What speaks against a message is asked in the statement that lets it go, so nothing comes in between.
+# IS NOT DISTINCT FROM keeps the planner from the index of what is in hand: it takes that for empty, which it is when
+# statistics are made, and would look through all items for each message there, where each has an id to be found by.
 _HAND_OVER = sa.text("""
 WITH item AS MATERIALIZED (
     SELECT given.*, CASE
@@ -166,7 +178,8 @@ WITH item AS MATERIALIZED (
     UPDATE message SET state = 'sending', reason = '', subject = item.subject, coupon_code = item.coupon_code,
         recipient_hash = decode(item.recipient_hash, 'hex'), attempt_count = attempt_count + 1
     FROM item
-    WHERE message.id = item.id AND item.refusal = '' AND message.state = 'claimed' AND message.sender_id = :sender
+    WHERE message.id = item.id AND item.refusal = ''
+    AND message.state IS NOT DISTINCT FROM 'claimed' AND message.sender_id IS NOT DISTINCT FROM :sender
     AND NOT EXISTS (
         SELECT FROM campaign WHERE message.origin = 'campaigns/' || campaign.id AND campaign.state <> ALL (:open)
     ) AND NOT EXISTS (
@@ -295,13 +308,14 @@ def try_recover(connection: Connection, sender: UUID) -> tuple[int, int]:
     """Apply the rules of a crash to what a dead sender had in hand; returns how many are planned and unknown then.
 
     What was claimed had not left and is planned again. What was on the wire is unknown, unless its channel never
-    delivers a message twice and its campaign, if it is of one, wants it sent again. Nothing happens while the sender
-    lives, that is, holds its lock.
+    delivers a message twice, its campaign, if it is of one, wants it sent again, and an attempt is left: the message
+    may be what ends its senders. Nothing happens while the sender lives, that is, holds its lock.
     """
     free = sa.select(sa.func.pg_try_advisory_xact_lock(lock_key(sender_lock(sender))))
     if not connection.execute(free).scalar_one():
         return 0, 0
     safe = sa.and_(
+        message.c.attempt_count < MAX_ATTEMPTS,
         sa.exists().where(channel.c.name == message.c.channel, channel.c.idempotent),
         sa.or_(
             message.c.origin.not_like(f"{CAMPAIGNS}/%"),

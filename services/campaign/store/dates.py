@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 from sqlalchemy.dialects import postgresql as pg
 
+from services.campaign.domain.triggers import DATE_REACHED
 from services.campaign.models import contact_date, date_attribute, journey
 
 
@@ -77,11 +78,10 @@ def read_on(connection: Connection, attribute: str, token: str) -> None:
     )
 
 
-def dated_journeys(connection: Connection) -> list[tuple[str, datetime | None]]:
-    """Return the active journeys that dates start, and up to when they were started."""
-    query = sa.select(journey.c.id, journey.c.fired_time)
-    query = query.where(journey.c.active, journey.c.event_type == "date.reached").order_by(journey.c.id)
-    return [(row[0], row[1]) for row in connection.execute(query)]
+def dated_journeys(connection: Connection) -> list[str]:
+    """Return the active journeys that dates start."""
+    query = sa.select(journey.c.id).where(journey.c.active, journey.c.event_type == DATE_REACHED)
+    return list(connection.scalars(query.order_by(journey.c.id)))
 
 
 def fired_until(connection: Connection, key: str) -> tuple[bool, datetime | None]:

@@ -35,32 +35,50 @@ def may_start(connection: Connection, item: Journey, contacts: Collection[UUID],
 
     The row of (contact, journey) decides: whoever comes at the same moment waits for it, and then sees this start.
     """
-    column = sa.func.unnest(arrays.uuids(sorted(contacts))).column_valued("contact_id")
-    rows = sa.select(column, sa.literal(item.id, sa.Text), sa.literal(now, sa.DateTime(timezone=True)))
-    insert_ = pg.insert(journey_contact).from_select(["contact_id", "journey_id", "start_time"], rows)
-    allowed = _reentry(item, now)
-    if allowed is None:
-        statement = insert_.on_conflict_do_nothing()
+    # Not named like a column of the entries, which a subquery would take it for.
+    contact = sa.func.unnest(arrays.uuids(sorted(contacts))).column_valued("who")
+    moment = sa.literal(now, sa.DateTime(timezone=True))
+    rows = sa.select(contact, sa.literal(item.id, sa.Text), moment)
+    # Who was on it while each event started it has no row yet.
+    free = ~_lately(item, contact, now)
+    table = journey_contact.c
+    if item.after_leaving:
+        insert_ = pg.insert(journey_contact).from_select(["contact_id", "journey_id", "start_time"], rows)
+        connection.execute(
+            insert_.on_conflict_do_update(
+                index_elements=["contact_id", "journey_id"], set_={"start_time": table.start_time}
+            )
+        )
+        # The entries are looked at in a statement of its own, which sees what those wrote whom it waited for.
+        statement: Any = (
+            sa.update(journey_contact)
+            .where(table.journey_id == item.id, table.contact_id.in_(sa.select(contact).where(free)))
+            .values(start_time=moment)
+        )
     else:
-        statement = insert_.on_conflict_do_update(
-            index_elements=["contact_id", "journey_id"],
-            set_={"start_time": insert_.excluded.start_time},
-            where=allowed,
+        insert_ = pg.insert(journey_contact).from_select(
+            ["contact_id", "journey_id", "start_time"], rows.where(free)
         )
-    return set(connection.scalars(statement.returning(journey_contact.c.contact_id)))
+        statement = (
+            insert_.on_conflict_do_nothing()
+            if item.reentry_after is None
+            else insert_.on_conflict_do_update(
+                index_elements=["contact_id", "journey_id"],
+                set_={"start_time": insert_.excluded.start_time},
+                where=table.start_time <= now - item.reentry_after,
+            )
+        )
+    return set(connection.scalars(statement.returning(table.contact_id)))
 
 
-def _reentry(item: Journey, now: datetime) -> sa.ColumnElement[bool] | None:
-    if not item.after_leaving:
-        return (
-            None if item.reentry_after is None else journey_contact.c.start_time <= now - item.reentry_after
-        )
-    # As text: a column would bring its table into the subquery, which would then be about all contacts.
-    this = sa.literal_column("journey_contact.contact_id", journey_contact.c.contact_id.type)
-    mine = sa.and_(journey_entry.c.contact_id == this, journey_entry.c.journey_id == item.id)
-    since = now - (item.reentry_after or timedelta(0))
-    lately = sa.or_(journey_entry.c.finish_time.is_(None), journey_entry.c.finish_time > since)
-    return ~sa.exists().where(mine, lately)
+def _lately(item: Journey, contact: sa.ColumnElement[UUID], now: datetime) -> sa.ColumnElement[bool]:
+    """Return whether a contact was on a journey so lately, by its entries, that it may not start it again."""
+    entry = journey_entry.c
+    mine = sa.exists().where(entry.contact_id == contact, entry.journey_id == item.id)
+    if item.after_leaving:
+        since = now - (item.reentry_after or timedelta(0))
+        return mine.where(sa.or_(entry.finish_time.is_(None), entry.finish_time > since))
+    return mine if item.reentry_after is None else mine.where(entry.start_time > now - item.reentry_after)
 
 
 def stays_before(
@@ -144,10 +162,10 @@ ORDER BY entry.id FOR UPDATE OF entry
 )
 
 
-def is_heard(connection: Connection, types: Collection[str]) -> bool:
-    """Say whether any version has to hear of events of some types."""
-    query = sa.text("SELECT EXISTS (SELECT FROM journey_listen WHERE event_type = ANY (:types))")
-    return bool(connection.execute(query.bindparams(sa.bindparam("types", list(types), _TEXTS))).scalar_one())
+def heard(connection: Connection, types: Collection[str]) -> set[str]:
+    """Return those of some types of events that any version has to hear of."""
+    query = sa.text("SELECT DISTINCT event_type FROM journey_listen WHERE event_type = ANY (:types)")
+    return set(connection.scalars(query.bindparams(sa.bindparam("types", list(types), _TEXTS))))
 
 
 def signal(connection: Connection, triggers: Sequence[Trigger], now: datetime) -> int:

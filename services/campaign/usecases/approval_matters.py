@@ -70,7 +70,7 @@ def of_campaign(runtime: Runtime, connection: Connection, campaign: Campaign) ->
     """Return what is approved of a campaign. Segmentation is asked while its row may be locked: it changes rarely."""
     budget = money.budget(connection, campaign.origin)
 
-    def look() -> tuple[Mapping[str, str], int]:
+    def look() -> tuple[Mapping[str, str], int | None]:
         segment = _segment(runtime, campaign.segment)
         tried = experiments.get(connection, campaign.id)
         used = {campaign.template_id} | ({item.template_id for item in tried.variants} if tried else set())
@@ -89,7 +89,8 @@ def of_campaign(runtime: Runtime, connection: Connection, campaign: Campaign) ->
             "unknown_policy": "" if campaign.unknown_policy == HOLD else campaign.unknown_policy,
             "experiment": json.dumps(tried.plan(), sort_keys=True) if tried else "",
             "links": _links(connection, campaign.origin),
-        }, int(segment.member_count)
+            # Who comes later gets an evergreen one too.
+        }, None if campaign.evergreen else int(segment.member_count)
 
     return Matter(campaign.origin, (campaign.topic,), budget, look)
 

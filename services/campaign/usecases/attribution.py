@@ -24,7 +24,7 @@ from services.campaign.domain.attribution import (
     attribute,
     choose,
 )
-from services.campaign.domain.coupons import key_of
+from services.campaign.domain.coupons import lookup_key
 from services.campaign.models import contact_gone, kit
 from services.campaign.store import attribution as store
 from services.campaign.usecases.events import Batch
@@ -192,7 +192,7 @@ def _sale(event: Event) -> Sale | None:
                 order_id=None,
                 amount=from_money(payload.total, "total"),
                 currency=payload.total.currency_code,
-                coupon_key=(key_of(payload.coupon_code) or "") if payload.coupon_code else "",
+                coupon_key=(lookup_key(payload.coupon_code) or "") if payload.coupon_code else "",
                 time=time,
             )
         case sales_events.OrderReturned():

@@ -7,12 +7,12 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from rapport.contacts.v1 import contacts_pb2
 
 from services.campaign.domain.ids import TRANSACTIONAL
 from services.campaign.domain.links import UNSUBSCRIBE_PATH, unsubscribe_token
+from services.campaign.domain.localtime import find_zone
 from services.kit.names import format_name, parse_name
 from services.kit.runtime import Runtime
 from services.kit.signing import CONTACT, MESSAGE
@@ -133,12 +133,4 @@ def unsubscribe_links(
 @lru_cache(maxsize=1024)
 def _local(now: datetime, zone: str, home: str) -> datetime:
     """Return a moment in a time zone, else at home."""
-    return now.astimezone(_zone(zone) or _zone(home) or now.tzinfo)
-
-
-@lru_cache(maxsize=1024)
-def _zone(name: str) -> ZoneInfo | None:
-    try:
-        return ZoneInfo(name) if name else None
-    except (KeyError, ValueError, OSError):
-        return None
+    return now.astimezone(find_zone(zone) or find_zone(home) or now.tzinfo)

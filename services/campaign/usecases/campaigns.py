@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from google.protobuf.message import Message as ProtoMessage
@@ -20,18 +20,20 @@ from services.campaign.domain.campaigns import (
     StateError,
     after,
 )
-from services.campaign.domain.experiments import check_by_arrival
+from services.campaign.domain.experiments import Variant, check_by_arrival
 from services.campaign.domain.ids import RuleError, check_id, check_topic
 from services.campaign.domain.ledger import Counts
 from services.campaign.models import kit
 from services.campaign.store import campaigns as store
 from services.campaign.store import coupons, experiments, ledger
-from services.campaign.usecases import approvals
+from services.campaign.usecases import approvals, channel_checks
+from services.campaign.usecases.campaign_checks import check_asked, check_given
 from services.campaign.usecases.checks import exists_already, refuse, require_pools, require_templates
 from services.campaign.usecases.experiments import uses
 from services.kit import operations
 from services.kit.errors import FailedPrecondition, InvalidArgument, NotFound
 from services.kit.names import format_name
+from services.kit.plugins import ChannelRecord
 from services.kit.runtime import Runtime
 
 LAUNCH = "launch_campaign"
@@ -41,12 +43,13 @@ Counted = tuple[Campaign, Counts]
 
 
 def create_campaign(runtime: Runtime, connection: Connection, given: Campaign) -> Campaign:
-    """Store a new campaign as a draft; raises AlreadyExists, NotFound, InvalidArgument (UNKNOWN_CHANNEL)."""
+    """Store a new campaign as a draft; raises AlreadyExists, NotFound, InvalidArgument, Unavailable."""
     try:
         check_id(given.id)
     except RuleError as error:
         raise refuse(error, "campaign_id") from error
     check_parts(runtime, connection, given)
+    check_given(runtime, connection, given)
     made = replace(given, state=DRAFT, planned=False, create_time=runtime.clock.now(), launch_time=None)
     if not store.insert(connection, made):
         raise exists_already(format_name("campaigns", made.id))
@@ -56,21 +59,23 @@ def create_campaign(runtime: Runtime, connection: Connection, given: Campaign) -
 def update_campaign(runtime: Runtime, connection: Connection, given: Campaign) -> Campaign:
     """Store other contents of a draft, or of a scheduled campaign, whose schedule holds on.
 
-    Raises NotFound, InvalidArgument (UNKNOWN_CHANNEL), FailedPrecondition (CAMPAIGN_STATE).
+    Raises NotFound, InvalidArgument, FailedPrecondition (CAMPAIGN_STATE), Unavailable.
     """
     present = locked(connection, given.id)
     state = change_plan("change", present)
     check_parts(runtime, connection, given)
+    check_given(runtime, connection, given)
     changed = replace(present, **{name: getattr(given, name) for name in CONTENTS})
     if state == SCHEDULED:
         # What would not be launched when it is due must be told now.
         check_launch(runtime, connection, replace(changed, state=DRAFT))
+        check_asked(runtime, connection, changed)
     store.update(connection, changed)
     return changed
 
 
 def check_parts(runtime: Runtime, connection: Connection, given: Campaign) -> None:
-    """Check what a campaign consists of, apart from its segment.
+    """Check what a campaign consists of, apart from what other services know.
 
     Raises NotFound, InvalidArgument (UNKNOWN_CHANNEL, CHANNEL_NOT_IDEMPOTENT).
     """
@@ -105,10 +110,10 @@ def get_campaign(runtime: Runtime, key: str) -> Counted:
         return found, ledger.counts(connection, [found.origin])[found.origin]
 
 
-def list_campaigns(runtime: Runtime, *, after_id: str, count: int) -> list[Counted]:
-    """Return the next campaigns by id, with their counts."""
+def list_campaigns(runtime: Runtime, *, after_id: str, count: int, segment: str = "") -> list[Counted]:
+    """Return the next campaigns by id, with their counts; segment: only those to it, empty for all."""
     with runtime.db.read() as connection:
-        found = store.page(connection, after=after_id, count=count)
+        found = store.page(connection, after=after_id, count=count, segment=segment)
         counts = ledger.counts(connection, [item.origin for item in found])
     return [(item, counts[item.origin]) for item in found]
 
@@ -116,13 +121,14 @@ def list_campaigns(runtime: Runtime, *, after_id: str, count: int) -> list[Count
 def launch_campaign(runtime: Runtime, key: str, request: ProtoMessage, request_id: str) -> Operation:
     """Start the launch as a long-running operation; the same request id returns the first one.
 
-    request: what the operation keeps, without the id. Raises NotFound, FailedPrecondition as check_launch.
+    request: what the operation keeps, without the id. Raises as check_launch and check_asked.
     """
     with runtime.db.transaction() as connection:
         campaign = locked(connection, key)
         again = bool(request_id) and store.has_operation(connection, LAUNCH, request_id)
         if not again:
             check_launch(runtime, connection, campaign)
+            check_asked(runtime, connection, campaign)
             store.set_state(connection, key, change_plan("launch", campaign), runtime.clock.now())
         return operations.create(
             connection, kit, LAUNCH, request, runtime.clock, request_id=request_id, unit="messages"
@@ -147,13 +153,7 @@ def check_launch(runtime: Runtime, connection: Connection, campaign: Campaign) -
                 reason="EVERGREEN_EXPERIMENT",
             ) from error
     sent = uses(tried, campaign)
-    channels = known_channels(runtime)
-    if missing := sorted({item.channel for item in sent} - set(channels)):
-        raise FailedPrecondition(
-            f"{campaign.origin}: no plugin offers the channel {missing[0]!r} any more; "
-            f"there are: {', '.join(sorted(channels)) or 'none'}",
-            reason="UNKNOWN_CHANNEL",
-        )
+    channels = check_channels(runtime, campaign, sent)
     if campaign.unknown_policy == RETRY and (
         twice := sorted({item.channel for item in sent if not channels[item.channel].idempotent})
     ):
@@ -174,6 +174,31 @@ def check_launch(runtime: Runtime, connection: Connection, campaign: Campaign) -
                 reason="COUPON_POOL_EXPIRED",
             )
     approvals.require(runtime, connection, campaign)
+
+
+def check_channels(
+    runtime: Runtime, campaign: Campaign, sent: Sequence[Variant]
+) -> Mapping[str, ChannelRecord]:
+    """Return the channels that there are; raises FailedPrecondition (UNKNOWN_CHANNEL) when one that it needs is not."""
+    channels = known_channels(runtime)
+    if missing := sorted({item.channel for item in sent} - set(channels)):
+        raise FailedPrecondition(
+            f"{campaign.origin}: no plugin offers the channel {missing[0]!r} any more; "
+            f"there are: {', '.join(sorted(channels)) or 'none'}",
+            reason="UNKNOWN_CHANNEL",
+        )
+    return channels
+
+
+def channel_warnings(runtime: Runtime, key: str) -> list[str]:
+    """Return why the channels of a campaign would not take its messages now: they wait until that is put right."""
+    with runtime.db.read() as connection:
+        campaign = store.get(connection, key)
+        if campaign is None:
+            return []
+        sent = uses(experiments.get(connection, key), campaign)
+    told = channel_checks.problems(runtime, {item.channel for item in sent})
+    return [f"{item}; messages wait until that is put right" for item in told]
 
 
 def change_state(runtime: Runtime, action: str, key: str) -> Counted:

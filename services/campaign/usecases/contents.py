@@ -144,7 +144,7 @@ class _Shared:
 def _shared(runtime: Runtime, draft: Draft, renderer: Renderer) -> _Shared | BadTemplate:
     content = draft.template.content(draft.language_code)
     try:
-        urls = renderer.links(content)
+        urls = renderer.compiled(content).links
     except BadTemplate as error:
         return error
     tracked = _tracked(runtime, draft)

@@ -141,6 +141,7 @@ def _put_journey(runtime: Runtime, connection: Connection, given: Journey, previ
     # All that is wrong is told at once, where CreateJourney stops at the first template that is missing.
     problems = [*checks.local_problems(runtime, given), *checks.missing_parts(connection, given)]
     if not problems and given.active:
+        problems += checks.empty_names(runtime, connection, given)
         problems += checks.used_up_parts(connection, given, runtime.clock.now())
         problems += checks.outside_problems(runtime, given)
     if problems:

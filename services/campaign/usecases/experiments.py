@@ -72,6 +72,7 @@ def plan(
     audience: int,
     per_day: int,
     window: timedelta,
+    hold_out: bool = False,
 ) -> SizePlan:
     """Return how large an experiment must be; raises InvalidArgument."""
     if not 0 < rate < 1:
@@ -99,6 +100,7 @@ def plan(
         audience=audience,
         per_day=per_day,
         window=window,
+        hold_out=hold_out,
     )
 
 

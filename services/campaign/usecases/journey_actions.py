@@ -6,6 +6,7 @@ lease is over, and the other service knows the request.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
@@ -18,6 +19,7 @@ from rapport.contacts.v1 import contacts_pb2
 from rapport_client.errors import RapportError as ClientError
 
 from services.campaign.domain.ledger import MAX_ATTEMPTS, next_delay
+from services.campaign.domain.pace import Pace
 from services.campaign.store import journey_actions as store
 from services.campaign.store.journey_actions import DONE, FAILED, PLANNED, Deed
 from services.kit import log
@@ -27,7 +29,7 @@ from services.kit.runtime import Runtime
 from services.kit.transient import is_transient
 from services.kit.wire import enum_number
 
-AT_ONCE = 200
+_MOST = 200
 _LEASE = timedelta(minutes=2)
 _AT_A_TIME = 8
 _log = log.get_logger("journeys")
@@ -36,13 +38,17 @@ _log = log.get_logger("journeys")
 def do_actions(runtime: Runtime) -> int:
     """Do what is due, and return how many deeds were taken in hand."""
     total = 0
+    # A journey that is paused has soon nothing in hand, however slow the others are.
+    pace = Pace()
     while True:
         now = runtime.clock.now()
         with runtime.db.transaction() as connection:
-            deeds = store.take(connection, now, AT_ONCE, _LEASE)
+            deeds = store.take(connection, now, min(_MOST, pace.at_once), _LEASE)
         if not deeds:
             return total
+        start = time.monotonic()
         results = _do(runtime, deeds)
+        pace.took(len(deeds), time.monotonic() - start)
         with runtime.db.transaction() as connection:
             store.record(connection, results, runtime.clock.now())
         total += len(deeds)

@@ -27,7 +27,9 @@ from services.campaign.domain.steps import (
 )
 from services.campaign.domain.triggers import BIRTH_DATE
 from services.campaign.store import coupons, templates
+from services.campaign.usecases import segments, template_names
 from services.campaign.usecases.journey_moving import is_refusal
+from services.campaign.usecases.template_names import Sending
 from services.kit.errors import FieldViolation, InvalidArgument, Unavailable
 from services.kit.log import safe_text
 from services.kit.names import format_name
@@ -122,6 +124,21 @@ def missing_parts(connection: Connection, given: Journey) -> list[Problem]:
     return found
 
 
+def empty_names(runtime: Runtime, connection: Connection, given: Journey) -> list[Problem]:
+    """Return what its templates name that would be empty for everybody; raises Unavailable."""
+    sends = [
+        (index, node, Sending(node.action.template_id, coupon=bool(node.action.coupon_pool_id), event=True))
+        for index, node in enumerate(numbered(given.steps))
+        if isinstance(node.action, Send)
+    ]
+    told = template_names.problems(runtime, connection, [sending for *_, sending in sends])
+    return [
+        Problem(f"steps[{index}].send.template", text, node.id)
+        for index, node, sending in sends
+        for text in told[sending]
+    ]
+
+
 def used_up_parts(connection: Connection, given: Journey, now: datetime) -> list[Problem]:
     """Return the pools that have no coupon for anybody: expired, or uploaded codes that are all taken."""
     sends = [
@@ -149,15 +166,15 @@ def outside_problems(runtime: Runtime, given: Journey) -> list[Problem]:
     found: list[Problem] = []
     seen: dict[tuple[str, str], str] = {}
 
-    def look(kind: str, value: str, ask: Callable[[], object], field: str, step: str = "") -> None:
+    def look(kind: str, value: str, ask: Callable[[], str], field: str, step: str = "") -> None:
         if (kind, value) not in seen:
-            seen[kind, value] = _refusal(ask)
+            seen[kind, value] = ask()
         if seen[kind, value]:
             found.append(Problem(field, seen[kind, value], step))
 
     segmentation = runtime.clients.segmentation
     for segment, field, step in _segments(given):
-        look("segment", segment, partial(segmentation.get_segment, name=segment), field, step)
+        look("segment", segment, partial(segments.problem, runtime, segment), field, step)
     nodes = numbered(given.steps)
     for index, node in enumerate(nodes):
         if isinstance(node.action, Branch):
@@ -166,7 +183,7 @@ def outside_problems(runtime: Runtime, given: Journey) -> list[Problem]:
                 look(
                     "rule",
                     case.rule,
-                    partial(segmentation.match_contacts, rule=case.rule),
+                    partial(_refusal, partial(segmentation.match_contacts, rule=case.rule)),
                     field,
                     node.id,
                 )

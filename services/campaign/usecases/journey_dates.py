@@ -27,7 +27,7 @@ def start_by_dates(runtime: Runtime) -> int:
     """Start the journeys whose dates local clocks have reached since the last time; returns how many entries."""
     with runtime.db.read() as connection:
         keys = store.dated_journeys(connection)
-    return sum(_start_one(runtime, key) for key, _ in keys)
+    return sum(_start_one(runtime, key) for key in keys)
 
 
 def _start_one(runtime: Runtime, key: str) -> int:

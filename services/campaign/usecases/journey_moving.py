@@ -74,20 +74,26 @@ def _step(
     signals = store.signals(connection, [entry.id for entry in due if entry.signalled])
     since = min(entry.arrive_time for entry in due)
     pauses = journey_control.pauses(connection, {entry.journey_id for entry in due}, since)
-    moves = [
-        (
-            entry,
-            advance(
+    moves: Moves = []
+    stuck: dict[UUID, str] = {}
+    for entry in due:
+        try:
+            done = advance(
                 graphs[entry.journey_id, entry.version],
                 entry,
                 signals.get(entry.id, ()),
                 known.get(entry.id),
                 now,
                 pauses.get(entry.journey_id, ()),
-            ),
-        )
-        for entry in due
-    ]
+            )
+        except Exception as error:
+            # A mistake of ours in one entry must not stop all others, again and again.
+            _log.exception("an entry of a journey cannot be moved", entry=str(entry.id), step=entry.step_id)
+            stuck[entry.id] = f"it cannot be moved: {type(error).__name__}"
+        else:
+            moves.append((entry, done))
+    if stuck:
+        store.hold(connection, stuck, now + AGAIN)
     effects = [(entry, *effect, done) for entry, done in moves for effect in done.effects]
     called = [entry.id for entry, _, _, action, _ in effects if isinstance(action, Webhook)]
     events = journeys.events_of(connection, called)
@@ -174,7 +180,10 @@ def _find_out(runtime: Runtime, asking: Moves) -> tuple[dict[UUID, Known], dict[
     if zones:
         try:
             found = zones_of(runtime, [entry.contact_id for entry, _ in zones])
-            known |= {entry.id: Known(done.step, zone=found[entry.contact_id]) for entry, done in zones}
+            known |= {
+                entry.id: Known(entry.version, done.step, zone=found[entry.contact_id])
+                for entry, done in zones
+            }
         except ClientError as error:
             _note(problems, zones, error)
     with runtime.db.read() as connection:
@@ -194,7 +203,10 @@ def _find_out(runtime: Runtime, asking: Moves) -> tuple[dict[UUID, Known], dict[
         except ClientError as error:
             _note(problems, some, error)
             continue
-        known |= {entry.id: Known(done.step, case=cases.get(entry.contact_id, -1)) for entry, done in some}
+        known |= {
+            entry.id: Known(entry.version, done.step, case=cases.get(entry.contact_id, -1))
+            for entry, done in some
+        }
     return known, problems
 
 

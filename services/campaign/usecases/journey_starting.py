@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from uuid import UUID
 
@@ -32,32 +32,35 @@ def start_journeys(runtime: Runtime, batch: Batch) -> int:
     """Start the journeys that events of contacts trigger; events of the past start none. Returns how many entries."""
     with runtime.db.transaction() as connection:
         events = batch.claim(connection, kit)
-        triggers = [trigger for event in events if (trigger := trigger_of(event))]
         now_of = gone.current(
             connection,
             contact_gone,
             {parse_name(name, "contacts") for name in {event.contact for event in events} if name},
         )
         contact_dates.learn(connection, events, now_of)
-        triggers = [
-            item if key == item.contact_id else replace(item, contact_id=key)
-            for item in triggers
-            if (key := now_of[item.contact_id]) is not None
-        ]
-        if not triggers:
+        told = [(event, trigger) for event in events if (trigger := _seen(event, now_of)) is not None]
+        if not told:
             return 0
         now = runtime.clock.now()
-        types = {name for item in triggers for name in item.types}
+        types = {name for _, trigger in told for name in trigger.types}
+        waiting = journeys.waiting_for(connection, types)
+        heard = store.heard(connection, types)
+        # To describe an event costs more than all else that is done with it, and of most nobody wants to know.
+        wanted = heard.union(journey.event_type for journey in waiting)
+        triggers = [
+            trigger if wanted.isdisjoint(trigger.types) else replace(trigger, event=describe(event))
+            for event, trigger in told
+        ]
         started = 0
-        for journey in journeys.waiting_for(connection, types):
-            wanted = [
+        for journey in waiting:
+            some = [
                 trigger
                 for trigger in triggers
                 if starts(journey, trigger) and holds(journey.condition, trigger.event)
             ]
-            started += start(runtime, connection, journey, wanted)
+            started += start(runtime, connection, journey, some)
         # After the starts: what a batch tells later may be waited for by who starts in it.
-        if store.is_heard(connection, types):
+        if heard:
             store.signal(connection, triggers, now)
         evergreen.add_members(runtime, connection, triggers)
         return started
@@ -65,6 +68,13 @@ def start_journeys(runtime: Runtime, batch: Batch) -> int:
 
 def trigger_of(event: Event) -> Trigger | None:
     """Return what an event may start or end; None for one of the past, or of nobody."""
+    if (trigger := _bare(event)) is None:
+        return None
+    return replace(trigger, event=describe(event))
+
+
+def _bare(event: Event) -> Trigger | None:
+    """Return what an event may start or end, not described."""
     if event.historical or not event.contact:
         return None
     payload = unpack(event)
@@ -74,8 +84,16 @@ def trigger_of(event: Event) -> Trigger | None:
         types=event_types(event, payload),
         segment=payload.segment if isinstance(payload, segmentation_events.MembershipChanged) else "",
         record_time=from_timestamp(event.record_time),
-        event=describe(event, payload),
+        event={},
     )
+
+
+def _seen(event: Event, now_of: Mapping[UUID, UUID | None]) -> Trigger | None:
+    """Return what an event may start or end for the contact that remains of its own; None when none does."""
+    trigger = _bare(event)
+    if trigger is None or (key := now_of[trigger.contact_id]) is None:
+        return None
+    return trigger if key == trigger.contact_id else replace(trigger, contact_id=key)
 
 
 def start(runtime: Runtime, connection: Connection, journey: Journey, wanted: Sequence[Trigger]) -> int:

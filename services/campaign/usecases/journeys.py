@@ -63,6 +63,7 @@ def validate_journey(runtime: Runtime, given: Journey) -> list[Problem]:
     found = checks.local_problems(runtime, given)
     with runtime.db.read() as connection:
         found += checks.missing_parts(connection, given)
+        found += checks.empty_names(runtime, connection, given)
         found += checks.used_up_parts(connection, given, runtime.clock.now())
     # Of steps that are unsound by themselves nobody else can say whether they are.
     faulty = {(problem.field, problem.step) for problem in found}
@@ -147,6 +148,7 @@ def _prepare(runtime: Runtime, connection: Connection, journey: Journey, now: da
     problems = [
         *checks.local_problems(runtime, journey),
         *checks.missing_parts(connection, journey),
+        *checks.empty_names(runtime, connection, journey),
         *checks.used_up_parts(connection, journey, now),
         *checks.outside_problems(runtime, journey),
     ]

@@ -28,7 +28,7 @@ RESULTS = Counter(
 )
 HAND_OVER = Histogram(
     "rapport_campaign_hand_over_seconds",
-    "Time to give at most 50 messages to a channel and to write down what became of them.",
+    "Time to give a slice of messages, 250 at most, to a channel and to write down what became of the one before.",
     ["channel"],
     buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0),
 )

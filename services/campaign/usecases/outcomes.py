@@ -43,7 +43,9 @@ def result_of(channel: OpenChannel, item: Ready, outcome: SendResult | None, now
                 provider_id=outcome.provider_id[:500],
             )
         case Outcome.PERMANENT:
-            return Result(**common, state=FAILED)
+            address = channel.capabilities.address_kind, item.hand_over.address
+            bad = address if outcome.bad_address and item.hand_over.address else None
+            return Result(**common, state=FAILED, bad_address=bad)
         case Outcome.UNKNOWN if not (channel.capabilities.idempotent and item.again):
             return Result(**common, state=UNKNOWN, provider_id=outcome.provider_id[:500])
         case Outcome.TEMPORARY if is_untried(outcome):

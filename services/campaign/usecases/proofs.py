@@ -46,7 +46,7 @@ def preview(runtime: Runtime, sample: Sample) -> tuple[Rendered, tuple[str, ...]
         event=sample.event,
     )
     template = templates.get_template(runtime, sample.template_id)
-    return made, shared().links(template.content(made.language_code))
+    return made, shared().compiled(template.content(made.language_code)).links
 
 
 def send_test(

@@ -9,9 +9,11 @@ from contextvars import copy_context
 from functools import partial
 from uuid import UUID
 
-from services.campaign.store import caps
+from services.campaign.domain.delivery import BOUNCED, SUPPRESS_REASON
+from services.campaign.store import caps, suppressions
 from services.campaign.store import claims as store
 from services.campaign.store.claims import Claim, Result
+from services.campaign.store.suppressions import Suppressed
 from services.campaign.usecases import metrics
 from services.campaign.usecases.events import tell_finished
 from services.kit import log
@@ -126,6 +128,11 @@ class Recorder:
                 store.do_not_wait_for_disk(connection)
             mine = store.record(connection, sender, results)
             caps.give_back(connection, unused)
+            if bad := {item.bad_address for item in results if item.bad_address and item.claim.id in mine}:
+                now = self._runtime.clock.now()
+                suppressions.add(
+                    connection, [Suppressed(*pair, SUPPRESS_REASON[BOUNCED], now) for pair in bad]
+                )
             finished = [
                 (result.claim, result.state, result.reason) for result in results if result.claim.id in mine
             ]

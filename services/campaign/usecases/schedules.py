@@ -16,12 +16,12 @@ from services.campaign.domain.schedules import (
     LONGEST_ID,
     Schedule,
     check_schedule,
-    moment_of,
-    occurrences,
+    launches,
 )
 from services.campaign.models import kit
 from services.campaign.store import campaigns, experiments, links, schedules
 from services.campaign.store.schedules import Kept, Occurrence
+from services.campaign.usecases.campaign_checks import check_asked
 from services.campaign.usecases.campaigns import LAUNCH, change_plan, check_launch, locked
 from services.kit import log, operations
 from services.kit.errors import FailedPrecondition, InvalidArgument, NotFound, Unavailable
@@ -39,7 +39,8 @@ _LOOKED_AT = 400
 def schedule_campaign(runtime: Runtime, key: str, given: Schedule) -> Kept:
     """Let a draft be launched by itself; again with another schedule replaces it.
 
-    Raises NotFound, InvalidArgument (INVALID_SCHEDULE), FailedPrecondition (CAMPAIGN_STATE, SCHEDULE_OVER).
+    Raises NotFound, InvalidArgument (INVALID_SCHEDULE), FailedPrecondition (CAMPAIGN_STATE, SCHEDULE_OVER), and as a
+    launch.
     """
     with runtime.db.transaction() as connection:
         return put_schedule(runtime, connection, key, given)
@@ -61,14 +62,14 @@ def put_schedule(runtime: Runtime, connection: Connection, key: str, given: Sche
         )
     _check_experiment(connection, campaign, given)
     check_launch(runtime, connection, replace(campaign, state=DRAFT))
+    check_asked(runtime, connection, campaign)
     # An occurrence that is still caught up with counts as to come.
-    coming = (local for local in occurrences(given, None) if moment_of(given, local) >= now - given.catch_up)
-    local = next(coming, None)
-    if local is None:
+    coming = next((one for one in launches(given) if one[1] >= now - given.catch_up), None)
+    if coming is None:
         raise FailedPrecondition(
             f"{campaign.origin}: the schedule has no occurrence to come", reason="SCHEDULE_OVER"
         )
-    schedules.save(connection, key, given, local, moment_of(given, local))
+    schedules.save(connection, key, given, *coming)
     campaigns.set_state(connection, key, state)
     return _kept(connection, key)
 
@@ -94,17 +95,15 @@ def get_schedule(runtime: Runtime, key: str, count: int) -> tuple[Kept, list[tup
         kept = _kept(connection, key)
     if kept.next_local is None:
         return kept, []
-    rest = islice(occurrences(kept.schedule, kept.next_local), count - 1)
-    coming = [kept.next_local, *rest]
-    return kept, [(local, moment_of(kept.schedule, local)) for local in coming]
+    return kept, list(islice(launches(kept.schedule, kept.next_local), count))
 
 
 def preview_schedule(runtime: Runtime, given: Schedule, count: int) -> list[tuple[datetime, datetime]]:
     """Return the occurrences to come of a schedule that is not stored; raises InvalidArgument (INVALID_SCHEDULE)."""
     now = runtime.clock.now()
     _check(given, now)
-    coming = (local for local in occurrences(given, None) if moment_of(given, local) >= now)
-    return [(local, moment_of(given, local)) for local in islice(coming, count)]
+    coming = (one for one in launches(given) if one[1] >= now)
+    return list(islice(coming, count))
 
 
 def list_runs(runtime: Runtime, key: str, *, before: datetime | None, count: int) -> Sequence[Occurrence]:
@@ -126,6 +125,9 @@ def launch_due(runtime: Runtime) -> int:
         except Unavailable as error:
             # Nothing was changed: it stays due, and holds up no other.
             _log.warning("a scheduled campaign waits", campaign=key, problem=error.message)
+        except RuleError as error:
+            # Such as of a time zone that is gone since it was scheduled.
+            _log.error("a scheduled campaign cannot be launched", campaign=key, problem=str(error))
     return launched
 
 
@@ -140,28 +142,26 @@ def _launch_one(runtime: Runtime, connection: Connection, key: str) -> bool:
         schedules.stop(connection, key)
         return False
     item = kept.schedule
-    missed: list[datetime] = []
-    local: datetime | None = kept.next_local
-    coming = occurrences(item, kept.next_local)
-    while local is not None and now - moment_of(item, local) > item.catch_up:
-        missed.append(local)
-        local = next(coming, None)
+    coming = launches(item, kept.next_local)
+    following = next(coming, None)
+    missed: list[tuple[datetime, datetime]] = []
+    while following is not None and now - following[1] > item.catch_up:
+        missed.append(following)
+        following = next(coming, None)
     if missed:
-        schedules.record(
-            connection,
-            key,
-            Occurrence(
-                local=missed[0], time=moment_of(item, missed[0]), run="", reason=TOO_LATE, count=len(missed)
-            ),
-        )
+        local, moment = missed[0]
+        skipped = Occurrence(local=local, time=moment, run="", reason=TOO_LATE, count=len(missed))
+        schedules.record(connection, key, skipped)
     run = ""
-    if local is not None and moment_of(item, local) <= now:
+    if following is not None and following[1] <= now:
+        local, moment = following
         run, reason = _begin(runtime, connection, campaign, kept, local)
-        done = Occurrence(local=local, time=moment_of(item, local), run=run, reason=reason, count=1)
+        done = Occurrence(local=local, time=moment, run=run, reason=reason, count=1)
         schedules.record(connection, key, done)
-        local = next(coming, None)
-    schedules.move_on(connection, kept, local, local and moment_of(item, local), run)
-    if local is None and run != key:
+        following = next(coming, None)
+    next_local, next_moment = following or (None, None)
+    schedules.move_on(connection, kept, next_local, next_moment, run)
+    if following is None and run != key:
         # What was never launched is a draft again; a series is over.
         campaigns.set_state(connection, key, DONE if item.recurrence else DRAFT)
     return bool(run)
@@ -217,7 +217,7 @@ def _check_experiment(connection: Connection, campaign: Campaign, given: Schedul
             "or delete the experiment",
             reason=INVALID,
         )
-    moments = [moment_of(given, local) for local in islice(occurrences(given, None), _LOOKED_AT)]
+    moments = [moment for _, moment in islice(launches(given), _LOOKED_AT)]
     closest = min((after - before for before, after in pairwise(moments)), default=None)
     if closest is not None and closest <= tried.least_length:
         raise InvalidArgument.field(

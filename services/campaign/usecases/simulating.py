@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
@@ -24,13 +24,15 @@ from services.campaign.domain.simulations import (
     FoundEntry,
     Simulation,
 )
-from services.campaign.domain.steps import numbered
+from services.campaign.domain.steps import Send, Webhook, numbered
 from services.campaign.models import kit
 from services.campaign.store import campaigns as campaign_store
 from services.campaign.store import dates, experiments
 from services.campaign.store import journeys as journey_store
 from services.campaign.store import simulations as store
-from services.campaign.usecases import campaigns, journey_checks, journeys
+from services.campaign.usecases import campaigns, channel_checks, journey_checks, journeys
+from services.campaign.usecases.campaign_checks import check_given
+from services.campaign.usecases.experiments import uses
 from services.campaign.usecases.simulated_journeys import replay
 from services.campaign.usecases.simulated_past import Past, step_of
 from services.campaign.usecases.simulated_planning import plan
@@ -56,9 +58,14 @@ _ALWAYS = (
 def start_campaign(runtime: Runtime, request: pb.SimulateCampaignRequest, request_id: str) -> Operation:
     """Begin to simulate a campaign; the same request id returns the first operation.
 
-    Raises NotFound, InvalidArgument.
+    Raises NotFound, InvalidArgument, FailedPrecondition (UNKNOWN_CHANNEL), Unavailable.
     """
-    campaign, _ = _campaign(runtime, request)
+    campaign, experiment = _campaign(runtime, request)
+    if request.WhichOneof("source") == "campaign":
+        with runtime.db.read() as connection:
+            check_given(runtime, connection, campaign)
+    else:
+        campaigns.check_channels(runtime, campaign, uses(experiment, campaign))
     now = runtime.clock.now()
     start = get_timestamp(request, "start_time") or now
     end = get_timestamp(request, "end_time")
@@ -132,7 +139,8 @@ def simulate_campaign(runtime: Runtime, op: OperationContext) -> Simulation:
     try:
         campaign, experiment = _campaign(runtime, request)
         past = Past(runtime, simulation.create_time)
-        for text in _assumptions(simulation, experiment):
+        channels = {item.channel for item in uses(experiment, campaign)}
+        for text in (*_assumptions(simulation, experiment), *_closed(runtime, channels)):
             past.assume(text)
         plan(runtime, op, simulation, campaign, experiment)
         SimulatedSender(runtime, op, simulation, past).run()
@@ -152,7 +160,10 @@ def simulate_journey(runtime: Runtime, op: OperationContext) -> Simulation:
         journey = _journey(runtime, request)
         step = step_of(simulation.start_time, simulation.create_time)
         past = Past(runtime, simulation.create_time, step)
-        for text in _assumptions(simulation, None):
+        channels = {
+            node.action.channel for node in numbered(journey.steps) if isinstance(node.action, Send | Webhook)
+        }
+        for text in (*_assumptions(simulation, None), *_closed(runtime, channels)):
             past.assume(text)
         past.assume(
             f"rules of branches, and consents, are those at most {step.total_seconds() / 60:.0f} min after the moment"
@@ -302,3 +313,9 @@ def _assumptions(simulation: Simulation, experiment: Experiment | None) -> list[
             "nobody knows which variant wins: those who wait for the winner wait until the experiment ends"
         )
     return found
+
+
+def _closed(runtime: Runtime, channels: Collection[str]) -> list[str]:
+    """Say of channels that would not take a message now that it is simulated as if they did."""
+    told = channel_checks.problems(runtime, channels)
+    return [f"{item}; messages would wait, and are simulated as if that was put right" for item in told]

@@ -17,10 +17,11 @@ from services.campaign.domain.rendering import (
     Rendered,
     StoredTemplate,
 )
+from services.campaign.domain.template_names import Named, unknown
 from services.campaign.renderer.pool import shared
 from services.campaign.store import links
 from services.campaign.store import templates as store
-from services.campaign.usecases import approvals, audience
+from services.campaign.usecases import approvals, audience, template_names
 from services.campaign.usecases.checks import exists_already, refuse
 from services.campaign.usecases.contents import example
 from services.kit.errors import Aborted, FieldViolation, InvalidArgument, NotFound
@@ -33,12 +34,12 @@ FIELDS = ("display_name", "contents")
 def create_template(
     runtime: Runtime, connection: Connection, key: str, display_name: str, contents: Sequence[Content]
 ) -> StoredTemplate:
-    """Store a new template; raises AlreadyExists, InvalidArgument (INVALID_TEMPLATE)."""
+    """Store a new template; raises AlreadyExists, InvalidArgument (INVALID_TEMPLATE), Unavailable."""
     try:
         check_id(key)
     except RuleError as error:
         raise refuse(error, "template_id") from error
-    found = _check(contents)
+    found = _check(runtime, contents)
     now = runtime.clock.now()
     made = StoredTemplate(
         id=key,
@@ -65,7 +66,7 @@ def update_template(
 ) -> StoredTemplate:
     """Change fields of a template in the caller's transaction.
 
-    Raises NotFound, Aborted (ETAG_MISMATCH), FailedPrecondition (TEMPLATE_APPROVED), InvalidArgument.
+    Raises NotFound, Aborted (ETAG_MISMATCH), FailedPrecondition (TEMPLATE_APPROVED), InvalidArgument, Unavailable.
     """
     unknown = sorted(set(fields) - set(FIELDS))
     if unknown or not fields:
@@ -75,7 +76,7 @@ def update_template(
             if unknown
             else "names no field; name 'display_name', 'contents'",
         )
-    urls = _check(contents) if "contents" in fields else []
+    urls = _check(runtime, contents) if "contents" in fields else []
     found = store.get(connection, key, lock=True)
     if found is None:
         raise NotFound.resource(format_name("templates", key))
@@ -135,11 +136,15 @@ def preview_template(
         raise InvalidArgument.field("name", str(error), reason="RENDER_FAILED") from error
 
 
-def _check(contents: Sequence[Content]) -> list[str]:
-    """Compile all contents and return the addresses of their links; raises InvalidArgument that names each bad one."""
+def _check(runtime: Runtime, contents: Sequence[Content]) -> list[str]:
+    """Compile all contents and return the addresses of their links.
+
+    Raises InvalidArgument that says all that is wrong, names that nobody knows included; Unavailable.
+    """
     urls: list[str] = []
     violations: list[FieldViolation] = []
     seen: set[str] = set()
+    names: list[tuple[str, Sequence[Named]]] = []
     for index, content in enumerate(contents):
         path = f"template.contents[{index}]"
         language = content.language_code.replace("_", "-").lower()
@@ -147,9 +152,13 @@ def _check(contents: Sequence[Content]) -> list[str]:
             violations.append(FieldViolation(f"{path}.language_code", "the language is there twice"))
         seen.add(language)
         try:
-            urls += shared().links(content)
+            compiled = shared().compiled(content)
+            urls += compiled.links
+            names.append((path, compiled.names))
         except BadTemplate as error:
-            violations.append(FieldViolation(f"{path}.{error.part}", str(error)))
+            violations.append(_violation(path, error))
+    attributes = template_names.attributes_for(runtime, [item for _, some in names for item in some])
+    violations += [_violation(path, error) for path, some in names for error in unknown(some, attributes)]
     if "" not in seen:
         violations.append(
             FieldViolation("template.contents", 'one with the language "" must be there as fallback')
@@ -160,3 +169,7 @@ def _check(contents: Sequence[Content]) -> list[str]:
             f"{first.field}: {first.description}", reason="INVALID_TEMPLATE", violations=violations
         )
     return urls
+
+
+def _violation(path: str, error: BadTemplate) -> FieldViolation:
+    return FieldViolation(f"{path}.{error.part}", str(error))

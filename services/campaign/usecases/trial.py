@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import grpc
 from rapport_client.errors import RapportError as ClientError
 
+from services.campaign.domain.experiments import Experiment, Variant
 from services.campaign.store import campaigns as store
 from services.campaign.store import coupons, experiments
 from services.campaign.usecases import campaigns, templates
+from services.campaign.usecases.campaign_checks import check_asked
 from services.campaign.usecases.experiments import uses
 from services.kit.errors import InvalidArgument, NotFound, Unavailable
 from services.kit.names import format_name, parse_name
@@ -26,9 +31,11 @@ def try_launch(runtime: Runtime, key: str) -> tuple[int, list[str]]:
         if campaign is None:
             raise NotFound.resource(format_name("campaigns", key))
         campaigns.check_launch(runtime, connection, campaign)
-        pools = coupons.pools(connection, [campaign.coupon_pool_id]) if campaign.coupon_pool_id else {}
+        check_asked(runtime, connection, campaign)
+        tried = experiments.get(connection, key)
+        sent = uses(tried, campaign)
+        pools = coupons.pools(connection, {item.coupon_pool_id for item in sent if item.coupon_pool_id})
         free = {pool.id: coupons.free_count(connection, pool.id) for pool in pools.values() if pool.imported}
-        sent = uses(experiments.get(connection, key), campaign)
     try:
         segment = runtime.clients.segmentation.get_segment(name=campaign.segment).segment
         first = runtime.clients.segmentation.list_members(segment=campaign.segment, page_size=1).contacts
@@ -45,12 +52,22 @@ def try_launch(runtime: Runtime, key: str) -> tuple[int, list[str]]:
         raise
     audience = int(segment.member_count)
     warnings = [
-        f"COUPON_POOL_EMPTY: couponPools/{pool} has {count:,} codes for an audience of {audience:,}; "
+        f"COUPON_POOL_EMPTY: couponPools/{pool} has {count:,} codes for an audience of {needed:,}; "
         "messages beyond them would fail: import more"
-        for pool, count in free.items()
-        if count < audience
+        for pool, count in sorted(free.items())
+        if count < (needed := _needed(tried, sent, pool, audience))
     ]
-    return audience, warnings
+    return audience, [*campaigns.channel_warnings(runtime, key), *warnings]
+
+
+def _needed(tried: Experiment | None, sent: Sequence[Variant], pool: str, audience: int) -> int:
+    """Return how many members about may get a code of a pool: all of them where its variant may win."""
+    if tried is None or tried.test_percent < 100:
+        return audience
+    weight = sum(item.weight for item in sent if item.coupon_pool_id == pool)
+    return math.ceil(
+        audience * (1 - tried.hold_out_percent / 100) * weight / sum(item.weight for item in sent)
+    )
 
 
 def _render(runtime: Runtime, template: str, contact: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,6 +15,7 @@ from rapport.campaign.v1 import definitions_pb2 as pb
 from rapport_client import Rapport
 from rapport_client.errors import RapportError as ClientError
 
+from services.cli.asking import ask
 from services.cli.campaigns import files, showing
 from services.cli.campaigns.files import Definition
 from services.cli.connection import connect_here
@@ -58,7 +58,7 @@ def apply(
         if not as_json:
             showing.show(shown)
         if todo and not dry_run and not yes:
-            _ask()
+            ask("Apply this?", "apply this")
         done = False
         try:
             if todo and not dry_run:
@@ -80,13 +80,6 @@ def _closing(todo: Sequence[Any], dry_run: bool) -> str:
     if not todo:
         return "nothing to do"
     return "nothing was changed (--dry-run)" if dry_run else "done"
-
-
-def _ask() -> None:
-    if not sys.stdin.isatty():
-        raise InvalidArgument("there is nobody to ask: add --yes to apply this", reason="NOT_CONFIRMED")
-    if not typer.confirm("Apply this?"):
-        raise InvalidArgument("nothing was changed", reason="NOT_CONFIRMED")
 
 
 def _compare(

@@ -11,11 +11,10 @@ from rich.text import Text
 
 from services.cli.campaigns.files import text_of
 from services.cli.console import console
+from services.cli.words import harmless
 
 _STYLES = {"created": "green", "changed": "yellow", "deleted": "red", "unchanged": "dim"}
 _SIGNS = {"created": "+", "changed": "~", "deleted": "-", "unchanged": "="}
-# A text must not steer the terminal that shows it.
-_HARMLESS = {code: f"\\x{code:02x}" for code in (*range(9), *range(10, 32), *range(127, 160))}
 
 
 def action(change: pb.DefinitionChange) -> str:
@@ -45,7 +44,7 @@ def _shown(change: pb.DefinitionChange) -> Iterator[Text]:
     yield Text(f"{_SIGNS[what]} {change.name} {what}{_effect(change)}", f"bold {_STYLES[what]}")
     for line in diff(change):
         colour = "cyan" if line.startswith("@@") else {"+": "green", "-": "red"}.get(line[:1], "")
-        yield Text(f"    {line.translate(_HARMLESS)}", colour)
+        yield Text(f"    {harmless(line)}", colour)
 
 
 def _effect(change: pb.DefinitionChange) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,11 +14,12 @@ from rapport.segmentation.v1 import segmentation_pb2 as pb
 from rapport_client import Rapport
 from rapport_client.errors import RapportError as ClientError
 
+from services.cli.asking import ask
 from services.cli.connection import connect_here
 from services.cli.console import console, print_error
 from services.cli.documents import Place
 from services.cli.operations import follow
-from services.cli.segments import files, showing
+from services.cli.segments import files, showing, uses
 from services.cli.segments.files import Definition
 from services.cli.segments.lists import change as change_members
 from services.cli.segments.names import segment_name
@@ -68,8 +68,11 @@ def apply(
         if not as_json:
             showing.show(changes)
             _warn_of_failed(changes)
+            for change in changes:
+                if change.action == "deleted":
+                    uses.warn(rapport, segment_name(change.id))
         if todo and not dry_run and not yes:
-            _ask()
+            ask("Apply this?", "apply this")
         run = _Run(rapport)
         try:
             if todo and not dry_run:
@@ -93,13 +96,6 @@ def _closing(todo: Sequence[Change], dry_run: bool) -> str:
     if not todo:
         return "nothing to do"
     return "nothing was changed (--dry-run)" if dry_run else "done"
-
-
-def _ask() -> None:
-    if not sys.stdin.isatty():
-        raise InvalidArgument("there is nobody to ask: add --yes to apply this", reason="NOT_CONFIRMED")
-    if not typer.confirm("Apply this?"):
-        raise InvalidArgument("nothing was changed", reason="NOT_CONFIRMED")
 
 
 def _warn_of_failed(changes: Sequence[Change]) -> None:

@@ -10,9 +10,11 @@ from rapport_client.errors import RapportError as ClientError
 from rich.table import Table
 from rich.text import Text
 
+from services.cli.asking import ask
 from services.cli.connection import connect_here
 from services.cli.console import console, errors, print_client_error
 from services.cli.operations import follow
+from services.cli.segments import uses
 from services.cli.segments.names import segment_name
 from services.cli.segments.times import instant
 from services.cli.words import counted
@@ -165,8 +167,18 @@ def rebuild(segments: Annotated[list[str] | None, typer.Argument(help="ids; defa
 
 
 @app.command("delete")
-def delete(segment: Annotated[str, typer.Argument(help="id of the segment")]) -> None:
-    """Delete a segment; its members leave."""
+def delete(
+    segment: Annotated[str, typer.Argument(help="id of the segment")],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="do not ask")] = False,
+) -> None:
+    """Delete a segment; its members leave. What would not work without it is said first.
+
+    One that the rule of another segment names is not deleted.
+    """
     with connect_here() as rapport:
-        rapport.segmentation.delete_segment(name=segment_name(segment))
+        found = rapport.segmentation.get_segment(name=segment_name(segment)).segment
+        uses.warn(rapport, found.name)
+        if not yes:
+            ask(f"Delete {found.name} with its {counted(found.member_count, 'member')}?", "delete it")
+        rapport.segmentation.delete_segment(name=found.name, etag=found.etag)
     console.print(f"{segment} is deleted", markup=False)

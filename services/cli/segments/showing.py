@@ -11,10 +11,9 @@ from rapport.segmentation.v1 import segmentation_pb2 as pb
 from rich.text import Text
 
 from services.cli.console import console
+from services.cli.words import harmless
 
 _STYLES = {"created": "green", "changed": "yellow", "deleted": "red", "unchanged": "dim"}
-# A text must not steer the terminal that shows it.
-_HARMLESS = {code: f"\\x{code:02x}" for code in (*range(9), *range(10, 32), *range(127, 160))}
 _SIGNS = {"created": "+", "changed": "~", "deleted": "-", "unchanged": "="}
 
 
@@ -82,7 +81,7 @@ def _shown(change: Change) -> Iterator[Text]:
     )
     for line in diff(change):
         colour = "cyan" if line.startswith("@@") else {"+": "green", "-": "red"}.get(line[:1], "")
-        yield Text(f"    {line.translate(_HARMLESS)}", colour)
+        yield Text(f"    {harmless(line)}", colour)
     if change.add or change.remove:
         yield Text(f"    members: {len(change.add)} added, {len(change.remove)} removed")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -15,6 +14,7 @@ from sqlalchemy.dialects import postgresql as pg
 from services.kit import arrays
 from services.kit.events.payload import event_uuid
 from services.kit.tables import KitTables
+from services.kit.wire import from_timestamp
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class EventBatch:
             sa.func.unnest(
                 arrays.uuids(event_uuid(event) for event in ordered),
                 arrays.integers(event.position for event in ordered),
-                arrays.times(event.record_time.ToDatetime(UTC) for event in ordered),
+                arrays.times(from_timestamp(event.record_time) for event in ordered),
             )
             .table_valued("event_id", "position", "record_time")
             .render_derived()
@@ -51,8 +51,9 @@ class EventBatch:
         consumer = sa.literal(self.consumer, sa.Text)
         rows = sa.select(consumer, columns.c.event_id, columns.c.position, columns.c.record_time)
         insert = pg.insert(table).from_select(["consumer", "event_id", "position", "record_time"], rows)
-        statement = insert.on_conflict_do_nothing().returning(table.c.event_id)
-        fresh = {str(key) for key in connection.execute(statement).scalars()}
+        # As text, as the events have them.
+        statement = insert.on_conflict_do_nothing().returning(sa.cast(table.c.event_id, sa.Text))
+        fresh = set(connection.execute(statement).scalars())
         claimed = []
         for event in self.events:
             # A batch may hold an event twice; discarding gives it out once.
@@ -64,7 +65,7 @@ class EventBatch:
     def pass_over(self, connection: Connection, kit: KitTables, event_ids: Sequence[UUID]) -> None:
         """Record events as processed that may not have come yet, so that they have no effect when they do."""
         table = kit.processed_event
-        latest = max(event.record_time.ToDatetime(UTC) for event in self.events)
+        latest = max(from_timestamp(event.record_time) for event in self.events)
         rows = [
             {"consumer": self.consumer, "event_id": key, "position": 0, "record_time": latest}
             for key in sorted(set(event_ids))

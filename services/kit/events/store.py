@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from sqlalchemy.dialects import postgresql as pg
 
 from services.kit.tables import KitTables
+from services.kit.wire import to_timestamp
 
 CHANNEL = "rapport_events"
 """The NOTIFY channel that tells of new positions; the payload is not used."""
@@ -95,9 +96,9 @@ def _event(service: str, row: Anything) -> events_pb2.Event:
         revision=row.revision,
         historical=row.historical,
         traceparent=row.traceparent,
+        occur_time=to_timestamp(row.occur_time),
+        record_time=to_timestamp(row.record_time),
     )
-    event.occur_time.FromDatetime(row.occur_time)
-    event.record_time.FromDatetime(row.record_time)
     event.data.type_url = row.data_type
     event.data.value = row.data
     return event

@@ -23,6 +23,7 @@ from services.kit.errors import (
     Unavailable,
 )
 from services.kit.events import store
+from services.kit.events.recent import Recent
 from services.kit.events.tail import Tail
 from services.kit.tables import KitTables
 
@@ -35,6 +36,13 @@ HEARTBEAT_SECONDS = 0.5
 
 KEEPALIVE_SECONDS = 15.0
 """How long a stream may be silent."""
+
+REST_SECONDS, REST_FOR_EACH = 0.2, 0.001
+"""How long a stream rests after a batch that was not full: so long for each of its events, up to a bound.
+
+A consumer's transaction and acknowledgement cost as much as a hundred events do, so that when much happens, batches
+have to be large. When little does, nobody waits.
+"""
 
 _READERS = 4
 _NAME = re.compile(r"[a-z0-9._-]{1,100}")
@@ -62,7 +70,8 @@ class EventStream(events_pb2_grpc.EventServiceServicer):
         self._db = db
         self._kit = kit
         self._clock = clock
-        self._tail = Tail(db.engine, kit)
+        self._recent = Recent(self._load)
+        self._tail = Tail(db.engine, kit, each_look=self._recent.forget)
         self._streams_per_caller = streams_per_caller
         self._max_batch_bytes = max_batch_bytes
         self._open: Counter[str] = Counter()
@@ -89,12 +98,13 @@ class EventStream(events_pb2_grpc.EventServiceServicer):
         """Stream batches from the cursor on, until the caller goes or the server stops."""
         if request.subscription:
             _check_name(request.subscription)
-        self._enter(context)
+        types = sorted(set(request.types))
+        self._enter(context, types)
         head = self._first_head(context)
         after = self._start_position(request)
         limit = min(request.max_batch_size or DEFAULT_BATCH, LARGEST_BATCH)
-        types = sorted(set(request.types))
         told, spoke = after, time.monotonic()
+        rest = 0.0
         while context.is_active():
             if self._tail.stopping:
                 raise Unavailable(
@@ -104,14 +114,18 @@ class EventStream(events_pb2_grpc.EventServiceServicer):
             assert current is not None
             self._check_place(current, head.timeline, after)
             events: list[events_pb2.Event] = []
+            if after < current.position < after + limit and (left := spoke + rest - time.monotonic()) > 0:
+                self._tail.wait_beyond(after + limit - 1, left)
+                continue
             if current.position > after:
-                events, after = self._read(head.timeline, after, current.position, types, limit)
+                events, after = self._read(current, after, types, limit)
             silence = time.monotonic() - spoke
             due = HEARTBEAT_SECONDS if after != told else KEEPALIVE_SECONDS
             if events or silence >= due:
                 cursor = events_pb2.Cursor(timeline=str(head.timeline), position=after)
                 yield events_pb2.SubscribeResponse(events=events, cursor=cursor)
                 told, spoke = after, time.monotonic()
+                rest = 0.0 if len(events) == limit else min(len(events) * REST_FOR_EACH, REST_SECONDS)
             elif after >= current.position:
                 self._tail.wait_beyond(after, due - silence)
 
@@ -159,7 +173,7 @@ class EventStream(events_pb2_grpc.EventServiceServicer):
             item.update_time.FromDatetime(cursor.update_time)
         return response
 
-    def _enter(self, context: grpc.ServicerContext) -> None:
+    def _enter(self, context: grpc.ServicerContext, types: list[str]) -> None:
         caller = call_context.principal() or context.peer().rpartition(":")[0]
         with self._open_lock:
             if self._open[caller] >= self._streams_per_caller:
@@ -170,12 +184,14 @@ class EventStream(events_pb2_grpc.EventServiceServicer):
                     metadata={"limit": str(self._streams_per_caller)},
                 )
             self._open[caller] += 1
+        self._recent.join(types)
 
         def left() -> None:
             with self._open_lock:
                 self._open[caller] -= 1
                 if not self._open[caller]:
                     del self._open[caller]
+            self._recent.leave(types)
             self._tail.wake()
 
         # The callback, unlike a finally block, runs at once when the caller goes while the stream is
@@ -265,22 +281,34 @@ class EventStream(events_pb2_grpc.EventServiceServicer):
             )
 
     def _read(
-        self, timeline: UUID, after: int, head: int, types: list[str], limit: int
+        self, head: store.Head, after: int, types: list[str], limit: int
     ) -> tuple[list[events_pb2.Event], int]:
         """Return the next events and the cursor behind them."""
-        until = min(head, after + WINDOW)
-        with self._readers, self._db.read() as connection:
-            events = store.read_events(
-                connection, self._kit, self._service, after=after, until=until, types=types, limit=limit
-            )
-            # Looked at after the read: what had not been purged by now was there to be read.
-            self._check_place(store.read_head(connection, self._kit), timeline, after)
+        if (shared := self._recent.read(head, after, types, limit)) is not None:
+            events, until = shared
+        else:
+            until = min(head.position, after + WINDOW)
+            events = self._load(head, after, until, types, limit)
+            if len(events) == limit:
+                until = events[-1].position
         size = 0
         for number, event in enumerate(events):
             size += event.ByteSize()
             if size > self._max_batch_bytes and number:
                 return events[:number], events[number - 1].position
-        return events, events[-1].position if len(events) == limit else until
+        return events, until
+
+    def _load(
+        self, head: store.Head, after: int, until: int, types: list[str], limit: int
+    ) -> list[events_pb2.Event]:
+        """Read events from the database; raises OutOfRange when some of them are no longer kept."""
+        with self._readers, self._db.read() as connection:
+            events = store.read_events(
+                connection, self._kit, self._service, after=after, until=until, types=types, limit=limit
+            )
+            # Looked at after the read: what had not been purged by now was there to be read.
+            self._check_place(store.read_head(connection, self._kit), head.timeline, after)
+        return events
 
 
 def _check_name(name: str) -> None:

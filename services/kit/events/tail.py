@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 
 import sqlalchemy as sa
 from sqlalchemy import Connection, Engine
@@ -18,11 +19,15 @@ POLL_SECONDS = 1.0
 
 
 class Tail:
-    """Follow the head of one service's stream."""
+    """Follow the head of one service's stream.
 
-    def __init__(self, engine: Engine, kit: KitTables) -> None:
+    each_look: called whenever the head was read, every second at the latest.
+    """
+
+    def __init__(self, engine: Engine, kit: KitTables, each_look: Callable[[], None] = lambda: None) -> None:
         self._engine = engine
         self._kit = kit
+        self._each_look = each_look
         self._changed = threading.Condition()
         self._head: store.Head | None = None
         self._stopping = False
@@ -89,6 +94,7 @@ class Tail:
             assert driver is not None
             while not self._stopping:
                 self._publish(store.read_head(connection, self._kit))
+                self._each_look()
                 waited = 0.0
                 # Short waits, so that a stop is noticed soon.
                 while waited < POLL_SECONDS and not self._stopping:

@@ -1,4 +1,4 @@
-"""Run rules and traits of plugins in expendable child processes."""
+"""Run rules and traits of plugins, and try channels, in expendable child processes."""
 
 from __future__ import annotations
 
@@ -170,6 +170,28 @@ class PluginHost:
             }
             answers.append(TraitAnswer(profile.contact_id, typed))
         return answers
+
+    def channel_problem(self, name: str) -> str:
+        """Open a channel as a sender does, close it, and return why it cannot be opened; "" when it can.
+
+        Nothing is sent, and nothing counted against the channel.
+        """
+        catalog = self.catalog()
+        if name not in catalog.channels:
+            return catalog.why_gone(name)
+        child = self._acquire()
+        kept: HostProcess | None = None
+        try:
+            reply = child.ask({"op": "open", "name": name}, self._deadline)
+            kept = child
+        except HostDied as death:
+            log.error("plugin host %s: %s %s", child.pid, name, death.problem)
+            return f"open {death.problem}"
+        finally:
+            self._release(kept)
+        if not isinstance(reply, dict) or "ok" not in reply:
+            return str(reply.get("error")) if isinstance(reply, dict) else "the plugin host answered junk"
+        return ""
 
     def failed(self, name: str, problem: str) -> None:
         """Count a failure of an object that showed outside of the host, such as in its SQL."""

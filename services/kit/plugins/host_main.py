@@ -1,4 +1,4 @@
-"""The plugin host: a child process in which rules and traits run.
+"""The plugin host: a child process in which rules and traits run, and channels are tried.
 
 Run as `python -m services.kit.plugins.host_main SOCKET_FD ALIVE_FD`; one request at a time comes over the
 socket. The process ends when its parent does, whatever plugin code is doing.
@@ -69,6 +69,7 @@ class Host:
             "compile": self._compile,
             "matches": self._matches,
             "compute": self._compute,
+            "open": self._open,
         }
         while True:
             request = receive_frame(self._connection)
@@ -126,6 +127,9 @@ class Host:
             if problem := trait_problem(values, trait.columns):
                 raise CompileFault(f"contact {profile.contact_id}: {problem}")
         return answers
+
+    def _open(self, request: Mapping[str, Any]) -> None:
+        self._manager.open_channel(request["name"]).close()
 
 
 def main() -> None:

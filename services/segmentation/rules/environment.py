@@ -7,7 +7,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any
 
@@ -24,7 +23,7 @@ from google.protobuf import (
 from google.protobuf.message import DecodeError
 
 from services.segmentation.rules import natives
-from services.segmentation.rules.core import CORE_ATTRIBUTES, CORE_BY_NAME, CoreAttribute
+from services.segmentation.rules.core import CORE_ATTRIBUTES, CoreAttribute
 from services.segmentation.rules.errors import RuleError, RuleTooLargeError
 from services.segmentation.rules.meant import explain
 from services.segmentation.rules.registry import Attribute, Registry
@@ -328,14 +327,7 @@ _TOO_DEEP = (
     f"the rule is nested more than {MAX_DEPTH} levels deep: "
     "write it flatter or split it into several segments"
 )
-_UNDEFINED = re.compile(r"undefined field '(\w+)' not found in (.*)")
 _PLACE = re.compile(r"ERROR: <input>:(-?\d+):(-?\d+): (.*)")
-_HINTS = (
-    (re.compile(r"no matching overload for '_(?:[<>]=?|[=!]=|[-+*/])_' applied to '\((int, double|double, "
-                r"int)\)'"),
-     "whole numbers and decimals do not mix: write decimals with a point (1000.0) or convert with double()"),
-    (re.compile(r"undeclared reference to '(?:avg|count|average)'"), "use size(), sum(), min() or max()"),
-)  # fmt: skip
 
 
 def _readable(raw: str, text: str, registry: Registry) -> RuleError:
@@ -346,27 +338,10 @@ def _readable(raw: str, text: str, registry: Registry) -> RuleError:
     if match is None:
         return RuleError(_clean(raw), text=text)
     line, column, said = int(match[1]), int(match[2]), _clean(match[3])
-    message = explain(said, text, line, column, registry) or _suggest(said, registry)
     if line < 1:
-        return RuleError(message, text=text)
-    return RuleError(message, text=text, line=line, column=max(1, column))
-
-
-def _suggest(message: str, registry: Registry) -> str:
-    """Add the registered name that an unknown one is closest to."""
-    match = _UNDEFINED.match(message)
-    if match is None:
-        return message
-    places: dict[str, list[str]] = {
-        "contact": [*CORE_BY_NAME, *(a.name for a in registry.attributes), "traits", "consents", "location"],
-        "contact.traits": [t.name for t in registry.traits],
-        "contact.consents": list(registry.consents),
-        "events": list(registry.events_by_cel_name),
-    }
-    for name, event_type in registry.events_by_cel_name.items():
-        places[f"events of events.{name}"] = ["time", *(f.name for f in event_type.fields)]
-    close = get_close_matches(match[1], places.get(match[2], ()), 1)
-    return f"{message}: did you mean {close[0]}?" if close else message
+        return RuleError(said, text=text)
+    message, (line, column) = explain(said, text, line, max(1, column), registry)
+    return RuleError(message, text=text, line=line, column=column)
 
 
 def _clean(message: str) -> str:
@@ -381,9 +356,6 @@ def _clean(message: str) -> str:
         message,
     )
     message = message.replace(f"{PACKAGE}.", "").removeprefix("INVALID_ARGUMENT: ")
-    for pattern, hint in _HINTS:
-        if pattern.search(message):
-            message = f"{message}: {hint}"
     return message.replace("google.protobuf.Timestamp", "timestamp").replace(
         "google.protobuf.Duration", "duration"
     )

@@ -1,11 +1,14 @@
-"""The same work in SQL written by hand: the ceilings of rebuilds."""
+"""The same work in SQL written by hand: the ceilings of rebuilds, and of what an increment has to write."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
+from uuid import UUID
 
 from sqlalchemy import Connection
 
+from services.kit.names import new_id
 from tests.bench.segmentation.rules import Measured
 from tests.support.segmentation import NOW
 
@@ -148,3 +151,71 @@ def hand_pass(connection: Connection, numbers: Sequence[int]) -> int:
         """,
         {"now": NOW, "numbers": list(numbers)},
     ).rowcount
+
+
+class Change(NamedTuple):
+    """Say who entered a segment, or left it."""
+
+    number: int
+    contact_id: UUID
+    entered: bool
+
+
+_GIVEN = "unnest(%(numbers)s::int[], %(contacts)s::uuid[], %(entered)s::boolean[]) AS g(number, contact_id, entered)"
+
+
+def apply(connection: Connection, changes: Sequence[Change]) -> None:
+    """Write changes that are known: members, who was one before, the events, and how many there are."""
+    connection.exec_driver_sql(
+        f"""
+        WITH given AS MATERIALIZED (SELECT * FROM {_GIVEN}),
+        entering AS (
+            INSERT INTO membership (segment_number, contact_id, enter_time)
+            SELECT number, contact_id, %(now)s FROM given WHERE entered
+        ),
+        gone AS (
+            DELETE FROM membership AS m USING given AS g
+            WHERE NOT g.entered AND m.segment_number = g.number AND m.contact_id = g.contact_id
+            RETURNING m.segment_number, m.contact_id, m.enter_time
+        ),
+        kept AS (
+            INSERT INTO membership_past (segment_number, contact_id, enter_time, leave_time)
+            SELECT segment_number, contact_id, enter_time, %(now)s FROM gone
+        ),
+        told AS (
+            INSERT INTO outbox
+                (id, type, subject, contact_id, revision, occur_time, record_time, historical, data_type, data)
+            SELECT (%(prefix)s || lpad(to_hex(row_number() OVER ()), 8, '0'))::uuid,
+                   CASE WHEN entered THEN 'segment.entered' ELSE 'segment.left' END, 'by-hand/' || number,
+                   contact_id, 1, %(now)s, %(now)s, false, 'type', ''::bytea
+            FROM given
+        )
+        INSERT INTO segment_size (segment_number, delta)
+        SELECT number, sum(CASE WHEN entered THEN 1 ELSE -1 END) FROM given GROUP BY number
+        """,
+        {**_values(changes), "now": NOW, "prefix": new_id().hex[:24]},
+    )
+
+
+def undo(connection: Connection, changes: Sequence[Change]) -> None:
+    """Let members be as before changes; nothing is told."""
+    values = {**_values(changes), "now": NOW}
+    connection.exec_driver_sql(
+        f"DELETE FROM membership AS m USING {_GIVEN} "
+        "WHERE g.entered AND m.segment_number = g.number AND m.contact_id = g.contact_id",
+        values,
+    )
+    connection.exec_driver_sql(
+        "INSERT INTO membership (segment_number, contact_id, enter_time) "
+        f"SELECT g.number, g.contact_id, %(now)s::timestamptz - interval '1 day' FROM {_GIVEN} WHERE NOT g.entered "
+        "ON CONFLICT DO NOTHING",
+        values,
+    )
+
+
+def _values(changes: Sequence[Change]) -> dict[str, object]:
+    return {
+        "numbers": [change.number for change in changes],
+        "contacts": [change.contact_id for change in changes],
+        "entered": [change.entered for change in changes],
+    }

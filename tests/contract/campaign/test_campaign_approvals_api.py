@@ -225,6 +225,9 @@ def test_check_approval(desk: Desk, api: Any, boss: Any, directory: Directory, n
     api.set_approval_policy(policy={"topic": "marketing", "audience_above": 10})
     free = api.check_approval(name=name)
     assert (list(free.reasons), free.launchable) == ([], True)
+    # Nobody knows how many will have entered the segment by the end.
+    evergreen = api.check_approval(name=desk.campaign("evergreen", evergreen=True))
+    assert (list(evergreen.reasons), evergreen.launchable) == (["it may reach more than 10 people"], False)
     directory.down = True
     with pytest.raises(errors.Unavailable):
         api.check_approval(name=name, _retry=NO_RETRY)

@@ -24,7 +24,7 @@ Command = Callable[..., Ran]
 def rapport(desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
     """Run `rapport campaigns` in an empty folder."""
     monkeypatch.chdir(tmp_path)
-    desk.directory.add()
+    desk.directory.add(segment="segments/all")
     environment = {
         "RAPPORT_ADDRESS": f"127.0.0.1:{desk.served.ports.api}",
         "RAPPORT_EVENTS_ADDRESS": f"127.0.0.1:{desk.served.ports.events}",
@@ -267,6 +267,31 @@ schedule:
     # What the request's own rules refuse has its place too.
     put("t/j.yaml", "kind: campaign\nid: c\nsegment: segments/all\nchannel: email.smtp\ntopic: marketing\n")
     assert "t/j.yaml:1: campaigns/c: campaign.template:" in rapport("apply", "-f", "t", "--yes").err
+
+
+def test_a_name_or_a_segment_that_is_not_there_is_told_with_its_place(api: Any, rapport: Command) -> None:
+    put(
+        "t/a.yaml",
+        "kind: template\nid: a\ncontents:\n  - subject: Hi\n    text_file: a.txt\n    html: |\n"
+        "      <p>\n      {{ frist_name }}</p>\n",
+    )
+    put("t/a.txt", "one\ntwo {{ contact.frist_name | default('friend') }}\n")
+    campaign = "channel: email.smtp\ntopic: marketing\ntemplate: templates/b\n"
+    put("t/c.yaml", f"kind: campaign\nid: c\nsegment: segments/al\n{campaign}")
+    put("t/b.yaml", "kind: template\nid: b\ncontents:\n  - {subject: Hi, text: 'Code: {{ coupon }}'}\n")
+    put("t/d.yaml", f"kind: campaign\nid: d\nsegment: segments/all\n{campaign}")
+    ran = rapport("apply", "-f", "t", "--yes")
+    assert ran.code == 1
+    for part in (
+        "t/a.txt:2: templates/a: template.contents[0].text: text, line 2: nothing is named 'contact.frist_name', so it "
+        "would be empty: did you mean contact.given_name?",
+        "t/a.yaml:8: templates/a: template.contents[0].html: html, line 2: nothing is named 'frist_name'",
+        "t/c.yaml:3: campaigns/c: campaign.segment: segments/al does not exist: did you mean segments/all?",
+        "t/d.yaml:6: campaigns/d: campaign.template: templates/b, text, line 1: 'coupon' would be empty, as there is "
+        "no coupon without a coupon pool",
+    ):
+        assert part in ran.err
+    assert everything(api) == [[], [], [], [], []]
 
 
 def test_prune_deletes_policies_and_limits_that_no_file_names(api: Any, rapport: Command) -> None:

@@ -163,6 +163,24 @@ def test_launch_campaign_warns_of_too_few_coupons(desk: Desk, api: Any, director
     assert warning.startswith("COUPON_POOL_EMPTY: couponPools/gift has 1 codes for an audience of 2")
 
 
+def test_launch_campaign_warns_of_too_few_coupons_of_a_variant(
+    desk: Desk, api: Any, directory: Directory
+) -> None:
+    pool = desk.pool()
+    api.import_coupons(pool=pool, codes=["ABCD-1"])
+    desk.template(text="{{ coupon }}")
+    name = desk.campaign()
+    variants = [{"id": "a"}, {"id": "b", "coupon_pool": pool}]
+    api.create_experiment(campaign=name, experiment={"variants": variants})
+    for _ in range(2):
+        directory.add()
+    # About half of them get a code.
+    assert not api.launch_campaign(name=name, validate_only=True).warnings
+    directory.add()
+    [warning] = api.launch_campaign(name=name, validate_only=True).warnings
+    assert warning.startswith("COUPON_POOL_EMPTY: couponPools/gift has 1 codes for an audience of 2")
+
+
 SOMEBODY = "contacts/00000000-0000-4000-8000-000000000000"
 CONTENT: dict[str, Any] = {"template": "templates/none", "contact": SOMEBODY}
 CALLS: dict[str, tuple[str, dict[str, Any]]] = {

@@ -43,6 +43,13 @@ def test_plan_experiment(api: Any) -> None:
     assert (found.contacts_per_arm, found.contacts) == (77, 154)
     assert from_duration(found.duration) == timedelta(days=7)
     assert "77 contacts for each of 2 groups" in found.summary
+    # With a hold-out, alpha is shared by all comparisons that will be made, as of a campaign's own experiment.
+    given = {"baseline_rate": 0.5, "minimal_effect": 0.25, "power": 0.9}
+    held_out = api.plan_experiment(**given, arm_count=3, hold_out=True)
+    assert held_out.comparison_alpha == pytest.approx(0.05 / 4)
+    shared = api.plan_experiment(**given, alpha=0.05 / 4)
+    assert held_out.contacts_per_arm == shared.contacts_per_arm
+    assert held_out.contacts_per_arm > api.plan_experiment(**given, arm_count=3).contacts_per_arm
     for arguments, field in (
         ({"baseline_rate": 1, "minimal_effect": 0.1}, "baseline_rate"),
         ({"baseline_rate": 0.5, "minimal_effect": 0.5}, "minimal_effect"),

@@ -11,6 +11,8 @@ from rapport.contacts.v1 import contacts_pb2
 from rapport_client import errors
 from rapport_client.retry import NO_RETRY
 
+from services.campaign.domain import template_names
+from services.campaign.usecases import audience
 from services.kit.wire import from_timestamp
 from tests.support.campaign_desk import CONTENT, Desk
 from tests.support.campaign_fakes import Directory
@@ -95,6 +97,54 @@ def test_create_template_names_every_bad_content(api: Any) -> None:
         "template.contents[0]",
         "template.contents[1]",
     }
+
+
+def test_create_template_refuses_names_that_nobody_knows(api: Any, directory: Directory) -> None:
+    directory.attributes |= {"shoe_size", "since"}
+    german = {"language_code": "de", "subject": "Hallo {{ zebra }}", "text": "x"}
+    odd = {"subject": "{{ frist_name }}", "text": "\n{{ contact.attributes.shoesize }} {{ contact.since }}"}
+    with pytest.raises(errors.InvalidArgument) as caught:
+        create(api, "odd", odd, german)
+    assert caught.value.reason == "INVALID_TEMPLATE"
+    assert [(item.field, item.description) for item in caught.value.violations] == [
+        (
+            f"template.contents[{index}].{part}",
+            f"{part}, line {line}: nothing is named {name!r}, so it would be empty: {hint}",
+        )
+        for index, part, line, name, hint in (
+            (0, "subject", 1, "frist_name", "did you mean contact.given_name?"),
+            (0, "text", 2, "contact.attributes.shoesize", "did you mean contact.attributes.shoe_size?"),
+            (0, "text", 2, "contact.since", "did you mean contact.attributes.since?"),
+            (1, "subject", 1, "zebra", "there are contact, coupon, event, links, now"),
+        )
+    ]
+    made = create(api, "even", {"subject": "x", "text": "{{ contact.attributes.shoe_size }}"})
+    with pytest.raises(errors.InvalidArgument) as caught:
+        api.update_template(template={"name": made.name, "contents": [odd]}, update_mask=["contents"])
+    assert caught.value.reason == "INVALID_TEMPLATE"
+    assert api.get_template(name=made.name).template == made
+
+
+def test_create_template_asks_contacts_only_for_attributes(api: Any, directory: Directory) -> None:
+    directory.down = True
+    create(api, "plain", {"subject": "{{ contact.given_name }}", "text": "{{ contact.attributes | length }}"})
+    with pytest.raises(errors.Unavailable) as caught:
+        api.create_template(
+            template_id="asks",
+            template={"contents": [{"subject": "x", "text": "{{ contact.attributes.shoe }}"}]},
+            _retry=NO_RETRY,
+        )
+    assert "the attributes that templates name cannot be looked up" in caught.value.message
+
+
+def test_the_names_that_are_known_are_those_that_templates_see(desk: Desk) -> None:
+    recipient = contacts_pb2.Recipient(contact=f"contacts/{uuid4()}")
+    seen = audience.template_context(
+        desk.served.runtime, recipient, topic="marketing", coupon="X", event={"time": NOW.isoformat()}
+    )
+    assert set(seen) == set(template_names.ROOTS)
+    assert tuple(seen["contact"]) == template_names.CONTACT
+    assert tuple(seen["links"]) == template_names.LINKS
 
 
 @pytest.mark.parametrize(
@@ -270,6 +320,7 @@ def test_preview_template(api: Any, directory: Directory) -> None:
         locality="Huế",
         attributes={"size": value(int_value=38)},
     )
+    directory.attributes.add("size")
     create(
         api,
         "hello",
@@ -291,13 +342,14 @@ def test_preview_template_shows_missing_values_as_nothing_or_their_fallback(
     api: Any, directory: Directory
 ) -> None:
     person = directory.add()
+    directory.attributes.add("shoe")
     create(
         api,
         "hello",
         {
-            "subject": "Dear {{ contact.nosuch.thing }}.",
+            "subject": "Dear {{ contact.attributes.shoe.thing }}.",
             "text": "{{ contact.given_name | default('friend', true) }} {{ contact.attributes.shoe }}"
-            "{{ event.total.amount }}|{{ links.nosuch }}|{{ contact.nosuch | default('none') }}",
+            "{{ event.total.amount }}||{{ contact.attributes.shoe | default('none') }}",
             "html": "{% if event %}event{% else %}no event{% endif %}",
         },
     )

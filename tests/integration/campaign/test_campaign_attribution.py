@@ -18,14 +18,16 @@ from rapport.campaign.v1 import results_pb2
 from rapport.events.v1.events_pb2 import Event
 
 from services.campaign.domain.attribution import Rule
+from services.campaign.domain.coupons import Coupon
 from services.campaign.domain.ledger import NO_ENTRY
 from services.campaign.models import conversion, kit, message, metadata, sale
-from services.campaign.usecases import attribution, parting, results
+from services.campaign.store import coupons as coupon_store
+from services.campaign.usecases import attribution, coupons, parting, results
 from services.kit.names import new_id, parse_name
 from services.kit.operations import OperationContext
 from services.kit.operations import store as operations
 from services.kit.runtime import Runtime
-from tests.support.campaign import NOW, make_campaign, make_template
+from tests.support.campaign import NOW, make_campaign, make_pool, make_template
 from tests.support.campaign_orders import placed, returned, tell
 from tests.support.partings import batch
 
@@ -241,6 +243,36 @@ def test_an_erased_contact_leaves_what_it_brought(runtime: Runtime) -> None:
             for (row,) in connection.exec_driver_sql(f"SELECT to_jsonb(t)::text FROM {table} AS t")
         ]
     assert str(contact) not in "\n".join(left)
+
+
+@pytest.mark.parametrize("shown", ["Summer-10", "summer 10"])
+def test_an_uploaded_code_says_which_message_brought_the_order(runtime: Runtime, shown: str) -> None:
+    make_pool(runtime)
+    attribution.set_rule(runtime, Rule(model="coupon_first"))
+    with_coupon, later = sent(PEOPLE[0], NOW), sent(PEOPLE[0], NOW + HOUR)
+    write(runtime, [with_coupon, later])
+    with runtime.db.transaction() as connection:
+        coupons.import_codes(connection, "gift", ["Summer-10"])
+        taken = coupon_store.reserve(connection, "gift", [with_coupon["id"]])
+        coupon_store.issue(
+            connection,
+            [
+                Coupon(
+                    code=code,
+                    pool_id="gift",
+                    contact_id=PEOPLE[0],
+                    message_id=key,
+                    issue_time=NOW,
+                    redeem_time=None,
+                    order_id=None,
+                    imported=True,
+                )
+                for key, code in taken.items()
+            ],
+        )
+    order = placed(f"contacts/{PEOPLE[0]}", 10, NOW + 2 * HOUR, coupon=shown)
+    tell(runtime, [order])
+    assert parts(runtime) == {(PEOPLE[0], parse_name(order.subject, "orders"), with_coupon["id"], 10)}
 
 
 def test_orders_of_nobody_are_kept_apart(runtime: Runtime) -> None:

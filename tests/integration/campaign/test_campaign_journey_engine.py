@@ -18,7 +18,7 @@ from rapport.sales.v1 import events_pb2 as sales_events
 from rapport.segmentation.v1 import events_pb2 as segment_events
 
 from services.campaign.domain.graph import check_graph
-from services.campaign.domain.stepping import Signal
+from services.campaign.domain.stepping import Signal, advance
 from services.campaign.domain.steps import (
     Branch,
     Case,
@@ -36,7 +36,7 @@ from services.campaign.domain.steps import (
 from services.campaign.models import journey_entry, journey_move, journey_signal, message, metadata
 from services.campaign.store import entries, journey_actions
 from services.campaign.usecases import journey_actions as doing
-from services.campaign.usecases import journey_history, journeys, parting
+from services.campaign.usecases import journey_history, journey_moving, journeys, parting
 from services.kit.errors import Aborted, FailedPrecondition, InvalidArgument, Unavailable
 from services.kit.runtime import Runtime
 from tests.integration.campaign.test_campaign_journeys import event, feed, state
@@ -125,6 +125,30 @@ def in_spite(deed: Any, *arguments: Any) -> None:
         except Crash:
             continue
         return
+
+
+def test_an_entry_that_cannot_be_moved_holds_up_no_other(
+    runtime: Runtime, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken, whole = world.add(2)
+    make_template(runtime)
+    make_journey(runtime, [Wait(DAY), SEND])
+    feed(runtime, event(broken), event(whole))
+
+    def breaking(graph: Any, entry: Any, *rest: Any) -> Any:
+        if entry.contact_id == key_of(broken):
+            raise ZeroDivisionError
+        return advance(graph, entry, *rest)
+
+    monkeypatch.setattr(journey_moving, "advance", breaking)
+    look(runtime, NOW + DAY)
+    assert state(runtime)[1] == 1
+    [stuck] = entries_of(runtime, broken)
+    assert (stuck.standing.problem, stuck.standing.outcome) == ("it cannot be moved: ZeroDivisionError", "")
+    monkeypatch.undo()
+    look(runtime, NOW + DAY + HOUR)
+    [freed] = entries_of(runtime, broken)
+    assert (state(runtime)[1], freed.standing.problem) == (2, "")
 
 
 TIMES = st.lists(st.integers(0, 150), max_size=5, unique=True)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID
 
 import pytest
 import sqlalchemy as sa
@@ -23,13 +21,21 @@ from rapport_testing.smtp import SmtpServer
 from services.campaign.domain.journeys import Send, Wait
 from services.campaign.domain.ledger import Counts
 from services.campaign.models import journey_entry
-from services.campaign.usecases import journey_checks, journeys
+from services.campaign.usecases import evergreen, journey_checks, journeys
 from services.campaign.usecases.sending import Sender
 from services.kit.bus.batch import EventBatch
-from services.kit.errors import InvalidArgument
+from services.kit.errors import InvalidArgument, Unavailable
 from services.kit.names import new_id
 from services.kit.runtime import Runtime
-from tests.support.campaign import NOW, World, clock_of, make_journey, make_pool, make_template
+from tests.support.campaign import (
+    NOW,
+    World,
+    clock_of,
+    make_journey,
+    make_pool,
+    make_template,
+    update_journey,
+)
 
 SEND = Send("hello", "email.smtp", "marketing")
 DAY = timedelta(days=1)
@@ -68,7 +74,8 @@ def test_an_order_starts_a_journey_that_waits_and_sends(
     make_pool(runtime)
     make_template(
         runtime,
-        text="{{ event.total.amount }} {{ event.total.currency_code }} {{ event.category }} {{ coupon }}",
+        text="{{ event.total.amount }} {{ event.total.currency_code }} {{ event.category }} "
+        "{% if coupon %}{{ coupon }}{% endif %}",
     )
     make_journey(
         runtime,
@@ -164,6 +171,29 @@ def test_reentry(runtime: Runtime, world: World, reentry: timedelta | None, expe
     assert seen == list(expected)
 
 
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        ({"reentry_after": None}, [0, 0]),
+        ({"reentry_after": 2 * DAY}, [0, 1]),
+        ({"reentry_after": None, "after_leaving": True}, [0, 1]),
+    ],
+)
+def test_reentry_that_becomes_stricter_counts_those_who_came_before(
+    runtime: Runtime, world: World, changed: dict[str, Any], expected: Sequence[int]
+) -> None:
+    [name] = world.add()
+    make_template(runtime)
+    make_journey(runtime, [Wait(DAY), SEND], reentry_after=timedelta(0))
+    feed(runtime, event(name))
+    update_journey(runtime, **changed)
+    seen = [feed(runtime, event(name))]
+    clock_of(runtime).instant += 2 * DAY
+    journeys.advance_journeys(runtime)
+    seen.append(feed(runtime, event(name, at=runtime.clock.now())))
+    assert seen == list(expected)
+
+
 def test_the_same_event_again_starts_nothing(runtime: Runtime, world: World) -> None:
     [name] = world.add()
     make_template(runtime)
@@ -176,10 +206,11 @@ def test_the_same_event_again_starts_nothing(runtime: Runtime, world: World) -> 
     assert state(runtime)[0] == 1
 
 
-def test_many_at_once_start_a_journey_once(runtime: Runtime, world: World) -> None:
+@pytest.mark.parametrize("after_leaving", [False, True])
+def test_many_at_once_start_a_journey_once(runtime: Runtime, world: World, after_leaving: bool) -> None:
     people = world.add(40)
     make_template(runtime)
-    make_journey(runtime, [SEND])
+    make_journey(runtime, [Wait(DAY), SEND], after_leaving=after_leaving)
     barrier = threading.Barrier(4)
     started: list[int] = []
 
@@ -211,23 +242,23 @@ def test_workers_at_once_take_each_step_once(runtime: Runtime, world: World) -> 
     assert state(runtime)[1] == 1200
 
 
-@dataclass(frozen=True)
-class Broken:
-    """A batch whose transaction fails after the effect."""
-
-    inner: EventBatch
-
-    def claim(self, connection: Any, kit: Any) -> list[Event]:
-        return [*self.inner.claim(connection, kit), Event(id="no uuid", contact=f"contacts/{UUID(int=1)}")]
-
-
-def test_a_batch_that_fails_has_no_effect(runtime: Runtime, world: World) -> None:
+def test_a_batch_that_fails_at_its_end_has_no_effect(
+    runtime: Runtime, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     [name] = world.add()
     make_template(runtime)
     make_journey(runtime, [SEND])
     batch = EventBatch("campaign.test", [event(name)])
-    with pytest.raises(Exception, match=r"."):
-        journeys.start_journeys(runtime, Broken(batch))
+
+    def failing(runtime: Runtime, connection: sa.Connection, triggers: Any) -> None:
+        # Up to here the entry is there.
+        assert connection.scalar(sa.select(sa.func.count()).select_from(journey_entry)) == 1
+        raise Unavailable("no database")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(evergreen, "add_members", failing)
+        with pytest.raises(Unavailable):
+            journeys.start_journeys(runtime, batch)
     assert state(runtime)[0] == 0
     assert journeys.start_journeys(runtime, batch) == 1
 

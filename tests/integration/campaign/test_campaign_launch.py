@@ -112,11 +112,14 @@ def test_an_empty_segment_is_done_at_once(runtime: Runtime, world: World) -> Non
     assert campaigns.get_campaign(runtime, "spring")[0].state == "done"
 
 
-def test_a_segment_that_is_not_there_leaves_a_draft(runtime: Runtime, world: World) -> None:
+def test_a_segment_that_is_gone_meanwhile_leaves_a_draft(runtime: Runtime, world: World) -> None:
     make_template(runtime)
-    make_campaign(runtime, segment="segments/none")
+    world.members["segments/gone"] = []
+    make_campaign(runtime, segment="segments/gone")
+    op = begin_launch(runtime)
+    del world.members["segments/gone"]
     with pytest.raises(NotFound):
-        launching.launch(runtime, begin_launch(runtime))
+        launching.launch(runtime, op)
     assert campaigns.get_campaign(runtime, "spring")[0].state == "draft"
 
 

@@ -22,7 +22,7 @@ from services.kit.names import new_id, parse_name
 from services.kit.plugins import PluginHost, PluginManager, PluginSource, installed_plugins
 from services.kit.runtime import make_runtime
 from tests.plugins.plugin_sources import load_source
-from tests.support.campaign import CHANNEL, NOW, make_campaign, make_template, smtp_environment
+from tests.support.campaign import CHANNEL, NOW, make_template, smtp_environment
 from tests.support.postgres import DatabaseFactory
 from tests.support.stack import serve
 
@@ -98,7 +98,6 @@ def test_consents_and_addresses_of_contacts_decide(
         sender = Sender(runtime, manager, locks)
         try:
             make_template(runtime, subject="Chào {{ contact.given_name }}")
-            make_campaign(runtime)
             shown = templates.preview_template(runtime, "hello", parse_name(people["yes"], "contacts"))
             assert shown.subject == "Chào Lan"
             model = NewMessage(

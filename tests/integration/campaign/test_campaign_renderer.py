@@ -43,7 +43,7 @@ def test_a_batch_comes_back_in_order(renderer: Renderer) -> None:
 
 def test_what_hangs_fails_alone_and_the_others_go_on(renderer: Renderer) -> None:
     texts = ["a" * 6_000_000 + str(number) for number in range(2)]
-    renderer.links(text(SLOW))
+    renderer.compiled(text(SLOW))
     [child] = renderer.child_pids()
     beats: list[int] = []
     jobs = [
@@ -60,7 +60,7 @@ def test_what_hangs_fails_alone_and_the_others_go_on(renderer: Renderer) -> None
 
 
 def test_a_child_that_dies_between_batches_is_replaced(renderer: Renderer) -> None:
-    renderer.links(text("x"))
+    renderer.compiled(text("x"))
     [child] = renderer.child_pids()
     os.kill(child, signal.SIGKILL)
     assert names(renderer.render([Job(text("Hi {{ name }}"), {"name": "a"})])) == ["Hi a"]
@@ -87,7 +87,7 @@ def test_what_swells_is_refused_and_this_process_keeps_its_size(source: str, pro
     with Closing(Renderer()) as roomy:
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         try:
-            roomy.links(text(source))
+            roomy.compiled(text(source))
             [made] = roomy.render([Job(text(source), {"big": "x" * 6_000_000})])
         except BadTemplate as error:
             made = error
@@ -120,7 +120,7 @@ def test_a_bad_content_is_known_at_once_and_spoils_no_batch(renderer: Renderer) 
     bad = text("a\n{% if %}")
     for _ in range(2):
         with pytest.raises(BadTemplate, match="text, line 2"):
-            renderer.links(bad)
+            renderer.compiled(bad)
     made = renderer.render([Job(bad, {}), Job(text("ok"), {})])
     assert isinstance(made[0], BadTemplate)
     assert names(made)[1] == "ok"

@@ -15,8 +15,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from rapport.segmentation.v1 import events_pb2 as segment_events
 
+from services.campaign.domain import schedules as schedule_rules
 from services.campaign.domain.ids import RuleError
 from services.campaign.domain.schedules import Schedule, check_schedule, moment_of, occurrences, put_off
+from services.campaign.domain.schedules import launches as launches_of
 from services.campaign.domain.utm import LinkSettings
 from services.campaign.models import campaign, kit, message
 from services.campaign.usecases import campaigns, launching, link_settings, schedules
@@ -162,6 +164,22 @@ def test_clocks_that_are_put_forward_and_back() -> None:
     assert moment_of(autumn, autumn.start) == datetime(2026, 10, 25, 0, 30, tzinfo=UTC)
 
 
+def test_what_clocks_let_fall_together_is_launched_once() -> None:
+    hourly = plan(start=local("2026-03-29T01:15"), zone="Europe/Berlin", recurrence="FREQ=HOURLY;COUNT=4")
+    # 02:15 is not shown: it is 03:15, which comes anyway.
+    assert [(str(at.time()), moment.hour) for at, moment in launches_of(hourly)] == [
+        ("01:15:00", 0),
+        ("02:15:00", 1),
+        ("04:15:00", 2),
+    ]
+    assert list(launches_of(hourly, local("2026-03-29T02:15"))) == list(launches_of(hourly))[1:]
+    twice = plan(
+        start=local("2026-03-28T02:00"), zone="Europe/Berlin", recurrence="FREQ=DAILY;BYHOUR=2,3;COUNT=6"
+    )
+    assert len(list(occurrences(twice, None))) == 6
+    assert [moment.day for _, moment in launches_of(twice)] == [28, 28, 29, 30, 30]
+
+
 ZONES = st.sampled_from(["America/New_York", "Australia/Lord_Howe", "Pacific/Apia", "Asia/Ho_Chi_Minh"])
 
 
@@ -178,6 +196,8 @@ def test_occurrences_rise_and_going_on_from_one_skips_none(
     found = list(islice(occurrences(item, None), 30))
     assert found == sorted(set(found))
     assert list(islice(occurrences(item, found[9]), 20)) == found[10:]
+    moments = [moment for _, moment in islice(launches_of(item), 30)]
+    assert moments == sorted(set(moments))
 
 
 def test_runs_count_their_links_as_their_series_does(runtime: Runtime, world: World) -> None:
@@ -333,6 +353,43 @@ def test_a_campaign_that_cannot_be_asked_about_holds_up_no_other(
     monkeypatch.setattr(schedules, "check_launch", check)
     assert schedules.launch_due(runtime) == 1
     assert state(runtime, "first") == "planning"
+
+
+def test_a_series_goes_out_once_in_the_hour_that_clocks_skip(runtime: Runtime, world: World) -> None:
+    world.add(1)
+    make_template(runtime)
+    make_campaign(runtime)
+    hourly = plan(
+        start=local("2026-03-29T01:00"), zone="Europe/Berlin", recurrence="FREQ=HOURLY", catch_up=timedelta(0)
+    )
+    clock_of(runtime).instant = datetime(2026, 3, 28, tzinfo=UTC)
+    schedules.schedule_campaign(runtime, "spring", hourly)
+    for hour in range(3):
+        clock_of(runtime).instant = datetime(2026, 3, 29, hour, tzinfo=UTC)
+        while schedules.launch_due(runtime):
+            end(runtime, f"spring.{len(launches(runtime))}")
+    assert runs(runtime) == [("spring.1", "", 1), ("spring.2", "", 1), ("spring.3", "", 1)]
+
+
+def test_a_time_zone_that_is_gone_holds_up_no_other(
+    runtime: Runtime, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.add(1)
+    make_template(runtime)
+    for key, zone in (("first", "Europe/Berlin"), ("second", "UTC")):
+        make_campaign(runtime, key)
+        schedules.schedule_campaign(runtime, key, plan(zone=zone))
+    known = schedule_rules.check_zone
+
+    def check(name: str) -> Any:
+        if name == "Europe/Berlin":
+            raise RuleError("is no time zone any more")
+        return known(name)
+
+    clock_of(runtime).instant = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+    monkeypatch.setattr(schedule_rules, "check_zone", check)
+    assert schedules.launch_due(runtime) == 1
+    assert (state(runtime, "first"), state(runtime, "second")) == ("scheduled", "planning")
 
 
 def test_a_segment_that_is_gone_ends_the_occurrence_only(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from datetime import timedelta
 from email import message_from_bytes, policy
+from uuid import UUID
 
 import pytest
 import sqlalchemy as sa
@@ -13,7 +14,7 @@ from rapport_testing.smtp import SmtpServer
 
 from services.campaign.domain.campaigns import DONE
 from services.campaign.domain.resolutions import AS_RETRY, AS_SENT
-from services.campaign.models import coupon, kit, message
+from services.campaign.models import coupon, kit, message, suppression
 from services.campaign.store import claims
 from services.campaign.usecases import (
     campaigns,
@@ -58,9 +59,11 @@ def events(runtime: Runtime, kind: str) -> list[events_pb2.MessageFinished]:
         return [events_pb2.MessageFinished.FromString(bytes(data)) for data in rows]
 
 
-def rows(runtime: Runtime) -> list[sa.Row]:
+def rows(runtime: Runtime, key: str = "") -> list[sa.Row]:
+    """Return the ledger, or what it has of a campaign."""
+    query = sa.select(message).order_by(message.c.id)
     with runtime.db.read() as connection:
-        return list(connection.execute(sa.select(message).order_by(message.c.id)))
+        return list(connection.execute(query.where(message.c.origin == f"campaigns/{key}") if key else query))
 
 
 def test_a_campaign_reaches_each_member_once(
@@ -248,6 +251,14 @@ def test_temporary_failures_are_tried_again_and_permanent_ones_are_not(
     assert mail.text.strip() == f"Text {code}"
     with runtime.db.read() as connection:
         assert connection.scalar(sa.select(sa.func.count()).select_from(coupon)) == 2
+        kept = connection.execute(sa.select(suppression.c.kind, suppression.c.address, suppression.c.reason))
+        assert kept.all() == [("email", world.people[never].address, "BOUNCE")]
+    make_campaign(runtime, "again")
+    plan(runtime, "again")
+    drain(sender)
+    again = {row.contact_id: (row.state, row.reason) for row in rows(runtime, "again")}
+    assert again[UUID(never.partition("/")[2])] == ("suppressed", "SUPPRESSED")
+    assert again[UUID(later.partition("/")[2])] == ("sent", "")
 
 
 def test_after_many_temporary_failures_a_message_fails(

@@ -83,6 +83,23 @@ def test_a_sender_that_died(hall: Hall) -> None:
     }
 
 
+def test_what_was_on_its_way_too_often_is_not_sent_again_by_itself(hall: Hall) -> None:
+    """A message that kills whoever sends it must not kill every sender, one after the other."""
+    dead = new_id()
+    for count, expected in ((claims.MAX_ATTEMPTS - 1, "planned"), (claims.MAX_ATTEMPTS, "unknown")):
+        with hall.runtime.db.transaction() as connection:
+            connection.execute(sa.delete(channel))
+            values = {"name": SURE, "address_kind": "email", "idempotent": True, "when_gone": "hold"}
+            connection.execute(sa.insert(channel).values(values))
+            connection.execute(
+                sa.update(message)
+                .where(message.c.origin == "campaigns/sure-retry")
+                .values(state="sending", sender_id=dead, attempt_count=count)
+            )
+            claims.try_recover(connection, dead)
+        assert states(hall)["sure-retry"] == expected
+
+
 def test_who_approves_a_campaign_approves_what_becomes_of_these(hall: Hall) -> None:
     hall.world.members["segments/all"] = []
     hall.campaign([], "draft", channel=SURE, state="draft")

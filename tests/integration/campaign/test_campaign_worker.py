@@ -31,7 +31,7 @@ from tests.support.toy import Source, free_base_port
 from tests.support.waiting import until
 
 SECRET = "a secret of the tests only"
-CONTENT = {"subject": "Hi {{ contact.given_name }}", "text": "{{ coupon }}"}
+CONTENT = {"subject": "Hi {{ contact.given_name }}", "text": "{{ coupon | default('') }}"}
 
 
 @pytest.fixture

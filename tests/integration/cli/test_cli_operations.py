@@ -96,3 +96,41 @@ def test_ctrl_c_says_that_the_work_goes_on_and_how_to_follow_it(
     assert told is not None
     assert told[1] == told[2]
     assert contacts.rapport("operations", "wait", told[1]).code == 0
+
+
+def test_one_is_found_by_a_part_of_its_id_that_no_other_has(contacts: Office, imported: str) -> None:
+    # Ids begin with the time, so those of one day begin alike; they end at random.
+    id_ = imported.removeprefix("operations/")
+    other = waiting(contacts).name
+    for part in (id_[-12:], id_[-12:].upper(), id_[:-1], f"operations/{id_[-12:]}"):
+        shown = contacts.rapport("operations", "show", part, "--service", "contacts")
+        assert (shown.code, shown.out.splitlines()[0]) == (
+            0,
+            f"{imported}: import_contacts of contacts, done",
+        )
+    cancelled = contacts.rapport("operations", "cancel", other[-12:], "--service", "contacts")
+    assert cancelled.out == f"{other} stops at its next checkpoint\n"
+    alone = contacts.rapport("operations", "show", id_[-12:])
+    assert (alone.code, alone.out) == (0, shown.out)
+
+
+def test_a_part_that_says_too_little_is_refused(contacts: Office, imported: str) -> None:
+    first, second = waiting(contacts).name, waiting(contacts).name
+    common = next(first[:end] for end in range(len(first), 0, -1) if second.startswith(first[:end]))
+    common = common.removeprefix("operations/")
+    ran = contacts.rapport("operations", "cancel", common, "--service", "contacts")
+    assert (ran.code, ran.out) == (1, "")
+    assert f"{common!r} is a beginning or end of " in ran.err
+    for name in (first, second):
+        assert f"  {name}: nobody_does_it of contacts, running" in ran.err
+    for words, told in (
+        (
+            ("show", "0000-0"),
+            "1,000 operations of each service none has an id that begins or ends with '0000-0'",
+        ),
+        (("show", "abc"), "'abc' is no id of an operation, nor a beginning or end of one"),
+        (("wait", "import"), "`rapport operations list` shows them"),
+    ):
+        refused = contacts.rapport("operations", *words, "--service", "contacts")
+        assert (refused.code, refused.out) == (1, "")
+        assert told in refused.err

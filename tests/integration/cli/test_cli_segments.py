@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from io import StringIO
+from unittest.mock import patch
 
 import pytest
 import sqlalchemy as sa
@@ -27,6 +29,13 @@ def world(segmentation: Office) -> World:
     return made
 
 
+class Terminal(StringIO):
+    """Somebody who answers."""
+
+    def isatty(self) -> bool:
+        return True
+
+
 @pytest.fixture
 def buyers(segmentation: Office, world: World) -> Office:
     """The segment of those who have ordered."""
@@ -48,8 +57,30 @@ def test_create_list_members_and_delete(buyers: Office) -> None:
     assert "more members than --limit 1" in some.err
     for limit in ("2", "3"):
         assert buyers.rapport("segments", "members", "buyers", "--limit", limit).err == ""
-    assert buyers.rapport("segments", "delete", "buyers").code == 0
+    unasked = buyers.rapport("segments", "delete", "buyers")
+    assert (unasked.code, unasked.out) == (1, "")
+    assert "there is nobody to ask: add --yes to delete it" in unasked.err
+    for answer, code in (("n\n", 1), ("y\n", 0)):
+        assert "buyers" in buyers.rapport("segments", "list").out
+        with patch("sys.stdin", Terminal(answer)):
+            asked = buyers.rapport("segments", "delete", "buyers")
+        assert asked.code == code
+        assert asked.out.startswith("Delete segments/buyers with its 2 members? [y/N]: ")
+    # Only segmentation is served here.
+    assert "whether campaigns or journeys name segments/buyers is not known" in asked.err
     assert "buyers" not in buyers.rapport("segments", "list").out
+
+
+def test_a_segment_that_others_name_is_not_deleted(buyers: Office) -> None:
+    assert buyers.rapport("segments", "create", "some", 'in_segment("segments/buyers")').code == 0
+    ran = buyers.rapport("segments", "delete", "buyers", "--yes")
+    assert ran.code == 1
+    assert (
+        "segments/buyers is named by the rule of segments/some: change that first (SEGMENT_IN_USE)" in ran.err
+    )
+    assert buyers.rapport("segments", "delete", "none", "--yes").code == 1
+    for one in ("some", "buyers"):
+        assert buyers.rapport("segments", "delete", one, "-y").out == f"{one} is deleted\n"
 
 
 def test_members_beyond_a_page_are_printed(
@@ -193,7 +224,7 @@ def test_members_and_history_of_an_earlier_time(buyers: Office, world: World) ->
     first, second, third = (f"contacts/{contact_id(number)}" for number in range(3))
     world.clock.instant = NOW + timedelta(days=2)
     world.deliver(order(contact_id(2), NOW + timedelta(days=1)))
-    assert buyers.rapport("segments", "delete", "buyers").code == 0
+    assert buyers.rapport("segments", "delete", "buyers", "--yes").code == 0
 
     then = buyers.rapport("segments", "members", "buyers", "--as-of", (NOW + timedelta(days=1)).isoformat())
     assert (set(then.out.split()), then.err) == ({first, second}, "")

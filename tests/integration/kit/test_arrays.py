@@ -48,3 +48,36 @@ def test_arrays_come_back_as_they_were(db: Database, lists: tuple[list[Any], ...
     found = [list(values) for values in row]
     found[2] = [value and value.astimezone(UTC) for value in found[2]]
     assert found == [list(values) for values in lists]
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.tuples(
+        st.lists(
+            st.one_of(st.none(), texts, st.sampled_from(["", "NULL", "null", "{}", '"', "\\", ",", " "]))
+        ),
+        st.lists(texts),
+        st.lists(st.one_of(st.none(), st.uuids())),
+        st.lists(st.one_of(st.none(), times)),
+        st.lists(st.one_of(st.none(), st.integers(-(2**63), 2**63 - 1))),
+        st.lists(st.one_of(st.none(), st.booleans())),
+        st.lists(st.one_of(st.none(), st.decimals(allow_nan=False, allow_infinity=False, places=4))),
+        st.lists(st.one_of(st.none(), st.binary())),
+        st.lists(st.lists(st.integers(0, 9), min_size=2, max_size=2)),
+    )
+)
+def test_lists_as_parameters_come_back_as_they_were(db: Database, lists: tuple[list[Any], ...]) -> None:
+    kinds = ("text", "text", "uuid", "timestamptz", "bigint", "boolean", "numeric", "bytea", "int")
+    wanted = ", ".join(f"%(p{number})s::{kind}[]" for number, kind in enumerate(kinds))
+    with db.read() as connection:
+        row = connection.exec_driver_sql(
+            f"SELECT {wanted}", {f"p{number}": list(values) for number, values in enumerate(lists)}
+        ).one()
+    found = [list(values) for values in row]
+    found[3] = [value and value.astimezone(UTC) for value in found[3]]
+    assert found == [list(values) for values in lists]
+
+
+def test_a_text_that_holds_a_nul_is_refused_in_a_list_as_by_itself(db: Database) -> None:
+    with db.read() as connection, pytest.raises(sa.exc.DBAPIError, match="NUL"):
+        connection.exec_driver_sql("SELECT %(texts)s::text[]", {"texts": ["a", "b\x00c"]})

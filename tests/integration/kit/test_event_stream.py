@@ -154,6 +154,30 @@ def test_a_rare_type_is_found_behind_many_others(served: Served, monkeypatch: py
     assert take(served.client.subscribe(types=["farewell.said"]), 1) == ["rare"]
 
 
+def test_a_stream_rests_after_a_batch_until_the_next_one_is_full(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream_module, "REST_FOR_EACH", 1000.0)
+    monkeypatch.setattr(stream_module, "REST_SECONDS", 1000.0)
+    responses = served.client.subscribe(max_batch_size=3)
+    sizes = []
+    said = 0
+    for texts, delivered in (
+        (["one"], True),
+        (["two"], False),
+        (["three"], False),
+        (["four"], True),
+        (["five", "six", "seven"], True),
+    ):
+        served.source.say(*texts)
+        said += len(texts)
+        eventually(lambda said=said: served.client.stream().head.position == said)  # type: ignore[misc]
+        if delivered:
+            sizes.append(len(next(responses).events))
+    assert sizes == [1, 3, 3]
+    responses.cancel()
+
+
 def test_batches_have_the_size_asked_for_and_a_bound_in_bytes(served: Served) -> None:
     served.source.say(*map(str, range(25)))
     eventually(lambda: served.client.stream().head.position == 25)

@@ -202,6 +202,48 @@ def test_conditions_on_events() -> None:
     assert not condition_holds('"a text"', event)
 
 
+@pytest.mark.parametrize(
+    ("condition", "event"),
+    [
+        ("event.items.all(item, item >= 0)", {"items": list(range(20_000))}),
+        ("event.name.matches(event.pattern)", {"name": "x", "pattern": "("}),
+        ('timestamp(event.time) > timestamp("2026-01-01T00:00:00Z")', {"time": "soon"}),
+        ("1 / int(event.number) == 1", {"number": "0"}),
+        ('event.name == "x"', {"name": "\ud800"}),
+    ],
+)
+def test_a_condition_that_cannot_be_evaluated_is_not_true(condition: str, event: dict[str, Any]) -> None:
+    assert not condition_holds(condition, event)
+
+
+def test_an_answer_counts_for_the_version_that_it_was_asked_for() -> None:
+    """Somebody moves the entry to a newer version, whose branch is another one, while a service answers."""
+    graph = make_graph([Node("b", Branch((Case("new", "mail"),)), "end"), Node("mail", SEND, "end")])
+    entry = Entry(UUID(int=1), "j", 2, UUID(int=2), 0, "b", NOW, NOW)
+    stale = advance(graph, entry, (), Known(1, 0, case=0), NOW)
+    assert (stale.needs, stale.moves) == ("case", [])
+    assert advance(graph, entry, (), Known(2, 0, case=0), NOW).outcome == "finished"
+
+
+def test_events_that_nothing_can_hear_any_more_are_forgotten() -> None:
+    graph = make_graph(
+        [Node("one", Wait(DAY), "two"), Node("two", WaitEvent(Match("payment.received"), DAY), "mail"), SEND],
+        goals=[Match("order.placed", condition="event.total > 9")],
+    )
+    entry = Entry(UUID(int=1), "j", 1, UUID(int=2), 0, "one", NOW, NOW, signalled=True)
+
+    def small(hour: int) -> Signal:
+        return Signal(UUID(int=hour), ("order.placed",), "", NOW + timedelta(hours=hour), {"total": 1})
+
+    signals = [small(hour) for hour in (3, 23, 25)]
+    assert advance(graph, entry, signals, None, NOW + DAY / 2).consumed == []
+    # It stands in the second wait, which began after the first two.
+    assert advance(graph, entry, signals, None, NOW + timedelta(hours=26)).consumed == [
+        UUID(int=3),
+        UUID(int=23),
+    ]
+
+
 def test_local_times_that_clocks_skip_or_show_twice() -> None:
     york = check_zone("America/New_York")
     # 8 March 2026: 02:00 becomes 03:00. 1 November 2026: 02:00 becomes 01:00.
@@ -279,7 +321,7 @@ def go(
             action = graph.nodes[last.step_id].action
             assert isinstance(action, Branch)
             true = [index for index, case in enumerate(action.cases) if holds(case.rule, contact)]
-            known = Known(last.step, case=true[0] if true else -1)
+            known = Known(1, last.step, case=true[0] if true else -1)
         if last.outcome:
             break
         assert last.due_time > now

@@ -15,10 +15,10 @@ from services.campaign.domain.hours import (
     Hours,
     Span,
     check_hours,
-    find_zone,
     next_allowed,
 )
 from services.campaign.domain.ids import RuleError
+from services.campaign.domain.localtime import find_zone
 
 MINUTE = timedelta(minutes=1)
 # Forward and back at night, by half an hour, at midnight, and zones without or with odd offsets.

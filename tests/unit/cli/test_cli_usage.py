@@ -39,7 +39,7 @@ ALL = list(commands())
 def test_all_commands_are_there():
     groups = {path[0] for path, _ in ALL if path}
     assert groups == {
-        *("up", "run", "migrate", "demo", "import", "segments", "campaigns", "plugins"),
+        *("up", "run", "migrate", "demo", "import", "contacts", "segments", "campaigns", "plugins"),
         *("operations", "events", "tokens", "keys", "backup", "restore"),
     }
 

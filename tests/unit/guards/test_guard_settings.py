@@ -1,4 +1,4 @@
-"""Guards: every setting is described, documented in the README, and read in one place only."""
+"""Guards: every setting is described, in the table of settings and in the README, and read in one place only."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from services.kit.plugins.process import _INHERITED
 
 ROOT = Path(__file__).resolve().parents[3]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+TABLE = (ROOT / "services" / "SETTINGS.md").read_text(encoding="utf-8")
+NAMED = re.compile(r"`RAPPORT_([A-Z0-9_]+)`")
 ROW = re.compile(r"^\| `RAPPORT_([A-Z0-9_]+)` \| (.*?) ?\| (.*) \|$", re.MULTILINE)
 
 # Modules that touch the environment without reading a setting, and why each must.
@@ -105,20 +107,22 @@ def shown(default: object) -> str:
 
 
 @pytest.mark.parametrize("name", sorted(Settings.model_fields))
-def test_setting_is_described_and_in_the_readme(name: str):
+def test_setting_is_described_in_the_table_and_named_in_the_readme(name: str):
     field = Settings.model_fields[name]
     assert field.description
     assert field.default is not PydanticUndefined
     rows = [
         (default.strip("` "), text)
-        for variable, default, text in ROW.findall(README)
+        for variable, default, text in ROW.findall(TABLE)
         if variable == name.upper()
     ]
     assert rows == [(shown(field.default), field.description)]
+    assert name.upper() in NAMED.findall(README)
 
 
-def test_readme_names_no_setting_that_does_not_exist():
-    named = set(re.findall(r"`RAPPORT_([A-Z0-9_]+)`", README))
+@pytest.mark.parametrize("page", [README, TABLE], ids=["README.md", "SETTINGS.md"])
+def test_no_setting_is_named_that_does_not_exist(page: str):
+    named = set(NAMED.findall(page))
     known = {name.upper() for name in Settings.model_fields}
     assert {name for name in named - known if not name.startswith(("PLUGIN_", "TEST_"))} == set()
 

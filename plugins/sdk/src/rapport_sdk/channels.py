@@ -74,13 +74,15 @@ class Outcome(StrEnum):
 class SendResult:
     """Tell what became of one message; provider_id is the provider's name for it, reason says why not.
 
-    retry_after: of a temporary one, how long the provider asks to wait; None leaves it to the core.
+    retry_after: of a temporary one, how long the provider asks to wait; None leaves it to the core. bad_address: of a
+    permanent one, that the address will not work for other messages either: it is suppressed.
     """
 
     outcome: Outcome
     provider_id: str = ""
     reason: str = ""
     retry_after: timedelta | None = None
+    bad_address: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +157,8 @@ class ChannelAdapter(Protocol):
 class Channel:
     """Register a way to send, such as `email.smtp`.
 
-    open: makes the adapter from the settings; called in a sender process that may be killed at any moment.
+    open: makes the adapter from the settings, or raises what is wrong with them; called in a sender process that may be
+    killed at any moment, and before a launch to tell whether it can be opened, so connect in `send`.
     capabilities_of: what it can do by its settings, in place of `capabilities`; None when they change nothing.
     version: raise it when the provider's side changes. when_gone: `hold` messages of the channel until it is
     back, or `fail` them.

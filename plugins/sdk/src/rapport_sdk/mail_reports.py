@@ -27,7 +27,8 @@ _MESSAGE_ID = re.compile(r"<([^<>@\s]{1,200})@[^<>@\s]{1,255}>")
 _ADDRESS = re.compile(r"[^\s<>@\"(),:;\[\]\\]{1,64}@[A-Za-z0-9.-]{1,255}")
 _CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _MULTIPART = re.compile(rb"^content-type:\s*multipart/", re.IGNORECASE | re.MULTILINE)
-_STATUS = re.compile(r"\b([245])\.(\d{1,3})\.(\d{1,3})\b")
+# Not a part of an address of IPv4.
+_STATUS = re.compile(r"(?<![\d.])([245])\.(\d{1,3})\.(\d{1,3})(?!\.?\d)")
 _REPLY = re.compile(r"(?<![\d.])([245])\d\d(?![\d.])")
 _ACTIONS = {
     "failed": DeliveryStatus.BOUNCED,
@@ -36,8 +37,9 @@ _ACTIONS = {
 }
 # Headers of the returned mail by which its sender can know it again.
 _OURS = ("Return-Path", "Reply-To", "List-Unsubscribe", "Errors-To", "Sender", "From")
-# Codes of RFC 3463 that say 5 and nothing about the address: a full box, the server itself, its policy and its taste.
-_NOT_THE_ADDRESS = re.compile(r"5\.(2\.2|2\.3|3\.\d+|4\.\d+|5\.\d+|6\.\d+|7\.\d+)\Z")
+# Codes of RFC 3463 that say 5 and nothing about the address: the sender's address, a full box, the server itself, its
+# policy and its taste.
+_NOT_THE_ADDRESS = re.compile(r"5\.(1\.[78]|2\.[23]|[3-7]\.\d+)\Z")
 
 
 class BadReport(ValueError):
@@ -146,6 +148,21 @@ def _recipient(group: Message) -> RecipientReport | None:
     address = _typed(_field(group, "Original-Recipient")) or _typed(_field(group, "Final-Recipient"))
     permanent = status is DeliveryStatus.BOUNCED and _is_permanent(code, detail)
     return RecipientReport(status, permanent, " ".join(filter(None, (code[:20], detail[:300]))), address)
+
+
+def blames_address(reply: str) -> bool:
+    """Say whether a server's refusal of a recipient says that there is no such address, by its status code (RFC 3463).
+
+    reply: the text behind the three digits, such as "5.1.1 no such user". Without a status code the answer is no: the
+    three digits alone say as much of a server that does not relay for us.
+    """
+    found = _STATUS.match(reply)
+    return (
+        found is not None
+        and found[1] == "5"
+        and found.group() != "5.0.0"
+        and not _NOT_THE_ADDRESS.match(found.group())
+    )
 
 
 def _is_permanent(code: str, detail: str) -> bool:

@@ -20,6 +20,7 @@ from rapport_sdk import (
     SendResult,
     Settings,
 )
+from rapport_sdk.mail_reports import blames_address
 
 from rapport_builtin.email.build import BadMessage, address, build, message_id
 from rapport_builtin.email.reports import parse_report
@@ -81,10 +82,10 @@ class SmtpAdapter:
     def send(self, batch: Sequence[OutboundMessage], ctx: ChannelContext) -> list[SendResult]:
         """Send each message in its own transaction.
 
-        Outcomes: 250 after the data is accepted, 4xx temporary, 5xx permanent; refusals of the sender or of
-        our login are temporary, for they say nothing about the recipient. Lost before the data: temporary.
-        Lost after it, before the answer: unknown. Once the server cannot be reached, the rest of the batch is
-        temporary, not tried.
+        Outcomes: 250 after the data is accepted, 4xx temporary, 5xx permanent, of a bad address where the status code
+        says so; refusals of the sender or of our login are temporary, for they say nothing about the recipient. Lost
+        before the data: temporary. Lost after it, before the answer: unknown. Once the server cannot be reached, the
+        rest of the batch is temporary, not tried.
         """
         results: list[SendResult] = []
         made: dict[int, _Mail | BadMessage] = {}
@@ -160,7 +161,9 @@ class SmtpAdapter:
             return self._refused(server, outcome, f"sender refused: {code} {reply}", replies)
         code, reply = replies[1]
         if code not in (250, 251):
-            return self._refused(server, _outcome(code), f"{code} {reply}", replies)
+            outcome = _outcome(code)
+            bad = outcome is Outcome.PERMANENT and blames_address(reply)
+            return self._refused(server, outcome, f"{code} {reply}", replies, bad_address=bad)
         code, reply = replies[2]
         if code != 354:
             return self._refused(server, _outcome(code), f"{code} {reply}", replies)
@@ -222,7 +225,13 @@ class SmtpAdapter:
         return code, _decode(reply)
 
     def _refused(
-        self, server: smtplib.SMTP, outcome: Outcome, reason: str, replies: Sequence[_Reply]
+        self,
+        server: smtplib.SMTP,
+        outcome: Outcome,
+        reason: str,
+        replies: Sequence[_Reply],
+        *,
+        bad_address: bool = False,
     ) -> SendResult:
         """Leave the connection fit for the next message."""
         codes = [code for code, _ in replies]
@@ -235,7 +244,7 @@ class SmtpAdapter:
                     self._command(server, ".")
                 if self._command(server, "RSET")[0] != 250:
                     self._drop()
-        return SendResult(outcome, reason=reason)
+        return SendResult(outcome, reason=reason, bad_address=bad_address)
 
     def _command(self, server: smtplib.SMTP, line: str) -> _Reply:
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -51,9 +52,10 @@ class FileAdapter:
                 fresh = {item.message_id: item for item in batch if item.message_id not in known}
                 if fresh:
                     self._append(b"".join(_line(item, ctx) for item in fresh.values()))
-                    index.catch_up()
-        except OSError as error:
-            reason = f"{self._path} cannot be written: {error.strerror or error}"
+        except (OSError, sqlite3.Error) as error:
+            # The next attempt opens the index anew, and makes it anew when it is broken.
+            self.close()
+            reason = f"{self._path} cannot be written: {getattr(error, 'strerror', None) or error}"
             return [SendResult(Outcome.TEMPORARY, reason=reason)] * len(batch)
         return [SendResult(Outcome.ACCEPTED, item.message_id) for item in batch]
 

@@ -194,7 +194,8 @@ class CampaignServiceServicer:
     """
 
     def CreateTemplate(self, request, context):
-        """Creates a template. Errors: ALREADY_EXISTS; INVALID_ARGUMENT (INVALID_TEMPLATE) with the line, for a template that does not compile.
+        """Creates a template. Errors: ALREADY_EXISTS; INVALID_ARGUMENT (INVALID_TEMPLATE) with the line, for a template that does not compile or
+        names what nobody knows, such as an attribute that is not defined; UNAVAILABLE when contacts does not tell which attributes are.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -216,8 +217,8 @@ class CampaignServiceServicer:
 
     def UpdateTemplate(self, request, context):
         """Changes the fields of a template that the mask names. Messages that are rendered later use the new content.
-        Errors: NOT_FOUND; ABORTED (ETAG_MISMATCH); INVALID_ARGUMENT (INVALID_TEMPLATE); FAILED_PRECONDITION (TEMPLATE_APPROVED) for the
-        content of a template that was approved for a campaign which is still sent, or scheduled.
+        Errors: NOT_FOUND; ABORTED (ETAG_MISMATCH); INVALID_ARGUMENT (INVALID_TEMPLATE); UNAVAILABLE as CreateTemplate; FAILED_PRECONDITION
+        (TEMPLATE_APPROVED) for the content of a template that was approved for a campaign which is still sent, or scheduled.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -261,7 +262,9 @@ class CampaignServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CreateCampaign(self, request, context):
-        """Creates a campaign. Errors: ALREADY_EXISTS; NOT_FOUND for a template or pool that is not there; INVALID_ARGUMENT (UNKNOWN_CHANNEL).
+        """Creates a campaign. Errors: ALREADY_EXISTS; NOT_FOUND for a segment, template or pool that is not there; INVALID_ARGUMENT
+        (UNKNOWN_CHANNEL), (TEMPLATE_NAMES) for a template that names an event, or a coupon and there is no pool, without a fallback or test, or
+        what nobody knows; UNAVAILABLE when segmentation or contacts does not answer.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -287,9 +290,9 @@ class CampaignServiceServicer:
         then on the audience is fixed. Done when no message is planned or on the wire; the result is a LaunchCampaignResult.
         Errors: NOT_FOUND; FAILED_PRECONDITION (CAMPAIGN_STATE) unless it is a draft, (UNKNOWN_CHANNEL) when the plugin of its channel is
         gone, (COUPON_POOL_EXPIRED), (EVERGREEN_EXPERIMENT) when it is evergreen and no size was planned for its experiment, (APPROVAL_REQUIRED, APPROVAL_VOID) when a policy asks for approval (ApprovalService) that is not there
-        or was given to something else; UNAVAILABLE when segmentation is to be asked for that. With `validate_only` also what the operation would end with or its messages fail for: NOT_FOUND for
-        the segment, INVALID_ARGUMENT (RENDER_FAILED) when the template cannot be rendered for a member; UNAVAILABLE when a service that is
-        asked does not answer.
+        or was given to something else, (TEMPLATE_NAMES) as CreateCampaign; NOT_FOUND for the segment, too; UNAVAILABLE when a service that is
+        asked does not answer. With `validate_only` also what its messages would fail for: INVALID_ARGUMENT (RENDER_FAILED) when the template
+        cannot be rendered for a member.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -340,8 +343,8 @@ class CampaignServiceServicer:
 
     def ActivateJourney(self, request, context):
         """Lets events start the journey from now on, after checking all that ValidateJourney checks. Errors: NOT_FOUND; INVALID_ARGUMENT
-        (INVALID_JOURNEY) naming each step at fault, for rules, segments, attributes, queues and channels that are not there and for pools
-        whose coupons expired or are used up; UNAVAILABLE when a
+        (INVALID_JOURNEY) naming each step at fault, for rules, segments, attributes, queues and channels that are not there, for pools whose
+        coupons expired or are used up, and for templates that name what would be empty for everybody; UNAVAILABLE when a
         service that is asked does not answer; FAILED_PRECONDITION (JOURNEY_STATE) for one that was cancelled, (APPROVAL_REQUIRED), (APPROVAL_VOID).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -54,7 +54,7 @@ class DefinitionServiceServicer:
     def CompareDefinitions(self, request, context):
         """Says what ApplyDefinitions would do, and stores nothing. What is wrong with a definition is told with it, for all of them. Errors:
         INVALID_ARGUMENT (INVALID_DEFINITIONS) when a definition has no kind, or two are of one name; UNAVAILABLE when a service that has to be
-        asked, about a journey to be activated or a campaign to be scheduled, does not answer.
+        asked, about a template's attributes, a campaign's segment or a journey to be activated, does not answer.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

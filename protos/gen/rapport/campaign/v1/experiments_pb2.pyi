@@ -97,7 +97,7 @@ class SamplePlan(_message.Message):
     def __init__(self, baseline_rate: _Optional[float] = ..., minimal_effect: _Optional[float] = ..., power: _Optional[float] = ..., contacts_per_arm: _Optional[int] = ...) -> None: ...
 
 class PlanExperimentRequest(_message.Message):
-    __slots__ = ("baseline_rate", "minimal_effect", "power", "alpha", "arm_count", "audience", "contacts_per_day", "window")
+    __slots__ = ("baseline_rate", "minimal_effect", "power", "alpha", "arm_count", "audience", "contacts_per_day", "window", "hold_out")
     BASELINE_RATE_FIELD_NUMBER: _ClassVar[int]
     MINIMAL_EFFECT_FIELD_NUMBER: _ClassVar[int]
     POWER_FIELD_NUMBER: _ClassVar[int]
@@ -106,6 +106,7 @@ class PlanExperimentRequest(_message.Message):
     AUDIENCE_FIELD_NUMBER: _ClassVar[int]
     CONTACTS_PER_DAY_FIELD_NUMBER: _ClassVar[int]
     WINDOW_FIELD_NUMBER: _ClassVar[int]
+    HOLD_OUT_FIELD_NUMBER: _ClassVar[int]
     baseline_rate: float
     minimal_effect: float
     power: float
@@ -114,7 +115,8 @@ class PlanExperimentRequest(_message.Message):
     audience: int
     contacts_per_day: int
     window: _duration_pb2.Duration
-    def __init__(self, baseline_rate: _Optional[float] = ..., minimal_effect: _Optional[float] = ..., power: _Optional[float] = ..., alpha: _Optional[float] = ..., arm_count: _Optional[int] = ..., audience: _Optional[int] = ..., contacts_per_day: _Optional[int] = ..., window: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    hold_out: bool
+    def __init__(self, baseline_rate: _Optional[float] = ..., minimal_effect: _Optional[float] = ..., power: _Optional[float] = ..., alpha: _Optional[float] = ..., arm_count: _Optional[int] = ..., audience: _Optional[int] = ..., contacts_per_day: _Optional[int] = ..., window: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., hold_out: _Optional[bool] = ...) -> None: ...
 
 class PlanExperimentResponse(_message.Message):
     __slots__ = ("contacts_per_arm", "contacts", "comparison_alpha", "duration", "test_percent", "detectable_effect", "summary")

@@ -63,6 +63,8 @@ class EventServiceServicer:
     def Subscribe(self, request, context):
         """Streams batches of events, from the subscription's cursor on, and goes on as new events appear.
 
+        After a batch that was not full it rests, a millisecond for each event of it and 200 at most, unless a full one is there before:
+        where much happens, batches are large, and where little does, nobody waits.
         The stream ends only when the caller cancels it, its deadline passes or the server stops.
         Errors: INVALID_ARGUMENT for a malformed subscription name; OUT_OF_RANGE (EVENTS_EXPIRED) when the events after the cursor are no
         longer kept; FAILED_PRECONDITION (TIMELINE_CHANGED) when the cursor belongs to a timeline that a restore ended, unless it is
