@@ -170,6 +170,11 @@ def pending(connection: Connection, kit: KitTables, kind: str, limit: int) -> li
     return list(connection.execute(query).scalars())
 
 
+def any_pending(connection: Connection, kit: KitTables, kind: str) -> bool:
+    """Tell whether an operation of a kind has not ended."""
+    return bool(pending(connection, kit, kind, 1))
+
+
 def claim(connection: Connection, kit: KitTables, key: UUID) -> Claimed | None:
     """Begin a new attempt of an operation, which fences off any earlier one; None when it has ended."""
     table = kit.operation

@@ -129,17 +129,17 @@ class CompiledRule:
         """Return ``SELECT contact_id`` of all members; parameter ``now``."""
         return self._of_all.members
 
-    @cached_property
-    def undecided_select(self) -> Select[Any]:
+    def undecided_given(self, answers: FromClause = plugin_leaf) -> Select[Any]:
         """Return ``SELECT contact_id`` of all of a span for whom the rule is unknown; parameters as for ``sweep``.
 
         With some plugin calls unanswered these are the contacts that need the answers: Kleene's logic is monotone, so
         what is known without them stays as it is whatever they say.
         """
-        return statements.undecided(self.ir, self.registry.time_zone, self._lookups(), span=SPAN)
+        lookups = self._lookups(answers)
+        return statements.undecided(self.ir, self.registry.time_zone, lookups, span=SPAN)
 
     def undecided_from(self, relation: FromClause, members: FromClause = membership) -> Select[Any]:
-        """Return ``undecided_select`` over all of other profiles and memberships; arguments as for ``select_from``."""
+        """Return the same over all of other profiles and memberships; arguments as for ``select_from``."""
         lookups = self._lookups(members=members)
         return statements.undecided(self.ir, self.registry.time_zone, lookups, relation)
 

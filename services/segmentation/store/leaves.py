@@ -51,6 +51,15 @@ def find_undecided(
     connection.execute(sa.insert(_UNDECIDED).from_select(["contact_id"], undecided), {"now": now, **span})
 
 
+def strike_answered(connection: Connection, number: int) -> None:
+    """Strike out those whose answer to one call is there."""
+    connection.exec_driver_sql(
+        "DELETE FROM undecided AS u USING plugin_leaf AS l "
+        "WHERE l.leaf_no = %(number)s AND l.contact_id = u.contact_id",
+        {"number": number},
+    )
+
+
 def count_undecided(connection: Connection) -> int:
     """Return how many contacts are still to be asked about."""
     return int(connection.exec_driver_sql("SELECT count(*) FROM undecided").scalar_one())

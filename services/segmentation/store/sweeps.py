@@ -56,14 +56,15 @@ class Slice:
 
 
 class Cut:
-    """Cut everybody into slices that take about two seconds each, in the order of ids; together they hold every id.
+    """Cut everybody into slices that take about so many seconds each, in the order of ids; together they hold every id.
 
     first: where to begin, as `rest` told of another one. No more contacts than a first slice has stay in one piece, and
     so does, but for that first slice, what takes no longer.
     """
 
-    def __init__(self, first: UUID | None = FIRST) -> None:
+    def __init__(self, first: UUID | None = FIRST, seconds: float = SLICE_SECONDS) -> None:
         self.rest = first
+        self._seconds = seconds
         self._size = START
         self._since = 0.0
         self._left: int | None = None
@@ -76,7 +77,7 @@ class Cut:
         if self._left is None:
             self._left = contacts(connection, self.rest)
         else:
-            wanted = SLICE_SECONDS / max(now - self._since, 0.001)
+            wanted = self._seconds / max(now - self._since, 0.001)
             self._size = max(FEWEST, int(self._size * min(max(wanted, 1 / SLOWER), FASTER)))
         self._since = now
         first, last = self.rest, LAST

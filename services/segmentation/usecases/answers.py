@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from itertools import islice
+from types import MappingProxyType
 from uuid import UUID
 
 from rapport_sdk import Profile
@@ -30,6 +31,7 @@ from services.segmentation.domain import chunks
 from services.segmentation.rulebook import Call
 from services.segmentation.rules import CompiledRule, PluginCall
 from services.segmentation.store import bounds, leaves, sweeps
+from services.segmentation.store.ahead import Question
 from services.segmentation.usecases.progress import UNWATCHED, Watch
 
 PYTHON_BATCH = 500
@@ -120,7 +122,7 @@ def fill(connection: Connection, calls: Sequence[PluginCall], answers: Answers) 
     leaves.clear(connection)
     for item in calls:
         given = answers.given.get((item.function, item.params), ())
-        leaves.put(connection, item.number, _rows(given))
+        leaves.put(connection, item.number, rows_of(given))
 
 
 def fill_for_all(
@@ -132,25 +134,28 @@ def fill_for_all(
     timeout: float = SECONDS_FOR_ALL,
     budget: bounds.Budget = bounds.UNBOUNDED,
     watch: Watch = UNWATCHED,
+    asked: Mapping[int, Question] = MappingProxyType({}),
 ) -> bool:
     """Put the answers that a rule needs where a statement reads them; returns whether all are there.
 
     SQL answers for all contacts at once. What only Python can answer is asked after it, and of those contacts alone for
     whom the rest of the rule leaves the rule unknown. timeout: seconds for all calls together; budget: for the rest of
-    the rule. Raises TooSlow, and PluginError, unless the call is then unknown; the answers of an installed plugin that
-    are not there must be asked for again.
+    the rule; asked: what was asked ahead, by the number of the call. Raises TooSlow, and PluginError, unless the call
+    is then unknown; the answers of an installed plugin that are not there must be asked for again.
     """
     complete = True
     rules = service.catalog().rules
     until = time.monotonic() + timeout
     leaves.clear(connection)
-    for item in sorted(rule.plugin_calls, key=lambda call: _is_python(rules.get(call.function))):
+    for item in sorted(rule.plugin_calls, key=lambda call: is_python(rules.get(call.function))):
         record = rules.get(item.function)
         try:
             # A failure in the midst takes back the answers before it.
             with connection.begin_nested():
-                if record is not None and _is_python(record):
-                    _find_undecided(connection, rule, now, budget, watch)
+                if record is not None and is_python(record):
+                    if item.number in asked:
+                        asked[item.number].take(connection, now)
+                    _find_undecided(connection, rule, item.number, now, budget, watch)
                     ask_undecided(
                         service,
                         connection,
@@ -162,7 +167,7 @@ def fill_for_all(
                         watch,
                     )
                 else:
-                    leaves.put(connection, item.number, _rows(_ask_all(service, item, now, until, watch)))
+                    leaves.put(connection, item.number, rows_of(_ask_all(service, item, now, until, watch)))
         except PluginError as error:
             if not unknown_when_gone(service, (item.function, item.params), error):
                 raise
@@ -171,24 +176,30 @@ def fill_for_all(
 
 
 def _find_undecided(
-    connection: Connection, rule: CompiledRule, now: datetime, budget: bounds.Budget, watch: Watch
+    connection: Connection,
+    rule: CompiledRule,
+    number: int,
+    now: datetime,
+    budget: bounds.Budget,
+    watch: Watch,
 ) -> None:
-    """Note of whom plugins must be asked; raises TooSlow."""
+    """Note of whom a plugin must be asked; raises TooSlow."""
     leaves.clear_undecided(connection)
     watch.add(0, _UNDECIDED)
     watch.more(sweeps.contacts(connection))
-    cut = sweeps.Cut()
+    undecided, cut = rule.undecided_given(), sweeps.Cut()
     while (some := cut.next(connection)) is not None:
         with budget.spent_on(connection):
-            leaves.find_undecided(connection, rule.undecided_select, now, some)
+            leaves.find_undecided(connection, undecided, now, some)
         watch.add(some.contacts, _UNDECIDED)
+    leaves.strike_answered(connection, number)
 
 
-def _is_python(record: RuleRecord | None) -> bool:
+def is_python(record: RuleRecord | None) -> bool:
     return record is not None and not record.has_sql
 
 
-def _rows(answers: Iterable[Answer]) -> Iterator[tuple[UUID, str, datetime | None]]:
+def rows_of(answers: Iterable[Answer]) -> Iterator[tuple[UUID, str, datetime | None]]:
     return ((one.contact_id, json.dumps(one.value), one.next_change) for one in answers)
 
 
@@ -247,5 +258,5 @@ def ask_undecided(
             )
         profiles = read(some, record)
         ask = partial(service.plugins.matches, item.function, item.params, profiles, now)
-        leaves.put(connection, item.number, _rows(watch.unless_stopped(ask)))
+        leaves.put(connection, item.number, rows_of(watch.unless_stopped(ask)))
         watch.add(len(some), stage)

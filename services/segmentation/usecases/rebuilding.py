@@ -29,9 +29,10 @@ from services.segmentation.domain import (
 from services.segmentation.models import kit
 from services.segmentation.rulebook import functions_of, lost_functions, notice_of
 from services.segmentation.rules import CompiledRule, RegistryError, RuleError, compile_rule
-from services.segmentation.store import bounds, leaves, locks, membership, segments, sweeps, waiting
+from services.segmentation.store import ahead, bounds, leaves, locks, membership, segments, sweeps, waiting
 from services.segmentation.store.replacing import Replacement
-from services.segmentation.usecases.answers import fill_for_all
+from services.segmentation.usecases.answers import SECONDS_FOR_ALL, fill_for_all
+from services.segmentation.usecases.asking import ask_ahead, needs_python, questions
 from services.segmentation.usecases.progress import UNWATCHED, Meter, Progress, Watch
 from services.segmentation.usecases.settling import settle, suited, too_slow
 from services.segmentation.vocabulary import load_names, make_registry, narrowed
@@ -157,6 +158,7 @@ class _Run:
                 self._meter.end()
                 _log.warning("rebuild failed", segment=id_, problem=problem)
                 with self._service.db.transaction() as connection:
+                    ahead.drop(connection, [id_])
                     segments.fail(connection, id_, problem)
                     self._checkpoint_rest(connection, f"{self._meter.subject}: failed")
 
@@ -169,6 +171,7 @@ class _Run:
     def _rebuild(self, id_: str) -> str:
         """Rebuild one segment; returns why that could not be."""
         try:
+            self._ask_ahead(id_)
             with (
                 self._service.db.transaction() as connection,
                 self._operation.interruptible(connection),
@@ -195,10 +198,22 @@ class _Run:
             return f"its SQL failed: {str(error.orig).splitlines()[0]}"
         return ""
 
+    def _ask_ahead(self, id_: str) -> None:
+        with self._service.db.engine.connect() as connection, self._operation.interruptible(connection):
+            with connection.begin():
+                found = segments.find(connection, id_)
+                if found is None or found.kind == "list":
+                    return
+                rule = segments.rule_of(connection, found.number, found.version)
+                compiled = compile_stored(self._service, connection, rule)
+            if compiled.plugin_calls:
+                ask_ahead(self._service, connection, rule, compiled, self._meter)
+
     def give_up(self) -> None:
         """Say of the segments that would have been rebuilt, and are not what their rules say, that they are not."""
         rest = [id_ for id_ in self._order if id_ not in self._done and id_ not in self._failed]
         with self._service.db.transaction() as connection:
+            ahead.drop(connection, rest)
             unfinished = segments.unfinished(connection, self._asked.intersection(rest))
             for id_ in rest:
                 if id_ in self._owed:
@@ -282,7 +297,12 @@ def rebuild_one(
     complete = True
     budget = bounds.Budget(service.limits.rebuild)
     if compiled.plugin_calls:
-        complete = fill_for_all(service, connection, compiled, now, budget=budget, watch=watch)
+        asked = questions(service, connection, rule, compiled)
+        # What could not be asked ahead is asked now, and has to be given the time.
+        patience = service.limits.rebuild if asked or not needs_python(service, compiled) else SECONDS_FOR_ALL
+        complete = fill_for_all(
+            service, connection, compiled, now, timeout=patience, budget=budget, watch=watch, asked=asked
+        )
     replacement = Replacement(connection, notice_of(rule), now)
     watch.add(0, "looking who differs")
     cut = sweeps.Cut()
@@ -294,6 +314,7 @@ def rebuild_one(
     entered, left = replacement.apply(historical=found.active_version != rule.version)
     if compiled.plugin_calls:
         leaves.bring_forward(connection)
+        ahead.drop(connection, [id_])
     if not complete:
         waiting.add_all(connection, now)
     segments.put_in_force(connection, found.number, rule.version, now)
@@ -321,6 +342,13 @@ def _put_in_force(
         segments.set_functions(connection, found.number, rule.version, functions)
     if found.active_version != rule.version or functions != rule.functions or found.gone:
         segments.bump(connection, rules=True)
+
+
+def drop_abandoned(service: Service) -> None:
+    """Delete what plugins were asked ahead of rebuilds that nobody does any more."""
+    with service.db.transaction() as connection:
+        if not operations.any_pending(connection, kit, KIND):
+            ahead.drop(connection)
 
 
 def rule_of(connection: Connection, found: Segment, version: int) -> ActiveRule:

@@ -150,7 +150,10 @@ def unchanged(seg: World) -> Iterator[None]:
 
 WHERE: dict[str, tuple[str, str]] = {
     "looking who differs": (CUBIC, "INSERT INTO membership_change"),
-    "looking of whom a plugin must be asked": (f"shop.waits(contact, 0) && {CUBIC}", "INSERT INTO undecided"),
+    "looking of whom a plugin must be asked": (
+        f"shop.waits(contact, 0) && {CUBIC}",
+        "INSERT INTO plugin_answer",
+    ),
     "asking SQL of a plugin": ("shop.counts(contact, 100)", "FETCH FORWARD"),
 }
 
