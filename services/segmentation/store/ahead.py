@@ -53,7 +53,13 @@ class Question:
         )
 
     def want(self, connection: Connection, undecided: Select[Any], now: datetime, of: Slice) -> int:
-        """Make rows for those of a slice whom a SELECT of contact_id gives, and who have none; returns how many."""
+        """Make rows for those of a slice whom a SELECT of contact_id gives, and who have none; returns how many.
+
+        None for a segment that was deleted.
+        """
+        there = "SELECT number FROM segment WHERE number = %(segment)s FOR KEY SHARE"
+        if connection.exec_driver_sql(there, self._values).first() is None:
+            return 0
         wanted = undecided.subquery("undecided")
         columns = (
             wanted.c.contact_id,

@@ -161,7 +161,6 @@ class _Run:
                     ahead.drop(connection, [id_])
                     segments.fail(connection, id_, problem)
                     self._checkpoint_rest(connection, f"{self._meter.subject}: failed")
-
         # Some that were expected may not have been needed.
         if self._meter.total != self._meter.done:
             self._meter.total = self._meter.done
@@ -171,7 +170,7 @@ class _Run:
     def _rebuild(self, id_: str) -> str:
         """Rebuild one segment; returns why that could not be."""
         try:
-            self._ask_ahead(id_)
+            asked = self._ask_ahead(id_)
             with (
                 self._service.db.transaction() as connection,
                 self._operation.interruptible(connection),
@@ -188,6 +187,10 @@ class _Run:
                 self._checkpoint_rest(connection, f"{self._meter.subject}: rebuilt", done, owed)
             # Not before it is committed: a stop takes it all back.
             self._done, self._owed = done, owed
+            if asked:
+                # Nor under the lock, for there may be many.
+                with self._service.db.transaction() as connection:
+                    ahead.drop(connection, [id_])
         except (PluginError, RuleError, RegistryError) as error:
             return str(error)
         except bounds.TooSlow as error:
@@ -198,16 +201,18 @@ class _Run:
             return f"its SQL failed: {str(error.orig).splitlines()[0]}"
         return ""
 
-    def _ask_ahead(self, id_: str) -> None:
+    def _ask_ahead(self, id_: str) -> bool:
+        """Ask plugins what a segment's rule needs; returns whether it asks any."""
         with self._service.db.engine.connect() as connection, self._operation.interruptible(connection):
             with connection.begin():
                 found = segments.find(connection, id_)
                 if found is None or found.kind == "list":
-                    return
+                    return False
                 rule = segments.rule_of(connection, found.number, found.version)
                 compiled = compile_stored(self._service, connection, rule)
             if compiled.plugin_calls:
                 ask_ahead(self._service, connection, rule, compiled, self._meter)
+            return bool(compiled.plugin_calls)
 
     def give_up(self) -> None:
         """Say of the segments that would have been rebuilt, and are not what their rules say, that they are not."""
@@ -314,7 +319,6 @@ def rebuild_one(
     entered, left = replacement.apply(historical=found.active_version != rule.version)
     if compiled.plugin_calls:
         leaves.bring_forward(connection)
-        ahead.drop(connection, [id_])
     if not complete:
         waiting.add_all(connection, now)
     segments.put_in_force(connection, found.number, rule.version, now)
