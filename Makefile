@@ -53,7 +53,7 @@ bench-segmentation: venv ## measure segmentation beside hand-written SQL; ARGS="
 bench-campaign: venv ## measure campaign beside the barest way to do the same; ARGS="--messages 5000" for less
 	@$(BIN)/python -m tests.bench.campaign $(ARGS)
 
-bench-api: venv ## measure calls, events over RabbitMQ, the import and replicas; ARGS="--parts calls --calls 500" for less
+bench-api: venv ## measure calls, events over RabbitMQ, imports, orders and replicas; ARGS="--parts calls --calls 500" for less
 	@$(BIN)/python -m tests.bench.api $(ARGS)
 
 chaos-campaign: venv ## kill senders, PostgreSQL and the mail server while a campaign goes out; ARGS="--seed 2 --messages 2000"

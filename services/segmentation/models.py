@@ -213,6 +213,25 @@ segment_size = sa.Table(
     comment="the size of a segment is the sum of its rows: writers only add rows, so none waits for another",
 )
 
+plugin_answer = sa.Table(
+    "plugin_answer",
+    metadata,
+    sa.Column("contact_id", _UUID, nullable=False),
+    sa.Column("segment_number", sa.ForeignKey("segment.number", ondelete="CASCADE"), nullable=False),
+    sa.Column("leaf_no", sa.Integer, nullable=False),
+    sa.Column(
+        "asked",
+        sa.Text,
+        nullable=False,
+        comment="which version of the segment's rule asked which version of the plugin's",
+    ),
+    sa.Column("given", sa.Boolean, nullable=False, comment="whether it was answered"),
+    sa.Column("value", pg.JSONB),
+    sa.Column("next_change", _TIME),
+    sa.PrimaryKeyConstraint("contact_id", "segment_number", "leaf_no"),
+    comment="what plugins answered for a rebuild that is to come; whoever changes a contact deletes its rows",
+)
+
 attribute = sa.Table(
     "attribute",
     metadata,

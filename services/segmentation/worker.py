@@ -92,8 +92,9 @@ class Worker:
 
     @timer(seconds=60.0)
     def remove_old_history(self) -> None:
-        """Remove what is older than history is kept."""
+        """Remove what is older than history is kept, and what was asked for rebuilds that never came."""
         history.remove_old(service_of(self.runtime))
+        rebuilding.drop_abandoned(service_of(self.runtime))
 
     @operation(rebuilding.KIND, concurrency=1)
     def rebuild_segments(self, context: OperationContext) -> Message:

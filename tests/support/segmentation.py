@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID, uuid5
 
 import sqlalchemy as sa
@@ -35,6 +35,7 @@ from services.segmentation.usecases import defining, projection, rebuilding
 from tests.support.emptying import empty_tables
 from tests.support.schema import create_schema
 
+T = TypeVar("T")
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 _SPACE = UUID("6f1c1c52-7d0e-4a0b-9c55-0f2f1d1f7a11")
 
@@ -224,6 +225,7 @@ class Progress:
 
     state: dict[str, Any] = field(default_factory=dict)
     stages: list[tuple[int | None, int | None, str | None]] = field(default_factory=list)
+    told: list[tuple[int, int, str]] = field(default_factory=list)
     stop_before: int | None = None
 
     def checkpoint(
@@ -238,6 +240,18 @@ class Progress:
         if state is not None:
             self.state = state
         self.stages.append((completed, total, stage))
+
+    def tell(self, completed: int, total: int, stage: str) -> None:
+        """Remember what is shown."""
+        self.told.append((completed, total, stage))
+
+    def interruptible(self, connection: sa.Connection) -> AbstractContextManager[None]:
+        """Watch nothing."""
+        return nullcontext()
+
+    def unless_stopped(self, work: Callable[[], T]) -> T:
+        """Call it."""
+        return work()
 
     def raise_if_cancelled(self) -> None:
         """Raise when the count is used up."""

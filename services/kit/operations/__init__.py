@@ -8,6 +8,14 @@ from __future__ import annotations
 
 from services.kit.operations.context import OperationContext, OperationLost, OperationPaused
 from services.kit.operations.service import OperationService
-from services.kit.operations.store import create, load
+from services.kit.operations.store import any_pending, create, load
 
-__all__ = ["OperationContext", "OperationLost", "OperationPaused", "OperationService", "create", "load"]
+__all__ = [
+    "OperationContext",
+    "OperationLost",
+    "OperationPaused",
+    "OperationService",
+    "any_pending",
+    "create",
+    "load",
+]

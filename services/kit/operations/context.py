@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from contextlib import AbstractContextManager
+from typing import Any, TypeVar
 
 from google.protobuf.message import Message
 from sqlalchemy import Connection
@@ -13,10 +14,12 @@ from services.kit.db import Database
 from services.kit.errors import Cancelled
 from services.kit.events.payload import parse
 from services.kit.names import format_name
-from services.kit.operations import store
+from services.kit.operations import interrupts, store
 from services.kit.tables import KitTables
 
 CHECK_SECONDS = 0.5
+TELL_SECONDS = 0.5
+T = TypeVar("T")
 
 
 class OperationLost(Exception):
@@ -47,6 +50,7 @@ class OperationContext:
         self._stopping = stopping
         self._cancelled = claimed.cancel_requested
         self._next_check = 0.0
+        self._next_tell, self._told = 0.0, ""
         self._warned = False
         self.name = format_name("operations", claimed.id)
         self.kind = claimed.kind
@@ -90,11 +94,45 @@ class OperationContext:
         values = {key: value for key, value in given.items() if value is not None}
         answer = store.checkpoint(connection, self._kit, self._claimed.id, self._claimed.attempt, values)
         if answer is None:
-            raise OperationLost(f"{self.name} was taken over by another process")
+            raise self._lost()
         self._cancelled = answer
         self._warned = self._cancelled or self._stopping()
         if state is not None:
             self.state = dict(state)
+
+    def tell(self, completed: int, total: int, stage: str) -> None:
+        """Show how far the work is that no transaction has committed yet; a resumed attempt knows nothing of it.
+
+        Call it as often as you like, but not after a checkpoint in a transaction that goes on: it is written when the
+        stage is another one, and twice a second at the most, in a transaction of its own. Raises as raise_if_cancelled
+        does.
+        """
+        now = time.monotonic()
+        if now >= self._next_tell or stage != self._told:
+            self._next_tell, self._told = now + TELL_SECONDS, stage
+            values = {"completed": completed, "total": total, "stage": stage}
+            with self._db.transaction() as connection:
+                answer = store.tell(connection, self._kit, self._claimed.id, self._claimed.attempt, values)
+            if answer is None:
+                raise self._lost()
+            self._cancelled = answer
+        self._raise()
+
+    def interruptible(self, connection: Connection) -> AbstractContextManager[None]:
+        """Cancel what the server does for a connection within the block as soon as a stop is asked for.
+
+        Raises as raise_if_cancelled does, at the end of the block at the latest. The transaction must then be rolled
+        back, as one around the block is.
+        """
+        stops = (Cancelled, OperationPaused, OperationLost)
+        return interrupts.over(self._db, self.raise_if_cancelled, connection, stops)
+
+    def unless_stopped(self, work: Callable[[], T]) -> T:
+        """Return or raise what a call does, or raise as raise_if_cancelled does as soon as a stop is asked for.
+
+        The call then runs out in a thread of its own, unheard.
+        """
+        return interrupts.unless_stopped(self.raise_if_cancelled, work)
 
     def raise_if_cancelled(self) -> None:
         """Raise Cancelled when a stop was asked for, OperationPaused when the process stops.
@@ -107,9 +145,12 @@ class OperationContext:
             with self._db.read() as connection:
                 answer = store.is_ours(connection, self._kit, self._claimed.id, self._claimed.attempt)
             if answer is None:
-                raise OperationLost(f"{self.name} was taken over by another process")
+                raise self._lost()
             self._cancelled = answer
         self._raise()
+
+    def _lost(self) -> OperationLost:
+        return OperationLost(f"{self.name} was taken over by another process")
 
     def _raise(self) -> None:
         if self._cancelled:

@@ -180,6 +180,11 @@ def pending(kit: KitTables, kinds: Sequence[str], limit: int) -> sa.Select[str, 
     return sa.select(wanted, oldest.c.id).join(oldest, sa.true()).order_by(oldest.c.id)
 
 
+def any_pending(connection: Connection, kit: KitTables, kind: str) -> bool:
+    """Tell whether an operation of a kind has not ended."""
+    return bool(pending(connection, kit, kind, 1))
+
+
 def claim(connection: Connection, kit: KitTables, key: UUID) -> Claimed | None:
     """Begin a new attempt of an operation, which fences off any earlier one; None when it has ended."""
     table = kit.operation
@@ -207,11 +212,18 @@ def checkpoint(
     connection: Connection, kit: KitTables, key: UUID, attempt: int, values: dict[str, object]
 ) -> bool | None:
     """Store progress and return whether a stop was asked for; None when the attempt is no longer ours."""
+    return tell(connection, kit, key, attempt, {"fruitless": 0, **values})
+
+
+def tell(
+    connection: Connection, kit: KitTables, key: UUID, attempt: int, values: dict[str, object]
+) -> bool | None:
+    """Store what is shown of the progress, which is no checkpoint; returns what `checkpoint` does."""
     table = kit.operation
     statement = (
         sa.update(table)
         .where(table.c.id == key, table.c.attempt == attempt, ~table.c.done)
-        .values(fruitless=0, **values)
+        .values(values)
         .returning(table.c.cancel_requested)
     )
     return connection.execute(statement).scalar_one_or_none()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -26,6 +26,7 @@ from services.kit.plugins.guard import sql_problem
 
 PLUGIN_ROLE = "rapport_segmentation_plugin"
 _FETCH_ROWS = 5000
+Watched = Callable[[Connection], AbstractContextManager[Any]]
 _ROLE = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 _RELATION = re.compile(r"[a-z_][a-z0-9_]*(\.[a-z_][a-z0-9_]*)?")
 
@@ -79,13 +80,15 @@ def run_plugin_select(
     contact_ids: Sequence[UUID] | None = None,
     role: str | None = None,
     timeout: float = 30.0,
-) -> Iterator[Answer]:
+    watched: Watched = nullcontext,
+) -> Generator[Answer, None, None]:
     """Run a rule's SELECT and yield an answer for each contact, of all or of those given, in any order.
 
     source: an engine, for a transaction of its own from which the answers stream; or a connection in a
     transaction, for answers that see its uncommitted changes: whatever happens, that transaction can go on.
-    role: by default that of the database user with `_plugin` behind. timeout: seconds for all of it. Raises
-    PluginError, even in the midst of the answers: throw away what came before.
+    role: by default that of the database user with `_plugin` behind. timeout: seconds for all of it. watched: a block
+    around all that an engine's connection does, which may end it by another error. Raises PluginError, even in the
+    midst of the answers: throw away what came before.
     """
     if compiled.kind != "rule":
         raise ValueError(f"{compiled.object} is a {compiled.kind}: use run_trait_select")
@@ -94,7 +97,7 @@ def run_plugin_select(
         sql, params = compiled.batch_sql, dict(compiled.batch_params or {})
         params[CONTACTS_PARAMETER] = list(contact_ids)
     ((_, type_),) = compiled.columns
-    for contact_id, value, next_change in _rows(source, compiled, sql, params, now, role, timeout):
+    for contact_id, value, next_change in _rows(source, compiled, sql, params, now, role, timeout, watched):
         if problem := answer_problem(value, next_change, type_, now):
             raise PluginError(compiled.plugin, compiled.object, f"contact {contact_id}: {problem}")
         yield Answer(contact_id, value, next_change)
@@ -131,6 +134,7 @@ def _rows(
     now: datetime,
     role: str | None,
     timeout: float,
+    watched: Watched = nullcontext,
 ) -> Iterator[Sequence[Any]]:
     if problem := sql_problem(sql):
         raise PluginError(compiled.plugin, compiled.object, problem)
@@ -142,7 +146,8 @@ def _rows(
             if isinstance(source, Connection):
                 rows = connection.exec_driver_sql(sql, params).fetchall()
             else:
-                yield from _stream(connection, sql, params, deadline)
+                with watched(connection):
+                    yield from _stream(connection, sql, params, deadline)
                 return
         # Only after the savepoint is gone: the caller may use its connection between two answers.
         yield from rows

@@ -29,6 +29,7 @@ from services.segmentation.rules.rule import (
     compile_rule,
     pass_statement,
 )
+from services.segmentation.rules.sql.statements import Sweep
 
 __all__ = [
     "Attribute",
@@ -47,6 +48,7 @@ __all__ = [
     "RuleFunction",
     "RuleTooLargeError",
     "StoredEvent",
+    "Sweep",
     "Trait",
     "batch_statement",
     "compile_rule",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from typing import Any
 
 from sqlalchemy import Select
@@ -20,7 +20,7 @@ from services.segmentation.rules.lowering import lower
 from services.segmentation.rules.profile import Profile
 from services.segmentation.rules.registry import EventType, Registry
 from services.segmentation.rules.sql import statements
-from services.segmentation.rules.sql.frames import Lookups
+from services.segmentation.rules.sql.frames import SPAN, Lookups
 from services.segmentation.rules.tables import membership, plugin_leaf
 from services.segmentation.rules.timing import first_change, leaves_of
 from services.segmentation.rules.weight import check_weight
@@ -101,7 +101,7 @@ class CompiledRule:
         profile table; parameter ``now``. ``members`` has the columns of ``tables.membership``.
         """
         lookups = self._lookups(members=members)
-        return statements.rebuild(self.ir, self.registry.time_zone, lookups, relation)
+        return statements.sweep(self.ir, (), self.registry.time_zone, lookups, relation).members
 
     def values_select(
         self, nodes: Sequence[ir.Node], relation: FromClause, members: FromClause = membership
@@ -113,21 +113,33 @@ class CompiledRule:
         return statements.values(nodes, self.registry.time_zone, lookups, relation)
 
     @cached_property
-    def rebuild_select(self) -> Select[Any]:
-        """Return ``SELECT contact_id`` of all members; parameter ``now``."""
-        return statements.rebuild(self.ir, self.registry.time_zone, self._lookups())
+    def sweep(self) -> statements.Sweep:
+        """Return what a rebuild asks of the contacts of a span: who is a member, and when time changes something.
+
+        Parameters ``now``, and ``first`` and ``last``, the contact ids that bound the span.
+        """
+        return statements.sweep(self.ir, self.leaves, self.registry.time_zone, self._lookups(), span=SPAN)
 
     @cached_property
-    def undecided_select(self) -> Select[Any]:
-        """Return ``SELECT contact_id`` of all for whom the rule is unknown; parameter ``now``.
+    def _of_all(self) -> statements.Sweep:
+        return statements.sweep(self.ir, self.leaves, self.registry.time_zone, self._lookups())
+
+    @property
+    def rebuild_select(self) -> Select[Any]:
+        """Return ``SELECT contact_id`` of all members; parameter ``now``."""
+        return self._of_all.members
+
+    def undecided_given(self, answers: FromClause = plugin_leaf) -> Select[Any]:
+        """Return ``SELECT contact_id`` of all of a span for whom the rule is unknown; parameters as for ``sweep``.
 
         With some plugin calls unanswered these are the contacts that need the answers: Kleene's logic is monotone, so
         what is known without them stays as it is whatever they say.
         """
-        return statements.undecided(self.ir, self.registry.time_zone, self._lookups())
+        lookups = self._lookups(answers)
+        return statements.undecided(self.ir, self.registry.time_zone, lookups, span=SPAN)
 
     def undecided_from(self, relation: FromClause, members: FromClause = membership) -> Select[Any]:
-        """Return ``undecided_select`` over other profiles and memberships; arguments as for ``select_from``."""
+        """Return the same over all of other profiles and memberships; arguments as for ``select_from``."""
         lookups = self._lookups(members=members)
         return statements.undecided(self.ir, self.registry.time_zone, lookups, relation)
 
@@ -136,13 +148,14 @@ class CompiledRule:
         """Return ``SELECT contact_id, value`` of everybody: TRUE, FALSE, or NULL for unknown; parameter ``now``."""
         return statements.outcomes(self.ir, self.registry.time_zone, self._lookups())
 
-    @cached_property
+    @property
     def next_change_select(self) -> Select[Any]:
         """Return ``SELECT contact_id, next_change`` where time alone will change a leaf; parameter ``now``.
 
         No leaf changes before ``next_change`` unless an event or attribute is written.
         """
-        return statements.changes(self.leaves, self.registry.time_zone, self._lookups())
+        changes = self._of_all.changes
+        return statements.NOBODY if changes is None else changes
 
     @cached_property
     def _evaluator(self) -> Evaluator:
@@ -211,8 +224,10 @@ def batch_statement(
 
 
 def pass_statement(rules: Sequence[tuple[int, CompiledRule]]) -> BatchStatement:
-    """Build the statement that judges all contacts by numbered rules in one pass."""
-    return _statement(statements.everybody, rules, plugin_leaf)
+    """Build the statement that judges the contacts of a span by numbered rules in one pass; parameters as for
+    ``CompiledRule.sweep``.
+    """
+    return _statement(partial(statements.everybody, span=SPAN), rules, plugin_leaf)
 
 
 def _statement(

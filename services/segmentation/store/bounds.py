@@ -24,13 +24,41 @@ class TooSlow(Exception):
         super().__init__(f"took longer than {seconds:g} s")
 
 
+class Budget:
+    """Bound how long several statements may take together, in seconds; None for as long as they take."""
+
+    def __init__(self, seconds: float | None) -> None:
+        self.seconds = seconds
+        self._left = seconds
+
+    @contextmanager
+    def spent_on(self, connection: Connection) -> Iterator[None]:
+        """Let the one statement of the block take what is left; raises TooSlow as `within` does."""
+        if self.seconds is None or self._left is None:
+            yield
+            return
+        started = time.monotonic()
+        try:
+            with within(connection, max(self._left, 0.001)):
+                yield
+        except TooSlow as error:
+            raise TooSlow(self.seconds) from error
+        self._left -= time.monotonic() - started
+
+
+UNBOUNDED = Budget(None)
+
+
 @contextmanager
-def within(connection: Connection, seconds: float) -> Iterator[None]:
-    """Let each statement of the block take at most so long; raises TooSlow.
+def within(connection: Connection, seconds: float | None) -> Iterator[None]:
+    """Let each statement of the block take at most so long, None for as long as it takes; raises TooSlow.
 
     What the block did is then rolled back, and the transaction can go on; after any other failure it can not. Locks
     must be taken before: waiting for them counts.
     """
+    if seconds is None:
+        yield
+        return
     started = time.monotonic()
     # Two commands at a time: this is around every batch.
     limit = max(1, round(seconds * 1000))

@@ -11,9 +11,10 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 from sqlalchemy.sql.selectable import FromClause
 
-from services.segmentation.models import event, membership, membership_past, segment
+from services.segmentation.models import contact_gone, event, membership, membership_past, segment
 from services.segmentation.rules import CompiledRule, ir
 from services.segmentation.rules.stored import EventRow
+from services.segmentation.store.past_members import ended_after
 
 MOST_COLUMNS = 500
 
@@ -88,17 +89,25 @@ def entered(connection: Connection, contact_id: UUID, at: datetime | None) -> di
 
     Only of segments that are there: one that was made anew is another one than that which had its id before.
     """
-    queries = [_memberships(membership, contact_id, at)]
-    if at is not None:
-        earlier = _memberships(membership_past, contact_id, at)
-        queries.append(earlier.where(membership_past.c.leave_time > at))
-    return {row.id: row.enter_time for row in connection.execute(sa.union_all(*queries))}
-
-
-def _memberships(table: sa.Table, contact_id: UUID, at: datetime | None) -> sa.Select[Any]:
-    query = (
-        sa.select(segment.c.id, table.c.enter_time)
-        .join_from(table, segment, segment.c.number == table.c.segment_number)
-        .where(table.c.contact_id == contact_id)
+    query = sa.select(segment.c.id, membership.c.enter_time).join_from(
+        membership, segment, segment.c.number == membership.c.segment_number
     )
-    return query if at is None else query.where(table.c.enter_time <= at)
+    if at is None:
+        queries = [query.where(membership.c.contact_id == contact_id)]
+    else:
+        earlier = (
+            sa.select(segment.c.id, membership_past.c.enter_time)
+            .join_from(membership_past, segment, segment.c.number == membership_past.c.segment_number)
+            .where(*ended_after(at))
+        )
+        # As `past_members.seen_at` has it: in lists it stands in the place of those who were merged into it.
+        merged = sa.select(contact_gone.c.contact_id).where(contact_gone.c.into == contact_id)
+        queries = [
+            query.where(membership.c.contact_id == contact_id, membership.c.enter_time <= at),
+            earlier.where(membership_past.c.contact_id == contact_id),
+            earlier.where(segment.c.kind == "list", membership_past.c.contact_id.in_(merged)),
+        ]
+    found: dict[str, datetime] = {}
+    for row in connection.execute(sa.union_all(*queries)):
+        found[row.id] = min(row.enter_time, found.get(row.id, row.enter_time))
+    return found

@@ -84,7 +84,7 @@ def hand_over(connection: Connection, heirs: Mapping[UUID, UUID | None]) -> None
 
 def remove(connection: Connection, contact_ids: Collection[UUID]) -> None:
     """Delete what is known of contacts themselves: profiles of today and before, schedules, what waits for a plugin."""
-    for table in ("profile", "contact_state", "stale"):
+    for table in ("profile", "contact_state", "stale", "plugin_answer"):
         connection.exec_driver_sql(
             f"DELETE FROM {table} WHERE contact_id = ANY(%(ids)s::uuid[])", {"ids": list(contact_ids)}
         )

@@ -11,6 +11,8 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, Select
 from sqlalchemy.dialects import postgresql as pg
 
+from services.segmentation.store.sweeps import Slice
+
 _UNDECIDED = sa.table("undecided", sa.column("contact_id", pg.UUID(as_uuid=True)))
 
 
@@ -31,13 +33,36 @@ def put(connection: Connection, number: int, rows: Iterable[tuple[UUID, str, dat
             copy.write_row((number, contact_id, None if value == "null" else value, next_change))
 
 
-def find_undecided(connection: Connection, undecided: Select[Any], now: datetime) -> None:
-    """Note the rows of a SELECT of contact_id, as contacts that are still to be asked about."""
+def clear_undecided(connection: Connection) -> None:
+    """Make the relation of contacts that are still to be asked about, or empty it."""
     connection.exec_driver_sql(
         "CREATE TEMPORARY TABLE IF NOT EXISTS undecided (contact_id uuid PRIMARY KEY) ON COMMIT DROP"
     )
     connection.exec_driver_sql("TRUNCATE undecided")
-    connection.execute(sa.insert(_UNDECIDED).from_select(["contact_id"], undecided), {"now": now})
+
+
+def find_undecided(
+    connection: Connection, undecided: Select[Any], now: datetime, of: Slice | None = None
+) -> None:
+    """Note the rows of a SELECT of contact_id, as contacts that are still to be asked about. of: of whom it is, if it
+    is of a span.
+    """
+    span = {} if of is None else {"first": of.first, "last": of.last}
+    connection.execute(sa.insert(_UNDECIDED).from_select(["contact_id"], undecided), {"now": now, **span})
+
+
+def strike_answered(connection: Connection, number: int) -> None:
+    """Strike out those whose answer to one call is there."""
+    connection.exec_driver_sql(
+        "DELETE FROM undecided AS u USING plugin_leaf AS l "
+        "WHERE l.leaf_no = %(number)s AND l.contact_id = u.contact_id",
+        {"number": number},
+    )
+
+
+def count_undecided(connection: Connection) -> int:
+    """Return how many contacts are still to be asked about."""
+    return int(connection.exec_driver_sql("SELECT count(*) FROM undecided").scalar_one())
 
 
 def take_undecided(connection: Connection, limit: int) -> list[UUID]:

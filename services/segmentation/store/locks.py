@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from services.kit.locks import lock_key
-from services.segmentation.store import arrays
+from services.segmentation.store import ahead, arrays
 
 _MEMBERSHIP = lock_key("segmentation.membership")
 
@@ -33,7 +33,10 @@ def own_membership(connection: Connection) -> None:
 
 
 def lock_contacts(connection: Connection, contact_ids: Iterable[UUID]) -> list[UUID]:
-    """Lock contacts, known or not, until the end of the transaction; returns their ids in order, each once."""
+    """Lock contacts, known or not, until the end of the transaction; returns their ids in order, each once.
+
+    What plugins were asked about them ahead of a rebuild is asked again.
+    """
     ids = sorted(set(contact_ids), key=attrgetter("int"))
     parameters = {"ids": arrays.of_ids(ids)}
     connection.exec_driver_sql(
@@ -44,6 +47,7 @@ def lock_contacts(connection: Connection, contact_ids: Iterable[UUID]) -> list[U
         "SELECT FROM contact_state WHERE contact_id = ANY(%(ids)s::uuid[]) ORDER BY contact_id FOR UPDATE",
         parameters,
     )
+    ahead.forget(connection, ids)
     return ids
 
 

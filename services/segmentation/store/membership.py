@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -14,12 +13,11 @@ import psycopg
 import sqlalchemy as sa
 from psycopg import RawCursor
 from sqlalchemy import Connection, Select
-from sqlalchemy.dialects import postgresql as pg
 
 from services.kit import context
 from services.kit.telemetry import spans
 from services.segmentation.models import membership, segment, segment_size
-from services.segmentation.store import arrays, bounds, sweeps
+from services.segmentation.store import arrays, sweeps
 from services.segmentation.store.telling import TOLD, Notice, Notices, telling
 
 # A clock that was set back makes nobody leave before they entered.
@@ -182,63 +180,6 @@ def schedule_earlier(connection: Connection, changes: Sequence[tuple[UUID, datet
         )
 
 
-def replace_members(
-    connection: Connection,
-    notice: Notice,
-    members: Select[Any],
-    parameters: dict[str, Any],
-    *,
-    now: datetime,
-    historical: bool,
-    seconds: float | None = None,
-) -> tuple[int, int]:
-    """Make the result of a SELECT of contact_id the members of a segment; returns how many entered and left.
-
-    The membership lock must be owned. historical: what the entered and left events say; true when the definition
-    changed and not the contacts. seconds: how long the SELECT may take; raises TooSlow.
-    """
-    connection.exec_driver_sql(
-        "CREATE TEMPORARY TABLE membership_change "
-        "(segment_number int NOT NULL, contact_id uuid NOT NULL, entered boolean NOT NULL) ON COMMIT DROP"
-    )
-    result = members.subquery("result")
-    current = (
-        sa.select(membership.c.contact_id)
-        .where(membership.c.segment_number == notice.number)
-        .subquery("current")
-    )
-    differing = (
-        sa.select(
-            sa.literal(notice.number, sa.Integer),
-            sa.func.coalesce(result.c.contact_id, current.c.contact_id),
-            current.c.contact_id.is_(None),
-        )
-        .select_from(result.join(current, result.c.contact_id == current.c.contact_id, full=True))
-        .where(sa.or_(result.c.contact_id.is_(None), current.c.contact_id.is_(None)))
-    )
-    insert = sa.insert(_CHANGE).from_select(["segment_number", "contact_id", "entered"], differing)
-    with nullcontext() if seconds is None else bounds.within(connection, seconds):
-        connection.execute(insert, parameters)
-    counts = _apply_changes(connection, notice, now, historical)
-    connection.exec_driver_sql("DROP TABLE membership_change")
-    return counts
-
-
-_CHANGE = sa.table(
-    "membership_change",
-    sa.column("segment_number", sa.Integer),
-    sa.column("contact_id", pg.UUID(as_uuid=True)),
-    sa.column("entered", sa.Boolean),
-)
-
-
-def remove_members(connection: Connection, notice: Notice, now: datetime) -> int:
-    """Let all members of a segment leave; returns how many. The membership lock must be owned."""
-    nobody = sa.select(membership.c.contact_id).where(sa.false())
-    _, left = replace_members(connection, notice, nobody, {}, now=now, historical=True)
-    return left
-
-
 _LIST_CHANGE = """
 WITH {change},
 sized AS (
@@ -321,49 +262,6 @@ def those_in(connection: Connection, number: int, contact_ids: Sequence[UUID]) -
             "AND contact_id = ANY(%(ids)s::uuid[])",
             {"number": number, "ids": list(contact_ids)},
         ).scalars()
-    )
-
-
-def _apply_changes(
-    connection: Connection, notice: Notice, now: datetime, historical: bool
-) -> tuple[int, int]:
-    connection.exec_driver_sql("ANALYZE membership_change")
-    with sweeps.whole(connection):
-        left = connection.exec_driver_sql(
-            "WITH gone AS (DELETE FROM membership AS m USING membership_change AS c WHERE NOT c.entered "
-            "AND m.segment_number = %(number)s AND m.contact_id = c.contact_id "
-            f"RETURNING m.segment_number, m.contact_id, m.enter_time) {KEPT}",
-            {"number": notice.number, "now": now},
-        ).rowcount
-    entered = connection.exec_driver_sql(
-        "INSERT INTO membership (segment_number, contact_id, enter_time) "
-        "SELECT segment_number, contact_id, %(now)s FROM membership_change WHERE entered ORDER BY contact_id",
-        {"now": now},
-    ).rowcount
-    if entered or left:
-        told = telling(Notices((notice,)), now, historical)
-        connection.exec_driver_sql(TOLD.format(changed="membership_change"), told)
-    if entered != left:
-        connection.execute(sa.insert(segment_size).values(segment_number=notice.number, delta=entered - left))
-    return entered, left
-
-
-def bring_forward(connection: Connection, changes: Select[Any], parameters: dict[str, Any]) -> None:
-    """Bring forward when memberships of contacts change, by a SELECT of contact_id and next_change."""
-    source = changes.subquery("n")
-    state = sa.table(
-        "contact_state",
-        sa.column("contact_id", pg.UUID(as_uuid=True)),
-        sa.column("next_change", sa.DateTime(timezone=True)),
-    )
-    connection.execute(
-        sa.update(state)
-        .where(
-            state.c.contact_id == source.c.contact_id,
-            sa.or_(state.c.next_change.is_(None), state.c.next_change > source.c.next_change),
-        )
-        .values(next_change=source.c.next_change),
-        parameters,
     )
 
 

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from sqlalchemy.dialects import postgresql as pg
 from sqlalchemy.sql.selectable import FromClause
 
-from services.segmentation.models import membership, membership_past
+from services.segmentation.models import contact_gone, membership, membership_past, segment
 from services.segmentation.store.past_segments import NAMED, version_of
 
 _TIME = sa.DateTime(timezone=True)
@@ -39,16 +39,42 @@ class Change:
 
 
 def members_at(at: datetime) -> FromClause:
-    """Return a relation with the columns segment_number and contact_id of the membership table, as of a time."""
-    instant = sa.literal(at, _TIME)
-    return sa.union_all(
+    """Return a relation with the columns segment_number and contact_id of the membership table, as of a time.
+
+    A member may be in it twice. Members are told by the ids that they had then.
+    """
+    return sa.union_all(*_members_at(at)).subquery("members_at")
+
+
+def seen_at(at: datetime) -> FromClause:
+    """Return what ``members_at`` does, as rules see it today: the place that a contact had in a list is that of the
+    contact into which it was merged since.
+    """
+    return sa.union_all(*_members_at(at), _inherited(at)).subquery("members_at")
+
+
+def _members_at(at: datetime) -> list[sa.Select[Any]]:
+    return [
         sa.select(membership.c.segment_number, membership.c.contact_id).where(
-            membership.c.enter_time <= instant
+            membership.c.enter_time <= sa.literal(at, _TIME)
         ),
-        sa.select(membership_past.c.segment_number, membership_past.c.contact_id).where(
-            membership_past.c.enter_time <= instant, membership_past.c.leave_time > instant
-        ),
-    ).subquery("members_at")
+        sa.select(membership_past.c.segment_number, membership_past.c.contact_id).where(*ended_after(at)),
+    ]
+
+
+def ended_after(at: datetime) -> list[sa.ColumnElement[bool]]:
+    """Return the conditions under which a row of the past is of somebody who was a member at a time."""
+    instant = sa.literal(at, _TIME)
+    return [membership_past.c.enter_time <= instant, membership_past.c.leave_time > instant]
+
+
+def _inherited(at: datetime) -> sa.Select[Any]:
+    return (
+        sa.select(membership_past.c.segment_number, contact_gone.c.into.label("contact_id"))
+        .join(contact_gone, contact_gone.c.contact_id == membership_past.c.contact_id)
+        .join(segment, segment.c.number == membership_past.c.segment_number)
+        .where(contact_gone.c.into.is_not(None), segment.c.kind == "list", *ended_after(at))
+    )
 
 
 def list_at(

@@ -108,6 +108,15 @@ def undisturbed(connection: Connection, ids: Iterable[str]) -> dict[str, int]:
     return {row.id: row.number for row in connection.execute(query)}
 
 
+def unfinished(connection: Connection, ids: Iterable[str]) -> set[str]:
+    """Return those of some segments that do not follow their newest rule, or are said to be rebuilt."""
+    query = sa.select(segment.c.id).where(
+        segment.c.id.in_(list(ids)),
+        sa.or_(segment.c.version.is_distinct_from(segment.c.active_version), segment.c.state == "building"),
+    )
+    return set(connection.execute(query).scalars())
+
+
 def settled(connection: Connection, numbers: Iterable[int], now: datetime) -> None:
     """Record that segments were rebuilt by the rules in force; one whose rule changed meanwhile stays as it is."""
     connection.execute(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from uuid import UUID
 
 from sqlalchemy import Connection
 
@@ -20,6 +23,8 @@ def in_order(connection: Connection) -> None:
     """
     connection.exec_driver_sql(f"SET LOCAL work_mem = '{MEMORY}'")
     connection.exec_driver_sql("SET LOCAL enable_hashjoin = off")
+    # A plan for slices of any size is good for none.
+    connection.exec_driver_sql("SET LOCAL plan_cache_mode = force_custom_plan")
 
 
 @contextmanager
@@ -31,3 +36,73 @@ def whole(connection: Connection) -> Iterator[None]:
     connection.exec_driver_sql("SET LOCAL enable_nestloop = off")
     yield
     connection.exec_driver_sql("SET LOCAL enable_nestloop = on")
+
+
+START = 50_000
+FEWEST = 1_000
+FASTER, SLOWER = 20, 10
+SLICE_SECONDS = 2.0
+COUNTED = 50_000
+FIRST, LAST = UUID(int=0), UUID(int=2**128 - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """Say which contacts a statement is of: those with ids from first to last, so many of whom have a profile."""
+
+    first: UUID
+    last: UUID
+    contacts: int
+
+
+class Cut:
+    """Cut everybody into slices that take about so many seconds each, in the order of ids; together they hold every id.
+
+    first: where to begin, as `rest` told of another one. No more contacts than a first slice has stay in one piece, and
+    so does, but for that first slice, what takes no longer.
+    """
+
+    def __init__(self, first: UUID | None = FIRST, seconds: float = SLICE_SECONDS) -> None:
+        self.rest = first
+        self._seconds = seconds
+        self._size = START
+        self._since = 0.0
+        self._left: int | None = None
+
+    def next(self, connection: Connection) -> Slice | None:
+        """Return the next slice, its size by the time since the last one; None when that was the last of all."""
+        if self.rest is None:
+            return None
+        now = time.monotonic()
+        if self._left is None:
+            self._left = contacts(connection, self.rest)
+        else:
+            wanted = self._seconds / max(now - self._since, 0.001)
+            self._size = max(FEWEST, int(self._size * min(max(wanted, 1 / SLOWER), FASTER)))
+        self._since = now
+        first, last = self.rest, LAST
+        if self._size < self._left:
+            found = connection.exec_driver_sql(
+                "SELECT contact_id FROM profile WHERE contact_id >= %(first)s ORDER BY contact_id "
+                "OFFSET %(skipped)s LIMIT 1",
+                {"first": first, "skipped": self._size - 1},
+            ).scalar_one_or_none()
+            last = found or LAST
+        self.rest = None if last == LAST else UUID(int=last.int + 1)
+        size = self._left if self.rest is None else self._size
+        self._left -= size
+        return Slice(first, last, size)
+
+
+def contacts(connection: Connection, first: UUID = FIRST) -> int:
+    """Return how many contacts have a profile, from an id on: when there are many, as the server has last counted."""
+    few = connection.exec_driver_sql(
+        "SELECT count(*) FROM (SELECT FROM profile WHERE contact_id >= %(first)s LIMIT %(counted)s) AS few",
+        {"first": first, "counted": COUNTED},
+    ).scalar_one()
+    if few < COUNTED:
+        return int(few)
+    plan = connection.exec_driver_sql(
+        "EXPLAIN (FORMAT JSON) SELECT FROM profile WHERE contact_id >= %(first)s", {"first": first}
+    ).scalar_one()
+    return max(int(few), int(plan[0]["Plan"]["Plan Rows"]))

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from functools import partial
+from itertools import islice
+from types import MappingProxyType
 from uuid import UUID
 
 from rapport_sdk import Profile
-from sqlalchemy import Connection, Select
+from sqlalchemy import Connection
 
 from services.kit.plugins import (
     Answer,
@@ -27,11 +30,15 @@ from services.segmentation.context import Service
 from services.segmentation.domain import chunks
 from services.segmentation.rulebook import Call
 from services.segmentation.rules import CompiledRule, PluginCall
-from services.segmentation.store import bounds, leaves
+from services.segmentation.store import bounds, leaves, sweeps
+from services.segmentation.store.ahead import Question
+from services.segmentation.usecases.progress import UNWATCHED, Watch
 
 PYTHON_BATCH = 500
 SQL_SECONDS = 30.0
 SECONDS_FOR_ALL = 600.0
+TOLD_AT_ONCE = 5_000
+_UNDECIDED = "finding of whom plugins must be asked"
 
 
 @dataclass
@@ -62,12 +69,13 @@ def ask(
     calls: Iterable[Call],
     contact_ids: Sequence[UUID],
     now: datetime,
+    watch: Watch = UNWATCHED,
 ) -> Answers:
     """Ask plugins about contacts, as the transaction at hand sees them; one that fails spoils only its own answers."""
     answers = Answers()
     for wanted in calls:
         try:
-            answers.given[wanted] = list(_ask_some(service, connection, wanted, contact_ids, now))
+            answers.given[wanted] = list(_ask_some(service, connection, wanted, contact_ids, now, watch))
         except PluginError as error:
             if unknown_when_gone(service, wanted, error):
                 answers.given[wanted] = []
@@ -85,7 +93,12 @@ def unknown_when_gone(service: Service, wanted: Call, error: PluginError) -> boo
 
 
 def _ask_some(
-    service: Service, connection: Connection, wanted: Call, contact_ids: Sequence[UUID], now: datetime
+    service: Service,
+    connection: Connection,
+    wanted: Call,
+    contact_ids: Sequence[UUID],
+    now: datetime,
+    watch: Watch,
 ) -> Iterator[Answer]:
     name, params = wanted
     record = service.catalog().rules.get(name)
@@ -101,7 +114,7 @@ def _ask_some(
         return
     for some in chunks(contact_ids, PYTHON_BATCH):
         profiles = read_profiles(connection, some, record.events, now=now)
-        yield from service.plugins.matches(name, params, profiles, now)
+        yield from watch.unless_stopped(partial(service.plugins.matches, name, params, profiles, now))
 
 
 def fill(connection: Connection, calls: Sequence[PluginCall], answers: Answers) -> None:
@@ -109,7 +122,7 @@ def fill(connection: Connection, calls: Sequence[PluginCall], answers: Answers) 
     leaves.clear(connection)
     for item in calls:
         given = answers.given.get((item.function, item.params), ())
-        leaves.put(connection, item.number, _rows(given))
+        leaves.put(connection, item.number, rows_of(given))
 
 
 def fill_for_all(
@@ -119,28 +132,42 @@ def fill_for_all(
     now: datetime,
     *,
     timeout: float = SECONDS_FOR_ALL,
-    rule_seconds: float | None = None,
+    budget: bounds.Budget = bounds.UNBOUNDED,
+    watch: Watch = UNWATCHED,
+    asked: Mapping[int, Question] = MappingProxyType({}),
 ) -> bool:
     """Put the answers that a rule needs where a statement reads them; returns whether all are there.
 
     SQL answers for all contacts at once. What only Python can answer is asked after it, and of those contacts alone for
-    whom the rest of the rule leaves the rule unknown. timeout: seconds for each call; rule_seconds: for the rest of the
-    rule, where the session does not bound it. Raises TooSlow, and PluginError, unless the call is then unknown; the
-    answers of an installed plugin that are not there must be asked for again.
+    whom the rest of the rule leaves the rule unknown. timeout: seconds for all calls together; budget: for the rest of
+    the rule; asked: what was asked ahead, by the number of the call. Raises TooSlow, and PluginError, unless the call
+    is then unknown; the answers of an installed plugin that are not there must be asked for again.
     """
     complete = True
     rules = service.catalog().rules
+    until = time.monotonic() + timeout
     leaves.clear(connection)
-    for item in sorted(rule.plugin_calls, key=lambda call: _is_python(rules.get(call.function))):
+    for item in sorted(rule.plugin_calls, key=lambda call: is_python(rules.get(call.function))):
         record = rules.get(item.function)
         try:
             # A failure in the midst takes back the answers before it.
             with connection.begin_nested():
-                if record is not None and _is_python(record):
-                    find_undecided(connection, rule.undecided_select, now, rule_seconds)
-                    ask_undecided(service, connection, record, item, now, timeout, _reader(connection, now))
+                if record is not None and is_python(record):
+                    if item.number in asked:
+                        asked[item.number].take(connection, now)
+                    _find_undecided(connection, rule, item.number, now, budget, watch)
+                    ask_undecided(
+                        service,
+                        connection,
+                        record,
+                        item,
+                        now,
+                        Patience(timeout, until),
+                        lambda some, record: read_profiles(connection, some, record.events, now=now),
+                        watch,
+                    )
                 else:
-                    leaves.put(connection, item.number, _rows(_ask_all(service, item, now, timeout)))
+                    leaves.put(connection, item.number, rows_of(_ask_all(service, item, now, until, watch)))
         except PluginError as error:
             if not unknown_when_gone(service, (item.function, item.params), error):
                 raise
@@ -148,34 +175,63 @@ def fill_for_all(
     return complete
 
 
-def find_undecided(
-    connection: Connection, undecided: Select[Any], at: datetime, rule_seconds: float | None
+def _find_undecided(
+    connection: Connection,
+    rule: CompiledRule,
+    number: int,
+    now: datetime,
+    budget: bounds.Budget,
+    watch: Watch,
 ) -> None:
-    """Note of whom plugins must be asked, within seconds where the session does not bound it; raises TooSlow."""
-    with nullcontext() if rule_seconds is None else bounds.within(connection, rule_seconds):
-        leaves.find_undecided(connection, undecided, at)
+    """Note of whom a plugin must be asked; raises TooSlow."""
+    leaves.clear_undecided(connection)
+    watch.add(0, _UNDECIDED)
+    watch.more(sweeps.contacts(connection))
+    undecided, cut = rule.undecided_given(), sweeps.Cut()
+    while (some := cut.next(connection)) is not None:
+        with budget.spent_on(connection):
+            leaves.find_undecided(connection, undecided, now, some)
+        watch.add(some.contacts, _UNDECIDED)
+    leaves.strike_answered(connection, number)
 
 
-def _is_python(record: RuleRecord | None) -> bool:
+def is_python(record: RuleRecord | None) -> bool:
     return record is not None and not record.has_sql
 
 
-def _rows(answers: Iterable[Answer]) -> Iterator[tuple[UUID, str, datetime | None]]:
+def rows_of(answers: Iterable[Answer]) -> Iterator[tuple[UUID, str, datetime | None]]:
     return ((one.contact_id, json.dumps(one.value), one.next_change) for one in answers)
 
 
-def _ask_all(service: Service, item: PluginCall, now: datetime, timeout: float) -> Iterator[Answer]:
+def _ask_all(
+    service: Service, item: PluginCall, now: datetime, until: float, watch: Watch
+) -> Iterator[Answer]:
     compiled = service.plugins.compile_sql(item.function, item.params)
+    # In whole seconds, as a failure tells them.
+    left = max(1, math.ceil(until - time.monotonic()))
     # Through a connection of its own, as the caller's is busy taking in the answers.
-    yield from run_plugin_select(service.db.engine, compiled, now=now, timeout=timeout)
+    answers = run_plugin_select(
+        service.db.engine, compiled, now=now, timeout=left, watched=watch.interruptible
+    )
+    stage = f"taking in what {item.function} answers"
+    watch.add(0, stage)
+    with closing(answers):
+        while some := list(islice(answers, TOLD_AT_ONCE)):
+            watch.more(len(some))
+            watch.add(len(some), stage)
+            yield from some
 
 
 ReadProfiles = Callable[[Sequence[UUID], RuleRecord], Sequence[Profile]]
 """Reads the profiles of some contacts, with the events that a rule declares."""
 
 
-def _reader(connection: Connection, now: datetime) -> ReadProfiles:
-    return lambda some, record: read_profiles(connection, some, record.events, now=now)
+@dataclass(frozen=True)
+class Patience:
+    """Say how many seconds plugins have for all contacts, and when they are over by `time.monotonic`."""
+
+    seconds: float
+    until: float
 
 
 def ask_undecided(
@@ -184,18 +240,23 @@ def ask_undecided(
     record: RuleRecord,
     item: PluginCall,
     now: datetime,
-    timeout: float,
+    patience: Patience,
     read: ReadProfiles,
+    watch: Watch = UNWATCHED,
 ) -> None:
     """Ask the Python form of a rule about those whom `leaves.find_undecided` noted, in batches.
 
-    timeout: seconds for all of it. Raises PluginError, and PluginTimeout when it takes longer.
+    Raises PluginError, and PluginTimeout when it takes longer than there is patience.
     """
-    until = time.monotonic() + timeout
+    stage = f"asking {item.function}"
+    watch.more(leaves.count_undecided(connection))
+    watch.add(0, stage)
     while some := leaves.take_undecided(connection, PYTHON_BATCH):
-        if time.monotonic() >= until:
+        if time.monotonic() >= patience.until:
             raise PluginTimeout(
-                record.plugin, item.function, f"took longer than {timeout:g} s for all contacts"
+                record.plugin, item.function, f"took longer than {patience.seconds:g} s for all contacts"
             )
-        answers = service.plugins.matches(item.function, item.params, read(some, record), now)
-        leaves.put(connection, item.number, _rows(answers))
+        profiles = read(some, record)
+        ask = partial(service.plugins.matches, item.function, item.params, profiles, now)
+        leaves.put(connection, item.number, rows_of(watch.unless_stopped(ask)))
+        watch.add(len(some), stage)

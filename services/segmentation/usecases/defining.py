@@ -15,7 +15,7 @@ from services.segmentation.context import Service
 from services.segmentation.domain import SEGMENTS, ActiveRule, Origin, Segment, State, refuse_cycle
 from services.segmentation.rulebook import depends_of, functions_of, notice_of
 from services.segmentation.rules import CompiledRule, Registry, RegistryError, RuleError, compile_rule
-from services.segmentation.store import locks, membership, segments
+from services.segmentation.store import locks, replacing, segments
 from services.segmentation.usecases.rebuilding import start_rebuild
 from services.segmentation.usecases.zones import check_zones
 from services.segmentation.vocabulary import load_names, make_registry
@@ -265,5 +265,5 @@ def drop(service: Service, connection: Connection, found: Segment) -> None:
     version = found.active_version or found.version
     rule = ActiveRule(found.number, found.id, version, found.rule, ())
     now = service.clock.now()
-    membership.remove_members(connection, notice_of(rule), now)
+    replacing.remove_members(connection, notice_of(rule), now)
     segments.delete(connection, found.number, now)

@@ -15,6 +15,7 @@ from services.segmentation.context import Service
 from services.segmentation.rulebook import Plan, Step
 from services.segmentation.store import bounds, membership, segments, waiting
 from services.segmentation.usecases.answers import Answers, ask, fill
+from services.segmentation.usecases.progress import UNWATCHED, Watch
 
 _log = get_logger("segmentation.evaluation")
 _TOO_SLOW = (
@@ -45,6 +46,7 @@ def evaluate(
     historical: bool,
     retry: bool = False,
     tally: Tally | None = None,
+    watch: Watch = UNWATCHED,
 ) -> bool:
     """Bring the memberships of contacts in line with the rules at a time; returns whether every rule was evaluated.
 
@@ -58,7 +60,7 @@ def evaluate(
     plan = service.plan(connection)
     # Whoever skips them says so in the same transaction: they are rebuilt once their plugin is back.
     segments.stall(connection, plan.gone, gone=True)
-    answers = ask(service, connection, plan.calls, contact_ids, now) if plan.calls else Answers()
+    answers = ask(service, connection, plan.calls, contact_ids, now, watch) if plan.calls else Answers()
     problems = _problems(plan, answers)
     if (problems or answers.doubtful) and retry:
         return False

@@ -39,7 +39,7 @@ def past_relations(
     """
     if compiled.segments:
         check_kept(service, connection, "memberships", at)
-    members = past_members.members_at(at)
+    members = past_members.seen_at(at)
     # Plugins are shown whole profiles.
     if compiled.attributes <= set(ORDER_SUMS) and not compiled.plugin_calls:
         return past.present_at(at, among), members

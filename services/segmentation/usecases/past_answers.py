@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from uuid import UUID
@@ -15,14 +16,15 @@ from services.segmentation.context import Service
 from services.segmentation.domain import chunks
 from services.segmentation.rulebook import Call
 from services.segmentation.rules import CompiledRule
-from services.segmentation.store import leaves, past_profiles
+from services.segmentation.store import bounds, leaves, past_profiles
 from services.segmentation.usecases.answers import (
     PYTHON_BATCH,
     Answers,
+    Patience,
     ask_undecided,
-    find_undecided,
     unknown_when_gone,
 )
+from services.segmentation.usecases.progress import UNWATCHED, Watch
 
 
 def ask_past(
@@ -66,7 +68,8 @@ def fill_past(
     members: FromClause,
     *,
     timeout: float,
-    rule_seconds: float | None = None,
+    budget: bounds.Budget = bounds.UNBOUNDED,
+    watch: Watch = UNWATCHED,
 ) -> bool:
     """Put the answers of a past time that a rule needs where a statement reads them; returns whether all are there.
 
@@ -77,6 +80,7 @@ def fill_past(
     """
     records = _records(service, ((item.function, item.params) for item in rule.plugin_calls))
     undecided = rule.undecided_from(relation, members)
+    patience = Patience(timeout, time.monotonic() + timeout)
     complete = True
     leaves.clear(connection)
     for item, (wanted, record) in zip(rule.plugin_calls, records, strict=True):
@@ -85,15 +89,18 @@ def fill_past(
         try:
             # A failure in the midst takes back the answers before it.
             with connection.begin_nested():
-                find_undecided(connection, undecided, at, rule_seconds)
+                leaves.clear_undecided(connection)
+                with budget.spent_on(connection):
+                    leaves.find_undecided(connection, undecided, at)
                 ask_undecided(
                     service,
                     connection,
                     record,
                     item,
                     at,
-                    timeout,
+                    patience,
                     lambda some, record: past_profiles.read(connection, some, record.events, at),
+                    watch,
                 )
         except PluginError as error:
             if not unknown_when_gone(service, wanted, error):

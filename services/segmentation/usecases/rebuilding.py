@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 
 from services.kit import operations
 from services.kit.db import is_transient
-from services.kit.errors import FailedPrecondition, NotFound
+from services.kit.errors import Cancelled, FailedPrecondition, NotFound
 from services.kit.log import get_logger
 from services.kit.names import format_name
 from services.kit.plugins import PluginError, RuleRecord, object_from_json
@@ -29,13 +29,19 @@ from services.segmentation.domain import (
 from services.segmentation.models import kit
 from services.segmentation.rulebook import functions_of, lost_functions, notice_of
 from services.segmentation.rules import CompiledRule, RegistryError, RuleError, compile_rule
-from services.segmentation.store import bounds, leaves, locks, membership, segments, sweeps, waiting
-from services.segmentation.usecases.answers import fill_for_all
-from services.segmentation.usecases.progress import Progress
-from services.segmentation.usecases.settling import settle, too_slow
+from services.segmentation.store import ahead, bounds, leaves, locks, membership, segments, sweeps, waiting
+from services.segmentation.store.replacing import Replacement
+from services.segmentation.usecases.answers import SECONDS_FOR_ALL, fill_for_all
+from services.segmentation.usecases.asking import ask_ahead, needs_python, questions
+from services.segmentation.usecases.progress import UNWATCHED, Meter, Progress, Watch
+from services.segmentation.usecases.settling import settle, suited, too_slow
 from services.segmentation.vocabulary import load_names, make_registry, narrowed
 
 KIND = "rebuild_segments"
+_CANCELLED = "its rebuild was cancelled before it came to an end: rebuild it"
+_OWED = (
+    "a segment that its rule names was rebuilt, and the rebuild that follows from it cancelled: rebuild it"
+)
 _log = get_logger("segmentation.rebuild")
 
 
@@ -52,8 +58,7 @@ def start_rebuild(
         request,
         service.clock,
         request_id=request_id,
-        unit="segments",
-        total=len(names),
+        unit="contacts",
     )
 
 
@@ -75,76 +80,196 @@ def rebuild(
 
     Those whose newest rule is in force are settled in one pass, the others each in a transaction of its own.
     A segment that fails keeps its last members and says why; the others go on, and the operation ends with
-    FailedPrecondition (REBUILD_FAILED) that names those that failed.
+    FailedPrecondition (REBUILD_FAILED) that names those that failed. One that is cancelled leaves the segments as they
+    are that it has not come to, and those that it owed a rebuild are FAILED.
     """
     with service.db.read() as connection:
         edges = _edges(connection)
         lists = segments.lists(connection)
     ids = [parse_segment(name) for name in request.names]
-    # Each segment comes after those that its rule names, so it sees their new members.
     asked = set(ids) if ids else edges.keys() - lists.keys()
-    order = with_dependents(sorted(asked), edges)
-    state = operation.state
-    done: dict[str, list[int]] = dict(state.get("done", {}))
-    failed: dict[str, str] = dict(state.get("failed", {}))
-    owed: set[str] = set(state.get("owed", ()))
-    if "done" not in state:
-        settled = settle(service, asked, edges, operation)
-        done |= {parse_segment(item.segment): list(item.counts) for item in settled.rebuilt}
-        failed |= settled.failed
-        with service.db.transaction() as connection:
-            for id_, problem in settled.failed.items():
+    run = _Run(service, operation, edges, asked)
+    try:
+        run.settle()
+        run.one_by_one()
+    except Cancelled:
+        run.give_up()
+        raise
+    return run.result()
+
+
+class _Run:
+    """Do one attempt of a rebuild."""
+
+    def __init__(
+        self, service: Service, operation: Progress, edges: Mapping[str, set[str]], asked: set[str]
+    ) -> None:
+        self._service = service
+        self._operation = operation
+        self._edges = edges
+        self._asked = asked
+        # Each segment comes after those that its rule names, so it sees their new members.
+        self._order = with_dependents(sorted(asked), edges)
+        state = operation.state
+        self._state: dict[str, Any] = state
+        self._done: dict[str, list[int]] = dict(state.get("done", {}))
+        self._failed: dict[str, str] = dict(state.get("failed", {}))
+        self._owed: set[str] = set(state.get("owed", ()))
+        self._meter = Meter(operation, state.get("counted", 0))
+        with service.db.read() as connection:
+            self._contacts = sweeps.contacts(connection)
+
+    def settle(self) -> None:
+        """Put those right whose rules are in force, unless an earlier attempt did."""
+        if "done" in self._state:
+            self._expect_rest()
+            return
+        before: dict[str, Any] = self._state.get("settling", {})
+        some: list[str] = before.get("ids") or suited(self._service, self._asked, self._edges)
+        self._expect_rest(some)
+        if some:
+
+            def save(connection: Connection, at: dict[str, Any]) -> None:
+                self._checkpoint(connection, {"settling": {"ids": some, **at}}, self._meter.subject)
+
+            settled = settle(self._service, some, before, save, self._meter)
+            self._done |= {parse_segment(item.segment): list(item.counts) for item in settled.rebuilt}
+            self._failed |= settled.failed
+        with self._service.db.transaction() as connection:
+            for id_, problem in self._failed.items():
                 segments.fail(connection, id_, problem)
-            _checkpoint(operation, connection, done, failed, owed, len(order))
-    for id_ in order:
-        if id_ in done or id_ in failed or not (id_ in asked or id_ in owed):
-            continue
-        # What follows from a rebuild that was done is done as well, or segments would contradict each other.
-        if id_ not in owed:
-            operation.raise_if_cancelled()
-        problem = ""
+            self._checkpoint_rest(connection, "rebuilding")
+
+    def _expect_rest(self, settled: Collection[str] = ()) -> None:
+        rest = (self._asked | self._owed) - self._done.keys() - self._failed.keys() - set(settled)
+        for _ in rest.intersection(self._order):
+            self._meter.expect(self._contacts)
+
+    def one_by_one(self) -> None:
+        """Rebuild the others, and those that are owed to one that changed."""
+        for id_ in self._order:
+            if id_ in self._done or id_ in self._failed or not (id_ in self._asked or id_ in self._owed):
+                continue
+            self._operation.raise_if_cancelled()
+            self._meter.begin(self._contacts, format_name(SEGMENTS, id_))
+            problem = self._rebuild(id_)
+            if problem:
+                self._failed[id_] = problem
+                self._meter.end()
+                _log.warning("rebuild failed", segment=id_, problem=problem)
+                with self._service.db.transaction() as connection:
+                    ahead.drop(connection, [id_])
+                    segments.fail(connection, id_, problem)
+                    self._checkpoint_rest(connection, f"{self._meter.subject}: failed")
+        # Some that were expected may not have been needed.
+        if self._meter.total != self._meter.done:
+            self._meter.total = self._meter.done
+            with self._service.db.transaction() as connection:
+                self._checkpoint_rest(connection, "rebuilt")
+
+    def _rebuild(self, id_: str) -> str:
+        """Rebuild one segment; returns why that could not be."""
         try:
-            with service.db.transaction() as connection:
-                result = rebuild_one(service, connection, id_)
-                if result is not None and (result.entered or result.left):
-                    owed |= {name for name, below in edges.items() if id_ in below}
+            asked = self._ask_ahead(id_)
+            with (
+                self._service.db.transaction() as connection,
+                self._operation.interruptible(connection),
+            ):
+                result = rebuild_one(self._service, connection, id_, self._meter)
+                self._meter.end()
+                done, owed = self._done, self._owed
                 if result is not None:
-                    done[id_] = list(result.counts)
-                _checkpoint(operation, connection, done, failed, owed, len(order))
+                    done = {**done, id_: list(result.counts)}
+                    if result.entered or result.left:
+                        owed = owed | {name for name, below in self._edges.items() if id_ in below}
+                for _ in owed - self._owed - self._asked:
+                    self._meter.expect(self._contacts)
+                self._checkpoint_rest(connection, f"{self._meter.subject}: rebuilt", done, owed)
+            # Not before it is committed: a stop takes it all back.
+            self._done, self._owed = done, owed
+            if asked:
+                # Nor under the lock, for there may be many.
+                with self._service.db.transaction() as connection:
+                    ahead.drop(connection, [id_])
         except (PluginError, RuleError, RegistryError) as error:
-            problem = str(error)
+            return str(error)
         except bounds.TooSlow as error:
-            problem = too_slow(error.seconds)
+            return too_slow(error.seconds)
         except DBAPIError as error:
             if is_transient(error) and not _timed_out(error):
                 raise
-            problem = f"its SQL failed: {str(error.orig).splitlines()[0]}"
-        if problem:
-            failed[id_] = problem
-            _log.warning("rebuild failed", segment=id_, problem=problem)
-            with service.db.transaction() as connection:
-                segments.fail(connection, id_, problem)
-                _checkpoint(operation, connection, done, failed, owed, len(order))
-    if failed:
-        listed = "; ".join(f"{format_name(SEGMENTS, id_)}: {problem}" for id_, problem in failed.items())
-        raise FailedPrecondition(
-            f"{len(failed)} of {len(done) + len(failed)} segments could not be rebuilt and keep their last members: "
-            f"{listed}",
-            reason="REBUILD_FAILED",
-            metadata={"segments": ",".join(failed)},
+            return f"its SQL failed: {str(error.orig).splitlines()[0]}"
+        return ""
+
+    def _ask_ahead(self, id_: str) -> bool:
+        """Ask plugins what a segment's rule needs; returns whether it asks any."""
+        with self._service.db.engine.connect() as connection, self._operation.interruptible(connection):
+            with connection.begin():
+                found = segments.find(connection, id_)
+                if found is None or found.kind == "list":
+                    return False
+                rule = segments.rule_of(connection, found.number, found.version)
+                compiled = compile_stored(self._service, connection, rule)
+            if compiled.plugin_calls:
+                ask_ahead(self._service, connection, rule, compiled, self._meter)
+            return bool(compiled.plugin_calls)
+
+    def give_up(self) -> None:
+        """Say of the segments that would have been rebuilt, and are not what their rules say, that they are not."""
+        rest = [id_ for id_ in self._order if id_ not in self._done and id_ not in self._failed]
+        with self._service.db.transaction() as connection:
+            ahead.drop(connection, rest)
+            unfinished = segments.unfinished(connection, self._asked.intersection(rest))
+            for id_ in rest:
+                if id_ in self._owed:
+                    segments.fail(connection, id_, _OWED)
+                elif id_ in unfinished:
+                    segments.fail(connection, id_, _CANCELLED)
+
+    def _checkpoint_rest(
+        self,
+        connection: Connection,
+        stage: str,
+        done: Mapping[str, list[int]] | None = None,
+        owed: Collection[str] | None = None,
+    ) -> None:
+        state = {
+            "done": dict(self._done if done is None else done),
+            "failed": self._failed,
+            "owed": sorted(self._owed if owed is None else owed),
+        }
+        self._checkpoint(connection, state, stage)
+
+    def _checkpoint(self, connection: Connection, state: dict[str, Any], stage: str) -> None:
+        meter = self._meter
+        self._operation.checkpoint(
+            connection, {**state, "counted": meter.done}, meter.done, meter.total, stage
         )
-    return pb.RebuildSegmentsResult(
-        segments=[
-            pb.SegmentRebuild(
-                segment=format_name(SEGMENTS, id_),
-                version=v,
-                entered_count=e,
-                left_count=gone,
-                member_count=m,
+
+    def result(self) -> pb.RebuildSegmentsResult:
+        """Return what was done; raises FailedPrecondition when a segment failed."""
+        if self._failed:
+            listed = "; ".join(
+                f"{format_name(SEGMENTS, id_)}: {problem}" for id_, problem in self._failed.items()
             )
-            for id_, (v, e, gone, m) in done.items()
-        ]
-    )
+            raise FailedPrecondition(
+                f"{len(self._failed)} of {len(self._done) + len(self._failed)} segments could not be rebuilt and keep "
+                f"their last members: {listed}",
+                reason="REBUILD_FAILED",
+                metadata={"segments": ",".join(self._failed)},
+            )
+        return pb.RebuildSegmentsResult(
+            segments=[
+                pb.SegmentRebuild(
+                    segment=format_name(SEGMENTS, id_),
+                    version=v,
+                    entered_count=e,
+                    left_count=gone,
+                    member_count=m,
+                )
+                for id_, (v, e, gone, m) in self._done.items()
+            ]
+        )
 
 
 def _timed_out(error: DBAPIError) -> bool:
@@ -156,26 +281,14 @@ def _edges(connection: Connection) -> dict[str, set[str]]:
     return {id_: below & edges.keys() for id_, below in edges.items()}
 
 
-def _checkpoint(
-    operation: Progress,
-    connection: Connection,
-    done: dict[str, list[int]],
-    failed: dict[str, str],
-    owed: set[str],
-    total: int,
-) -> None:
-    state: dict[str, Any] = {"done": done, "failed": failed, "owed": sorted(owed)}
-    last = next(reversed(done), "")
-    operation.checkpoint(
-        connection, state, len(done) + len(failed), total, f"rebuilt {last}" if last else "rebuilding"
-    )
-
-
-def rebuild_one(service: Service, connection: Connection, id_: str) -> Rebuilt | None:
+def rebuild_one(
+    service: Service, connection: Connection, id_: str, watch: Watch = UNWATCHED
+) -> Rebuilt | None:
     """Compute a segment's members by its newest rule and make that the rule in force; None when the segment is gone.
 
     No contact changes meanwhile. Raises PluginError, RuleError, RegistryError, TooSlow and database errors.
     """
+    watch.add(0, "waiting until no contact is being changed")
     locks.own_membership(connection)
     sweeps.in_order(connection)
     found = segments.find(connection, id_, lock=True)
@@ -187,23 +300,23 @@ def rebuild_one(service: Service, connection: Connection, id_: str) -> Rebuilt |
     rule = segments.rule_of(connection, found.number, found.version)
     compiled = compile_stored(service, connection, rule)
     complete = True
-    limit = service.limits.rebuild
+    budget = bounds.Budget(service.limits.rebuild)
     if compiled.plugin_calls:
-        complete = fill_for_all(service, connection, compiled, now, rule_seconds=limit)
-    parameters = {"now": now}
-    entered, left = membership.replace_members(
-        connection,
-        notice_of(rule),
-        compiled.rebuild_select,
-        parameters,
-        now=now,
-        # A new rule says something of the segment, not of the contacts: nobody did anything that starts a journey.
-        historical=found.active_version != rule.version,
-        seconds=limit,
-    )
-    if compiled.leaves:
-        with bounds.within(connection, limit):
-            membership.bring_forward(connection, compiled.next_change_select, parameters)
+        asked = questions(service, connection, rule, compiled)
+        # What could not be asked ahead is asked now, and has to be given the time.
+        patience = service.limits.rebuild if asked or not needs_python(service, compiled) else SECONDS_FOR_ALL
+        complete = fill_for_all(
+            service, connection, compiled, now, timeout=patience, budget=budget, watch=watch, asked=asked
+        )
+    replacement = Replacement(connection, notice_of(rule), now)
+    watch.add(0, "looking who differs")
+    cut = sweeps.Cut()
+    while (some := cut.next(connection)) is not None:
+        replacement.sweep(compiled.sweep, some, budget)
+        watch.add(some.contacts, "looking who differs")
+    watch.add(0, "applying the difference")
+    # A new rule says something of the segment, not of the contacts: nobody did anything that starts a journey.
+    entered, left = replacement.apply(historical=found.active_version != rule.version)
     if compiled.plugin_calls:
         leaves.bring_forward(connection)
     if not complete:
@@ -233,6 +346,13 @@ def _put_in_force(
         segments.set_functions(connection, found.number, rule.version, functions)
     if found.active_version != rule.version or functions != rule.functions or found.gone:
         segments.bump(connection, rules=True)
+
+
+def drop_abandoned(service: Service) -> None:
+    """Delete what plugins were asked ahead of rebuilds that nobody does any more."""
+    with service.db.transaction() as connection:
+        if not operations.any_pending(connection, kit, KIND):
+            ahead.drop(connection)
 
 
 def rule_of(connection: Connection, found: Segment, version: int) -> ActiveRule:

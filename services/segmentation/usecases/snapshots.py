@@ -11,7 +11,6 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-import sqlalchemy as sa
 from rapport.operations.v1 import operations_pb2
 from rapport.segmentation.v1 import segmentation_pb2 as pb
 from sqlalchemy import Connection, Select
@@ -19,7 +18,7 @@ from sqlalchemy.exc import DBAPIError
 
 from services.kit import operations
 from services.kit.db import is_transient
-from services.kit.errors import FailedPrecondition, InvalidArgument, NotFound
+from services.kit.errors import Cancelled, FailedPrecondition, InvalidArgument, NotFound
 from services.kit.log import get_logger
 from services.kit.names import format_name
 from services.kit.plugins import PluginError
@@ -29,11 +28,12 @@ from services.segmentation.domain import SEGMENTS, Origin, Segment, parse_segmen
 from services.segmentation.models import kit
 from services.segmentation.rulebook import depends_of
 from services.segmentation.rules import CompiledRule, RegistryError, RuleError
-from services.segmentation.store import bounds, locks, membership, segments
+from services.segmentation.store import bounds, locks, membership, segments, sweeps
+from services.segmentation.store.replacing import Replacement
 from services.segmentation.usecases.defining import compile_new, create_list, load
 from services.segmentation.usecases.lists import notice_of_list
-from services.segmentation.usecases.progress import Progress
-from services.segmentation.usecases.rebuilding import compile_stored, start_rebuild
+from services.segmentation.usecases.progress import Meter, Progress, Watch
+from services.segmentation.usecases.rebuilding import compile_stored, rule_of, start_rebuild
 from services.segmentation.usecases.selecting import select_members
 from services.segmentation.usecases.settling import too_slow
 
@@ -52,7 +52,7 @@ def request_snapshot(
     match request.WhichOneof("source"):
         case "segment":
             found = load(connection, parse_segment(request.segment, "segment"))
-            _check_source(found, as_of)
+            _check_source(found)
             origin = Origin(found.id, 0, "", as_of)
         case "rule":
             compiled = compile_new(service, connection, request.rule, "rule")
@@ -65,17 +65,11 @@ def request_snapshot(
     made = create_list(service, connection, id_, request.display_name or id_, "building", origin)
     task = pb.SnapshotSegmentRequest()
     task.CopyFrom(request)
-    operation = operations.create(
-        connection, kit, KIND, task, service.clock, request_id="", unit="segments", total=1
-    )
+    operation = operations.create(connection, kit, KIND, task, service.clock, request_id="", unit="contacts")
     return made, operation
 
 
-def _check_source(found: Segment, as_of: datetime | None) -> None:
-    if found.kind == "list" and as_of is not None:
-        raise InvalidArgument.field(
-            "as_of_time", f"must be unset: {found.name} is a list, of which only today's members are known"
-        )
+def _check_source(found: Segment) -> None:
     if found.active_version is None or (found.kind == "list" and found.state != "ready"):
         raise FailedPrecondition(
             f"{found.name} has no members yet, its first rebuild or snapshot has not ended: wait for it",
@@ -87,15 +81,18 @@ def _check_source(found: Segment, as_of: datetime | None) -> None:
 def take_snapshot(
     service: Service, request: pb.SnapshotSegmentRequest, operation: Progress
 ) -> pb.SnapshotSegmentResult:
-    """Fill a list, all at once; when that cannot be, the list stays empty and says why."""
+    """Fill a list, all at once; when that cannot be, or it is cancelled, the list stays empty and says why."""
     id_ = request.segment_id
-    with service.db.transaction() as connection:
-        # Waits for evaluations that do not know of the list, and for nothing else.
-        locks.own_membership(connection)
-    operation.raise_if_cancelled()
     try:
-        with service.db.transaction() as connection:
-            return _fill(service, connection, request, operation)
+        with service.db.transaction() as connection, operation.interruptible(connection):
+            # Waits for evaluations that do not know of the list, and for nothing else.
+            locks.own_membership(connection)
+        operation.raise_if_cancelled()
+        with service.db.transaction() as connection, operation.interruptible(connection):
+            return _fill(service, connection, request, Meter(operation))
+    except Cancelled:
+        _fail(service, id_, "it was cancelled: delete the list, and take the snapshot again")
+        raise
     except bounds.TooSlow as error:
         problem = too_slow(error.seconds)
         _fail(service, id_, problem)
@@ -124,7 +121,7 @@ def _fail(service: Service, id_: str, problem: str) -> None:
 
 
 def _fill(
-    service: Service, connection: Connection, request: pb.SnapshotSegmentRequest, operation: Progress
+    service: Service, connection: Connection, request: pb.SnapshotSegmentRequest, meter: Meter
 ) -> pb.SnapshotSegmentResult:
     found = load(connection, request.segment_id)
     origin = found.origin
@@ -133,13 +130,17 @@ def _fill(
     if found.state == "ready":
         # An earlier attempt got this far and could not say so.
         return _result(found)
-    select, parameters, origin = _source(service, connection, origin)
-    now = service.clock.now()
+    everybody = sweeps.contacts(connection)
+    meter.expect(everybody)
+    meter.begin(everybody, found.name)
+    meter.add(0, "taking")
+    select, parameters, origin = _source(service, connection, origin, meter)
     notice = notice_of_list(found)
+    replacement = Replacement(connection, notice, service.clock.now())
     # Nobody waits for it, yet the next snapshot does.
-    membership.replace_members(
-        connection, notice, select, parameters, now=now, historical=True, seconds=service.limits.unhurried
-    )
+    replacement.all_of(select, parameters, service.limits.unhurried)
+    replacement.apply(historical=True)
+    meter.end()
     locks.own_membership(connection)
     segments.lock_definitions(connection)
     found = load(connection, found.id, lock=True)
@@ -149,36 +150,44 @@ def _fill(
     users = sorted(name for name, below in segments.edges(connection).items() if found.id in below)
     if users:
         start_rebuild(service, connection, users)
-    operation.checkpoint(connection, {"done": True}, 1, 1, "taken")
+    meter.operation.checkpoint(connection, {"done": True}, meter.total, meter.total, "taken")
     return _result(load(connection, found.id))
 
 
 def _source(
-    service: Service, connection: Connection, origin: Origin
+    service: Service, connection: Connection, origin: Origin, watch: Watch
 ) -> tuple[Select[Any], dict[str, Any], Origin]:
     """Return a SELECT of the contacts to take, its parameters, and what there is to remember of them."""
     now = service.clock.now()
     as_of = origin.as_of or now
     if not origin.source:
         compiled = compile_new(service, connection, origin.rule, "rule")
-        select = _evaluated(service, connection, compiled, as_of, past=as_of < now)
+        select = _evaluated(service, connection, compiled, as_of, watch, past=as_of < now)
         return select, {"now": as_of}, replace(origin, as_of=as_of)
     source = load(connection, origin.source)
-    _check_source(source, origin.as_of)
+    _check_source(source)
     if origin.as_of is None:
         taken = replace(origin, version=source.active_version or source.version, as_of=now)
         return membership.select_members(source.number), {}, taken
-    rule = segments.rule_of(connection, source.number, source.version)
+    rule = rule_of(connection, source, source.version)
     compiled = compile_stored(service, connection, rule)
-    taken = replace(origin, version=rule.version, rule=rule.rule)
-    return _evaluated(service, connection, compiled, as_of, past=as_of < now), {"now": as_of}, taken
+    taken = replace(origin, version=rule.version, rule=source.rule)
+    select = _evaluated(service, connection, compiled, as_of, watch, past=as_of < now)
+    return select, {"now": as_of}, taken
 
 
 def _evaluated(
-    service: Service, connection: Connection, compiled: CompiledRule, as_of: datetime, *, past: bool
-) -> sa.Select[Any]:
+    service: Service,
+    connection: Connection,
+    compiled: CompiledRule,
+    as_of: datetime,
+    watch: Watch,
+    *,
+    past: bool,
+) -> Select[Any]:
+    budget = bounds.Budget(service.limits.unhurried)
     select, complete = select_members(
-        service, connection, compiled, as_of, past=past, rule_seconds=service.limits.unhurried
+        service, connection, compiled, as_of, past=past, budget=budget, watch=watch
     )
     if not complete:
         # A segment would be put right later; a snapshot would stay wrong for good.

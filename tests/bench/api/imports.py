@@ -1,4 +1,5 @@
-"""The import of contacts beside the barest load of the same rows, and beside what it writes ready-made; its memory.
+"""The import of contacts, and of the same file again, beside the barest load of the same rows; beside what it writes,
+ready-made; and its memory.
 
 Each import runs in a process of its own that reads the file piece by piece, so that the most memory that it ever held
 is the import's alone.
@@ -17,7 +18,7 @@ from pathlib import Path
 from services.kit.config import Settings
 from services.kit.postgres import libpq_url
 from services.kit.runtime import make_runtime
-from tests.bench import bench_import as parts
+from tests.bench.api import loads
 from tests.bench.report import Figure
 from tests.support.postgres import shared_server
 from tests.support.toy import ROOT
@@ -35,26 +36,30 @@ def measure(say: Callable[[str], None], *, rows: int = 1_000_000) -> list[Figure
     ready_made = 0.0
     with tempfile.TemporaryDirectory() as folder, shared_server(Path(folder)) as admin:
         for count in (rows // SMALL_SHARE, rows):
-            with parts.database(admin) as url:
-                people = parts.make_rows(count, count % 7)
-                bare = parts.ceiling(libpq_url(url), people)
+            with loads.database(admin) as url:
+                people = loads.make_rows(count, count % 7)
+                bare = loads.ceiling(libpq_url(url), people)
                 file = Path(folder) / "people.csv"
-                file.write_bytes(parts.make_csv(people))
+                file.write_bytes(loads.make_csv(people))
                 del people
-                speed, peaks[count] = _import(url, file, count)
+                speed, again, peaks[count] = _import(url, file, count)
                 if not ready_made:
                     # Of the smaller one, for the rows pass through memory.
-                    ready_made = parts.ready_made(libpq_url(url))
+                    ready_made = loads.ready_made(
+                        libpq_url(url), ("contact", "identity", "outbox"), "contact"
+                    )
                     say(f"{count:,} rows that need no work, into the same tables: {ready_made:,.0f}/s")
                 say(
                     f"{count:,} rows imported at {speed:,.0f}/s, beside {bare:,.0f}/s bare: {speed / bare:.2f}, and "
-                    f"{speed / ready_made:.2f} of the same tables; {peaks[count]:.0f} MiB of memory at the most"
+                    f"{speed / ready_made:.2f} of the same tables; {peaks[count]:.0f} MiB of memory at the most; "
+                    f"the same again at {again:,.0f}/s"
                 )
     return [
         Figure(
             f"import of {rows:,} contacts, beside a bare load", 1e6 / speed, 1e6 / bare, "us a row", BUDGET
         ),
         Figure("the same, beside the same tables", 1e6 / speed, 1e6 / ready_made, "us a row", BUDGET),
+        Figure("the same file again, beside a bare load", 1e6 / again, 1e6 / bare, "us a row", BUDGET),
         Figure(
             "memory of an import, beside one of a quarter",
             peaks[rows],
@@ -65,17 +70,17 @@ def measure(say: Callable[[str], None], *, rows: int = 1_000_000) -> list[Figure
     ]
 
 
-def _import(url: str, file: Path, count: int) -> tuple[float, float]:
-    """Return rows a second, and the most MiB that the process held."""
+def _import(url: str, file: Path, count: int) -> tuple[float, float, float]:
+    """Return rows a second, of the first import and of a second one, and the most MiB that the process held."""
     command = [sys.executable, "-m", "tests.bench.api.imports", url, str(file)]
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, check=True)
     found = json.loads(done.stdout)
-    assert found["created"] == count, found
-    return found["speed"], found["peak_mib"]
+    assert (found["created"], found["unchanged"]) == (count, count), found
+    return found["speed"], found["again"], found["peak_mib"]
 
 
 def main() -> int:
-    """Import a file into a database and print what it took, as JSON."""
+    """Import a file into a database, twice, and print what it took, as JSON."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.api.imports", description=main.__doc__)
     parser.add_argument("url")
     parser.add_argument("file", type=Path)
@@ -85,10 +90,14 @@ def main() -> int:
     )
     try:
         with options.file.open("rb") as file:
-            speed, _, result = parts.run_import(runtime, file)
+            speed, first = loads.run_import(runtime, file)
+        peak = _peak_mib()
+        with options.file.open("rb") as file:
+            again, second = loads.run_import(runtime, file)
     finally:
         runtime.close()
-    print(json.dumps({"speed": speed, "peak_mib": _peak_mib(), "created": result.created_count}))
+    counts = {"created": first.created_count, "unchanged": second.unchanged_count}
+    print(json.dumps({"speed": speed, "again": again, "peak_mib": peak, **counts}))
     return 0
 
 

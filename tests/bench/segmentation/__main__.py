@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 
 from tests.bench.report import Figure, finish
-from tests.bench.segmentation import delay, expiry, growth, increment, rebuild
+from tests.bench.segmentation import delay, expiry, growth, increment, rebuild, snapshots
 from tests.bench.segmentation.database import filled
 
-PARTS = ("rebuild", "pass", "increment", "expiry", "delay", "growth")
+PARTS = ("rebuild", "snapshots", "pass", "increment", "expiry", "delay", "growth")
 
 
 def say(text: str) -> None:
@@ -38,10 +38,12 @@ def main() -> int:
     if unknown := set(parts) - set(PARTS):
         parser.error(f"no such part: {', '.join(sorted(unknown))}")
     figures: list[Figure] = []
-    if {"rebuild", "pass", "increment", "expiry"} & set(parts):
+    if {"rebuild", "snapshots", "pass", "increment", "expiry"} & set(parts):
         with filled(options.contacts, options.events, say) as (seg, postmaster):
             if "rebuild" in parts:
                 figures += rebuild.measure(seg, postmaster, say)
+            if "snapshots" in parts:
+                figures += snapshots.measure(seg, postmaster, say)
             if {"pass", "increment"} & set(parts):
                 many = rebuild.put_in_force(seg, rebuild.rules(options.segments))
                 if "pass" in parts:

@@ -14,21 +14,33 @@ from tests.support.segmentation import NOW
 
 
 def hand_rebuild(connection: Connection, item: Measured, number: int) -> None:
-    """Bring a segment's members in line: find the difference, apply it, keep who was a member when, tell it, note when
-    time changes anything.
+    """Bring a segment's members in line: find the difference and note when time changes anything, with the events read
+    once for both; apply the difference, keep who was a member when, and tell it.
     """
     values = {"now": NOW, "number": number}
 
     def run(statement: str) -> None:
         connection.exec_driver_sql(statement, values)
 
-    run(f"""
-        CREATE TEMPORARY TABLE difference ON COMMIT DROP AS
-        SELECT coalesce(r.contact_id, m.contact_id) AS contact_id, m.contact_id IS NULL AS entered
+    run(
+        "CREATE TEMPORARY TABLE difference (contact_id uuid NOT NULL, entered boolean NOT NULL) ON COMMIT DROP"
+    )
+    noting = f"""
+        INSERT INTO difference
+        SELECT coalesce(r.contact_id, m.contact_id), m.contact_id IS NULL
         FROM ({item.members}) AS r
         FULL JOIN (SELECT contact_id FROM membership WHERE segment_number = %(number)s) AS m USING (contact_id)
         WHERE r.contact_id IS NULL OR m.contact_id IS NULL
-    """)
+    """
+    if item.changes:
+        run(f"""
+            WITH found AS MATERIALIZED ({item.found}), noted AS ({noting})
+            UPDATE contact_state AS s SET next_change = c.at FROM ({item.changes}) AS c
+            WHERE s.contact_id = c.contact_id AND (s.next_change IS NULL OR s.next_change > c.at)
+        """)
+    else:
+        run(noting)
+    run("ANALYZE difference")
     run("""
         WITH gone AS (
             DELETE FROM membership AS m USING difference AS d
@@ -53,17 +65,17 @@ def hand_rebuild(connection: Connection, item: Measured, number: int) -> None:
         INSERT INTO segment_size (segment_number, delta)
         SELECT %(number)s, count(*) FILTER (WHERE entered) - count(*) FILTER (WHERE NOT entered) FROM difference
     """)
-    if item.changes:
-        run(f"""
-            UPDATE contact_state AS s SET next_change = c.at FROM ({item.changes}) AS c
-            WHERE s.contact_id = c.contact_id AND (s.next_change IS NULL OR s.next_change > c.at)
-        """)
 
 
 def hand_pass(connection: Connection, numbers: Sequence[int]) -> int:
-    """Judge everybody by the rules of `many` in one pass, and note who differs; returns how many."""
+    """Judge everybody by the rules of `many` in one pass, and note who differs; returns how many.
+
+    Each type of event is read once, and each segment has a verdict of its own, as somebody writes them who must be able
+    to change one without the others. All windows of one time, or of the same events, end by one search.
+    """
     features: dict[str, dict[str, str]] = {"order.placed": {}, "page.visited": {}}
-    verdicts, changes = [], []
+    verdicts: list[str] = []
+    ends: dict[str, list[int]] = {"o.last": [], "o.third": [], "v.second": [], "occurred_at": []}
     o, p = "'order.placed'", "'page.visited'"
     orders, pages = features["order.placed"], features["page.visited"]
     # The n-th latest event serves every window, whatever its length.
@@ -74,36 +86,44 @@ def hand_pass(connection: Connection, numbers: Sequence[int]) -> int:
     def since(days: int) -> str:
         return f"occurred_at >= %(now)s::timestamptz - interval '{days * 86400} seconds'"
 
-    def leaves(instant: str, days: int) -> str:
-        # A window keeps what is just so old: it is gone a microsecond later.
-        at = f"{instant} + interval '{days * 86400}.000001 seconds'"
-        return f"CASE WHEN {at} > %(now)s THEN {at} END"
+    def first_end(instant: str, days: Sequence[int]) -> str:
+        """Return the first instant later than now at which one of the windows lets go of an event."""
+        # A window keeps what is just so old: it is gone a microsecond later. Of the windows that still hold it the
+        # shortest ends first.
+        falling = sorted(days, reverse=True)
+        oldest = ", ".join(f"%(now)s::timestamptz - interval '{n * 86400} seconds'" for n in falling)
+        spans = ", ".join(f"interval '{n * 86400}.000001 seconds'" for n in falling)
+        return f"{instant} + (ARRAY[{spans}])[width_bucket({instant}, (SELECT ARRAY[{oldest}]))]"
 
     for at, number in enumerate(numbers):
         form, n = at % 6, at + 1
         if form in (0, 3):
-            changes.append(leaves("o.last", n))
+            ends["o.last"].append(n)
         if form == 0:
             verdict = f"o.last >= %(now)s::timestamptz - interval '{n * 86400} seconds'"
         elif form == 1:
-            changes.append(leaves("o.third", n))
+            ends["o.third"].append(n)
             verdict = f"o.third >= %(now)s::timestamptz - interval '{n * 86400} seconds'"
         elif form == 2:
             verdict = f"p.region_code = 'VN' AND p.order_count >= {n}"
         elif form == 3:
-            changes.append(leaves("v.second", n))
+            ends["v.second"].append(n)
             verdict = (
                 f"v.second >= %(now)s::timestamptz - interval '{n * 86400} seconds' "
                 f"AND (o.last >= %(now)s::timestamptz - interval '{n * 86400} seconds') IS NOT TRUE"
             )
         elif form == 4:
             orders[f"s{n}"] = f"sum(amount) FILTER (WHERE {since(n)})"
-            orders[f"m{n}"] = f"min(occurred_at) FILTER (WHERE {since(n)})"
-            changes.append(leaves(f"o.m{n}", n))
+            ends["occurred_at"].append(n)
             verdict = f"o.s{n} > 100"
         else:
             verdict = f"p.total_spent > {n} OR p.has_email"
         verdicts.append(f"CASE WHEN {verdict} THEN {number} END")
+
+    changes = [first_end(instant, days) for instant, days in ends.items() if days and "." in instant]
+    if ends["occurred_at"]:
+        orders["first_end"] = f"min({first_end('occurred_at', ends['occurred_at'])})"
+        changes.append("o.first_end")
 
     def grouped(kind: str) -> str:
         columns = ", ".join(f"{text} AS {name}" for name, text in features[kind.strip("'")].items())
@@ -116,7 +136,7 @@ def hand_pass(connection: Connection, numbers: Sequence[int]) -> int:
         CREATE TEMPORARY TABLE differing_by_hand ON COMMIT DROP AS
         SELECT r.contact_id FROM (
             SELECT p.contact_id, array_remove(ARRAY[{", ".join(verdicts)}], NULL) AS segments,
-                   LEAST({", ".join(changes)}, f.at) AS at
+                   LEAST({", ".join([*changes, "f.at"])}) AS at
             FROM profile AS p LEFT JOIN {grouped(o)} AS o USING (contact_id)
             LEFT JOIN {grouped(p)} AS v USING (contact_id)
             LEFT JOIN (SELECT contact_id, min(occurred_at) AS at FROM event

@@ -6,17 +6,16 @@ from collections.abc import Callable, Sequence
 
 import psutil
 
-from services.segmentation.rules import CompiledRule, pass_statement
-from services.segmentation.store import differing
+from services.segmentation.rules import CompiledRule
 from services.segmentation.usecases.rebuilding import rebuild_one
 from tests.bench.machine import cpu_seconds, peaks
 from tests.bench.report import Figure
 from tests.bench.segmentation import increment
 from tests.bench.segmentation.database import filled
 from tests.bench.segmentation.many import rules
-from tests.bench.segmentation.rebuild import put_in_force
+from tests.bench.segmentation.rebuild import look, put_in_force
 from tests.bench.segmentation.rules import SINGLE
-from tests.support.segmentation import NOW, World
+from tests.support.segmentation import World
 
 SEGMENTS = 20
 ROUNDS = 3
@@ -81,5 +80,5 @@ def _rebuild(seg: World) -> None:
 
 def _pass(seg: World, many: Sequence[tuple[int, CompiledRule]]) -> None:
     with seg.db.engine.connect() as connection:
-        differing.find(connection, pass_statement(many).select, [number for number, _ in many], NOW)
+        look(connection, many)
         connection.rollback()

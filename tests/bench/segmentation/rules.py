@@ -9,20 +9,25 @@ from dataclasses import dataclass
 class Measured:
     """Hold a rule, and by hand: who is a member, and who changes when by time alone (empty: nobody).
 
-    Both are SELECTs, of contact_id, and of contact_id and at.
+    Both are SELECTs, of contact_id, and of contact_id and at. found: what both read, so that events are read once.
     """
 
     name: str
     rule: str
     members: str
     changes: str = ""
+    found: str = ""
 
 
+IN_FOUND = "SELECT contact_id FROM profile WHERE contact_id IN (SELECT contact_id FROM found)"
 # What has not happened yet is seen later: whoever has such an event changes when it comes.
-_TO_COME = (
-    "SELECT contact_id, min(occurred_at) AS at FROM event "
-    "WHERE type IN ({types}) AND occurred_at > %(now)s GROUP BY 1"
-)
+AS_FOUND = """
+    SELECT contact_id, min(at) AS at FROM (
+        SELECT contact_id, at FROM found
+        UNION ALL SELECT contact_id, min(occurred_at) FROM event
+        WHERE type IN ({types}) AND occurred_at > %(now)s GROUP BY contact_id
+    ) AS x GROUP BY contact_id
+"""
 
 SINGLE = (
     Measured(
@@ -33,47 +38,29 @@ SINGLE = (
     Measured(
         "selective window",
         'events.order_placed.filter(e, e.category == "shoes" && now - e.time <= days(7)).size() >= 2',
+        IN_FOUND,
+        AS_FOUND.format(types="'order.placed'"),
         """
-        SELECT contact_id FROM profile WHERE contact_id IN (
-            SELECT contact_id FROM event
-            WHERE type = 'order.placed' AND category = 'shoes'
-              AND occurred_at BETWEEN %(now)s::timestamptz - interval '604800 seconds' AND %(now)s
-            GROUP BY contact_id HAVING count(*) >= 2
-        )
-        """,
-        f"""
-        SELECT contact_id, min(at) AS at FROM (
-            SELECT contact_id, (array_agg(occurred_at ORDER BY occurred_at DESC))[2]
-                               + interval '604800.000001 seconds' AS at
-            FROM event
-            WHERE type = 'order.placed' AND category = 'shoes'
-              AND occurred_at BETWEEN %(now)s::timestamptz - interval '604800 seconds' AND %(now)s
-            GROUP BY contact_id HAVING count(*) >= 2
-            UNION ALL {_TO_COME.format(types="'order.placed'")}
-        ) AS x GROUP BY contact_id
+        SELECT contact_id, (array_agg(occurred_at ORDER BY occurred_at DESC))[2]
+                           + interval '604800.000001 seconds' AS at
+        FROM event
+        WHERE type = 'order.placed' AND category = 'shoes'
+          AND occurred_at BETWEEN %(now)s::timestamptz - interval '604800 seconds' AND %(now)s
+        GROUP BY contact_id HAVING count(*) >= 2
         """,
     ),
     Measured(
         "wide window",
         "events.page_visited.filter(e, now - e.time <= days(365)).size() >= 5",
+        IN_FOUND,
+        AS_FOUND.format(types="'page.visited'"),
         """
-        SELECT contact_id FROM profile WHERE contact_id IN (
-            SELECT contact_id FROM event
-            WHERE type = 'page.visited'
-              AND occurred_at BETWEEN %(now)s::timestamptz - interval '31536000 seconds' AND %(now)s
-            GROUP BY contact_id HAVING count(*) >= 5
-        )
-        """,
-        f"""
-        SELECT contact_id, min(at) AS at FROM (
-            SELECT contact_id, (array_agg(occurred_at ORDER BY occurred_at DESC))[5]
-                               + interval '31536000.000001 seconds' AS at
-            FROM event
-            WHERE type = 'page.visited'
-              AND occurred_at BETWEEN %(now)s::timestamptz - interval '31536000 seconds' AND %(now)s
-            GROUP BY contact_id HAVING count(*) >= 5
-            UNION ALL {_TO_COME.format(types="'page.visited'")}
-        ) AS x GROUP BY contact_id
+        SELECT contact_id, (array_agg(occurred_at ORDER BY occurred_at DESC))[5]
+                           + interval '31536000.000001 seconds' AS at
+        FROM event
+        WHERE type = 'page.visited'
+          AND occurred_at BETWEEN %(now)s::timestamptz - interval '31536000 seconds' AND %(now)s
+        GROUP BY contact_id HAVING count(*) >= 5
         """,
     ),
     Measured(
@@ -81,22 +68,17 @@ SINGLE = (
         "events.cart_added.exists(a, now - a.time <= days(7) && !events.order_placed.exists(o, o.time > a.time))",
         """
         SELECT contact_id FROM profile WHERE contact_id IN (
-            SELECT a.contact_id FROM event AS a
-            WHERE a.type = 'cart.added'
-              AND a.occurred_at BETWEEN %(now)s::timestamptz - interval '604800 seconds' AND %(now)s
-              AND NOT EXISTS (
-                  SELECT FROM event AS o WHERE o.contact_id = a.contact_id AND o.type = 'order.placed'
-                  AND o.occurred_at > a.occurred_at AND o.occurred_at <= %(now)s
-              )
+            SELECT a.contact_id FROM found AS a WHERE NOT EXISTS (
+                SELECT FROM event AS o WHERE o.contact_id = a.contact_id AND o.type = 'order.placed'
+                AND o.occurred_at > a.occurred_at AND o.occurred_at <= %(now)s
+            )
         )
         """,
-        f"""
-        SELECT contact_id, min(at) AS at FROM (
-            SELECT contact_id, occurred_at + interval '604800.000001 seconds' AS at FROM event
-            WHERE type = 'cart.added'
-              AND occurred_at BETWEEN %(now)s::timestamptz - interval '604800 seconds' AND %(now)s
-            UNION ALL {_TO_COME.format(types="'cart.added', 'order.placed'")}
-        ) AS x GROUP BY contact_id
+        AS_FOUND.format(types="'cart.added', 'order.placed'"),
+        """
+        SELECT contact_id, occurred_at, occurred_at + interval '604800.000001 seconds' AS at FROM event
+        WHERE type = 'cart.added'
+          AND occurred_at BETWEEN %(now)s::timestamptz - interval '604800 seconds' AND %(now)s
         """,
     ),
 )

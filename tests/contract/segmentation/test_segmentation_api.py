@@ -331,7 +331,7 @@ def test_rebuild_segments(seg: World, api: Any) -> None:
     for names in ([], ["segments/a"]):
         operation = api.rebuild_segments(names=names).operation
         assert operation.kind == "rebuild_segments"
-        assert operation.progress.unit == "segments"
+        assert operation.progress.unit == "contacts"
     request_id = uuid4().hex
     first = api.rebuild_segments(names=["segments/a"], request_id=request_id).operation
     assert api.rebuild_segments(names=["segments/a"], request_id=request_id).operation.name == first.name

@@ -200,6 +200,10 @@ def _whole(
         found = ask(connection, rule, NOW)
         if found != members:
             yield Fault(want.text, engine, str(members), str(found))
+    swept = store.swept(connection, rule, NOW, ids)
+    alone = sorted(members), sorted(store.changes(connection, rule, NOW).items())
+    if swept != alone:
+        yield Fault(want.text, "sweep", str(alone), str(swept))
     # Not every server has a collation that orders texts otherwise, so this is read from the statement.
     if any(isinstance(n, ir.Compare) and n.left.kind == "string" for n in rule.ir.walk()):
         statement = str(rule.rebuild_select.compile(dialect=postgresql.dialect()))  # type: ignore[no-untyped-call]

@@ -66,4 +66,6 @@ def kept() -> list[str]:
         'contact.birth_date.getDate("America/New_York") == 27',
         "bucket('a', 3) == 1",
         "(now - days(1)).getDate() == 28",
+        "events.pair_seen.filter(y, now - y.time <= days(2)).size() < 2 "
+        "&& events.pair_seen.filter(y, now - y.time <= days(2)).size() > 0",
     ]

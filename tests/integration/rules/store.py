@@ -110,6 +110,39 @@ def members_by_rebuild(connection: Connection, rule: CompiledRule, now: datetime
     return set(rows)
 
 
+def swept(
+    connection: Connection, rule: CompiledRule, now: datetime, ids: Sequence[UUID]
+) -> tuple[list[UUID], list[tuple[UUID, datetime]]]:
+    """Return members and next changes, in order, as a rebuild asks for them: both at once, in two spans."""
+    members: list[UUID] = []
+    changes: list[tuple[UUID, datetime]] = []
+    asked = select(literal_column("true"), rule.sweep.members.subquery("m").c.contact_id, NULL_TIME)
+    if rule.sweep.changes is not None:
+        other = rule.sweep.changes.subquery("c")
+        asked = asked.union_all(select(literal_column("false"), other.c.contact_id, other.c.next_change))  # type: ignore[assignment]
+    for first, last in spans(ids):
+        for is_member, contact_id, at in connection.execute(
+            asked, {"now": now, "first": first, "last": last}
+        ):
+            if is_member:
+                members.append(contact_id)
+            else:
+                changes.append((contact_id, at))
+    return sorted(members), sorted(changes)
+
+
+EVERYBODY = {"first": UUID(int=0), "last": UUID(int=2**128 - 1)}
+
+
+def spans(ids: Sequence[UUID]) -> list[tuple[UUID, UUID]]:
+    """Return two spans that together hold everybody, about as many of these contacts each."""
+    middle = sorted(ids)[len(ids) // 2]
+    return [(EVERYBODY["first"], middle), (UUID(int=middle.int + 1), EVERYBODY["last"])]
+
+
+NULL_TIME = literal_column("NULL::timestamptz")
+
+
 def members_by_where(connection: Connection, rule: CompiledRule, now: datetime) -> set[UUID]:
     """Return the members a list filter gives."""
     people = tables.profile.alias("people")

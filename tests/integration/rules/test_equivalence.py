@@ -65,6 +65,8 @@ def check(connection: Connection, texts: list[str], people: list[Profile]) -> No
         assert store.members_by_rebuild(connection, rule, NOW) == members, f"rebuild: {text}"
         assert store.members_by_where(connection, rule, NOW) == members, f"where: {text}"
         by_sql = store.changes(connection, rule, NOW)
+        swept = sorted(members), sorted(by_sql.items())
+        assert store.swept(connection, rule, NOW, ids) == swept, f"sweep: {text}"
         exact = {i: rule.next_change(p, NOW) for i, p in zip(ids, people, strict=True)}
         for i, instant in exact.items():
             early = by_sql.get(i)

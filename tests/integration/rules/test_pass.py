@@ -31,5 +31,11 @@ def test_a_pass_and_a_batch_agree(rule_tables: Connection, texts: list[str], peo
     accepted = [rule for text in texts if (rule := compiled(text)) is not None]
     ids = store.put(rule_tables, REGISTRY, people)
     wanted = store.batch(rule_tables, accepted, ids, people, NOW)
-    rows = rule_tables.execute(pass_statement(list(enumerate(accepted))).select, {"now": NOW})
+    statement = pass_statement(list(enumerate(accepted))).select
+    rows = [
+        row
+        for first, last in store.spans(ids)
+        for row in rule_tables.execute(statement, {"now": NOW, "first": first, "last": last})
+    ]
+    assert len(rows) == len(wanted)
     assert {row.contact_id: (set(row.segments), row.next_change) for row in rows} == wanted

@@ -76,5 +76,7 @@ def test_a_search_finds_what_comparisons_find(
         wanted = store.batch(rule_tables, accepted, ids, people, NOW)
     with mock.patch.object(timing, "MANY", 1):
         assert store.batch(rule_tables, accepted, ids, people, NOW) == wanted
-        rows = rule_tables.execute(pass_statement(list(enumerate(accepted))).select, {"now": NOW})
+        rows = rule_tables.execute(
+            pass_statement(list(enumerate(accepted))).select, {"now": NOW, **store.EVERYBODY}
+        )
         assert {row.contact_id: (set(row.segments), row.next_change) for row in rows} == wanted

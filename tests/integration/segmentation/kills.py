@@ -290,7 +290,8 @@ class Scene:
                 for id_, size in sizes.items()
             ],
         )
-        assert done.progress.completed == done.progress.total == len(sizes), done.progress
+        people = len(self.ask("SELECT contact_id FROM profile"))
+        assert done.progress.completed == done.progress.total >= people, done.progress
 
     def _check_stream(self) -> None:
         """Check that the event stream gives each entry and exit once, in an order that makes sense."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from services.kit.errors import FailedPrecondition
 from services.kit.plugins import PluginHost
 from services.kit.plugins.breaker import Breakers
+from services.segmentation.domain import Limits
 from services.segmentation.usecases import answers, defining, plugin_changes, previewing, upkeep
 from services.segmentation.usecases.explaining import explain_membership
 from tests.plugins.plugin_sources import write_plugin
@@ -122,8 +124,8 @@ def test_a_rule_that_takes_too_long_keeps_the_last_members(
 ) -> None:
     """In an increment, a retry and a rebuild; the segment says so, others go on, and it catches up by itself."""
     monkeypatch.setattr(answers, "SQL_SECONDS", 2.0)
-    monkeypatch.setitem(answers.fill_for_all.__kwdefaults__, "timeout", 2.0)
-    seg = make_world(**limits)
+    made = make_world(**limits)
+    seg = World(dataclasses.replace(made.service, limits=Limits(rebuild=2.0)), made.clock)
     seg.define("plugged", f"shop.{name}(contact) == 2")
     seg.define("not_plugged", f"!(shop.{name}(contact) == 2) || contact.has_email")
     seg.define("buyers", "contact.order_count >= 1")

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from uuid import UUID
+
 import pytest
 from rapport.segmentation.v1 import segmentation_pb2 as pb
 
 from services.kit.errors import Cancelled, FailedPrecondition
+from services.segmentation.store import segments, sweeps
 from services.segmentation.usecases import defining
 from services.segmentation.usecases.defining import Change
 from tests.support.segmentation import (
@@ -16,8 +20,10 @@ from tests.support.segmentation import (
     attribute_defined,
     contact,
     contact_id,
+    days,
     order,
 )
+from tests.support.segmentation_scratch import agrees_with_scratch
 
 KEY, OTHER = contact_id(1), contact_id(2)
 
@@ -51,7 +57,7 @@ def test_segments_that_name_a_changed_one_are_rebuilt_after_it(seg: World) -> No
 
 
 def test_a_cancelled_rebuild_leaves_whole_segments_and_can_go_on(seg: World) -> None:
-    """What was done stays done, with what follows from it; a resumed one begins behind it."""
+    """What was done stays done; what it has not come to is said to wait; a resumed one begins behind it."""
     seg.deliver(contact(KEY))
     for id_ in ("a", "b", "c"):
         seg.define(id_, "true", build=False)
@@ -63,6 +69,17 @@ def test_a_cancelled_rebuild_leaves_whole_segments_and_can_go_on(seg: World) -> 
     with pytest.raises(Cancelled):
         rebuilding.rebuild(seg.service, request, progress)
     assert seg.everybody() == {"a": {KEY}, "b": {KEY}, "c": set(), "follows_a": set()}
+    with seg.db.read() as connection:
+        found = {
+            item.id: (item.state, item.state_message)
+            for item in segments.list_page(connection, after="", limit=9)
+        }
+    assert found["a"] == found["b"] == ("ready", "")
+    assert found["c"] == ("failed", "its rebuild was cancelled before it came to an end: rebuild it")
+    assert found["follows_a"][0] == "failed"
+    assert found["follows_a"][1].startswith(
+        "a segment that its rule names was rebuilt, and the rebuild that follows"
+    )
     resumed = Progress(state=progress.state)
     result = rebuilding.rebuild(seg.service, request, resumed)
     assert [item.segment for item in result.segments] == [
@@ -71,6 +88,32 @@ def test_a_cancelled_rebuild_leaves_whole_segments_and_can_go_on(seg: World) -> 
     assert seg.everybody() == {"a": {KEY}, "b": {KEY}, "c": {KEY}, "follows_a": {KEY}}
     assert sum(item[0] == "segment.entered" for item in seg.told()) == 4
     assert [stage[:2] for stage in resumed.stages] == [(3, 4), (4, 4)]
+    assert set(seg.query("SELECT state || state_message FROM segment")) == {"ready"}
+
+
+def test_a_rebuild_goes_slice_by_slice_and_tells_how_far_it_is(
+    seg: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the ids are; contacts that are not known yet are in some slice as well."""
+    for name, value in {"START": 3, "FEWEST": 3, "FASTER": 1, "SLOWER": 1}.items():
+        monkeypatch.setattr(sweeps, name, value)
+    many = sorted([UUID(int=0), UUID(int=2**128 - 1), *map(contact_id, range(6))])
+    seg.deliver(*(contact(key, region_code="VN" if at % 2 else "US") for at, key in enumerate(many)))
+    stranger = contact_id(99)
+    seg.deliver(*(order(key, NOW - days(1)) for key in (*many[::3], stranger)))
+    progress = Progress()
+    seg.define("mixed", "true", build=False)
+    seg.rebuild("mixed", progress=progress)
+    assert seg.members("mixed") == set(many)
+    assert [told[:2] for told in progress.told if "looking" in told[2]] == [(0, 8), (3, 8), (6, 8), (8, 8)]
+    rule = 'contact.region_code == "VN" || events.order_placed.exists(o, now - o.time <= days(2))'
+    change_rule(seg, "mixed", rule)
+    (item,) = seg.rebuild("mixed").segments
+    assert seg.members("mixed") == {*many[::3], *many[1::2]}
+    assert item.left_count == len(many) - len(seg.members("mixed"))
+    ends = NOW + days(1) + timedelta(microseconds=1)
+    assert {key for key in (*many, stranger) if seg.next_change(key) == ends} == {*many[::3], stranger}
+    agrees_with_scratch(seg)
 
 
 def test_a_rule_that_does_not_compile_any_more_keeps_its_members(seg: World) -> None:

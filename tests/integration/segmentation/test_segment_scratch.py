@@ -26,12 +26,12 @@ def blinded(seg: World, monkeypatch: pytest.MonkeyPatch) -> World:
     seg.define("recent", "now - contact.last_order_time <= days(7)")
     seg.define("again", "events.order_placed.size() >= 2")
     agrees_with_scratch(seg)
-    find = differing.find
+    made = differing.Finder
 
-    def find_nobody(connection: sa.Connection, verdicts: sa.Select[Any], *more: Any) -> None:
-        find(connection, verdicts.where(sa.false()), *more)
+    def nobody(verdicts: sa.Select[Any], *more: Any) -> differing.Finder:
+        return made(verdicts.where(sa.false()), *more)
 
-    monkeypatch.setattr(differing, "find", find_nobody)
+    monkeypatch.setattr(differing, "Finder", nobody)
     return seg
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from typing import Any
+from uuid import UUID
 
 import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from services.segmentation.store import differing, sweeps
 from services.segmentation.usecases import defining, settling
 from services.segmentation.usecases.defining import Change
 from tests.support.postgres import DatabaseFactory
@@ -136,6 +138,72 @@ def test_a_pass_that_was_cut_short_counts_on(seg: World, monkeypatch: pytest.Mon
     assert {item.segment: (item.entered_count, item.left_count) for item in result.segments} == {
         f"segments/{id_}": (len(members), 0) for id_, members in right.items()
     }
+
+
+@pytest.fixture
+def sliced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let slices have four contacts."""
+    for name, value in {"START": 4, "FEWEST": 4, "FASTER": 1, "SLOWER": 1}.items():
+        monkeypatch.setattr(sweeps, name, value)
+
+
+def test_a_pass_goes_slice_by_slice_and_tells_how_far_it_is(seg: World, sliced: None) -> None:
+    right = seg.everybody()
+    with seg.db.transaction() as connection:
+        connection.execute(sa.text("DELETE FROM membership"))
+        connection.execute(sa.text("DELETE FROM segment_size"))
+    progress = Progress()
+    seg.rebuild(progress=progress)
+    assert (seg.everybody(), seg.sizes()) == (right, {id_: len(members) for id_, members in right.items()})
+    assert [told[:2] for told in progress.told] == [(0, 12), (4, 12), (8, 12), (12, 12)]
+    assert {told[2] for told in progress.told} == {f"{len(RULES)} segments in one pass: looking who differs"}
+    assert progress.stages[-1][:2] == (12, 12)
+
+
+def test_a_pass_that_was_cut_short_looks_at_no_slice_again(
+    seg: World, sliced: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor do its counts begin anew."""
+    right, told = seg.everybody(), len(seg.told())
+    with seg.db.transaction() as connection:
+        connection.execute(sa.text("DELETE FROM membership"))
+        connection.execute(sa.text("DELETE FROM segment_size"))
+    looked: list[sweeps.Slice] = []
+    find = differing.Finder.find
+
+    def noted(finder: differing.Finder, connection: sa.Connection, of: sweeps.Slice, *more: Any) -> None:
+        looked.append(of)
+        find(finder, connection, of, *more)
+
+    monkeypatch.setattr(differing.Finder, "find", noted)
+    # Asked before each batch of those who differ, and once more when a slice has none left.
+    first = Progress(stop_before=4)
+    with pytest.raises(Exception, match="stopped by the test"):
+        seg.rebuild(progress=first)
+    assert len(looked) == 3
+    put_right = {key for members in seg.everybody().values() for key in members}
+    assert put_right == {key for key in PEOPLE if key <= looked[1].last} - nobody_of(right)
+    second = Progress(state=json.loads(json.dumps(first.state)))
+    result = seg.rebuild(progress=second)
+    assert [of.first for of in looked] == [
+        sweeps.FIRST,
+        *(UUID(int=of.last.int + 1) for of in looked[:2]),
+        looked[2].first,
+    ]
+    assert (seg.everybody(), len(seg.told()) - told) == (
+        right,
+        sum(len(members) for members in right.values()),
+    )
+    assert {item.segment: item.entered_count for item in result.segments} == {
+        f"segments/{id_}": len(members) for id_, members in right.items()
+    }
+    assert second.told[0][0] == 8
+    assert second.stages[-1][:2] == (12, 12)
+
+
+def nobody_of(members: dict[str, set[UUID]]) -> set[UUID]:
+    """Return those who are in no segment."""
+    return set(PEOPLE).difference(*members.values())
 
 
 def test_a_segment_with_a_new_rule_and_those_that_name_it_are_not_settled(seg: World) -> None:

@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from rapport.segmentation.v1 import segmentation_pb2 as pb
+from rapport_client import errors
 
+from tests.integration.segmentation.test_segment_slow import CUBIC, ORDERS
 from tests.support.postgres import DatabaseFactory
 from tests.support.segmentation import NOW, contact, contact_id, days, order, page_visited_defined, visit
 from tests.support.segmentation_stack import Stack
@@ -74,6 +77,42 @@ def test_events_become_memberships_that_time_and_a_killed_worker_do_not_upset(st
             break
     assert told.count(("segment.entered", NAME, "segments/buyers")) == 1
     assert told.count(("segment.left", NAME, "segments/buyers")) == 1
+
+
+def test_a_rebuild_that_lasts_ends_with_its_worker_goes_on_with_the_next_and_is_cancelled(
+    stack: Stack,
+) -> None:
+    """In the midst of a statement; what others told meanwhile arrives."""
+    stack.environment["RAPPORT_RULE_REBUILD_SECONDS"] = "3600"
+    stack.start_worker()
+    stack.define("buyers", "events.order_placed.size() > 0")
+    stack.publish(contact(KEY), *(order(KEY, NOW, category=f"c{number:03}") for number in range(ORDERS)))
+    eventually(lambda: stack.members("buyers") == [NAME])
+    started = stack.api.create_segment(segment_id="slow", segment={"rule": CUBIC}).rebuild
+
+    def stage() -> str:
+        return str(
+            stack.rapport.operations("segmentation").get_operation(name=started.name).operation.progress.stage
+        )
+
+    looking = "segments/slow: looking who differs"
+    eventually(lambda: stage() == looking)
+    assert stack.worker is not None
+    stack.worker.terminate()
+    assert stack.worker.wait(60) == 0
+    with stack.runtime.db.transaction() as connection:
+        # So that it is seen to be told anew.
+        connection.execute(sa.text("UPDATE operation SET stage = ''"))
+    stack.publish(contact(OTHER), order(OTHER, NOW))
+    stack.start_worker()
+    eventually(lambda: stage() == looking)
+    stack.rapport.operations("segmentation").cancel_operation(name=started.name)
+    with pytest.raises(errors.Cancelled):
+        stack.api.wait_operation(started, timeout=60)
+    slow = stack.api.get_segment(name="segments/slow").segment
+    assert (slow.state, slow.member_count) == (pb.Segment.STATE_FAILED, 0)
+    assert "its rebuild was cancelled" in slow.state_message
+    eventually(lambda: stack.members("buyers") == sorted([NAME, OTHER_NAME]))
 
 
 def test_the_worker_refuses_to_run_without_a_required_plugin(stack: Stack) -> None:

@@ -7,18 +7,19 @@ events of a contact once per type (increments), ``GroupedFrame`` groups the even
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Select, Subquery, bindparam, case, func, literal_column, select, true
+from sqlalchemy import CTE, Select, Subquery, Uuid, bindparam, case, func, literal_column, or_, select, true
 from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.sql.selectable import FromClause
 
 from services.segmentation.rules import ir
 from services.segmentation.rules.registry import EventType
-from services.segmentation.rules.sql.latest import windowed
+from services.segmentation.rules.sql.latest import NEVER, windowed
 from services.segmentation.rules.sql.lists import (
     ItemFrame,
     ListNode,
@@ -36,6 +37,22 @@ Column = ColumnElement[Any]
 
 NOW = bindparam("now", type_=TIME)
 """The instant of evaluation; every statement of this package takes it as the parameter ``now``."""
+
+
+@dataclass(frozen=True)
+class Span:
+    """Say of which contacts a statement over everybody is: those with ids from one to another, both included."""
+
+    first: Column
+    last: Column
+
+    def holds(self, contact_id: Column) -> Column:
+        """Return whether a contact is one of them."""
+        return contact_id.between(self.first, self.last)
+
+
+SPAN = Span(bindparam("first", type_=Uuid()), bindparam("last", type_=Uuid()))
+"""Those that each execution says, in the parameters ``first`` and ``last``."""
 
 
 @dataclass(frozen=True)
@@ -137,6 +154,8 @@ class _Group:
     windows: list[timedelta | None] = field(default_factory=list)
     asked: tuple[ir.Node, ...] = ()
     """Conditions that all its events meet."""
+    sparse: bool = True
+    """Whether a row without any value says what no row says."""
 
     def lower_bound(self, now: Column) -> list[Column]:
         """Return the condition that leaves out events too old for every aggregate."""
@@ -151,11 +170,27 @@ class _GroupingFrame(CorrelatedFrame):
 
     by_condition = False
 
-    def __init__(self, time_zone: str, lookups: Lookups, relation: FromClause = profile) -> None:
+    def __init__(
+        self, time_zone: str, lookups: Lookups, relation: FromClause = profile, span: Span | None = None
+    ) -> None:
         super().__init__(time_zone, lookups, relation)
+        self.span = span
         self.groups: dict[object, _Group] = {}
-        self.read: set[str] = set()
-        """The names of the groups that were read; whoever wants to know clears it before."""
+        self._read_names: set[str] = set()
+
+    @contextmanager
+    def noting(self) -> Iterator[set[str]]:
+        """Note the names of the groups that are read within the block."""
+        before, self._read_names = self._read_names, set()
+        try:
+            yield self._read_names
+        finally:
+            before |= self._read_names
+            self._read_names = before
+
+    def within(self, contact_id: Column) -> list[Column]:
+        """Return the condition that leaves out contacts which the statement is not of."""
+        return [] if self.span is None else [self.span.holds(contact_id)]
 
     def list_value(self, node: ListNode) -> Column:
         """Answer a list node of events from its group."""
@@ -187,7 +222,8 @@ class _GroupingFrame(CorrelatedFrame):
         if key not in group.columns:
             group.columns[key] = (f"f{len(group.columns)}", build(group.frame))
         group.windows.append(window)
-        self.read.add(group.name)
+        group.sparse &= empty is NEVER
+        self._read_names.add(group.name)
         return self._read(group, *group.columns[key], empty)
 
     def _group(
@@ -276,6 +312,14 @@ class GroupedFrame(_GroupingFrame):
 
     by_condition = True
     arrivals: tuple[str, ...] = ()
+    made_once: Collection[str] = ()
+    """The names of the groups that several parts of a statement read: they are made once for all of them."""
+
+    def __init__(
+        self, time_zone: str, lookups: Lookups, relation: FromClause = profile, span: Span | None = None
+    ) -> None:
+        super().__init__(time_zone, lookups, relation, span)
+        self._made: dict[str, CTE] = {}
 
     def _group(
         self, event_type: EventType, window: timedelta | None, asked: tuple[ir.Node, ...], part: int
@@ -297,14 +341,17 @@ class GroupedFrame(_GroupingFrame):
         self.arrivals = tuple(types)
         return literal_column("arrivals.occurred_at", TIME)
 
-    def joined(self, source: Any) -> Any:
-        """Join the groups to the relation that holds the profile."""
-        if self.arrivals:
+    def joined(self, source: Any, names: Collection[str] | None = None) -> Any:
+        """Join the groups to the relation that holds the profile; names: of those that are needed, None for all there
+        is.
+        """
+        if self.arrivals and names is None:
             coming = self.arrival_select().subquery("arrivals")
             source = source.outerjoin(coming, coming.c.contact_id == self.contact_id())
         for group in self.groups.values():
-            inner = self.relation_of(group)
-            source = source.outerjoin(inner, inner.c.contact_id == self.contact_id())
+            if names is None or group.name in names:
+                inner = self.relation_of(group.name)
+                source = source.outerjoin(inner, inner.c.contact_id == self.contact_id())
         return source
 
     def arrival_select(self) -> Select[Any]:
@@ -312,29 +359,42 @@ class GroupedFrame(_GroupingFrame):
         event = event_table.alias("a0")
         return (
             select(event.c.contact_id, func.min(event.c.occurred_at).label("occurred_at"))
-            .where(*_to_come(event, self.arrivals, self.now))
+            .where(*_to_come(event, self.arrivals, self.now), *self.within(event.c.contact_id))
             .group_by(event.c.contact_id)
         )
 
-    def relation_of(self, group: _Group, *, alone: bool = False) -> Subquery:
-        """Return the contacts that have events of a group, with its columns.
+    def relation_of(self, name: str, *, alone: bool = False) -> Subquery | CTE:
+        """Return the contacts that have events of a group, with its columns, once it has them all.
 
         alone: it is joined to nothing, so that conditions on it would be moved inside and compute its columns again.
         """
+        if name in self._made:
+            return self._made[name]
+        (group,) = (group for group in self.groups.values() if group.name == name)
         events: Any = group.event
         asked = [compile_value(node, group.frame, truth=True) for node in group.asked]
         if group.frame.profile_used:
             own = group.frame.profile_relation
             assert own is not None
             events = events.join(own, own.c.contact_id == group.event.c.contact_id)
-        columns = (column.label(name) for name, column in group.columns.values())
+        columns = list(group.columns.values())
         query = (
-            select(group.event.c.contact_id, *columns)
+            select(group.event.c.contact_id, *(column.label(label) for label, column in columns))
             .select_from(events)
-            .where(*visible(group.event, group.event_type, self.now), *group.lower_bound(self.now), *asked)
+            .where(
+                *visible(group.event, group.event_type, self.now),
+                *group.lower_bound(self.now),
+                *self.within(group.event.c.contact_id),
+                *asked,
+            )
             .group_by(group.event.c.contact_id)
         )
-        return (query.offset(literal_column("0")) if alone else query).subquery(group.name)
+        if name in self.made_once:
+            if group.sparse:
+                query = query.having(or_(*(column.is_not(None) for _, column in columns)))
+            self._made[name] = query.offset(literal_column("0")).cte(name)
+            return self._made[name]
+        return (query.offset(literal_column("0")) if alone else query).subquery(name)
 
 
 class PassFrame(GroupedFrame):

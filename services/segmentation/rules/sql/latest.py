@@ -84,16 +84,23 @@ def threshold(node: ir.Node) -> Threshold | None:
 def windowed(node: ir.Node, frame: Featured) -> Column | None:
     """Return whether a threshold over one window is reached; None when the node is no such thing."""
     found = threshold(node)
-    if found is None:
+    reached = None if found is None else reached_by(found, frame)
+    if found is None or reached is None:
         return None
-    window = plain_window(found.items, found.predicate)
+    known = func.coalesce(reached, FALSE)
+    return not_(known) if found.below else known
+
+
+def reached_by(asked: Threshold, frame: Featured) -> Column | None:
+    """Return a condition, NULL where there are fewer events, on the n-th latest event: whether it lies in the window.
+
+    None when the threshold is not one over a plain window.
+    """
+    window = plain_window(asked.items, asked.predicate)
     if window is None:
         return None
-    time = nth_latest(found.items, found.predicate, found.at_least, frame)
-    if time is None:
-        return None
-    reached = func.coalesce(compare_with_now(window.op, window.shift, time, frame), FALSE)
-    return not_(reached) if found.below else reached
+    time = nth_latest(asked.items, asked.predicate, asked.at_least, frame)
+    return None if time is None else compare_with_now(window.op, window.shift, time, frame)
 
 
 def plain_window(items: ir.ListExpr, predicate: ir.Node | None) -> ir.NowCompare | None:

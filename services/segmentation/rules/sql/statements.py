@@ -4,7 +4,8 @@ contacts.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import (
@@ -34,8 +35,9 @@ from services.segmentation.rules.sql.frames import (
     LateralFrame,
     Lookups,
     PassFrame,
+    Span,
 )
-from services.segmentation.rules.sql.latest import threshold
+from services.segmentation.rules.sql.latest import reached_by, threshold
 from services.segmentation.rules.sql.lists import ItemFrame, kept, visible
 from services.segmentation.rules.sql.scalars import compile_value
 from services.segmentation.rules.sql.values import TIME
@@ -56,25 +58,78 @@ def values(nodes: Sequence[ir.Node], time_zone: str, lookups: Lookups, relation:
     return select(relation.c.contact_id, *columns)
 
 
-def rebuild(root: ir.Node, time_zone: str, lookups: Lookups, relation: FromClause = profile) -> Select[Any]:
-    """Return ``SELECT contact_id`` of every contact of ``relation`` for which the rule is TRUE; parameter
-    ``now``.
+@dataclass(frozen=True)
+class Sweep:
+    """Hold what a rebuild asks of everybody, to be put into one statement, which then makes once what both read.
+
+    members: ``SELECT contact_id`` of every contact for which the rule is TRUE. changes: ``SELECT contact_id,
+    next_change`` of those for whom time alone will change a leaf; None when there is no such leaf. Parameter ``now``.
     """
-    frame = GroupedFrame(time_zone, lookups, relation)
-    conditions = []
+
+    members: Select[Any]
+    changes: Select[Any] | None
+
+
+def sweep(
+    root: ir.Node,
+    leaves: Sequence[ir.Node],
+    time_zone: str,
+    lookups: Lookups,
+    relation: FromClause = profile,
+    span: Span | None = None,
+) -> Sweep:
+    """Return what there is to ask of the contacts of ``relation`` within a span."""
+    frame = GroupedFrame(time_zone, lookups, relation, span)
+    # A group is made when all of its columns are known.
+    with frame.noting() as read_by_members:
+        members = _members(root, frame)
+    if not leaves:
+        return Sweep(members(), None)
+    with frame.noting() as read_by_changes:
+        changed = _changes(leaves, frame)
+    frame.made_once = read_by_members & read_by_changes
+    return Sweep(members(), changed())
+
+
+def _members(root: ir.Node, frame: GroupedFrame) -> Callable[[], Select[Any]]:
+    people = frame.relation
+    conditions: list[Column] = []
+    of_groups: list[Callable[[], Column]] = []
+    joined: set[str] = set()
     for part in root.parts if isinstance(root, ir.And) else (root,):
+        in_group = _in_group(part, frame)
+        if in_group is not None:
+            of_groups.append(in_group)
+            continue
         semi = _semi_join(part, frame)
-        conditions.append(compile_value(part, frame, truth=True) if semi is None else semi)
-    return select(relation.c.contact_id).select_from(frame.joined(relation)).where(*conditions)
+        if semi is not None:
+            conditions.append(semi)
+            continue
+        with frame.noting() as names:
+            conditions.append(compile_value(part, frame, truth=True))
+        joined |= names
+
+    def build() -> Select[Any]:
+        where = [*conditions, *(made() for made in of_groups), *frame.within(people.c.contact_id)]
+        return select(people.c.contact_id).select_from(frame.joined(people, joined)).where(*where)
+
+    return build
 
 
-def undecided(root: ir.Node, time_zone: str, lookups: Lookups, relation: FromClause = profile) -> Select[Any]:
+def undecided(
+    root: ir.Node,
+    time_zone: str,
+    lookups: Lookups,
+    relation: FromClause = profile,
+    span: Span | None = None,
+) -> Select[Any]:
     """Return ``SELECT contact_id`` of every contact of ``relation`` for which the rule is unknown; parameter
     ``now``.
     """
-    frame = GroupedFrame(time_zone, lookups, relation)
+    frame = GroupedFrame(time_zone, lookups, relation, span)
     unknown = compile_value(root, frame).is_(None)
-    return select(relation.c.contact_id).select_from(frame.joined(relation)).where(unknown)
+    people = select(relation.c.contact_id).select_from(frame.joined(relation))
+    return people.where(unknown, *frame.within(relation.c.contact_id))
 
 
 def outcomes(root: ir.Node, time_zone: str, lookups: Lookups) -> Select[Any]:
@@ -82,6 +137,35 @@ def outcomes(root: ir.Node, time_zone: str, lookups: Lookups) -> Select[Any]:
     frame = GroupedFrame(time_zone, lookups)
     value = compile_value(root, frame)
     return select(profile.c.contact_id, value.label("value")).select_from(frame.joined(profile))
+
+
+def _in_group(part: ir.Node, frame: GroupedFrame) -> Callable[[], Column] | None:
+    """Return what builds a conjunct about a plain window as a semi- or anti-join with the group that also says when it
+    ends; None when it is no such thing.
+    """
+    negated = isinstance(part, ir.Not)
+    asked = threshold(part.operand if isinstance(part, ir.Not) else part)
+    if asked is None:
+        return None
+    with frame.noting() as names:
+        reached = reached_by(asked, frame)
+    if reached is None:
+        return None
+    (name,) = names
+    people = frame.relation
+
+    def build() -> Column:
+        group = frame.relation_of(name)
+        if negated == asked.below:
+            return people.c.contact_id.in_(select(group.c.contact_id).where(reached))
+        found: Select[Any] = (
+            select(literal_column("1"))
+            .select_from(group)
+            .where(group.c.contact_id == people.c.contact_id, reached)
+        )
+        return not_(found.correlate_except(group).exists())
+
+    return build
 
 
 def _semi_join(part: ir.Node, frame: GroupedFrame) -> Column | None:
@@ -107,6 +191,8 @@ def _semi_join(part: ir.Node, frame: GroupedFrame) -> Column | None:
         own = inner.profile_relation
         source = event.join(own, own.c.contact_id == event.c.contact_id)
     who = select(event.c.contact_id).select_from(source).where(*where)
+    if not negated or at_least > 1:
+        who = who.where(*frame.within(event.c.contact_id))
     if at_least > 1:
         who = who.group_by(event.c.contact_id).having(
             func.count(literal_column("*")) >= literal_column(str(at_least))
@@ -141,11 +227,12 @@ def batch(rules: Rules, time_zone: str, lookups: Lookups) -> Select[Any]:
     return select(profile.c.contact_id, *columns).select_from(source)
 
 
-def everybody(rules: Rules, time_zone: str, lookups: Lookups) -> Select[Any]:
-    """Return what ``batch`` does, for all contacts in one pass over profiles and events; parameter ``now``."""
-    frame = PassFrame(time_zone, lookups)
+def everybody(rules: Rules, time_zone: str, lookups: Lookups, span: Span | None = None) -> Select[Any]:
+    """Return what ``batch`` does, for the contacts of a span in one pass; parameters as for ``sweep``."""
+    frame = PassFrame(time_zone, lookups, span=span)
     columns = _verdicts(rules, frame)
-    return select(profile.c.contact_id, *columns).select_from(frame.joined(profile))
+    people = select(profile.c.contact_id, *columns).select_from(frame.joined(profile))
+    return people.where(*frame.within(profile.c.contact_id))
 
 
 def _verdicts(rules: Rules, frame: LateralFrame | PassFrame) -> list[Column]:
@@ -162,12 +249,11 @@ def _verdicts(rules: Rules, frame: LateralFrame | PassFrame) -> list[Column]:
     return [listed.label("segments"), change.label("next_change")]
 
 
-def changes(leaves: Sequence[ir.Node], time_zone: str, lookups: Lookups) -> Select[Any]:
-    """Return ``contact_id, next_change`` of the contacts for which the leaves will change; parameter ``now``.
+def _changes(leaves: Sequence[ir.Node], frame: GroupedFrame) -> Callable[[], Select[Any]]:
+    """Return what builds ``SELECT contact_id, next_change`` of the contacts for which the leaves will change.
 
     Somebody who has events and no profile may be among them.
     """
-    frame = GroupedFrame(time_zone, lookups)
     instants: dict[str, list[Column]] = {}
     others = []
     for leaf in leaves:
@@ -176,27 +262,37 @@ def changes(leaves: Sequence[ir.Node], time_zone: str, lookups: Lookups) -> Sele
             others.append(leaf)
         for name, column in found or ():
             instants.setdefault(name, []).append(column)
-    groups = {group.name: group for group in frame.groups.values()}
-    parts: list[Select[Any]] = []
-    # Few people have events in a window: their groups are read alone, not beside everybody.
-    for name, columns in instants.items():
-        relation = frame.relation_of(groups[name], alone=True)
-        parts.append(
-            select(relation.c.contact_id, timing.first_of(columns).label("at")).select_from(relation)
-        )
+    with frame.noting() as joined:
+        change = timing.next_change(others, frame, arrivals=False) if others else None
     if types := timing.types_of(leaves):
         frame.arrival(types)
-        coming = frame.arrival_select().subquery("arrivals")
-        parts.append(select(coming.c.contact_id, timing.first_of([coming.c.occurred_at]).label("at")))
-    if others:
-        whole = GroupedFrame(time_zone, lookups)
-        change = timing.next_change(others, whole, arrivals=False)
+
+    def build() -> Select[Any]:
+        parts: list[Select[Any]] = []
+        # Few people have events in a window: their groups are read alone, not beside everybody.
+        for name, columns in instants.items():
+            group = frame.relation_of(name, alone=True)
+            parts.append(select(group.c.contact_id, timing.first_of(columns).label("at")).select_from(group))
+        if types:
+            coming = frame.arrival_select().subquery("arrivals")
+            parts.append(select(coming.c.contact_id, timing.first_of([coming.c.occurred_at]).label("at")))
         if change is not None:
             everybody = select(profile.c.contact_id, change.label("at"))
-            parts.append(everybody.select_from(whole.joined(profile)))
+            joint = frame.joined(profile, joined)
+            parts.append(everybody.select_from(joint).where(*frame.within(profile.c.contact_id)))
+        return _first_of_each(parts)
+
+    return build
+
+
+NOBODY = select(profile.c.contact_id, literal_column("NULL::timestamptz", TIME).label("next_change")).where(
+    literal_column("false")
+)
+
+
+def _first_of_each(parts: Sequence[Select[Any]]) -> Select[Any]:
     if not parts:
-        nobody = literal_column("NULL::timestamptz", TIME).label("next_change")
-        return select(profile.c.contact_id, nobody).where(literal_column("false"))
+        return NOBODY
     if len(parts) == 1:
         only = parts[0].subquery("changes")
         return select(only.c.contact_id, only.c.at.label("next_change")).where(only.c.at.is_not(None))

@@ -82,8 +82,8 @@ def apart(leaf: ir.Node, frame: GroupedFrame) -> list[tuple[str, Column]] | None
     """
 
     def built(build: Callable[[], Column | None]) -> tuple[Column | None, set[str]]:
-        frame.read.clear()
-        return build(), set(frame.read)
+        with frame.noting() as names:
+            return build(), names
 
     def exact() -> Column | None:
         ranked = _of_threshold(leaf, frame)

@@ -85,7 +85,8 @@ class OperationServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CancelOperation(self, request, context):
-        """Asks that an operation stop at its next checkpoint. What it has done stays done; it ends with the error CANCELLED.
+        """Asks that an operation stop: at its next checkpoint, or within a second where it waits for something that takes longer. What it
+        has done stays done; it ends with the error CANCELLED.
         Errors: NOT_FOUND; FAILED_PRECONDITION (OPERATION_DONE).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

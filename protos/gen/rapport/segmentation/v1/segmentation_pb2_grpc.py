@@ -182,7 +182,9 @@ class SegmentationServiceServicer:
 
     def RebuildSegments(self, request, context):
         """Computes the members of segments anew as a long-running operation and applies the difference. Lists have nothing to compute:
-        without names they are left out, and one that is named stays as it is. The result is a RebuildSegmentsResult. Errors: NOT_FOUND.
+        without names they are left out, and one that is named stays as it is. The operation counts contacts, once for each time that it
+        looks at one; cancelled, it leaves the segments that it has not come to as they are, and FAILED when their newest rule is not in
+        force or a segment that they name was rebuilt. The result is a RebuildSegmentsResult. Errors: NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
