@@ -182,7 +182,7 @@ def pending(kit: KitTables, kinds: Sequence[str], limit: int) -> sa.Select[str, 
 
 def any_pending(connection: Connection, kit: KitTables, kind: str) -> bool:
     """Tell whether an operation of a kind has not ended."""
-    return bool(pending(connection, kit, kind, 1))
+    return connection.execute(pending(kit, [kind], 1)).first() is not None
 
 
 def claim(connection: Connection, kit: KitTables, key: UUID) -> Claimed | None:
