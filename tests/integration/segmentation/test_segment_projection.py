@@ -273,8 +273,8 @@ def test_a_large_batch_is_a_handful_of_statements(seg: World) -> None:
     counted.clear()
     keys = [contact_id(number) for number in range(1, 500)]
     seg.deliver(*(contact(key) for key in keys), *(order(key, NOW) for key in keys))
-    # Two of them bound the time of the rules.
-    assert len(counted) == one <= 11
+    # Two of them bound the time of the rules, one forgets what plugins were asked ahead of a rebuild.
+    assert len(counted) == one <= 12
     assert len(seg.members("buyers")) == 501
 
 
