@@ -18,6 +18,7 @@ from pathlib import Path
 from rapport.sales.v1 import sales_pb2
 from rapport_client import to_money
 
+from services.kit import log
 from services.kit.postgres import libpq_url
 from services.kit.wire import to_timestamp
 from tests.bench.api.loads import ready_made
@@ -38,6 +39,7 @@ BUDGET = 8.0
 
 def measure(say: Callable[[str], None], *, batches: int = 10) -> list[Figure]:
     """Ingest so many batches, one after the other."""
+    log.configure("WARNING", "json", service="sales", role="api")
     with tempfile.TemporaryDirectory() as folder, shared_server(Path(folder)) as admin:
         databases = DatabaseFactory(admin)
         try:
