@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Select
 from services.kit import context
 from services.kit.telemetry import spans
 from services.segmentation.models import membership, segment, segment_size
-from services.segmentation.store import arrays, sweeps
+from services.segmentation.store import arrays
 from services.segmentation.store.telling import TOLD, Notice, Notices, telling
 
 # A clock that was set back makes nobody leave before they entered.
@@ -227,19 +227,20 @@ def select_members(number: int) -> Select[Any]:
 
 
 def drop_vanished(connection: Connection, notice: Notice) -> int:
-    """Take contacts that have no profile any more out of a segment, as if they had never been told to be in it.
+    """Take contacts that are gone by now out of a segment, as if they had never been told to be in it.
 
-    The membership lock must be owned, and this transaction must have put them in. Returns how many there were.
+    The membership lock must be owned, and this transaction must have put them in, each with a profile then. Returns how
+    many there were.
     """
-    # Looking up each of a million profiles took 12 s, one pass over both 2 s.
-    with sweeps.whole(connection):
-        gone = list(
-            connection.exec_driver_sql(
-                "SELECT m.contact_id FROM membership AS m WHERE m.segment_number = %(number)s "
-                "AND NOT EXISTS (SELECT FROM profile AS p WHERE p.contact_id = m.contact_id)",
-                {"number": notice.number},
-            ).scalars()
-        )
+    # Each of those that are gone is looked up among the members: of a million members that takes milliseconds, and to
+    # look for the profile of each, with increments waiting, two seconds.
+    gone = list(
+        connection.exec_driver_sql(
+            "SELECT m.contact_id FROM contact_gone AS g CROSS JOIN LATERAL (SELECT m.contact_id FROM membership AS m "
+            "WHERE m.segment_number = %(number)s AND m.contact_id = g.contact_id OFFSET 0) AS m",
+            {"number": notice.number},
+        ).scalars()
+    )
     if gone:
         connection.exec_driver_sql(
             "DELETE FROM membership WHERE segment_number = %(number)s AND contact_id = ANY(%(gone)s::uuid[])",

@@ -212,6 +212,10 @@ def test_a_contact_that_vanishes_while_a_snapshot_is_filled_is_not_in_it(seg: Wo
 
     def erased(connection: Any, notice: Any) -> int:
         connection.exec_driver_sql("DELETE FROM profile WHERE contact_id = %(key)s", {"key": KEYS[0]})
+        connection.exec_driver_sql(
+            "INSERT INTO contact_gone (contact_id, time) VALUES (%(key)s, %(now)s)",
+            {"key": KEYS[0], "now": NOW},
+        )
         return real(connection, notice)
 
     with patch.object(membership, "drop_vanished", erased):
