@@ -151,7 +151,8 @@ def put_in_force(seg: World, wanted: Mapping[str, str]) -> list[tuple[int, Compi
         )
         table = sa.table("verdict", *(sa.column(name) for name in ("contact_id", "segments", "next_change")))
         connection.execute(
-            sa.insert(table).from_select(list(table.c.keys()), sa.select(verdicts)), {"now": NOW}
+            sa.insert(table).from_select(list(table.c.keys()), sa.select(verdicts)),
+            {"now": NOW, "first": sweeps.FIRST, "last": sweeps.LAST},
         )
         run = connection.exec_driver_sql
         run("ANALYZE verdict")
