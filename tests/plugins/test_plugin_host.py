@@ -30,6 +30,7 @@ from services.kit.plugins import (
 )
 from services.kit.plugins.breaker import Breakers
 from tests.plugins.plugin_sources import rule, write_plugin
+from tests.support.waiting import all_end
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 MakeHost = Callable[..., PluginHost]
@@ -168,10 +169,10 @@ def test_children_of_a_plugin_die_with_it(make_host: MakeHost, tmp_path: Path) -
         ask(host)
     try:
         grandchild = psutil.Process(int(note.read_text()))
-        # Killed, it stays a zombie until somebody reaps it; in a container nobody may.
-        assert grandchild.status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
-        pass
+        return
+    # The kernel delivers the signal when it gets to it: the host was waited for, its child was only killed.
+    all_end([grandchild])
 
 
 @pytest.mark.parametrize(
