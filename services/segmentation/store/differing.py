@@ -38,7 +38,7 @@ class Finder:
             )
             .where(
                 membership.c.segment_number == sa.any_(sa.literal(list(numbers), pg.ARRAY(sa.Integer))),
-                membership.c.contact_id.between(sa.bindparam("first"), sa.bindparam("last")),
+                sweeps.within(membership.c.contact_id),
             )
             .group_by(membership.c.contact_id)
             .subquery("had")
@@ -51,7 +51,11 @@ class Finder:
             sa.select(result.c.contact_id)
             .select_from(
                 result.outerjoin(had, had.c.contact_id == result.c.contact_id).outerjoin(
-                    contact_state, contact_state.c.contact_id == result.c.contact_id
+                    contact_state,
+                    sa.and_(
+                        contact_state.c.contact_id == result.c.contact_id,
+                        sweeps.within(contact_state.c.contact_id),
+                    ),
                 )
             )
             .where(

@@ -46,7 +46,7 @@ class Replacement:
         """
         current = sa.select(membership.c.contact_id).where(
             membership.c.segment_number == self._notice.number,
-            membership.c.contact_id.between(sa.bindparam("first"), sa.bindparam("last")),
+            sweeps.within(membership.c.contact_id),
         )
         statement: Any = self._noting(rule.members, current)
         if rule.changes is not None:
@@ -108,6 +108,7 @@ def _bringing_forward(changes: Select[Any]) -> Any:
         sa.update(contact_state)
         .where(
             contact_state.c.contact_id == source.c.contact_id,
+            sweeps.within(contact_state.c.contact_id),
             sa.or_(contact_state.c.next_change.is_(None), contact_state.c.next_change > source.c.next_change),
         )
         .values(next_change=source.c.next_change)

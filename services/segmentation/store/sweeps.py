@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from uuid import UUID
 
+import sqlalchemy as sa
 from sqlalchemy import Connection
 
 MEMORY = "4MB"
@@ -53,6 +54,15 @@ class Slice:
     first: UUID
     last: UUID
     contacts: int
+
+
+def within(contact_id: sa.ColumnElement[UUID]) -> sa.ColumnElement[bool]:
+    """Return whether a contact is of the slice in the parameters `first` and `last`.
+
+    To be said of each table of a statement: what is said of one only is not known of those that it is merged with,
+    which would be read from their beginning for each slice.
+    """
+    return contact_id.between(sa.bindparam("first"), sa.bindparam("last"))
 
 
 class Cut:

@@ -61,6 +61,11 @@ REGISTRY = Registry(
         ("foo(contact)", (1, 4), "undeclared reference to 'foo'"),
         ("contcat.age > 3", (1, 8), "did you mean contact.age?"),
         ("event.order_placed.size() > 1", (1, 6), "did you mean events.order_placed.size?"),
+        (
+            "events.order_placed.map(o, o.amount).sum() > 1.0",
+            (1, 41),
+            "sum is a function, no method: write sum(...)",
+        ),
         ("avg(contact.age) > 1.0", (1, 4), "use size(), sum(), min() or max()"),
         ('contact.x = "VN"', (1, 11), "compare with =="),
         ('contact.x="VN"', (1, 10), "compare with =="),

@@ -172,6 +172,8 @@ def _function(name: str, said: str, registry: Registry) -> str:
     close = [one for one in names if one.split(".")[-1] == name] or get_close_matches(
         name, [*names, *_FUNCTIONS], 1
     )
+    if name in _FUNCTIONS:
+        return f"{name} is a function, no method: write {name}(...)"
     if name.rpartition(".")[2] in ("avg", "count", "average"):
         return f"{said}: use size(), sum(), min() or max()"
     if close:

@@ -113,10 +113,18 @@ class CorrelatedFrame:
         return (
             select(literal_column("1"))
             .select_from(member)
-            .where(member.c.segment_number == number, member.c.contact_id == contact_id)
+            .where(
+                member.c.segment_number == number,
+                member.c.contact_id == contact_id,
+                *self.within(member.c.contact_id),
+            )
             .correlate_except(member)
             .exists()
         )
+
+    def within(self, contact_id: Column) -> list[Column]:
+        """Return the condition that leaves out contacts which the statement is not of, for each table that it reads."""
+        return []
 
     def plugin_value(self, node: ir.PluginValue) -> Column:
         """Return the JSON a plugin answered for the contact; NULL when it did not."""
@@ -189,7 +197,11 @@ class _GroupingFrame(CorrelatedFrame):
             self._read_names = before
 
     def within(self, contact_id: Column) -> list[Column]:
-        """Return the condition that leaves out contacts which the statement is not of."""
+        """Return the condition that leaves out contacts beyond the span.
+
+        Of each table: what is said of one only is not known of those that it is merged with, which would be read from
+        their beginning for each span.
+        """
         return [] if self.span is None else [self.span.holds(contact_id)]
 
     def list_value(self, node: ListNode) -> Column:
@@ -372,11 +384,13 @@ class GroupedFrame(_GroupingFrame):
             return self._made[name]
         (group,) = (group for group in self.groups.values() if group.name == name)
         events: Any = group.event
+        within = self.within(group.event.c.contact_id)
         asked = [compile_value(node, group.frame, truth=True) for node in group.asked]
         if group.frame.profile_used:
             own = group.frame.profile_relation
             assert own is not None
             events = events.join(own, own.c.contact_id == group.event.c.contact_id)
+            within += self.within(own.c.contact_id)
         columns = list(group.columns.values())
         query = (
             select(group.event.c.contact_id, *(column.label(label) for label, column in columns))
@@ -384,7 +398,7 @@ class GroupedFrame(_GroupingFrame):
             .where(
                 *visible(group.event, group.event_type, self.now),
                 *group.lower_bound(self.now),
-                *self.within(group.event.c.contact_id),
+                *within,
                 *asked,
             )
             .group_by(group.event.c.contact_id)

@@ -69,6 +69,11 @@ class ItemFrame:
             return self.relation.c.contact_id
         return self.outer.contact_id()
 
+    def within(self, contact_id: Column) -> list[Column]:
+        """Return the condition that leaves out contacts which the statement is not of."""
+        found: list[Column] = self.outer_lookup().within(contact_id)
+        return found
+
     def item(self, var: int) -> FromClause:
         """Return the relation of the item bound at a nesting level."""
         return self.relation if var == self.var else self.outer.item(var)
@@ -239,6 +244,8 @@ def correlated(node: ListNode, frame: Frame) -> Column:
         and not unsure(node.predicate)
     ):
         found = compile_value(node.predicate, inner, truth=True)
+        # It may become a join, for which the contact at hand is no bound.
+        where += frame.within(event.c.contact_id)
         return (
             select(literal_column("1"))
             .select_from(event)

@@ -59,6 +59,9 @@ class Frame(Protocol):
     def contact_id(self) -> Column:
         """Return the id of the contact the expression is about."""
 
+    def within(self, contact_id: Column) -> list[Column]:
+        """Return the condition that leaves out contacts which the statement is not of, for each table that it reads."""
+
     def shared(self, node: ir.Attr, column: Column) -> Column:
         """Return a column computed from the profile, or a reference to where it is computed once."""
 

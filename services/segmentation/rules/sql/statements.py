@@ -183,16 +183,19 @@ def _semi_join(part: ir.Node, frame: GroupedFrame) -> Column | None:
     people = frame.relation
     event = event_table.alias()
     inner = ItemFrame(frame, items.var, event, profile_relation=people.alias())
-    where = [*visible(event, items.source, frame.now), *kept(items, inner)]
+    where = [
+        *visible(event, items.source, frame.now),
+        *kept(items, inner),
+        *frame.within(event.c.contact_id),
+    ]
     if predicate is not None:
         where.append(compile_value(predicate, inner, truth=True))
     source: Any = event
     if inner.profile_used and inner.profile_relation is not None:
         own = inner.profile_relation
         source = event.join(own, own.c.contact_id == event.c.contact_id)
+        where += frame.within(own.c.contact_id)
     who = select(event.c.contact_id).select_from(source).where(*where)
-    if not negated or at_least > 1:
-        who = who.where(*frame.within(event.c.contact_id))
     if at_least > 1:
         who = who.group_by(event.c.contact_id).having(
             func.count(literal_column("*")) >= literal_column(str(at_least))
