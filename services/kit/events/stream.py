@@ -44,6 +44,7 @@ A consumer's transaction and acknowledgement cost as much as a hundred events do
 have to be large. When little does, nobody waits.
 """
 
+_BEHIND_SECONDS = 0.25
 _READERS = 4
 _NAME = re.compile(r"[a-z0-9._-]{1,100}")
 
@@ -100,8 +101,8 @@ class EventStream(events_pb2_grpc.EventServiceServicer):
             _check_name(request.subscription)
         types = sorted(set(request.types))
         self._enter(context, types)
-        head = self._first_head(context)
-        after = self._start_position(request)
+        self._first_head(context)
+        timeline, after = self._start_place(request)
         limit = min(request.max_batch_size or DEFAULT_BATCH, LARGEST_BATCH)
         told, spoke = after, time.monotonic()
         rest = 0.0
@@ -112,7 +113,10 @@ class EventStream(events_pb2_grpc.EventServiceServicer):
                 )
             current = self._tail.head
             assert current is not None
-            self._check_place(current, head.timeline, after)
+            if self._is_behind(current, timeline):
+                self._tail.wait_beyond(current.position, _BEHIND_SECONDS)
+                continue
+            self._check_place(current, timeline, after)
             events: list[events_pb2.Event] = []
             if after < current.position < after + limit and (left := spoke + rest - time.monotonic()) > 0:
                 self._tail.wait_beyond(after + limit - 1, left)
@@ -122,7 +126,7 @@ class EventStream(events_pb2_grpc.EventServiceServicer):
             silence = time.monotonic() - spoke
             due = HEARTBEAT_SECONDS if after != told else KEEPALIVE_SECONDS
             if events or silence >= due:
-                cursor = events_pb2.Cursor(timeline=str(head.timeline), position=after)
+                cursor = events_pb2.Cursor(timeline=str(timeline), position=after)
                 yield events_pb2.SubscribeResponse(events=events, cursor=cursor)
                 told, spoke = after, time.monotonic()
                 rest = 0.0 if len(events) == limit else min(len(events) * REST_FOR_EACH, REST_SECONDS)
@@ -206,7 +210,17 @@ class EventStream(events_pb2_grpc.EventServiceServicer):
                 return head
         raise Unavailable(f"the event stream of {self._service} is not ready; try again", reason="NOT_READY")
 
-    def _start_position(self, request: events_pb2.SubscribeRequest) -> int:
+    def _is_behind(self, seen: store.Head, timeline: UUID) -> bool:
+        """Tell whether the head was seen last before the timeline of a stream began; raises when that is over."""
+        if seen.timeline == timeline:
+            return False
+        with self._db.read() as connection:
+            head = store.read_head(connection, self._kit)
+        if head.timeline != timeline:
+            raise self._changed(head, timeline, None)
+        return True
+
+    def _start_place(self, request: events_pb2.SubscribeRequest) -> tuple[UUID, int]:
         with self._db.read() as connection:
             # The tail may be a moment behind a cursor that was just acknowledged, or a purge.
             head = store.read_head(connection, self._kit)
@@ -222,7 +236,7 @@ class EventStream(events_pb2_grpc.EventServiceServicer):
                 )
                 _check_position(position, "start.position")
             else:
-                return head.purged
+                return head.timeline, head.purged
             if timeline != head.timeline:
                 end = store.read_end(connection, self._kit, timeline)
         if timeline != head.timeline:
@@ -233,7 +247,7 @@ class EventStream(events_pb2_grpc.EventServiceServicer):
             timeline = head.timeline
         self._check_place(head, timeline, position)
         self._check_not_ahead(head, position)
-        return position
+        return timeline, position
 
     def _check_place(self, head: store.Head, timeline: UUID, position: int) -> None:
         if timeline != head.timeline:

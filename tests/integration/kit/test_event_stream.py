@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,9 @@ from rapport.events.v1 import events_pb2, events_pb2_grpc
 from services.kit.auth import create_tokens
 from services.kit.config import Settings
 from services.kit.events import stream as stream_module
+from services.kit.events import timelines
 from services.kit.events.payload import unpack
+from services.kit.events.tail import Tail
 from tests.support.postgres import DatabaseFactory
 from tests.support.toy import NOW, Source, eventually, free_base_port
 
@@ -83,6 +86,11 @@ def take(responses: Any, count: int) -> list[str]:
     while len(texts) < count:
         texts += [unpack(event).value for event in next(responses).events]
     return texts
+
+
+def readers(served: Served) -> list[events_pb2.Subscription]:
+    """Return the subscriptions but for the place of the publisher, which is there on RabbitMQ."""
+    return [item for item in served.client.stream().subscriptions if "/" not in item.name]
 
 
 def refusal(call: Callable[[], Any]) -> tuple[grpc.StatusCode, str, dict[str, str]]:
@@ -228,7 +236,7 @@ def test_wrong_names_and_cursors_are_refused(served: Served) -> None:
     assert code is grpc.StatusCode.INVALID_ARGUMENT
     code, _, _ = refusal(lambda: next(client.subscribe(start=negative)))
     assert code is grpc.StatusCode.INVALID_ARGUMENT
-    assert not served.client.stream().subscriptions
+    assert not readers(served)
 
 
 def test_events_that_are_gone_are_said_to_be(served: Served) -> None:
@@ -346,6 +354,41 @@ def test_streams_survive_the_loss_of_the_listening_connection(served: Served) ->
     assert take(responses, 1) == ["two"]
 
 
+def test_a_stream_of_a_timeline_that_the_tail_has_not_seen_yet_waits_for_it(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served.source.say("one", "two")
+    eventually(lambda: served.client.stream().head.position == 2)
+    behind, seeing = threading.Event(), threading.Event()
+    publish, is_behind = Tail._publish, stream_module.EventStream._is_behind
+
+    def held_back(tail: Tail, head: Any) -> None:
+        seeing.wait()
+        publish(tail, head)
+
+    def noted(*given: Any) -> bool:
+        found = is_behind(*given)
+        if found:
+            behind.set()
+        return found
+
+    monkeypatch.setattr(Tail, "_publish", held_back)
+    monkeypatch.setattr(stream_module.EventStream, "_is_behind", noted)
+    try:
+        with served.source.db.transaction() as connection:
+            made = timelines.fork(connection, served.source.kit, NOW)
+        start = events_pb2.Cursor(timeline=str(made.before), position=1)
+        with ThreadPoolExecutor(1) as caller:
+            answer = caller.submit(next, served.client.subscribe(start=start))
+            assert behind.wait(60)
+            seeing.set()
+            response = answer.result(60)
+    finally:
+        seeing.set()
+    assert [unpack(event).value for event in response.events] == ["two"]
+    assert response.cursor.timeline == str(made.after)
+
+
 def test_the_state_of_the_stream_is_told(served: Served) -> None:
     empty = eventually(lambda: served.client.stream())
     assert (empty.head.position, empty.oldest_position, empty.unpositioned_events) == (0, 0, 0)
@@ -355,7 +398,7 @@ def test_the_state_of_the_stream_is_told(served: Served) -> None:
     served.client.acknowledge(subscription="a.reader", cursor=cursor)
     state = served.client.stream()
     assert state.oldest_position == 1
-    (subscription,) = state.subscriptions
+    (subscription,) = readers(served)
     assert (subscription.name, subscription.lag, subscription.cursor) == ("a.reader", 2, cursor)
     assert subscription.update_time.ToDatetime(NOW.tzinfo) == NOW
     served.source.relay.stop()

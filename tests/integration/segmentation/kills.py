@@ -216,6 +216,15 @@ class Scene:
                 lambda url=url, behind=behind: self.ask(behind, url) == [(0,)],  # type: ignore[misc]
                 f"all events of {source.service} acknowledged",
             )
+            # With RabbitMQ in between it is the publisher who acknowledges.
+            said = {row[0] for row in self.ask("SELECT id FROM outbox", url)}
+            taken = (
+                f"SELECT event_id FROM processed_event WHERE consumer = 'segmentation.on_{source.service}'"
+            )
+            until(
+                lambda said=said, taken=taken: said <= {row[0] for row in self.ask(taken)},  # type: ignore[misc]
+                f"all events of {source.service} have had their effect",
+            )
         due = f"SELECT count(*) FROM contact_state WHERE next_change <= '{now.isoformat()}'"
         until(lambda: self.ask(due) == [(0,)], "nobody is due any more")
         until(lambda: self.ask("SELECT count(*) FROM outbox WHERE position IS NULL") == [(0,)], "all is told")
