@@ -15,6 +15,7 @@ from sqlalchemy.dialects import postgresql as pg
 
 from services.campaign.domain.campaigns import CANCELLED as CAMPAIGN_CANCELLED
 from services.campaign.domain.campaigns import OPEN_TO_SENDERS, RETRY
+from services.campaign.domain.deaths import ALONE, ENDED, FIRST_DELAY, GIVEN_UP, MOST_DEATHS, MOST_DOUBLINGS
 from services.campaign.domain.ledger import (
     CAMPAIGNS,
     CLAIMED,
@@ -48,6 +49,7 @@ class Claim(NamedTuple):
     coupon_pool_id: str
     coupon_code: str
     attempt_count: int
+    death_count: int
     subject: str
     content: Mapping[str, Any] | None
 
@@ -121,7 +123,7 @@ WITH chosen AS MATERIALIZED (
 )
 UPDATE message SET state = 'claimed', sender_id = :sender FROM chosen WHERE message.id = chosen.id
 RETURNING message.id, origin, entry_id, step, contact_id, channel, topic, template_id, coupon_pool_id, coupon_code,
-    attempt_count, subject, content
+    attempt_count, death_count, subject, content
 """)
     .bindparams(
         sa.bindparam("now", type_=sa.DateTime(timezone=True)),
@@ -304,16 +306,26 @@ def let_go(connection: Connection, sender: UUID, keys: Collection[UUID], reason:
     connection.execute(_LET_GO, given)
 
 
-def try_recover(connection: Connection, sender: UUID) -> tuple[int, int]:
-    """Apply the rules of a crash to what a dead sender had in hand; returns how many are planned and unknown then.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recovered:
+    """Say what became of what a dead sender had in hand: how many are planned and unknown now, and which failed."""
 
-    What was claimed had not left and is planned again. What was on the wire is unknown, unless its channel never
-    delivers a message twice, its campaign, if it is of one, wants it sent again, and an attempt is left: the message
-    may be what ends its senders. Nothing happens while the sender lives, that is, holds its lock.
+    planned: int = 0
+    unknown: int = 0
+    failed: tuple[Claim, ...] = ()
+
+
+def try_recover(connection: Connection, sender: UUID, now: datetime) -> Recovered:
+    """Apply the rules of a crash to what a dead sender had in hand.
+
+    What was claimed had not left and is planned again, but for what ended its senders too often, which fails. What was
+    on the wire is unknown, unless its channel never delivers a message twice, its campaign, if it is of one, wants it
+    sent again, and an attempt is left: the message may be what ends its senders. The death is counted on all of it.
+    Nothing happens while the sender lives, that is, holds its lock.
     """
     free = sa.select(sa.func.pg_try_advisory_xact_lock(lock_key(sender_lock(sender))))
     if not connection.execute(free).scalar_one():
-        return 0, 0
+        return Recovered()
     safe = sa.and_(
         message.c.attempt_count < MAX_ATTEMPTS,
         sa.exists().where(channel.c.name == message.c.channel, channel.c.idempotent),
@@ -326,14 +338,37 @@ def try_recover(connection: Connection, sender: UUID) -> tuple[int, int]:
         ),
     )
     mine = message.c.sender_id == sender
+    deaths = message.c.death_count + 1
+    failed = connection.execute(
+        sa.update(message)
+        .where(mine, message.c.state == CLAIMED, deaths >= MOST_DEATHS)
+        .values(state=FAILED, reason=GIVEN_UP, death_count=deaths, content=sa.null())
+        .returning(*_CLAIM)
+    ).all()
     again = sa.or_(message.c.state == CLAIMED, sa.and_(message.c.state == SENDING, safe))
-    planned = connection.execute(sa.update(message).where(mine, again).values(state=PLANNED)).rowcount
+    # At times that chance spreads: messages of one process, in whose channels one of them ends it, part again.
+    seconds = FIRST_DELAY.total_seconds() * sa.func.power(2, sa.func.least(deaths - ALONE, MOST_DOUBLINGS))
+    later = sa.literal(now, sa.DateTime(timezone=True)) + sa.func.make_interval(
+        0, 0, 0, 0, 0, 0, seconds * (0.75 + 0.5 * sa.func.random(type_=sa.Float)), type_=sa.Interval
+    )
+    why = sa.literal(f"{ENDED}: its sender ended ") + sa.cast(deaths, sa.Text) + " times while it was in hand"
+    alone = deaths >= ALONE
+    planned = connection.execute(
+        sa.update(message)
+        .where(mine, again)
+        .values(
+            state=PLANNED,
+            death_count=deaths,
+            due_time=sa.case((alone, later), else_=message.c.due_time),
+            reason=sa.case((alone, why), else_=message.c.reason),
+        )
+    ).rowcount
     unknown = connection.execute(
         sa.update(message)
         .where(mine, message.c.state == SENDING)
-        .values(state=UNKNOWN, reason="its sender ended while it was on the wire")
+        .values(state=UNKNOWN, reason="its sender ended while it was on the wire", death_count=deaths)
     ).rowcount
-    return planned, unknown
+    return Recovered(planned=planned, unknown=unknown, failed=tuple(map(Claim._make, failed)))
 
 
 def senders_with_messages(connection: Connection) -> list[UUID]:

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 from sqlalchemy.dialects import postgresql as pg
 
+from services.campaign.domain.deaths import ALONE
 from services.campaign.domain.ledger import UNKNOWN, Message
 from services.campaign.domain.resolutions import (
     AS_FAILED,
@@ -45,7 +46,13 @@ def settle(connection: Connection, keys: Sequence[UUID], resolution: str, now: d
     values: dict[str, dict[str, Any]] = {
         AS_SENT: {"reason": "", "send_time": now, "content": None},
         AS_FAILED: {"reason": RESOLVED, "content": None},
-        AS_RETRY: {"reason": "", "sender_id": None, "due_time": now},
+        AS_RETRY: {
+            "reason": "",
+            "sender_id": None,
+            "due_time": now,
+            # Whoever says so knows more than the count does, which would let it fail at the next death.
+            "death_count": sa.func.least(message.c.death_count, ALONE),
+        },
     }
     statement = (
         sa.update(message)
