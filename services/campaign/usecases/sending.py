@@ -334,6 +334,7 @@ class Sender:
                     kind,
                     topic,
                     prepared.ask_time,
+                    now,
                 )
                 leaving = [item for item in going if item.hand_over.claim.id in free]
                 holding.leave(connection, capped, free, now)
