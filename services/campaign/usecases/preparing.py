@@ -174,7 +174,9 @@ def prepare(
             continue
         unsubscribe = ("", "")
         if person is not None:
-            unsubscribe = audience.unsubscribe_links(runtime, claim.contact_id, claim.topic, claim.id)
+            unsubscribe = audience.unsubscribe_links(
+                runtime, claim.contact_id, claim.topic, claim.id, person.language_code
+            )
         left.append(_Open(claim, person, addresses[claim.id], claim.coupon_code, None, unsubscribe, position))
     left = _with_coupons(runtime, left, needs, prepared)
     try:
