@@ -163,8 +163,7 @@ class OperationRunner(Entrypoint):  # type: ignore[misc]
             context = OperationContext(
                 self.host.runtime.db, self.host.kit, claimed, lambda: self._stop.is_set
             )
-            if claimed.cancel_requested:
-                context.raise_if_cancelled()
+            # Also one that was cancelled while nobody did it: what that means beside its end is the method's to say.
             result = run_worker_method(self, context)
             if not isinstance(result, Message):
                 raise TypeError(f"{self.name} must return a message, not {type(result).__name__}")

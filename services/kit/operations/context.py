@@ -51,7 +51,7 @@ class OperationContext:
         self._cancelled = claimed.cancel_requested
         self._next_check = 0.0
         self._next_tell, self._told = 0.0, ""
-        self._warned = False
+        self._warned = claimed.cancel_requested
         self.name = format_name("operations", claimed.id)
         self.kind = claimed.kind
         self.principal = claimed.principal

@@ -109,6 +109,17 @@ def test_a_cancellation_ends_it_with_what_it_has_done(toy: Toy) -> None:
     assert toy.effects("count") == ["0", "1", "2"]
 
 
+def test_one_that_was_cancelled_while_no_worker_did_it_ends_in_its_method(toy: Toy) -> None:
+    """What it leaves behind when it is cancelled is known to nobody else."""
+    name = start(toy, 1000)
+    with toy.db.transaction() as connection:
+        store.request_cancel(connection, toy.models.kit, UUID(name.removeprefix("operations/")))
+    toy.worker().start()
+    assert done(toy, name).error.code == grpc.StatusCode.CANCELLED.value[0]
+    assert toy.effects("count") == []
+    assert toy.effects("count cancelled") == [name]
+
+
 def test_a_typed_error_is_the_result(toy: Toy) -> None:
     toy.worker().start()
     operation = done(toy, start(toy, -1))

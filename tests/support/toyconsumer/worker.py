@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 
 from services.kit import context
 from services.kit.bus import EventBatch, OperationContext, RuntimeProvider, operation, subscribe, timer
-from services.kit.errors import FailedPrecondition
+from services.kit.errors import Cancelled, FailedPrecondition
 from services.kit.events import unpack
 from services.kit.outbox import NewEvent, append
 from tests.support.toyconsumer.models import effect, kit, ticking
@@ -85,7 +85,12 @@ class Worker:
         if wanted == 666:
             raise RuntimeError("unexpected")
         for number in range(operation.state.get("next", 0), wanted):
-            operation.raise_if_cancelled()
+            try:
+                operation.raise_if_cancelled()
+            except Cancelled:
+                with self.runtime.db.transaction() as connection:
+                    self._effect(connection, "count cancelled", operation.name)
+                raise
             if number == 2:
                 gate("count")
             with self.runtime.db.transaction() as connection:
