@@ -30,6 +30,17 @@ class OperationPaused(Exception):
     """Report that this process stops: the operation goes on elsewhere or later, from its last checkpoint."""
 
 
+class OperationWaits(Exception):
+    """Report that there is nothing to do for so many seconds; others have its place until then.
+
+    It goes on from its last checkpoint, in a new attempt that counts as no failure.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"goes on in {seconds:.1f} s")
+        self.seconds = seconds
+
+
 class OperationContext:
     """Give one attempt of an operation its request, content and checkpoints.
 
