@@ -82,6 +82,11 @@ def check_schedule(item: Schedule, now: datetime) -> None:
             )
 
 
+def check_recurrence(text: str) -> None:
+    """Raise RuleError when a text is no rule of a recurrence."""
+    _rule(Schedule(start=datetime.fromisoformat("2000-01-01"), zone="UTC", recurrence=text))
+
+
 def _rule(item: Schedule) -> tuple[rrule, int | None, datetime | None]:
     """Return the rule without its end, and its COUNT and UNTIL, by which nothing is searched beyond LOOK_AHEAD."""
     text = item.recurrence.removeprefix("RRULE:")

@@ -63,7 +63,7 @@ def put_schedule(runtime: Runtime, connection: Connection, key: str, given: Sche
             "schedule", "an evergreen campaign is launched once and at one moment", reason=INVALID
         )
     _check_experiment(connection, campaign, given)
-    check_launch(runtime, connection, replace(campaign, state=DRAFT))
+    check_launch(runtime, connection, replace(campaign, state=DRAFT), given.recurrence)
     check_asked(runtime, connection, campaign)
     # An occurrence that is still caught up with counts as to come.
     coming = next((one for one in launches(given) if one[1] >= now - given.catch_up), None)
