@@ -39,6 +39,7 @@ from services.campaign.domain.links import (
     read_open,
     read_unsubscribe,
 )
+from services.campaign.domain.web_texts import ENGLISH, PARAMETER, TEXTS, Text, choose_language
 from services.campaign.usecases import reports, unsubscribing
 from services.campaign.usecases.destinations import destination
 from services.campaign.usecases.hits import HitBuffer
@@ -64,13 +65,13 @@ _HEADERS = {
     "X-Robots-Tag": "noindex, nofollow",
 }
 _PAGE = (
-    '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+    '<!doctype html><html lang="{language}"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
     "<title>{title}</title><style>body{{font:1.1em/1.5 sans-serif;max-width:30em;margin:15vh auto;padding:0 1em}}"
     "button{{font:inherit;padding:.5em 1em}}</style><h1>{title}</h1><p>{text}</p>{rest}</html>"
 )
 _BUTTON = (
     '<form method="post"><input type="hidden" name="List-Unsubscribe" value="One-Click">'
-    '<input type="hidden" name="from" value="page"><button>Unsubscribe</button></form>'
+    '<input type="hidden" name="from" value="page"><button>{text}</button></form>'
 )
 
 REQUESTS = Counter("rapport_campaign_web_requests", "Requests that were answered.", ["page", "code"])
@@ -113,7 +114,7 @@ class WebApp:
                 Route("/callbacks/{channel}", self._page("callback", self._callback), methods=["POST"]),
                 Route("/robots.txt", _robots, methods=["GET"]),
             ],
-            exception_handlers={404: _not_found, 405: _refused, 500: _failed},
+            exception_handlers={404: self._not_found, 405: self._refused, 500: self._failed},
         )
 
     def _page(
@@ -124,16 +125,16 @@ class WebApp:
                 try:
                     response = await answer(request)
                 except HTTPException as error:
-                    response = _message(error.status_code, error.detail)
+                    response = self._message(request, error.status_code, error.detail)
                 except ClientDisconnect:
-                    response = _message(400, "The request ended early.")
+                    response = self._message(request, 400, "The request ended early.")
                 except Exception as error:
                     if not (is_transient(error) or isinstance(error, Unavailable)):
                         _log.exception("a request failed", page=name)
-                        response = _message(500, "Something went wrong here.")
+                        response = self._message(request, 500, Text.WENT_WRONG)
                     else:
                         _log.warning("a request must be repeated", page=name, problem=log.safe_summary(error))
-                        response = _message(503, "Please try again in a minute.")
+                        response = self._message(request, 503, Text.TRY_AGAIN)
                         response.headers["Retry-After"] = "60"
             response.headers.update(_HEADERS)
             REQUESTS.labels(name, str(response.status_code)).inc()
@@ -159,7 +160,7 @@ class WebApp:
         except (BadToken, BadUrl):
             url = None
         if url is None:
-            raise HTTPException(404, "This link leads nowhere.")
+            raise HTTPException(404, Text.LEADS_NOWHERE)
         if request.method == "GET":
             self._hits.add(self._hit(request, link.message_id, CLICK, link.number))
         # By hand, as RedirectResponse quotes anew: what was signed is what is sent.
@@ -175,17 +176,17 @@ class WebApp:
         try:
             wish = read_unsubscribe(self._runtime.signer, request.path_params["token"])
         except BadToken:
-            raise HTTPException(
-                404, "This link is not valid. Please use the one in the mail you got."
-            ) from None
+            raise HTTPException(404, Text.BAD_LINK) from None
+        language = self._language(request)
         if request.method != "POST":
-            return _page(200, "Unsubscribe", "Press the button to get no more of these messages.", _BUTTON)
+            button = _BUTTON.format(text=TEXTS[language][Text.UNSUBSCRIBE])
+            return _page(200, language, Text.UNSUBSCRIBE, Text.PRESS, button)
         body = await _body(request, MAX_FORM_BYTES)
         if not _ONE_CLICK.search(body):
             raise HTTPException(400, "Expected List-Unsubscribe=One-Click.")
         source = unsubscribing.PAGE if _FROM_PAGE in body else unsubscribing.ONE_CLICK
         await run_in_threadpool(self._stop, request, wish, source)
-        return _page(200, "Unsubscribed", "You will get no more of these messages.")
+        return _page(200, language, Text.UNSUBSCRIBED, Text.NO_MORE)
 
     def _stop(self, request: Request, wish: Unsubscription, source: str) -> None:
         agent, place = classify_agent(request.headers.get("user-agent", "")[:500]), self._source(request)
@@ -219,6 +220,35 @@ class WebApp:
             reports.put_in_quarantine(self._runtime, f"callbacks/{channel}", error.message, given.body)
             raise HTTPException(400, "The report cannot be read.") from error
         return reports.report_callback(self._runtime, channel, found)
+
+    def _language(self, request: Request) -> str:
+        return choose_language(
+            request.query_params.get(PARAMETER, ""),
+            request.headers.get("accept-language", ""),
+            self._runtime.settings.web_language,
+        )
+
+    def _message(self, request: Request, code: int, text: str) -> Response:
+        """Return a page that says what is wrong; to a person in a language of its own, to a program in English."""
+        language = self._language(request) if isinstance(text, Text) else ENGLISH
+        return _page(code, language, Text.NOT_FOUND if code == 404 else Text.SORRY, text)
+
+    async def _not_found(self, request: Request, error: Exception) -> Response:
+        response = self._message(request, 404, Text.NOTHING_HERE)
+        response.headers.update(_HEADERS)
+        REQUESTS.labels("none", "404").inc()
+        return response
+
+    async def _refused(self, request: Request, error: Exception) -> Response:
+        response = self._message(request, 405, Text.NOT_DONE_HERE)
+        response.headers.update({**_HEADERS, **dict(getattr(error, "headers", None) or {})})
+        REQUESTS.labels("none", "405").inc()
+        return response
+
+    async def _failed(self, request: Request, error: Exception) -> Response:
+        response = self._message(request, 500, Text.WENT_WRONG)
+        response.headers.update(_HEADERS)
+        return response
 
     def _hit(self, request: Request, message_id: UUID, kind: str, link: int) -> Hit:
         agent = classify_agent(request.headers.get("user-agent", "")[:500])
@@ -256,12 +286,15 @@ async def _body(request: Request, most: int) -> bytes:
     return bytes(taken)
 
 
-def _page(code: int, title: str, text: str, rest: str = "") -> Response:
-    return HTMLResponse(_PAGE.format(title=title, text=text, rest=rest), code)
-
-
-def _message(code: int, text: str) -> Response:
-    return _page(code, "Not found" if code == 404 else "Sorry", text)
+def _page(code: int, language: str, title: Text, text: str, rest: str = "") -> Response:
+    """Return a page in a language; text: what it says, as it is when it is no Text."""
+    texts = TEXTS[language]
+    said = texts[text] if isinstance(text, Text) else text
+    return HTMLResponse(
+        _PAGE.format(language=language, title=texts[title], text=said, rest=rest),
+        code,
+        {"Content-Language": language},
+    )
 
 
 def _ascii(url: str) -> str:
@@ -273,23 +306,3 @@ def _ascii(url: str) -> str:
 
 async def _robots(request: Request) -> Response:
     return PlainTextResponse("User-agent: *\nDisallow: /\n", headers=_HEADERS)
-
-
-async def _not_found(request: Request, error: Exception) -> Response:
-    response = _message(404, "There is nothing here.")
-    response.headers.update(_HEADERS)
-    REQUESTS.labels("none", "404").inc()
-    return response
-
-
-async def _refused(request: Request, error: Exception) -> Response:
-    response = _message(405, "This cannot be done here.")
-    response.headers.update({**_HEADERS, **dict(getattr(error, "headers", None) or {})})
-    REQUESTS.labels("none", "405").inc()
-    return response
-
-
-async def _failed(request: Request, error: Exception) -> Response:
-    response = _message(500, "Something went wrong here.")
-    response.headers.update(_HEADERS)
-    return response

@@ -26,8 +26,9 @@ from services.campaign.usecases import (
 )
 from services.kit.bus import EventBatch, OperationContext, RuntimeProvider, operation, subscribe, timer
 
-# A launch waits for its messages, for days when it is paused; the thread that waits costs next to nothing.
 _LAUNCHES = 32
+_PATIENCE_SECONDS = 5.0
+"""So long a launch that waits for its messages keeps its place among those that are followed at a time."""
 
 
 class Worker:
@@ -39,7 +40,8 @@ class Worker:
     @operation(campaigns.LAUNCH, concurrency=_LAUNCHES)
     def launch(self, op: OperationContext) -> campaign_pb2.LaunchCampaignResult:
         """Fix the audience of a campaign and follow its messages."""
-        return campaign_pb2.LaunchCampaignResult(counts=encode_counts(launching.launch(self.runtime, op)))
+        counts = launching.launch(self.runtime, op, _PATIENCE_SECONDS)
+        return campaign_pb2.LaunchCampaignResult(counts=encode_counts(counts))
 
     @operation(attribution.RECOMPUTE, concurrency=1)
     def recompute_attribution(self, op: OperationContext) -> results_pb2.RecomputeAttributionResult:

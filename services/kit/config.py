@@ -277,6 +277,12 @@ class Settings(BaseSettings):
         description="Addresses or networks of the reverse proxies before campaign's links, comma-separated, whose "
         "X-Forwarded-For is believed.",
     )
+    web_language: str = Field(
+        "en",
+        pattern="^(en|vi|zh-Hans|zh-Hant)$",
+        description="Language of campaign's pages behind links, such as for unsubscribing, for who has none of theirs: "
+        "en, vi, zh-Hans or zh-Hant.",
+    )
     interaction_retention_days: int = Field(
         400, ge=1, le=36_500, description="How long openings and clicks of messages are kept one by one."
     )

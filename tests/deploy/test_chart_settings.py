@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -33,7 +34,9 @@ def sample(described: dict[str, Any]) -> Any:
             return ["one", "two"]
         case "boolean":
             return True
-    return "json" if "pattern" in described else "text"
+    # Of a pattern that lists what it takes, the last.
+    listed = re.fullmatch(r"\^\((.*)\)\$", described.get("pattern", ""))
+    return listed[1].rpartition("|")[2] if listed else "text"
 
 
 def variables(release: Release) -> set[str]:

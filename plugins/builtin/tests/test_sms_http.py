@@ -165,6 +165,54 @@ def test_a_provider_whose_answer_holds_the_status(
     assert json.loads(server.requests[0].body)["kind"] == "gsm7"
 
 
+@pytest.mark.parametrize(
+    ("status", "body", "shape", "expected"),
+    [
+        (400, b'{"code": 21211}', FORM_SHAPE, (Outcome.PERMANENT, True)),
+        (400, b'{"code": 21610}', FORM_SHAPE, (Outcome.PERMANENT, False)),
+        (400, b"not json", FORM_SHAPE, (Outcome.PERMANENT, False)),
+        (201, b'{"sid": "SM1"}', FORM_SHAPE, (Outcome.ACCEPTED, False)),
+        (201, b'{"sid": "SM1", "code": "21211"}', FORM_SHAPE, (Outcome.PERMANENT, True)),
+        # About us or the moment, whatever else is said.
+        (429, b'{"code": 21211}', FORM_SHAPE, (Outcome.TEMPORARY, False)),
+        (500, b'{"code": 21211}', FORM_SHAPE, (Outcome.TEMPORARY, False)),
+        (200, b'{"messages": [{"status": "6"}]}', STATUS_SHAPE, (Outcome.PERMANENT, True)),
+        (200, b'{"messages": [{"status": "3"}]}', STATUS_SHAPE, (Outcome.PERMANENT, False)),
+        (200, b'{"messages": [{"status": "0"}]}', STATUS_SHAPE, (Outcome.ACCEPTED, False)),
+    ],
+)
+def test_answers_that_say_that_the_number_is_bad(
+    server: HttpServer,
+    status: int,
+    body: bytes,
+    shape: Mapping[str, str],
+    expected: tuple[Outcome, bool],
+) -> None:
+    server.reply = lambda request: Reply(status, None, body)
+    said = (
+        {"BAD_NUMBER_PATH": "code", "BAD_NUMBER": "21211,21614"}
+        if shape is FORM_SHAPE
+        else {"BAD_NUMBER": "6"}
+    )
+    result = send(server, message(), **shape, **said)
+    assert (result.outcome, result.bad_address) == expected
+    assert not result.bad_address or "bad number" in result.reason
+
+
+@pytest.mark.parametrize(
+    ("shape", "problem"),
+    [
+        ({"BAD_NUMBER": "6"}, "set bad_number_path"),
+        ({**STATUS_SHAPE, "BAD_NUMBER": "0,6"}, "accepted and bad_number both list 0"),
+    ],
+)
+def test_a_mapping_that_contradicts_itself_is_refused(
+    server: HttpServer, shape: Mapping[str, str], problem: str
+) -> None:
+    with pytest.raises(PluginError, match=problem):
+        open_channel(server, **shape)
+
+
 def test_a_provider_that_asks_to_wait(server: HttpServer) -> None:
     server.reply = lambda request: Reply(429, {"Retry-After": "7"})
     result = send(server, message())

@@ -51,7 +51,9 @@ class ApprovalServicer(Methods, approvals_pb2_grpc.ApprovalServiceServicer):
             if request.HasField("journey"):
                 given = decode_journey(parse_key(request.name, "journeys"), request.journey)
                 proposal = journeys.sound(self._runtime, connection, given)
-            asked = approvals.request(self._runtime, connection, origin, request.comment, proposal)
+            asked = approvals.request(
+                self._runtime, connection, origin, request.comment, proposal, request.recurrence
+            )
             return pb.RequestApprovalResponse(approval=_encode(asked))
 
         return self.once(request, pb.RequestApprovalResponse, ask)

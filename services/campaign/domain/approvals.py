@@ -28,6 +28,7 @@ _WORDS = {
     "budget": "the budget",
     "experiment": "the experiment",
     "evergreen": "whether it stays open",
+    "recurrence": "how it recurs",
     "hold_out": "the share held out",
     "unknown_policy": "what becomes of messages that may have been sent",
 }

@@ -173,9 +173,16 @@ def stay_capped(cap: Cap, free: datetime, *, defer: bool) -> Stay:
     return Stay(f"{text}, until {free.astimezone(UTC).isoformat(timespec='seconds')}", free)
 
 
-def no_code(pool: str) -> str:
-    """Return why a message fails whose pool of uploaded codes is used up."""
-    return f"COUPON_POOL_EMPTY: couponPools/{pool} has no code left; import more"
+def coupon_problem(pool: str, expire_time: datetime | None, left: int | None, at: datetime) -> str:
+    """Return why a message fails that is to carry a coupon of a pool at a moment, or "".
+
+    expire_time: of its coupons, None for never. left: how many uploaded codes it has, None for one that makes codes.
+    """
+    if expire_time is not None and expire_time <= at:
+        return f"COUPON_POOL_EXPIRED: the coupons of couponPools/{pool} expired at {expire_time.isoformat()}"
+    if left == 0:
+        return f"COUPON_POOL_EMPTY: couponPools/{pool} has no code left; import more"
+    return ""
 
 
 def _length(period: timedelta) -> str:

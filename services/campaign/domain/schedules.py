@@ -11,7 +11,7 @@ from calendar import isleap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import MAXYEAR, UTC, date, datetime, timedelta
-from itertools import chain
+from itertools import chain, islice, pairwise
 
 from dateutil.rrule import rrule, rrulestr
 
@@ -24,8 +24,12 @@ MOST_COUNT = 10_000
 LONGEST_ID = 50
 OLDEST_START = timedelta(days=366)
 DEFAULT_CATCH_UP, LONGEST_CATCH_UP = timedelta(hours=1), timedelta(days=7)
-# Where the day begins first, by UTC+14.
-_EARLIEST = timedelta(hours=14)
+# Where the day begins first, by UTC+14, and where it begins last, by UTC-12.
+_EARLIEST, _LATEST = timedelta(hours=14), timedelta(hours=12)
+LEAST_APART = timedelta(hours=3)
+"""How far apart occurrences by the recipients' clocks are at least: more than clocks skip, so nobody gets two at once;
+and only a few runs go around the world at a time."""
+_LOOKED_AT = 400
 _FREQUENCIES = ("HOURLY", "DAILY", "WEEKLY", "MONTHLY", "YEARLY")
 _PARTS = (
     "FREQ",
@@ -68,6 +72,19 @@ def check_schedule(item: Schedule, now: datetime) -> None:
         raise RuleError("must be at most 7 days", "catch_up")
     if item.recurrence:
         _rule(item)
+        if item.recipient_time and any(
+            after - before < LEAST_APART
+            for before, after in pairwise(islice(occurrences(item, None), _LOOKED_AT))
+        ):
+            hours = LEAST_APART // timedelta(hours=1)
+            raise RuleError(
+                f"with recipient_time, occurrences must be {hours} hours apart at least", "recurrence"
+            )
+
+
+def check_recurrence(text: str) -> None:
+    """Raise RuleError when a text is no rule of a recurrence."""
+    _rule(Schedule(start=datetime.fromisoformat("2000-01-01"), zone="UTC", recurrence=text))
 
 
 def _rule(item: Schedule) -> tuple[rrule, int | None, datetime | None]:
@@ -149,6 +166,11 @@ def moment_of(item: Schedule, local: datetime) -> datetime:
     if item.recipient_time:
         return local.replace(tzinfo=UTC) - _EARLIEST
     return at_local(local.date(), local.time(), check_zone(item.zone))
+
+
+def over_everywhere(now: datetime) -> datetime:
+    """Return the local time that the clocks of all recipients have shown."""
+    return now.astimezone(UTC).replace(tzinfo=None) - _LATEST
 
 
 def launches(item: Schedule, begin: datetime | None = None) -> Iterator[tuple[datetime, datetime]]:

@@ -46,6 +46,13 @@ message = Table(
         server_default=sa.false(),
         comment="is compared, or held out for it",
     ),
+    Column(
+        "death_count",
+        sa.Integer,
+        nullable=False,
+        server_default="0",
+        comment="how often its sender died while it was in hand",
+    ),
     sa.UniqueConstraint("origin", "entry_id", "step", "contact_id"),
     sa.Index(
         "uq_message_request", "origin", unique=True, postgresql_where=sa.text("content_hash IS NOT NULL")

@@ -140,6 +140,23 @@ def touches(connection: Connection, rule: Rule, keys: Collection[UUID]) -> Mappi
     return _by_order(connection, query)
 
 
+def orders_after(connection: Connection, rule: Rule, messages: Collection[UUID]) -> list[UUID]:
+    """Return the orders of those who got messages that came within the window after these were sent."""
+    query = (
+        sa.select(sale.c.id)
+        .distinct()
+        .join(message, message.c.contact_id == sale.c.contact_id)
+        .where(
+            message.c.id == sa.any_(sa.cast(list(messages), _UUIDS)),
+            sale.c.kind == ORDER,
+            message.c.send_time <= sale.c.time,
+            message.c.send_time > sale.c.time - rule.window,
+        )
+        .order_by(sale.c.id)
+    )
+    return list(connection.scalars(query))
+
+
 def orders_touched(connection: Connection, rule: Rule, messages: Collection[UUID]) -> list[UUID]:
     """Return the orders that openings of messages and clicks in them may have brought, whoever made these."""
     query = (

@@ -15,6 +15,7 @@ from sqlalchemy.dialects import postgresql as pg
 
 from services.campaign.domain.campaigns import CANCELLED as CAMPAIGN_CANCELLED
 from services.campaign.domain.campaigns import OPEN_TO_SENDERS, RETRY
+from services.campaign.domain.deaths import ALONE, ENDED, FIRST_DELAY, GIVEN_UP, MOST_DEATHS, MOST_DOUBLINGS
 from services.campaign.domain.ledger import (
     CAMPAIGNS,
     CLAIMED,
@@ -48,6 +49,7 @@ class Claim(NamedTuple):
     coupon_pool_id: str
     coupon_code: str
     attempt_count: int
+    death_count: int
     subject: str
     content: Mapping[str, Any] | None
 
@@ -81,7 +83,7 @@ class HandOver:
     address: str = ""
 
 
-_CLAIM = [message.c[name] for name in Claim._fields]
+COLUMNS = [message.c[name] for name in Claim._fields]
 
 # Steps from one (channel, lane) to the next along the index, so that a million messages of one campaign cost as
 # little as one.
@@ -121,13 +123,13 @@ WITH chosen AS MATERIALIZED (
 )
 UPDATE message SET state = 'claimed', sender_id = :sender FROM chosen WHERE message.id = chosen.id
 RETURNING message.id, origin, entry_id, step, contact_id, channel, topic, template_id, coupon_pool_id, coupon_code,
-    attempt_count, subject, content
+    attempt_count, death_count, subject, content
 """)
     .bindparams(
         sa.bindparam("now", type_=sa.DateTime(timezone=True)),
         sa.bindparam("sender", type_=pg.UUID(as_uuid=True)),
     )
-    .columns(*_CLAIM)
+    .columns(*COLUMNS)
 )
 
 
@@ -175,8 +177,9 @@ WITH item AS MATERIALIZED (
     FROM json_to_recordset(CAST(:items AS json)) AS given (id uuid, contact_id uuid, address text, subject text,
         recipient_hash text, coupon_code text)
 ), leaving AS (
-    UPDATE message SET state = 'sending', reason = '', subject = item.subject, coupon_code = item.coupon_code,
-        recipient_hash = decode(item.recipient_hash, 'hex'), attempt_count = attempt_count + 1
+    UPDATE message SET state = 'sending', reason = '', send_time = :now, subject = item.subject,
+        coupon_code = item.coupon_code, recipient_hash = decode(item.recipient_hash, 'hex'),
+        attempt_count = attempt_count + 1
     FROM item
     WHERE message.id = item.id AND item.refusal = ''
     AND message.state IS NOT DISTINCT FROM 'claimed' AND message.sender_id IS NOT DISTINCT FROM :sender
@@ -192,6 +195,7 @@ SELECT id, '' FROM leaving UNION ALL SELECT id, refusal FROM item WHERE refusal 
     sa.bindparam("kind", type_=sa.Text),
     sa.bindparam("topic", type_=sa.Text),
     sa.bindparam("since", type_=sa.DateTime(timezone=True)),
+    sa.bindparam("now", type_=sa.DateTime(timezone=True)),
     sa.bindparam("items", type_=sa.Text),
     sa.bindparam("sender", type_=pg.UUID(as_uuid=True)),
     sa.bindparam("open", type_=_TEXTS),
@@ -233,12 +237,19 @@ def do_not_wait_for_disk(connection: Connection) -> None:
 
 
 def hand_over(
-    connection: Connection, sender: UUID, items: Sequence[HandOver], kind: str, topic: str, asked: datetime
+    connection: Connection,
+    sender: UUID,
+    items: Sequence[HandOver],
+    kind: str,
+    topic: str,
+    asked: datetime,
+    now: datetime,
 ) -> tuple[set[UUID], dict[UUID, str]]:
     """Mark claimed messages of a topic as on the wire; return those that may go, and why others must not any more.
 
     kind: of their addresses. asked: since when consents may have changed. In neither is what is no longer this
-    sender's, or whose campaign or journey was paused or cancelled meanwhile.
+    sender's, or whose campaign or journey was paused or cancelled meanwhile. Those that go are noted as sent now, which
+    holds for those of which nobody will know more.
     """
     rows = [
         {
@@ -258,6 +269,7 @@ def hand_over(
         "kind": kind,
         "topic": topic,
         "since": asked - opt_outs.UNTOLD,
+        "now": now,
     }
     free: set[UUID] = set()
     refused: dict[UUID, str] = {}
@@ -304,16 +316,26 @@ def let_go(connection: Connection, sender: UUID, keys: Collection[UUID], reason:
     connection.execute(_LET_GO, given)
 
 
-def try_recover(connection: Connection, sender: UUID) -> tuple[int, int]:
-    """Apply the rules of a crash to what a dead sender had in hand; returns how many are planned and unknown then.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recovered:
+    """Say what became of what a dead sender had in hand: how many are planned and unknown now, and which failed."""
 
-    What was claimed had not left and is planned again. What was on the wire is unknown, unless its channel never
-    delivers a message twice, its campaign, if it is of one, wants it sent again, and an attempt is left: the message
-    may be what ends its senders. Nothing happens while the sender lives, that is, holds its lock.
+    planned: int = 0
+    unknown: int = 0
+    failed: tuple[Claim, ...] = ()
+
+
+def try_recover(connection: Connection, sender: UUID, now: datetime) -> Recovered:
+    """Apply the rules of a crash to what a dead sender had in hand.
+
+    What was claimed had not left and is planned again, but for what ended its senders too often, which fails. What was
+    on the wire is unknown, unless its channel never delivers a message twice, its campaign, if it is of one, wants it
+    sent again, and an attempt is left: the message may be what ends its senders. The death is counted on all of it.
+    Nothing happens while the sender lives, that is, holds its lock.
     """
     free = sa.select(sa.func.pg_try_advisory_xact_lock(lock_key(sender_lock(sender))))
     if not connection.execute(free).scalar_one():
-        return 0, 0
+        return Recovered()
     safe = sa.and_(
         message.c.attempt_count < MAX_ATTEMPTS,
         sa.exists().where(channel.c.name == message.c.channel, channel.c.idempotent),
@@ -326,14 +348,38 @@ def try_recover(connection: Connection, sender: UUID) -> tuple[int, int]:
         ),
     )
     mine = message.c.sender_id == sender
+    deaths = message.c.death_count + 1
+    failed = connection.execute(
+        sa.update(message)
+        .where(mine, message.c.state == CLAIMED, deaths >= MOST_DEATHS)
+        .values(state=FAILED, reason=GIVEN_UP, death_count=deaths, content=sa.null())
+        .returning(*COLUMNS)
+    ).all()
     again = sa.or_(message.c.state == CLAIMED, sa.and_(message.c.state == SENDING, safe))
-    planned = connection.execute(sa.update(message).where(mine, again).values(state=PLANNED)).rowcount
+    # At times that chance spreads: messages of one process, in whose channels one of them ends it, part again.
+    seconds = FIRST_DELAY.total_seconds() * sa.func.power(2, sa.func.least(deaths - ALONE, MOST_DOUBLINGS))
+    later = sa.literal(now, sa.DateTime(timezone=True)) + sa.func.make_interval(
+        0, 0, 0, 0, 0, 0, seconds * (0.75 + 0.5 * sa.func.random(type_=sa.Float)), type_=sa.Interval
+    )
+    why = sa.literal(f"{ENDED}: its sender ended ") + sa.cast(deaths, sa.Text) + " times while it was in hand"
+    alone = deaths >= ALONE
+    planned = connection.execute(
+        sa.update(message)
+        .where(mine, again)
+        .values(
+            state=PLANNED,
+            send_time=sa.null(),
+            death_count=deaths,
+            due_time=sa.case((alone, later), else_=message.c.due_time),
+            reason=sa.case((alone, why), else_=message.c.reason),
+        )
+    ).rowcount
     unknown = connection.execute(
         sa.update(message)
         .where(mine, message.c.state == SENDING)
-        .values(state=UNKNOWN, reason="its sender ended while it was on the wire")
+        .values(state=UNKNOWN, reason="its sender ended while it was on the wire", death_count=deaths)
     ).rowcount
-    return planned, unknown
+    return Recovered(planned=planned, unknown=unknown, failed=tuple(map(Claim._make, failed)))
 
 
 def senders_with_messages(connection: Connection) -> list[UUID]:
@@ -345,65 +391,3 @@ def senders_with_messages(connection: Connection) -> list[UUID]:
 def sender_lock(sender: UUID) -> str:
     """Return the name of the lock that a sender holds while it lives."""
     return f"sender:{sender}"
-
-
-def save_channels(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Remember channels as they are now."""
-    if not rows:
-        return
-    insert = pg.insert(channel).values(sorted(rows, key=lambda row: str(row["name"])))
-    connection.execute(
-        insert.on_conflict_do_update(
-            index_elements=["name"],
-            set_={name: insert.excluded[name] for name in ("address_kind", "idempotent", "when_gone")},
-        )
-    )
-
-
-def explain_missing(
-    connection: Connection, available: Collection[str], why: Mapping[str, str], limit: int = 5_000
-) -> list[Claim]:
-    """Write on due messages of channels that are not available why they wait.
-
-    Messages of a channel that declared `fail` for this case fail; these are returned.
-    """
-    failed: list[Claim] = []
-    for name, reason in why.items():
-        if name in available:
-            continue
-        fails = connection.execute(
-            sa.select(sa.true()).where(channel.c.name == name, channel.c.when_gone == "fail")
-        ).scalar()
-        chosen = (
-            sa.select(message.c.id)
-            .where(message.c.state == PLANNED, message.c.channel == name, message.c.reason != reason)
-            .limit(limit)
-            .with_for_update(skip_locked=True)
-            .cte("chosen")
-        )
-        values: dict[str, Any] = {"reason": reason}
-        if fails:
-            values |= {"state": FAILED, "content": sa.null()}
-        statement = sa.update(message).where(message.c.id == chosen.c.id).values(values).returning(*_CLAIM)
-        rows = connection.execute(statement).all()
-        if fails:
-            failed += map(Claim._make, rows)
-    return failed
-
-
-def planned_channels(connection: Connection) -> list[str]:
-    """Return the channels that have planned messages."""
-    rows = connection.execute(
-        sa.text("""
-WITH RECURSIVE step AS (
-    (SELECT channel FROM message WHERE state = 'planned' ORDER BY channel LIMIT 1)
-    UNION ALL
-    SELECT following.channel FROM step CROSS JOIN LATERAL (
-        SELECT message.channel FROM message WHERE state = 'planned' AND message.channel > step.channel
-        ORDER BY message.channel LIMIT 1
-    ) AS following
-)
-SELECT channel FROM step
-""")
-    )
-    return [row.channel for row in rows]

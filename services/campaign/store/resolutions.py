@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 from sqlalchemy.dialects import postgresql as pg
 
+from services.campaign.domain.deaths import ALONE
 from services.campaign.domain.ledger import UNKNOWN, Message
 from services.campaign.domain.resolutions import (
     AS_FAILED,
@@ -43,9 +44,21 @@ def count(connection: Connection, doubted: Doubted) -> int:
 def settle(connection: Connection, keys: Sequence[UUID], resolution: str, now: datetime) -> list[Message]:
     """Write down what became of locked messages, and return them."""
     values: dict[str, dict[str, Any]] = {
-        AS_SENT: {"reason": "", "send_time": now, "content": None},
-        AS_FAILED: {"reason": RESOLVED, "content": None},
-        AS_RETRY: {"reason": "", "sender_id": None, "due_time": now},
+        # When it was handed over, not when somebody said so. One of which a backup knows no more was due then.
+        AS_SENT: {
+            "reason": "",
+            "send_time": sa.func.coalesce(message.c.send_time, message.c.due_time),
+            "content": None,
+        },
+        AS_FAILED: {"reason": RESOLVED, "send_time": None, "content": None},
+        AS_RETRY: {
+            "reason": "",
+            "send_time": None,
+            "sender_id": None,
+            "due_time": now,
+            # Whoever says so knows more than the count does, which would let it fail at the next death.
+            "death_count": sa.func.least(message.c.death_count, ALONE),
+        },
     }
     statement = (
         sa.update(message)

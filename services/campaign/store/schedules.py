@@ -122,6 +122,20 @@ def is_running(connection: Connection, key: str) -> bool:
     return connection.execute(query).first() is not None
 
 
+def is_crowded(connection: Connection, key: str, after: datetime, over: datetime) -> bool:
+    """Say whether a run by the recipients' clocks goes on that was due after, or up to, a local time.
+
+    Runs of the series that are due at once are due long ago.
+    """
+    due = campaign.c.recipient_local
+    query = sa.select(sa.true()).where(
+        campaign.c.series == key,
+        campaign.c.state.in_(RUNNING),
+        sa.or_(due.is_(None), due > after, due <= over),
+    )
+    return connection.execute(query).first() is not None
+
+
 def _kept(row: sa.Row[tuple[object, ...]]) -> Kept:
     return Kept(
         campaign_id=row.campaign_id,

@@ -66,8 +66,11 @@ class Matter:
         return list(dict.fromkeys(told))
 
 
-def of_campaign(runtime: Runtime, connection: Connection, campaign: Campaign) -> Matter:
-    """Return what is approved of a campaign. Segmentation is asked while its row may be locked: it changes rarely."""
+def of_campaign(runtime: Runtime, connection: Connection, campaign: Campaign, recurrence: str) -> Matter:
+    """Return what is approved of a campaign. Segmentation is asked while its row may be locked: it changes rarely.
+
+    recurrence: RRULE by which it is launched again and again, "" for once.
+    """
     budget = money.budget(connection, campaign.origin)
 
     def look() -> tuple[Mapping[str, str], int | None]:
@@ -89,6 +92,7 @@ def of_campaign(runtime: Runtime, connection: Connection, campaign: Campaign) ->
             "unknown_policy": "" if campaign.unknown_policy == HOLD else campaign.unknown_policy,
             "experiment": json.dumps(tried.plan(), sort_keys=True) if tried else "",
             "links": _links(connection, campaign.origin),
+            **({"recurrence": recurrence.removeprefix("RRULE:")} if recurrence else {}),
             # Who comes later gets an evergreen one too.
         }, None if campaign.evergreen else int(segment.member_count)
 

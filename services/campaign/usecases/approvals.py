@@ -20,13 +20,14 @@ from services.campaign.domain.approvals import (
 from services.campaign.domain.campaigns import DRAFT, SCHEDULED, Campaign
 from services.campaign.domain.ids import RuleError, check_topic
 from services.campaign.domain.journeys import Journey, definition_from_json, definition_to_json
+from services.campaign.domain.schedules import check_recurrence
 from services.campaign.store import approvals as store
-from services.campaign.store import campaigns, journeys
+from services.campaign.store import campaigns, journeys, schedules
 from services.campaign.usecases.approval_matters import Matter, of_campaign, of_journey
 from services.campaign.usecases.checks import refuse
 from services.campaign.usecases.journey_control import locked, plan
 from services.kit import context
-from services.kit.errors import Aborted, FailedPrecondition, NotFound, PermissionDenied
+from services.kit.errors import Aborted, FailedPrecondition, InvalidArgument, NotFound, PermissionDenied
 from services.kit.names import new_id
 from services.kit.runtime import Runtime
 
@@ -73,13 +74,28 @@ def list_policies(runtime: Runtime) -> list[Policy]:
 
 
 def request(
-    runtime: Runtime, connection: Connection, origin: str, comment: str, proposal: Journey | None = None
+    runtime: Runtime,
+    connection: Connection,
+    origin: str,
+    comment: str,
+    proposal: Journey | None = None,
+    recurrence: str = "",
 ) -> Approval:
     """Ask that a draft, or a journey, be approved as it is now, or a journey as proposed.
 
-    Raises NotFound, FailedPrecondition (CAMPAIGN_STATE, JOURNEY_STATE), PermissionDenied (NAMELESS), Unavailable.
+    recurrence: by which a draft is to be launched again and again, "" for once. Raises NotFound, InvalidArgument,
+    FailedPrecondition (CAMPAIGN_STATE, JOURNEY_STATE), PermissionDenied (NAMELESS), Unavailable.
     """
-    matter = _locked_matter(runtime, connection, origin, proposal)
+    if recurrence:
+        if not origin.startswith("campaigns/"):
+            raise InvalidArgument.field(
+                "recurrence", "is of campaigns: nothing else is launched again and again"
+            )
+        try:
+            check_recurrence(recurrence)
+        except RuleError as error:
+            raise refuse(error, "recurrence") from error
+    matter = _locked_matter(runtime, connection, origin, proposal, recurrence)
     kind, _, key = origin.partition("/")
     made = Approval(
         id=new_id(),
@@ -124,15 +140,21 @@ def reject(runtime: Runtime, connection: Connection, origin: str, comment: str) 
 def check(runtime: Runtime, origin: str) -> Standing:
     """Return what approval a campaign or journey needs and has; raises NotFound, Unavailable."""
     with runtime.db.read() as connection:
-        return _standing(connection, _matter(runtime, connection, origin))
+        recurrence = _recurs(connection, origin) or None
+        return _standing(connection, _matter(runtime, connection, origin, recurrence=recurrence))
 
 
-def require(runtime: Runtime, connection: Connection, campaign: Campaign) -> None:
+def require(
+    runtime: Runtime, connection: Connection, campaign: Campaign, recurrence: str | None = None
+) -> None:
     """Raise FailedPrecondition when a campaign may not be launched: APPROVAL_REQUIRED, APPROVAL_VOID.
 
+    recurrence: None for that of its schedule, if it is scheduled. One launch is within what was approved for several.
     Asks segmentation when a policy holds for the campaign, and only then; raises NotFound, Unavailable.
     """
-    _require(connection, of_campaign(runtime, connection, campaign))
+    wanted = _recurs(connection, campaign.origin) if recurrence is None else recurrence
+    wanted = wanted or _asked_recurrence(connection, campaign.origin)
+    _require(connection, of_campaign(runtime, connection, campaign, wanted))
 
 
 def require_journey(runtime: Runtime, connection: Connection, journey: Journey) -> None:
@@ -223,11 +245,32 @@ def _void(origin: str, differing: list[str]) -> FailedPrecondition:
     )
 
 
-def _matter(runtime: Runtime, connection: Connection, origin: str, proposal: Journey | None = None) -> Matter:
+def _recurs(connection: Connection, origin: str) -> str:
+    """Return by which rule a campaign that is scheduled recurs, else ""."""
+    kept = schedules.get(connection, origin.partition("/")[2]) if origin.startswith("campaigns/") else None
+    return "" if kept is None or kept.next_local is None else kept.schedule.recurrence
+
+
+def _asked_recurrence(connection: Connection, origin: str) -> str:
+    """Return how a campaign is to recur by the newest request, else ""."""
+    asked = store.newest(connection, origin)
+    return "" if asked is None else asked.subject.get("recurrence", "")
+
+
+def _matter(
+    runtime: Runtime,
+    connection: Connection,
+    origin: str,
+    proposal: Journey | None = None,
+    recurrence: str | None = None,
+) -> Matter:
+    """Return what approval is about; recurrence: None for that of the newest request."""
     kind, _, key = origin.partition("/")
     if kind == "campaigns":
         if (campaign := campaigns.get(connection, key)) is not None:
-            return of_campaign(runtime, connection, campaign)
+            if recurrence is None:
+                recurrence = _asked_recurrence(connection, origin)
+            return of_campaign(runtime, connection, campaign, recurrence)
     elif (journey := journeys.get(connection, key)) is not None:
         # A proposal is its requester's.
         author = "" if proposal is not None else journeys.author(connection, key, journey.version)
@@ -236,7 +279,11 @@ def _matter(runtime: Runtime, connection: Connection, origin: str, proposal: Jou
 
 
 def _locked_matter(
-    runtime: Runtime, connection: Connection, origin: str, proposal: Journey | None = None
+    runtime: Runtime,
+    connection: Connection,
+    origin: str,
+    proposal: Journey | None = None,
+    recurrence: str | None = None,
 ) -> Matter:
     """Return what is to be approved, locked; raises NotFound, FailedPrecondition when its state forbids a decision."""
     kind, _, key = origin.partition("/")
@@ -250,7 +297,7 @@ def _locked_matter(
             )
     else:
         plan("change", locked(connection, key))
-    return _matter(runtime, connection, origin, proposal)
+    return _matter(runtime, connection, origin, proposal, recurrence)
 
 
 def _asked(runtime: Runtime, connection: Connection, origin: str) -> tuple[Approval, Matter]:

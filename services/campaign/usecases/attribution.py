@@ -154,6 +154,16 @@ def renew(connection: Connection, rule: Rule | None, messages: Collection[UUID])
     return _attribute(connection, rule, store.orders_touched(connection, rule, messages))
 
 
+def renew_sent(connection: Connection, messages: Collection[UUID]) -> int:
+    """Attribute anew the orders that messages concern which are known only now to have been sent.
+
+    To be called by who owns sales (`own`).
+    """
+    rule = store.get_rule(connection)
+    find = store.orders_after if rule.touch == SENT else store.orders_touched
+    return _attribute(connection, rule, find(connection, rule, messages))
+
+
 def _attribute(connection: Connection, rule: Rule, keys: Collection[UUID]) -> int:
     """Let orders have the parts that the rule gives them; returns how many parts of orders there are."""
     orders = store.orders(connection, keys)

@@ -13,6 +13,7 @@ from rapport.contacts.v1 import contacts_pb2
 from services.campaign.domain.ids import TRANSACTIONAL
 from services.campaign.domain.links import UNSUBSCRIBE_PATH, unsubscribe_token
 from services.campaign.domain.localtime import find_zone
+from services.campaign.domain.web_texts import PARAMETER, language_of
 from services.kit.names import format_name, parse_name
 from services.kit.runtime import Runtime
 from services.kit.signing import CONTACT, MESSAGE
@@ -63,7 +64,7 @@ def template_context(
     now = runtime.clock.now()
     if unsubscribe is None:
         key = parse_name(recipient.contact, "contacts") if recipient.contact else None
-        unsubscribe = unsubscribe_links(runtime, key, topic, message_id)
+        unsubscribe = unsubscribe_links(runtime, key, topic, message_id, recipient.language_code)
     context: dict[str, Any] = {
         "contact": {
             "name": recipient.contact,
@@ -118,15 +119,20 @@ def unsubscribe_address(runtime: Runtime, contact: UUID | None, topic: str) -> s
 
 
 def unsubscribe_links(
-    runtime: Runtime, contact: UUID | None, topic: str, message_id: UUID | None
+    runtime: Runtime, contact: UUID | None, topic: str, message_id: UUID | None, language_code: str = ""
 ) -> tuple[str, str]:
-    """Return the web link and the mailto link by which a contact wants no more messages on a topic; empty for none."""
+    """Return the web link and the mailto link by which a contact wants no more messages on a topic; empty for none.
+
+    language_code: of the contact; the web link names it where its page speaks it.
+    """
     address = unsubscribe_address(runtime, contact, topic)
     if not address or contact is None:
         return "", ""
     web = ""
     if base := runtime.settings.public_web_url:
         web = f"{base}{UNSUBSCRIBE_PATH}{unsubscribe_token(runtime.signer, contact, topic, message_id)}"
+        if language := language_of(language_code):
+            web = f"{web}?{PARAMETER}={language}"
     return web, f"mailto:{address}"
 
 

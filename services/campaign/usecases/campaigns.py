@@ -105,8 +105,10 @@ def launch_campaign(runtime: Runtime, key: str, request: ProtoMessage, request_i
         )
 
 
-def check_launch(runtime: Runtime, connection: Connection, campaign: Campaign) -> None:
-    """Raise FailedPrecondition when it cannot be launched.
+def check_launch(
+    runtime: Runtime, connection: Connection, campaign: Campaign, recurrence: str | None = None
+) -> None:
+    """Raise FailedPrecondition when it cannot be launched; recurrence: as approvals.require takes it.
 
     Reasons: CAMPAIGN_STATE, EVERGREEN_EXPERIMENT, UNKNOWN_CHANNEL, CHANNEL_NOT_IDEMPOTENT, COUPON_POOL_EXPIRED,
     APPROVAL_REQUIRED, APPROVAL_VOID. Raises NotFound and Unavailable when approval asks for the segment.
@@ -143,7 +145,7 @@ def check_launch(runtime: Runtime, connection: Connection, campaign: Campaign) -
                 "nobody could redeem one; draft it anew with another pool",
                 reason="COUPON_POOL_EXPIRED",
             )
-    approvals.require(runtime, connection, campaign)
+    approvals.require(runtime, connection, campaign, recurrence)
 
 
 def check_channels(

@@ -5,8 +5,8 @@ from __future__ import annotations
 from uuid import UUID
 
 from services.campaign.domain.ledger import FAILED
+from services.campaign.store import channels as store
 from services.campaign.store import circuits
-from services.campaign.store import claims as store
 from services.campaign.store.circuits import CircuitRow
 from services.campaign.usecases.events import tell_finished
 from services.campaign.usecases.throttle import Throttle

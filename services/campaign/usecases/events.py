@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -64,16 +65,22 @@ class Finished(Protocol):
 
 
 def tell_finished(
-    connection: Connection, finished: Iterable[tuple[Finished, str, str]], now: datetime
+    connection: Connection,
+    finished: Iterable[tuple[Finished, str, str]],
+    now: datetime,
+    times: Mapping[UUID, datetime] = MappingProxyType({}),
 ) -> None:
-    """Write the events of finished messages, given with their state and reason; other states tell nothing."""
+    """Write the events of finished messages, given with their state and reason; other states tell nothing.
+
+    times: when messages finished, by id, where that was not now.
+    """
     events = [
         NewEvent(
             type=EVENT_TYPES[state],
             subject=format_name("messages", item.id),
             contact=item.contact_id,
             revision=1,
-            occur_time=now,
+            occur_time=times.get(item.id, now),
             data=events_pb2.MessageFinished(
                 message=format_name("messages", item.id),
                 origin=item.origin,

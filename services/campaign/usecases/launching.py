@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Sequence
 from datetime import datetime
+from math import inf
 from uuid import UUID
 
 import grpc
@@ -34,7 +35,7 @@ from services.campaign.usecases.campaigns import CANCEL_AT_ONCE
 from services.campaign.usecases.journey_moving import zones_of
 from services.kit.errors import Cancelled, FailedPrecondition, NotFound
 from services.kit.names import new_id, parse_key, parse_name
-from services.kit.operations import OperationContext
+from services.kit.operations import OperationContext, OperationWaits
 from services.kit.runtime import Runtime
 from services.kit.transient import is_transient
 
@@ -47,10 +48,11 @@ _FINAL = {
 }
 
 
-def launch(runtime: Runtime, op: OperationContext) -> Counts:
+def launch(runtime: Runtime, op: OperationContext, patience: float = inf) -> Counts:
     """Plan a message for each member of the segment, follow the senders until none is left, and return the counts.
 
-    Begins where `op.state` says. A cancelled operation cancels the campaign.
+    Begins where `op.state` says. A cancelled operation cancels the campaign. Follows for `patience` seconds, then
+    raises OperationWaits: messages may take days, as of a campaign that is paused.
     """
     request = op.request
     assert isinstance(request, campaign_pb2.LaunchCampaignRequest)
@@ -58,7 +60,7 @@ def launch(runtime: Runtime, op: OperationContext) -> Counts:
     try:
         if not op.state.get("planned"):
             _plan(runtime, op, key)
-        return _follow(runtime, op, key)
+        return _follow(runtime, op, key, patience)
     except Cancelled:
         with runtime.db.transaction() as connection:
             campaign = store.get(connection, key, lock=True)
@@ -156,9 +158,10 @@ def _give_up(runtime: Runtime, campaign: Campaign, error: ClientError) -> NotFou
     return FailedPrecondition(text, reason=error.reason or None, metadata={"resource": campaign.segment})
 
 
-def _follow(runtime: Runtime, op: OperationContext, key: str) -> Counts:
+def _follow(runtime: Runtime, op: OperationContext, key: str, patience: float = inf) -> Counts:
     # Not time.sleep, which belongs to the worker's hub.
     pause = threading.Event()
+    begun = time.monotonic()
     while True:
         op.raise_if_cancelled()
         started = time.monotonic()
@@ -180,7 +183,11 @@ def _follow(runtime: Runtime, op: OperationContext, key: str) -> Counts:
         if counts.open == 0:
             return counts
         # Counting a large campaign takes its time: most of the database's is for the senders.
-        pause.wait(max(LOOK_SECONDS, 5 * (time.monotonic() - started)))
+        now = time.monotonic()
+        seconds = max(LOOK_SECONDS, 5 * (now - started))
+        if now - begun >= patience:
+            raise OperationWaits(seconds)
+        pause.wait(seconds)
 
 
 def _existing(connection: Connection, key: str, *, lock: bool = False) -> Campaign:

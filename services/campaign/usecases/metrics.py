@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from prometheus_client import Counter, Gauge, Histogram
 
 from services.campaign.domain.circuit import CLOSED, HALF_OPEN, OPEN
-from services.campaign.domain.ledger import PLANNED, UNKNOWN
+from services.campaign.domain.ledger import FAILED, PLANNED, UNKNOWN
 from services.campaign.store.claims import Result
 
 CIRCUIT = Gauge(
@@ -34,10 +34,11 @@ HAND_OVER = Histogram(
 )
 RECOVERED = Counter(
     "rapport_campaign_messages_recovered",
-    "Messages that a sender had in hand when it died, by what became of them; unknown: whether they left.",
+    "Messages that a sender had in hand when it died, by what became of them; unknown: whether they left; "
+    "failed: those that ended one sender after another.",
     ["state"],
 )
-for _state in (PLANNED, UNKNOWN):
+for _state in (PLANNED, UNKNOWN, FAILED):
     # A counter that appears with its first count hides it from Prometheus's increase().
     RECOVERED.labels(_state)
 
@@ -62,7 +63,8 @@ def note_results(results: Iterable[Result]) -> None:
             RESULTS.labels(result.claim.channel, "retry").inc()
 
 
-def note_recovered(planned: int, unknown: int) -> None:
-    """Count what a dead sender had in hand: planned again, and unknown."""
+def note_recovered(planned: int, unknown: int, failed: int) -> None:
+    """Count what a dead sender had in hand: planned again, unknown, and failed."""
     RECOVERED.labels(PLANNED).inc(planned)
     RECOVERED.labels(UNKNOWN).inc(unknown)
+    RECOVERED.labels(FAILED).inc(failed)

@@ -47,7 +47,7 @@ def result_of(channel: OpenChannel, item: Ready, outcome: SendResult | None, now
             bad = address if outcome.bad_address and item.hand_over.address else None
             return Result(**common, state=FAILED, bad_address=bad)
         case Outcome.UNKNOWN if not (channel.capabilities.idempotent and item.again):
-            return Result(**common, state=UNKNOWN, provider_id=outcome.provider_id[:500])
+            return Result(**common, state=UNKNOWN, send_time=now, provider_id=outcome.provider_id[:500])
         case Outcome.TEMPORARY if is_untried(outcome):
             return Result(**common, state=PLANNED, tried=False)
     if attempts >= MAX_ATTEMPTS:

@@ -15,7 +15,7 @@ from rapport_sdk import OutboundMessage, Recipient
 from sqlalchemy import Connection
 
 from services.campaign.domain.coupons import Coupon, Pool, new_code
-from services.campaign.domain.decisions import Facts, HourRules, Stay, no_code, refusal
+from services.campaign.domain.decisions import Facts, HourRules, Stay, coupon_problem, refusal
 from services.campaign.domain.ids import one_line
 from services.campaign.domain.ledger import (
     FAILED,
@@ -174,11 +174,14 @@ def prepare(
             continue
         unsubscribe = ("", "")
         if person is not None:
-            unsubscribe = audience.unsubscribe_links(runtime, claim.contact_id, claim.topic, claim.id)
+            unsubscribe = audience.unsubscribe_links(
+                runtime, claim.contact_id, claim.topic, claim.id, person.language_code
+            )
         left.append(_Open(claim, person, addresses[claim.id], claim.coupon_code, None, unsubscribe, position))
     left = _with_coupons(runtime, left, needs, prepared)
+    contexts = _contexts(runtime, left, needs, prepared)
     try:
-        texts = _rendered(runtime, left, needs, beat, renderer, patience)
+        texts = _rendered(runtime, left, contexts, needs, beat, renderer, patience)
     except RapportError:
         if prepared.admission is not None:
             prepared.admission.give_back(range(len(allowed)))
@@ -186,7 +189,7 @@ def prepare(
     for item in left:
         claim = item.claim
         text = texts.get(claim.id)
-        if isinstance(text, Late):
+        if claim.id not in contexts or isinstance(text, Late):
             continue
         try:
             note = safe_text(hours.note(claim.channel, claim.topic, _zone(item.person)))[:500]
@@ -227,36 +230,46 @@ def _needs(connection: Connection, claims: Sequence[Claim]) -> _Needs:
 
 def _with_coupons(runtime: Runtime, left: Sequence[_Open], needs: _Needs, prepared: Prepared) -> list[_Open]:
     """Find a code for each message that is to carry one; those for which there is none are decided."""
+    now = runtime.clock.now()
     wanted: dict[str, list[UUID]] = defaultdict(list)
+    expired: dict[str, str] = {}
+    for pool in needs.pools.values():
+        if problem := coupon_problem(pool.id, pool.expire_time, None, now):
+            expired[pool.id] = problem
     for item in left:
-        pool = item.claim.coupon_pool_id
-        if pool and not item.code and needs.pools[pool].imported:
-            wanted[pool].append(item.claim.id)
+        key = item.claim.coupon_pool_id
+        if key and not item.code and needs.pools[key].imported and key not in expired:
+            wanted[key].append(item.claim.id)
     uploaded: dict[UUID, str] = {}
-    for pool, keys in wanted.items():
+    for name, keys in wanted.items():
         with runtime.db.transaction() as connection:
-            uploaded |= coupons.reserve(connection, pool, keys)
+            uploaded |= coupons.reserve(connection, name, keys)
     made: list[_Open] = []
     for item in left:
         claim, code = item.claim, item.code
+        # Also a code of an earlier attempt: nobody could redeem it any more.
+        if problem := expired.get(claim.coupon_pool_id, ""):
+            prepared.decided.append(_result(runtime, claim, FAILED, problem))
+            continue
         if not claim.coupon_pool_id or code:
             made.append(item)
             continue
-        pool_ = needs.pools[claim.coupon_pool_id]
-        code = uploaded.get(claim.id, "") if pool_.imported else new_code(pool_.prefix)
+        pool = needs.pools[claim.coupon_pool_id]
+        code = uploaded.get(claim.id, "") if pool.imported else new_code(pool.prefix)
         if not code:
-            prepared.decided.append(_result(runtime, claim, FAILED, no_code(pool_.id)))
+            problem = coupon_problem(pool.id, pool.expire_time, 0, now)
+            prepared.decided.append(_result(runtime, claim, FAILED, problem))
             continue
         # It is issued in the transaction that lets the message go: none for those that do not.
         coupon = Coupon(
             code=code,
-            pool_id=pool_.id,
+            pool_id=pool.id,
             contact_id=claim.contact_id,
             message_id=claim.id,
-            issue_time=runtime.clock.now(),
+            issue_time=now,
             redeem_time=None,
             order_id=None,
-            imported=pool_.imported,
+            imported=pool.imported,
         )
         made.append(replace(item, code=code, coupon=coupon))
     return made
@@ -274,9 +287,38 @@ def _give_back(runtime: Runtime, left: Sequence[_Open], prepared: Prepared) -> N
             coupons.release(connection, unused)
 
 
+def _contexts(
+    runtime: Runtime, left: Sequence[_Open], needs: _Needs, prepared: Prepared
+) -> dict[UUID, dict[str, Any] | None]:
+    """Return what the template of each message sees, None where it has none; those without an answer are decided."""
+    made: dict[UUID, dict[str, Any] | None] = {}
+    for item in left:
+        claim, person = item.claim, item.person
+        if claim.content is not None or person is None:
+            made[claim.id] = None
+            continue
+        try:
+            made[claim.id] = audience.template_context(
+                runtime,
+                person,
+                topic=claim.topic,
+                coupon=item.code,
+                event=needs.events.get(claim.entry_id),
+                message_id=claim.id,
+                unsubscribe=item.unsubscribe,
+            )
+        except Exception as error:
+            # What is wrong with one contact or event must not stop the messages to all others, again and again.
+            _log.exception("what a template sees cannot be made", message=str(claim.id))
+            reason = f"RENDER_FAILED: {type(error).__name__} in what the template would see"
+            prepared.decided.append(_result(runtime, claim, FAILED, reason))
+    return made
+
+
 def _rendered(
     runtime: Runtime,
     left: Sequence[_Open],
+    contexts: Mapping[UUID, dict[str, Any] | None],
     needs: _Needs,
     beat: Callable[[], None],
     renderer: Renderer | None,
@@ -286,17 +328,8 @@ def _rendered(
     drafts: list[Draft] = []
     for item in left:
         claim, person = item.claim, item.person
-        if claim.content is not None or person is None:
+        if (context := contexts.get(claim.id)) is None or person is None:
             continue
-        context = audience.template_context(
-            runtime,
-            person,
-            topic=claim.topic,
-            coupon=item.code,
-            event=needs.events.get(claim.entry_id),
-            message_id=claim.id,
-            unsubscribe=item.unsubscribe,
-        )
         drafts.append(
             Draft(
                 claim.id,

@@ -11,10 +11,17 @@ from sqlalchemy import Connection
 from services.campaign.domain.campaigns import CANCELLED as CAMPAIGN_CANCELLED
 from services.campaign.domain.journey_states import CANCELLED as JOURNEY_CANCELLED
 from services.campaign.domain.ledger import CAMPAIGNS, JOURNEYS, REQUESTS, UNKNOWN, Message
-from services.campaign.domain.resolutions import AS_FAILED, AS_RETRY, STATE_AFTER, Doubted, Resolution
+from services.campaign.domain.resolutions import (
+    AS_FAILED,
+    AS_RETRY,
+    AS_SENT,
+    STATE_AFTER,
+    Doubted,
+    Resolution,
+)
 from services.campaign.store import campaigns, caps, journeys, ledger
 from services.campaign.store import resolutions as store
-from services.campaign.usecases import events
+from services.campaign.usecases import attribution, events
 from services.kit import context
 from services.kit.errors import FailedPrecondition, InvalidArgument, NotFound
 from services.kit.names import format_name, new_id
@@ -31,6 +38,7 @@ def resolve_message(runtime: Runtime, key: UUID, resolution: str, comment: str =
     """
     now = runtime.clock.now()
     with runtime.db.transaction() as connection:
+        _own(connection, resolution)
         found = ledger.get(connection, key, lock=True)
         if found is None:
             raise NotFound.resource(format_name("messages", key))
@@ -65,6 +73,7 @@ def resolve_messages(
 
     Raises NotFound, InvalidArgument for an origin that is none, FailedPrecondition (CAMPAIGN_STATE, JOURNEY_STATE).
     """
+    _own(connection, resolution)
     _check(connection, doubted.origin, resolution)
     now = runtime.clock.now()
     keys = store.take(connection, doubted, AT_ONCE)
@@ -102,6 +111,12 @@ def list_resolutions(
         return store.page(connection, origin=origin, before=before, count=count)
 
 
+def _own(connection: Connection, resolution: str) -> None:
+    """Own what a resolution changes beside messages, before any of them is locked: others take both in this order."""
+    if resolution == AS_SENT:
+        attribution.own(connection)
+
+
 def _settle(connection: Connection, keys: Sequence[UUID], resolution: str, now: datetime) -> list[Message]:
     settled = store.settle(connection, keys, resolution, now)
     if resolution == AS_RETRY:
@@ -109,7 +124,11 @@ def _settle(connection: Connection, keys: Sequence[UUID], resolution: str, now: 
     if resolution == AS_FAILED:
         # What certainly did not leave takes no place under a frequency cap.
         caps.give_back(connection, [(item.contact_id, item.id) for item in settled if item.contact_id])
-    events.tell_finished(connection, [(item, item.state, item.reason) for item in settled], now)
+    if resolution == AS_SENT:
+        # Orders that came meanwhile did not count these.
+        attribution.renew_sent(connection, keys)
+    times = {item.id: item.send_time for item in settled if item.send_time is not None}
+    events.tell_finished(connection, [(item, item.state, item.reason) for item in settled], now, times)
     return settled
 
 

@@ -13,10 +13,12 @@ from sqlalchemy import Connection
 from services.campaign.domain.campaigns import DONE, DRAFT, PLANNING, SCHEDULED, Campaign
 from services.campaign.domain.ids import RuleError
 from services.campaign.domain.schedules import (
+    LEAST_APART,
     LONGEST_ID,
     Schedule,
     check_schedule,
     launches,
+    over_everywhere,
 )
 from services.campaign.models import kit
 from services.campaign.store import campaigns, experiments, links, schedules
@@ -61,7 +63,7 @@ def put_schedule(runtime: Runtime, connection: Connection, key: str, given: Sche
             "schedule", "an evergreen campaign is launched once and at one moment", reason=INVALID
         )
     _check_experiment(connection, campaign, given)
-    check_launch(runtime, connection, replace(campaign, state=DRAFT))
+    check_launch(runtime, connection, replace(campaign, state=DRAFT), given.recurrence)
     check_asked(runtime, connection, campaign)
     # An occurrence that is still caught up with counts as to come.
     coming = next((one for one in launches(given) if one[1] >= now - given.catch_up), None)
@@ -171,13 +173,18 @@ def _begin(
     runtime: Runtime, connection: Connection, campaign: Campaign, kept: Kept, local: datetime
 ) -> tuple[str, str]:
     """Launch an occurrence; returns the id of its run, or why there is none."""
-    if kept.last_run and schedules.is_running(connection, kept.last_run):
+    now = runtime.clock.now()
+    if kept.schedule.recipient_time:
+        # A run takes its time around the world, and the next one may begin meanwhile: what counts is that it is late.
+        goes_on = schedules.is_crowded(connection, campaign.id, local - LEAST_APART, over_everywhere(now))
+    else:
+        goes_on = bool(kept.last_run) and schedules.is_running(connection, kept.last_run)
+    if goes_on:
         return "", PREVIOUS_RUNS
     try:
         check_launch(runtime, connection, replace(campaign, state=DRAFT))
     except (FailedPrecondition, NotFound) as error:
         return "", error.reason
-    now = runtime.clock.now()
     recipient_local = local if kept.schedule.recipient_time else None
     if not kept.schedule.recurrence:
         campaigns.start(connection, campaign.id, change_plan("start", campaign), now, recipient_local)

@@ -1,10 +1,10 @@
 """The sender: takes planned messages in hand, lets them go, and writes down what became of them.
 
 What makes a crash harmless is the order. A message is `claimed` while it is made ready: if the sender dies, nothing has
-left, and it is planned again. `sending` is committed before the channel gets the message, for those it gets now: if the
-sender dies then, the message is unknown and nobody sends it again by itself. `sending` batches are small, so few
-messages can be unknown. What became of a batch is written down while the next one is made ready, and is known before
-that leaves.
+left, and it is planned again, to be made ready in smaller company, as it may be why. `sending` is committed before the
+channel gets the message, for those it gets now: if the sender dies then, the message is unknown and nobody sends it
+again by itself. `sending` batches are small, so few messages can be unknown. What became of a batch is written down
+while the next one is made ready, and is known before that leaves.
 """
 
 from __future__ import annotations
@@ -13,11 +13,14 @@ import random
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from uuid import UUID
 
 from rapport_client.errors import RapportError as ClientError
 from rapport_sdk import OutboundMessage, SendResult
+from sqlalchemy import Connection
 
+from services.campaign.domain.deaths import company
 from services.campaign.domain.decisions import Stay
 from services.campaign.domain.ledger import PLANNED
 from services.campaign.domain.pace import CALL_SECONDS
@@ -95,6 +98,7 @@ class Sender:
         self.throttle = Throttle(runtime, call_seconds=call_seconds)
         self._recorder = Recorder(runtime, beat)
         self._failed = False
+        self._suspects = True
         self._renderer = renderer
         self._paces = paces or RenderPaces()
         self._slow = slow
@@ -130,7 +134,7 @@ class Sender:
                 return 0
             self.throttle.load(connection)
         places, wanted = self._share(lanes)
-        claimed: list[Claim] = []
+        claimed: Sequence[Claim] = []
         groups: dict[tuple[str, str], list[Claim]] = defaultdict(list)
         tried: Counter[str] = Counter()
         try:
@@ -138,7 +142,7 @@ class Sender:
                 with self._runtime.db.transaction() as connection:
                     # Claims that are lost leave messages planned, and what is not claimed is not handed over.
                     store.do_not_wait_for_disk(connection)
-                    claimed = store.take(connection, sender, wanted, now)
+                    claimed = self._take(connection, sender, wanted, now)
             for claim in claimed:
                 groups[claim.channel, claim.topic].append(claim)
             for (channel, topic), several in groups.items():
@@ -149,6 +153,18 @@ class Sender:
             for channel, count in places.items():
                 self.throttle.give_back(channel, count - tried[channel])
         return len(claimed)
+
+    def _take(
+        self, connection: Connection, sender: UUID, wanted: Sequence[tuple[str, str, int]], now: datetime
+    ) -> Sequence[Claim]:
+        """Claim due messages that may be in hand together; those that ended senders take turns with the others."""
+        claimed = store.take(connection, sender, wanted, now)
+        together = company(claimed, suspects=self._suspects)
+        if together is not claimed:
+            self._suspects = not self._suspects
+            kept = {claim.id for claim in together}
+            store.let_go(connection, sender, [claim.id for claim in claimed if claim.id not in kept])
+        return together
 
     def wait_seconds(self, longest: float) -> float:
         """Return after how many seconds another batch may be possible when `run_once` found none; at most `longest`."""
@@ -318,6 +334,7 @@ class Sender:
                     kind,
                     topic,
                     prepared.ask_time,
+                    now,
                 )
                 leaving = [item for item in going if item.hand_over.claim.id in free]
                 holding.leave(connection, capped, free, now)

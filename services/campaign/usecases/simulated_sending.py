@@ -20,7 +20,7 @@ from services.campaign.domain.decisions import (
     HourRules,
     Place,
     Stay,
-    no_code,
+    coupon_problem,
     over,
     refusal,
     stay_capped,
@@ -58,6 +58,8 @@ class _Rules:
     hold_out: HoldOut | None
     codes: dict[str, int]
     """How many uploaded codes are left, by pool; pools that make codes have no bound."""
+    expiries: dict[str, datetime]
+    """When the coupons of pools expire that do."""
 
 
 @dataclass(slots=True)
@@ -91,6 +93,9 @@ class SimulatedSender:
                     pool.id: coupons.free_count(connection, pool.id)
                     for pool in pools.values()
                     if pool.imported
+                },
+                expiries={
+                    pool.id: pool.expire_time for pool in pools.values() if pool.expire_time is not None
                 },
             )
             channels = store.open_channels(connection, simulation.id)
@@ -157,8 +162,9 @@ class SimulatedSender:
             until = self._later(at, longest)
             item.rate_seconds += (until - at).total_seconds()
             return self._stay(queue, item, Stay(f"{RATE_LIMITED}: {item.domain}", until))
-        if self._rules.codes.get(item.coupon_pool_id) == 0:
-            return self._settle(item, REFUSE, no_code(item.coupon_pool_id))
+        pool, rules = item.coupon_pool_id, self._rules
+        if problem := coupon_problem(pool, rules.expiries.get(pool), rules.codes.get(pool), at):
+            return self._settle(item, REFUSE, problem)
         if stay := self._over(item, at):
             return self._stay(queue, item, stay)
         self._leave(item, at, domain)

@@ -2,38 +2,53 @@
 
 from __future__ import annotations
 
+from services.campaign.domain.deaths import GIVEN_UP
+from services.campaign.domain.ledger import FAILED
 from services.campaign.store import caps, circuits, claims, coupons, ledger, policies, rates
+from services.campaign.store.claims import Recovered
 from services.campaign.usecases import metrics
+from services.campaign.usecases.events import tell_finished
 from services.kit import log
+from services.kit.names import format_name
 from services.kit.runtime import Runtime
 
 _log = log.get_logger("upkeep")
 _AT_ONCE = 10_000
 
 
-def recover_messages(runtime: Runtime) -> tuple[int, int]:
+def recover_messages(runtime: Runtime) -> tuple[int, int, int]:
     """Apply the rules of a crash to the messages of dead senders, and free the coupons of messages that ended.
 
-    Returns how many are planned again and how many are unknown now. Any number of processes may do it at once.
+    Returns how many are planned again, how many are unknown now, and how many failed. Any number of processes may do it
+    at once.
     """
-    planned = unknown = 0
+    planned = unknown = failed = 0
     with runtime.db.read() as connection:
         senders = claims.senders_with_messages(connection)
     for sender in senders:
+        now = runtime.clock.now()
         with runtime.db.transaction() as connection:
-            again, lost = claims.try_recover(connection, sender)
-            if again:
+            found = claims.try_recover(connection, sender, now)
+            tell_finished(connection, [(claim, FAILED, GIVEN_UP) for claim in found.failed], now)
+            if found.planned:
                 ledger.notify(connection)
-        if again or lost:
+        for claim in found.failed:
+            _log.error("a message ended its senders", message=format_name("messages", claim.id), why=GIVEN_UP)
+        if found != Recovered():
             _log.warning(
-                "recovered the messages of a dead sender", sender=str(sender), planned=again, unknown=lost
+                "recovered the messages of a dead sender",
+                sender=str(sender),
+                planned=found.planned,
+                unknown=found.unknown,
+                failed=len(found.failed),
             )
-            metrics.note_recovered(again, lost)
-        planned += again
-        unknown += lost
+            metrics.note_recovered(found.planned, found.unknown, len(found.failed))
+        planned += found.planned
+        unknown += found.unknown
+        failed += len(found.failed)
     with runtime.db.transaction() as connection:
         coupons.release_ended(connection)
-    return planned, unknown
+    return planned, unknown, failed
 
 
 def forget_places(runtime: Runtime) -> int:

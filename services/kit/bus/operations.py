@@ -24,7 +24,12 @@ from services.kit.errors import RapportError
 from services.kit.grpc.status import Failure, classify, status_message
 from services.kit.log import safe_summary
 from services.kit.operations import store
-from services.kit.operations.context import OperationContext, OperationLost, OperationPaused
+from services.kit.operations.context import (
+    OperationContext,
+    OperationLost,
+    OperationPaused,
+    OperationWaits,
+)
 from services.kit.telemetry import spans
 from services.kit.transient import is_transient
 
@@ -42,7 +47,8 @@ def operation(kind: str, *, concurrency: int = 2) -> Callable[[F], F]:
     The method takes an OperationContext, runs in a native thread, and returns the typed result message. It
     calls `checkpoint` in the transactions of its work and `raise_if_cancelled` between them, and begins where
     `state` says. A RapportError that it raises is the operation's error; transient errors are retried for
-    ever, unexpected ones and deaths of the process a few times.
+    ever, unexpected ones and deaths of the process a few times. One that waits for long raises OperationWaits,
+    so that it takes no place of others meanwhile.
     """
 
     def mark(method: F) -> F:
@@ -79,6 +85,8 @@ class OperationRunner(Entrypoint):  # type: ignore[misc]
         self.host.status[self.name] = "starting"
         self._stop = StopSignal()
         self._running: dict[UUID, Any] = {}
+        # Those that wait for a time, whose locks are kept, and until when.
+        self._waiting: dict[UUID, float] = {}
         self._failures: dict[UUID, int] = {}
         self._not_before: dict[UUID, float] = {}
 
@@ -114,14 +122,23 @@ class OperationRunner(Entrypoint):  # type: ignore[misc]
         for key in self.host.pending.of(self.kind):
             if self._stop.is_set or len(self._running) >= self.concurrency:
                 return
-            if key in self._running or self._not_before.get(key, 0.0) > time.monotonic():
+            if key in self._running or key in self._waiting:
                 continue
-            if not native(self.host.locks.acquire, f"operation:{key}"):
-                continue
-            greenlet = self.container.spawn_managed_thread(
+            if self._not_before.get(key, 0.0) <= time.monotonic():
+                self._begin(key)
+        # After those that were not begun: these only look again.
+        for key, until in sorted(self._waiting.items(), key=lambda item: item[1]):
+            if self._stop.is_set or len(self._running) >= self.concurrency or until > time.monotonic():
+                return
+            del self._waiting[key]
+            self._begin(key)
+
+    def _begin(self, key: UUID) -> None:
+        # A lock that was kept, and is lost with its connection, may be another process's by now.
+        if native(self.host.locks.acquire, f"operation:{key}"):
+            self._running[key] = self.container.spawn_managed_thread(
                 functools.partial(self._do, key), identifier=f"{self.name} {key}"
             )
-            self._running[key] = greenlet
 
     def _do(self, key: UUID) -> None:
         try:
@@ -131,6 +148,8 @@ class OperationRunner(Entrypoint):  # type: ignore[misc]
             self._work(claimed)
             self._failures.pop(key, None)
             self._not_before.pop(key, None)
+        except OperationWaits as error:
+            self._waiting[key] = time.monotonic() + error.seconds
         except Exception as error:
             metrics.OPERATIONS.labels(self.kind, "retried").inc()
             failures = self._failures[key] = self._failures.get(key, 0) + 1
@@ -139,7 +158,8 @@ class OperationRunner(Entrypoint):  # type: ignore[misc]
             _log.warning("operations/%s stopped, going on in %.1f s: %s", key, pause, safe_summary(error))
         finally:
             self._running.pop(key, None)
-            native(self.host.locks.release, f"operation:{key}")
+            if key not in self._waiting:
+                native(self.host.locks.release, f"operation:{key}")
 
     def _claim(self, key: UUID) -> store.Claimed | None:
         with self.host.runtime.db.transaction() as connection:
@@ -163,8 +183,7 @@ class OperationRunner(Entrypoint):  # type: ignore[misc]
             context = OperationContext(
                 self.host.runtime.db, self.host.kit, claimed, lambda: self._stop.is_set
             )
-            if claimed.cancel_requested:
-                context.raise_if_cancelled()
+            # Also one that was cancelled while nobody did it: what that means beside its end is the method's to say.
             result = run_worker_method(self, context)
             if not isinstance(result, Message):
                 raise TypeError(f"{self.name} must return a message, not {type(result).__name__}")
@@ -177,6 +196,9 @@ class OperationRunner(Entrypoint):  # type: ignore[misc]
             metrics.OPERATIONS.labels(self.kind, "paused").inc()
             native(self._forgive, claimed)
             return
+        except OperationWaits:
+            native(self._forgive, claimed)
+            raise
         except Exception as error:
             if is_transient(error):
                 native(self._forgive, claimed)

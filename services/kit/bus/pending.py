@@ -16,8 +16,8 @@ from services.kit.tables import KitTables
 POLL_SECONDS = 0.25
 """How often each kind is looked for."""
 
-_MOST = 100
-"""Of a kind, at one look."""
+_MOST = 1000
+"""Of a kind, at one look: more than go on at the same time, as those that wait are among them."""
 
 
 class Pending:

@@ -6,7 +6,12 @@ An API handler calls `create` in its transaction; a worker's `@operation` method
 
 from __future__ import annotations
 
-from services.kit.operations.context import OperationContext, OperationLost, OperationPaused
+from services.kit.operations.context import (
+    OperationContext,
+    OperationLost,
+    OperationPaused,
+    OperationWaits,
+)
 from services.kit.operations.service import OperationService
 from services.kit.operations.store import any_pending, create, load
 
@@ -15,6 +20,7 @@ __all__ = [
     "OperationLost",
     "OperationPaused",
     "OperationService",
+    "OperationWaits",
     "any_pending",
     "create",
     "load",

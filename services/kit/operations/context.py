@@ -30,6 +30,17 @@ class OperationPaused(Exception):
     """Report that this process stops: the operation goes on elsewhere or later, from its last checkpoint."""
 
 
+class OperationWaits(Exception):
+    """Report that there is nothing to do for so many seconds; others have its place until then.
+
+    It goes on from its last checkpoint, in a new attempt that counts as no failure.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"goes on in {seconds:.1f} s")
+        self.seconds = seconds
+
+
 class OperationContext:
     """Give one attempt of an operation its request, content and checkpoints.
 
@@ -51,7 +62,7 @@ class OperationContext:
         self._cancelled = claimed.cancel_requested
         self._next_check = 0.0
         self._next_tell, self._told = 0.0, ""
-        self._warned = False
+        self._warned = claimed.cancel_requested
         self.name = format_name("operations", claimed.id)
         self.kind = claimed.kind
         self.principal = claimed.principal

@@ -264,7 +264,7 @@ def test_what_was_approved_and_scheduled_does_not_change_unnoticed(
     desk: Desk, api: Any, boss: Any, name: str
 ) -> None:
     """The runs of a series send what was approved with it."""
-    api.request_approval(name=name)
+    api.request_approval(name=name, recurrence="FREQ=DAILY")
     boss.approve_campaign(name=name)
     start = (NOW + timedelta(days=1)).replace(tzinfo=None, microsecond=0).isoformat()
     api.schedule_campaign(name=name, schedule={"start_time": start, "recurrence": "FREQ=DAILY"})
@@ -294,6 +294,38 @@ def test_what_was_approved_and_scheduled_does_not_change_unnoticed(
         with pytest.raises(errors.FailedPrecondition) as caught:
             api.set_link_settings(settings={"origin": origin, "utm_source": "mail"})
         assert reason(caught) == "LINKS_APPROVED"
+
+
+def test_who_approves_one_launch_approves_no_series(desk: Desk, api: Any, boss: Any, name: str) -> None:
+    start = (NOW + timedelta(days=1)).replace(tzinfo=None, microsecond=0).isoformat()
+
+    def schedule(recurrence: str) -> None:
+        api.schedule_campaign(name=name, schedule={"start_time": start, "recurrence": recurrence})
+
+    def refused(recurrence: str) -> str:
+        with pytest.raises(errors.FailedPrecondition) as caught:
+            schedule(recurrence)
+        assert reason(caught) == "APPROVAL_VOID"
+        return str(caught.value)
+
+    api.request_approval(name=name)
+    boss.approve_campaign(name=name)
+    assert "how it recurs was none and is FREQ=DAILY" in refused("FREQ=DAILY")
+    schedule("")
+    api.unschedule_campaign(name=name)
+    with pytest.raises(errors.InvalidArgument) as caught:
+        api.request_approval(name=name, recurrence="every day")
+    assert {item.field for item in caught.value.violations} == {"recurrence"}
+    asked = api.request_approval(name=name, recurrence="FREQ=WEEKLY").approval
+    assert asked.subject["recurrence"] == "FREQ=WEEKLY"
+    boss.approve_campaign(name=name, fingerprint=asked.fingerprint)
+    schedule("RRULE:FREQ=WEEKLY")
+    assert "how it recurs was FREQ=WEEKLY and is FREQ=HOURLY" in refused("FREQ=HOURLY")
+    assert api.check_approval(name=name).launchable
+    # One launch is within what was approved; a new request for one is about one.
+    schedule("")
+    api.unschedule_campaign(name=name)
+    assert "recurrence" not in api.request_approval(name=name).approval.subject
 
 
 def test_a_scheduled_campaign_gets_no_budget_that_needs_approval(desk: Desk, api: Any, name: str) -> None:

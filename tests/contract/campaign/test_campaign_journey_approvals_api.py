@@ -47,6 +47,8 @@ def changed(name: str = NAME, *steps: dict[str, Any]) -> dict[str, Any]:
 def test_approve_journey(api: Any, boss: Any) -> None:
     assert reason(api.activate_journey, name=NAME) == "APPROVAL_REQUIRED"
     assert reason(boss.approve_journey, name=NAME) == "NOT_REQUESTED"
+    with pytest.raises(errors.InvalidArgument, match="recurrence"):
+        api.request_approval(name=NAME, recurrence="FREQ=DAILY")
     asked = api.request_approval(name=NAME, comment="for spring").approval
     assert (asked.journey, asked.campaign, asked.requester) == (NAME, "", "owner")
     assert {"trigger", "step:step1", "step:step2", "template:hello", "links", "budget"} <= set(asked.subject)

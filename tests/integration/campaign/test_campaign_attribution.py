@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from random import Random
 from typing import Any
@@ -20,14 +20,15 @@ from rapport.events.v1.events_pb2 import Event
 from services.campaign.domain.attribution import Rule
 from services.campaign.domain.coupons import Coupon
 from services.campaign.domain.ledger import NO_ENTRY
-from services.campaign.models import conversion, kit, message, metadata, sale
+from services.campaign.domain.resolutions import AS_SENT
+from services.campaign.models import conversion, interaction, kit, message, metadata, sale
 from services.campaign.store import coupons as coupon_store
-from services.campaign.usecases import attribution, coupons, parting, results
+from services.campaign.usecases import attribution, coupons, parting, resolving, results
 from services.kit.names import new_id, parse_name
 from services.kit.operations import OperationContext
 from services.kit.operations import store as operations
 from services.kit.runtime import Runtime
-from tests.support.campaign import NOW, make_campaign, make_pool, make_template
+from tests.support.campaign import NOW, clock_of, make_campaign, make_pool, make_template
 from tests.support.campaign_orders import placed, returned, tell
 from tests.support.partings import batch
 
@@ -273,6 +274,38 @@ def test_an_uploaded_code_says_which_message_brought_the_order(runtime: Runtime,
     order = placed(f"contacts/{PEOPLE[0]}", 10, NOW + 2 * HOUR, coupon=shown)
     tell(runtime, [order])
     assert parts(runtime) == {(PEOPLE[0], parse_name(order.subject, "orders"), with_coupon["id"], 10)}
+
+
+@pytest.mark.parametrize("handed_over", [NOW, None])
+@pytest.mark.parametrize("touch", ["sent", "click"])
+def test_a_message_that_somebody_says_was_sent_counts_from_when_it_was(
+    runtime: Runtime, handed_over: datetime | None, touch: str
+) -> None:
+    attribution.set_rule(runtime, Rule(touch=touch, window=3 * HOUR))
+    # One that was in doubt after a restore has no time: it was due then.
+    doubted = {**sent(PEOPLE[0], NOW), "state": "unknown", "send_time": handed_over}
+    write(runtime, [doubted])
+    with runtime.db.transaction() as connection:
+        click = {
+            "id": new_id(),
+            "message_id": doubted["id"],
+            "contact_id": PEOPLE[0],
+            "origin": doubted["origin"],
+            "kind": "click",
+            "link": 0,
+            "time": NOW + HOUR,
+            "verdict": "human",
+            "rule": "",
+            "agent": "browser",
+        }
+        connection.execute(sa.insert(interaction).values(click))
+    order = placed(f"contacts/{PEOPLE[0]}", 10, NOW + 2 * HOUR)
+    tell(runtime, [order, placed(f"contacts/{PEOPLE[0]}", 20, NOW - HOUR)])
+    assert parts(runtime) == set()
+    clock_of(runtime).instant = NOW + 100 * HOUR
+    settled = resolving.resolve_message(runtime, doubted["id"], AS_SENT)
+    assert settled.send_time == NOW
+    assert parts(runtime) == {(PEOPLE[0], parse_name(order.subject, "orders"), doubted["id"], 10)}
 
 
 def test_orders_of_nobody_are_kept_apart(runtime: Runtime) -> None:

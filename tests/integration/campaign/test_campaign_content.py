@@ -75,7 +75,7 @@ def leads_to(runtime: Runtime, url: str) -> str | None:
 def test_links_are_tracked_and_lead_where_the_template_says(
     public: Runtime, world: World, manager: PluginManager, smtp: SmtpServer
 ) -> None:
-    [name] = world.add(locality="Hà Nội")
+    [name] = world.add(locality="Hà Nội", language_code="vi-VN")
     make_template(public, text=TEXT, html=HTML)
     make_campaign(public)
     link_settings.set_settings(
@@ -114,12 +114,14 @@ def test_links_are_tracked_and_lead_where_the_template_says(
     assert web == stop
     assert leave.startswith("mailto:u+marketing.")
     assert headers["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
-    asked = read_unsubscribe(public.signer, web.removeprefix(f"{WEB}/u/"))
+    token, _, language = web.removeprefix(f"{WEB}/u/").partition("?l=")
+    asked = read_unsubscribe(public.signer, token)
     assert (asked.contact_id, asked.topic, asked.message_id) == (
         parse_name(name, "contacts"),
         "marketing",
         row.id,
     )
+    assert language == "vi"
     assert headers["List-Id"] == "<marketing.shop.test>"
     assert headers["Precedence"] == "bulk"
     assert headers["Auto-Submitted"] is None

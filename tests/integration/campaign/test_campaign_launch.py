@@ -21,6 +21,7 @@ from services.kit.bus.batch import EventBatch
 from services.kit.errors import Cancelled, FailedPrecondition, NotFound
 from services.kit.migrations import check, upgrade
 from services.kit.names import new_id
+from services.kit.operations import OperationWaits
 from services.kit.operations import store as operations
 from services.kit.runtime import Runtime
 from tests.support.campaign import (
@@ -134,6 +135,21 @@ def test_a_cancelled_operation_cancels_the_campaign(runtime: Runtime, world: Wor
         launching.launch(runtime, op)
     campaign, found = campaigns.get_campaign(runtime, "spring")
     assert (campaign.state, found.of("cancelled")) == ("cancelled", 10)
+
+
+def test_a_launch_that_waits_for_its_messages_gives_its_place_to_others(
+    runtime: Runtime, world: World
+) -> None:
+    world.add(3)
+    make_template(runtime)
+    make_campaign(runtime)
+    op = begin_launch(runtime)
+    with pytest.raises(OperationWaits):
+        launching.launch(runtime, op, 0)
+    assert counts(runtime).of("planned") == 3
+    with runtime.db.transaction() as connection:
+        connection.execute(sa.update(message).values(state="sent"))
+    assert launching.launch(runtime, op, 0).of("sent") == 3
 
 
 def test_a_large_cancelled_campaign_is_cancelled_by_and_by(

@@ -278,27 +278,6 @@ def test_a_schedule_is_taken_back(runtime: Runtime, world: World) -> None:
     assert state(runtime, "spring") == "cancelled"
 
 
-def test_recipients_get_it_when_their_own_clocks_show_the_time(runtime: Runtime, world: World) -> None:
-    zones = ["Pacific/Kiritimati", "Asia/Tokyo", "America/New_York", ""]
-    people = {world.add(time_zone=zone)[0]: zone for zone in zones}
-    make_template(runtime)
-    make_campaign(runtime)
-    schedules.schedule_campaign(runtime, "spring", plan(start=local("2026-03-08T02:30"), recipient_time=True))
-    clock_of(runtime).instant = datetime(2026, 3, 7, 12, 30, tzinfo=UTC)
-    assert schedules.launch_due(runtime) == 1
-    do_launches(runtime)
-    with runtime.db.read() as connection:
-        rows = connection.execute(sa.select(message.c.contact_id, message.c.due_time)).all()
-    due = {people[f"contacts/{row.contact_id}"]: row.due_time for row in rows}
-    assert due == {
-        "Pacific/Kiritimati": datetime(2026, 3, 7, 12, 30, tzinfo=UTC),
-        "Asia/Tokyo": datetime(2026, 3, 7, 17, 30, tzinfo=UTC),
-        # That night 02:30 is skipped in New York.
-        "America/New_York": datetime(2026, 3, 8, 7, 30, tzinfo=UTC),
-        "": datetime(2026, 3, 8, 2, 30, tzinfo=UTC),
-    }
-
-
 def entered(name: str, at: datetime) -> Any:
     return event(name, "segment.entered", segment_events.MembershipChanged(segment="segments/all"), at=at)
 

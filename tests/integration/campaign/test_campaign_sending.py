@@ -556,10 +556,10 @@ def test_a_dead_sender_leaves_claimed_messages_planned_and_those_on_the_wire_unk
             connection.execute(
                 sa.update(message).where(message.c.id == key).values(state=state, sender_id=holder)
             )
-    assert upkeep.recover_messages(runtime) == (1, 1)
+    assert upkeep.recover_messages(runtime) == (1, 1, 0)
     assert [row.state for row in rows(runtime)] == ["planned", "unknown", "claimed", "sending"]
     locks.close()
-    assert upkeep.recover_messages(runtime) == (1, 1)
+    assert upkeep.recover_messages(runtime) == (1, 1, 0)
     drain(sender)
     assert [row.state for row in rows(runtime)] == ["sent", "unknown", "sent", "unknown"]
     sent = resolving.resolve_message(runtime, keys[1], AS_SENT)

@@ -74,7 +74,7 @@ def test_a_sender_that_died(hall: Hall) -> None:
         connection.execute(
             sa.update(message).where(message.c.origin == "campaigns/sure-hold").values(origin="journeys/j")
         )
-        assert claims.try_recover(connection, dead) == (2, 2)
+        assert claims.try_recover(connection, dead, NOW) == claims.Recovered(planned=2, unknown=2)
     assert states(hall) == {
         "fast-hold": "unknown",
         "fast-retry": "unknown",
@@ -96,7 +96,7 @@ def test_what_was_on_its_way_too_often_is_not_sent_again_by_itself(hall: Hall) -
                 .where(message.c.origin == "campaigns/sure-retry")
                 .values(state="sending", sender_id=dead, attempt_count=count)
             )
-            claims.try_recover(connection, dead)
+            claims.try_recover(connection, dead, NOW)
         assert states(hall)["sure-retry"] == expected
 
 

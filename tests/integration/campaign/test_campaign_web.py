@@ -24,6 +24,7 @@ from rapport_sdk import CallbackRefused, CallbackRequest
 from services.campaign.domain.interactions import CLICK, OPEN, UNSUBSCRIBE
 from services.campaign.domain.links import link_token, open_token, unsubscribe_token
 from services.campaign.domain.utm import LinkSettings
+from services.campaign.domain.web_texts import TEXTS, Text
 from services.campaign.models import delivery_report, interaction, kit, quarantine, suppression
 from services.campaign.store import links
 from services.campaign.web import PluginCallbacks, WebProcess
@@ -210,6 +211,37 @@ def test_one_click_unsubscribes_once_and_a_get_never(door: Door) -> None:
     assert (wish.channel, wish.topic, wish.source) == ("email", "marketing", "one-click")
     assert (event.contact_id, wish.message) == (message.contact_id, f"messages/{message.id}")
     assert door.seen(interaction.c.kind, interaction.c.verdict) == [(UNSUBSCRIBE, "human")]
+
+
+@pytest.mark.parametrize(
+    ("link", "accepted", "language"),
+    [
+        ("", "", "en"),
+        ("", "fr, vi-VN;q=0.9, en;q=0.8", "vi"),
+        ("", "zh-TW", "zh-Hant"),
+        ("zh-Hans", "vi", "zh-Hans"),
+        ("<script>", "de", "en"),
+    ],
+)
+def test_pages_for_people_are_in_their_language(door: Door, link: str, accepted: str, language: str) -> None:
+    message, texts = door.world.sent(), TEXTS[language]
+    path = (
+        f"/u/{unsubscribe_token(door.runtime.signer, message.contact_id, 'marketing', message.id)}?l={link}"
+    )
+    headers = {"Accept-Language": accepted}
+    page = door.client.get(path, headers=headers)
+    pressed = door.client.post(path, headers=headers, data={**ONE_CLICK, "from": "page"})
+    for answer, said in ((page, Text.PRESS), (pressed, Text.NO_MORE)):
+        assert (answer.status_code, answer.headers["content-language"]) == (200, language)
+        assert f'<html lang="{language}">' in answer.text
+        assert texts[said] in answer.text
+    assert f"<button>{texts[Text.UNSUBSCRIBE]}</button>" in page.text
+    assert len(door.events("unsubscribe.requested")) == 1
+    for nowhere, said in ((f"/u/nobody?l={link}", Text.BAD_LINK), (f"/x?l={link}", Text.NOTHING_HERE)):
+        assert texts[said] in door.client.get(nowhere, headers=headers).text
+    # What only programs see stays as it is.
+    refused = door.client.post(path, headers=headers, content=b"")
+    assert ('<html lang="en">' in refused.text, refused.status_code) == (True, 400)
 
 
 def test_a_repeated_one_click_takes_back_no_later_consent_and_a_person_may(door: Door) -> None:

@@ -26,10 +26,10 @@ def toy(tmp_path: Path, make_database: DatabaseFactory) -> Iterator[Toy]:
     made.close()
 
 
-def start(toy: Toy, value: int, chunks: list[bytes] | None = None) -> str:
+def start(toy: Toy, value: int, chunks: list[bytes] | None = None, kind: str = "count") -> str:
     with toy.db.transaction() as connection:
         request = Int64Value(value=value)
-        return create(connection, toy.models.kit, "count", request, FixedClock(NOW), chunks=chunks).name
+        return create(connection, toy.models.kit, kind, request, FixedClock(NOW), chunks=chunks).name
 
 
 def load(toy: Toy, name: str) -> operations_pb2.Operation:
@@ -107,6 +107,41 @@ def test_a_cancellation_ends_it_with_what_it_has_done(toy: Toy) -> None:
     assert operation.error.code == grpc.StatusCode.CANCELLED.value[0]
     # The checkpoint that learns of it still counts.
     assert toy.effects("count") == ["0", "1", "2"]
+
+
+def test_one_that_was_cancelled_while_no_worker_did_it_ends_in_its_method(toy: Toy) -> None:
+    """What it leaves behind when it is cancelled is known to nobody else."""
+    name = start(toy, 1000)
+    with toy.db.transaction() as connection:
+        store.request_cancel(connection, toy.models.kit, UUID(name.removeprefix("operations/")))
+    toy.worker().start()
+    assert done(toy, name).error.code == grpc.StatusCode.CANCELLED.value[0]
+    assert toy.effects("count") == []
+    assert toy.effects("count cancelled") == [name]
+
+
+def test_those_that_wait_take_no_place_of_others(toy: Toy) -> None:
+    """One at a time is done; the second worker must not take what the first one only rests from."""
+    waiting = [start(toy, 1, kind="rest") for _ in range(3)]
+    toy.worker().start()
+    toy.worker(port_shift=1).start()
+    assert done(toy, start(toy, 0, kind="rest")).HasField("response")
+    table = toy.models.kit.operation
+
+    def attempts() -> list[tuple[int, int]]:
+        with toy.db.read() as connection:
+            query = sa.select(table.c.attempt, table.c.fruitless).where(~table.c.done)
+            return [tuple(row) for row in connection.execute(query)]
+
+    # Each goes on again and again, and none of it counts as a failure.
+    eventually(lambda: all(attempt > FRUITLESS_ATTEMPTS + 2 for attempt, _ in attempts()))
+    assert len(attempts()) == 3
+    assert not any(load(toy, name).done for name in waiting)
+    toy.open_gate("rest")
+    for name in waiting:
+        result = Int64Value()
+        assert done(toy, name).response.Unpack(result)
+        assert result.value > FRUITLESS_ATTEMPTS
 
 
 def test_a_typed_error_is_the_result(toy: Toy) -> None:

@@ -13,8 +13,9 @@ from sqlalchemy.exc import IntegrityError
 
 from services.kit import context
 from services.kit.bus import EventBatch, OperationContext, RuntimeProvider, operation, subscribe, timer
-from services.kit.errors import FailedPrecondition
+from services.kit.errors import Cancelled, FailedPrecondition
 from services.kit.events import unpack
+from services.kit.operations import OperationWaits
 from services.kit.outbox import NewEvent, append
 from tests.support.toyconsumer.models import effect, kit, ticking
 
@@ -85,7 +86,12 @@ class Worker:
         if wanted == 666:
             raise RuntimeError("unexpected")
         for number in range(operation.state.get("next", 0), wanted):
-            operation.raise_if_cancelled()
+            try:
+                operation.raise_if_cancelled()
+            except Cancelled:
+                with self.runtime.db.transaction() as connection:
+                    self._effect(connection, "count cancelled", operation.name)
+                raise
             if number == 2:
                 gate("count")
             with self.runtime.db.transaction() as connection:
@@ -103,6 +109,16 @@ class Worker:
             )
             append(connection, kit.outbox, [note], record_time=self.runtime.clock.now())
         return Int64Value(value=size)
+
+    @operation("rest", concurrency=1)
+    def rest(self, operation: OperationContext) -> Message:
+        """Wait in short rests, at the gate `rest` when it has to be opened, and answer with what was asked for."""
+        if operation.request.value > 0:
+            with self.runtime.db.transaction() as connection:
+                operation.checkpoint(connection, {"rested": operation.state.get("rested", 0) + 1})
+            if not (GATES / "rest.open").exists():
+                raise OperationWaits(0.01)
+        return Int64Value(value=operation.state.get("rested", 0))
 
     def _effect(self, connection: sa.Connection, handler: str, value: str) -> None:
         connection.execute(sa.insert(effect).values(handler=handler, value=value, worker=os.getpid()))

@@ -37,6 +37,15 @@ def rapport_settings() -> list[Setting]:
         Setting("accepted", tuple, (), doc="Values at status_path that mean accepted."),
         Setting("permanent", tuple, (), doc="Values at status_path that mean never; all others mean later."),
         Setting(
+            "bad_number",
+            tuple,
+            (),
+            doc="Values at bad_number_path that mean that the number will never do; it is suppressed.",
+        ),
+        Setting(
+            "bad_number_path", str, "", doc="Where an answer, also a refusal, says so; empty: at status_path."
+        ),
+        Setting(
             "report_id_path",
             str,
             "",

@@ -41,6 +41,13 @@ class SmsAdapter:
                 raise ValueError(f"set {name}: how the provider is asked")
         if not 1 <= settings["max_segments"] <= 255:
             raise ValueError("max_segments must be from 1 to 255")
+        self._bad_path = settings["bad_number_path"] or settings["status_path"]
+        if settings["bad_number"] and not self._bad_path:
+            raise ValueError("set bad_number_path: where an answer says what bad_number lists")
+        if self._bad_path == settings["status_path"] and (
+            both := set(settings["bad_number"]) & set(settings["accepted"])
+        ):
+            raise ValueError(f"accepted and bad_number both list {', '.join(sorted(both))}")
         self._settings = settings
         self._url = check_placeholders(settings["url"], "url")
         self._body = Template(settings["body"], "body")
@@ -53,9 +60,10 @@ class SmsAdapter:
     def send(self, batch: Sequence[OutboundMessage], ctx: ChannelContext) -> list[SendResult]:
         """Send each message in a request of its own.
 
-        Outcomes: by HTTP's status, and by the value at `status_path` where that is set. Not a number, or more than
-        `max_segments`: permanent, and nothing is sent. Lost before the body went out: temporary; after that: unknown.
-        Once the provider cannot be reached, the rest of the batch is temporary, not tried.
+        Outcomes: by HTTP's status, and by the value at `status_path` where that is set. What `bad_number` lists is a
+        bad address, unless HTTP's status means later. Not a number, or more than `max_segments`: permanent, and nothing
+        is sent. Lost before the body went out: temporary; after that: unknown. Once the provider cannot be reached, the
+        rest of the batch is temporary, not tried.
         """
         results: list[SendResult] = []
         unreachable = ""
@@ -154,6 +162,11 @@ class SmsAdapter:
         except ValueError:
             tree = None
         reason = f"the provider answered {answer.status}"
+        if get["bad_number"] and outcome is not Outcome.TEMPORARY:
+            said = at(tree, self._bad_path)
+            if said in get["bad_number"]:
+                reason = f"{reason} with {said[:100]!r} at {self._bad_path}, which means a bad number"
+                return SendResult(Outcome.PERMANENT, reason=reason, bad_address=True)
         if outcome is Outcome.ACCEPTED and get["status_path"]:
             status = at(tree, get["status_path"])
             reason = f"{reason} with {status[:100]!r} at {get['status_path']}"

@@ -110,16 +110,18 @@ class DeleteApprovalPolicyResponse(_message.Message):
     def __init__(self) -> None: ...
 
 class RequestApprovalRequest(_message.Message):
-    __slots__ = ("name", "comment", "request_id", "journey")
+    __slots__ = ("name", "comment", "request_id", "journey", "recurrence")
     NAME_FIELD_NUMBER: _ClassVar[int]
     COMMENT_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     JOURNEY_FIELD_NUMBER: _ClassVar[int]
+    RECURRENCE_FIELD_NUMBER: _ClassVar[int]
     name: str
     comment: str
     request_id: str
     journey: _campaign_pb2.Journey
-    def __init__(self, name: _Optional[str] = ..., comment: _Optional[str] = ..., request_id: _Optional[str] = ..., journey: _Optional[_Union[_campaign_pb2.Journey, _Mapping]] = ...) -> None: ...
+    recurrence: str
+    def __init__(self, name: _Optional[str] = ..., comment: _Optional[str] = ..., request_id: _Optional[str] = ..., journey: _Optional[_Union[_campaign_pb2.Journey, _Mapping]] = ..., recurrence: _Optional[str] = ...) -> None: ...
 
 class RequestApprovalResponse(_message.Message):
     __slots__ = ("approval",)

@@ -120,7 +120,7 @@ class ApprovalServiceServicer:
     def RequestApproval(self, request, context):
         """Asks that a draft, or a journey, be approved as it is now. A request that was open before is withdrawn. Errors: NOT_FOUND for the
         campaign, journey, its segment or template; FAILED_PRECONDITION (CAMPAIGN_STATE) unless it is a draft, (JOURNEY_STATE) for a journey
-        that was cancelled; INVALID_ARGUMENT (INVALID_JOURNEY) for `journey`; UNAVAILABLE when segmentation does not answer.
+        that was cancelled; INVALID_ARGUMENT (INVALID_JOURNEY) for `journey`, or for `recurrence`; UNAVAILABLE when segmentation does not answer.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -69,10 +69,10 @@ class ScheduleServiceServicer:
     def ScheduleCampaign(self, request, context):
         """Lets a draft be launched by itself; again with another schedule replaces it. Without `recurrence` the campaign itself is launched. With
         one, each occurrence is a campaign of its own, a run named "campaigns/{id}.{number}", with its own counts, which is paused and cancelled
-        as any; an occurrence is skipped when the run before is not done. Each run has an experiment of its own when the campaign has one; then
-        the schedule must leave it the time it takes, and not be by the recipients' time. Errors: NOT_FOUND; INVALID_ARGUMENT (INVALID_SCHEDULE);
-        FAILED_PRECONDITION (CAMPAIGN_STATE) unless it is a draft or scheduled, (SCHEDULE_OVER) when no occurrence is to come, and those of
-        LaunchCampaign.
+        as any; an occurrence is skipped when the run before is not done or, with `recipient_time`, one whose time is over everywhere. Each run
+        has an experiment of its own when the campaign has one; then the schedule must leave it the time it takes, and not be by the recipients'
+        time. Errors: NOT_FOUND; INVALID_ARGUMENT (INVALID_SCHEDULE); FAILED_PRECONDITION (CAMPAIGN_STATE) unless it is a draft or scheduled,
+        (SCHEDULE_OVER) when no occurrence is to come, and those of LaunchCampaign.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
