@@ -105,6 +105,12 @@ def buy(seg: World, key: Any, count: int) -> None:
     seg.deliver(*(order(key, NOW - days(number)) for number in range(count)))
 
 
+def started(seg: World) -> list[list[str]]:
+    """Return the segments of each rebuild that was asked for, in order."""
+    requests = seg.query("SELECT request FROM operation WHERE kind = 'rebuild_segments' ORDER BY id")
+    return [list(pb.RebuildSegmentsRequest.FromString(item).names) for item in requests]
+
+
 def test_a_rule_with_sql_is_evaluated_with_the_rest(seg: World) -> None:
     """By increments, by a rebuild and in a preview alike; it sees what its own batch changed."""
     seg.define("high", 'shop.level(contact) >= 50 && contact.region_code == "VN"')
@@ -251,15 +257,10 @@ def test_another_version_of_a_rule_starts_a_rebuild_once(seg: World, hosts: dict
     seg.define("high", "shop.level(contact) >= 50")
     seg.define("other", "shop.letters(contact) >= 50")
     newer = with_host(seg, hosts["new"])
-
-    def started() -> list[list[str]]:
-        requests = seg.query("SELECT request FROM operation ORDER BY id")
-        return [list(pb.RebuildSegmentsRequest.FromString(item).names) for item in requests]
-
-    assert started() == [["segments/high"], ["segments/other"], ["segments/high"]]
+    assert started(seg) == [["segments/high"], ["segments/other"], ["segments/high"]]
     newer.rebuild("high")
     plugin_changes.notice_plugins(newer.service)
-    assert len(started()) == 3
+    assert len(started(seg)) == 3
 
 
 def test_traits_are_computed_for_everybody_and_reach_the_segments(seg: World) -> None:
