@@ -327,6 +327,13 @@ def test_traits_of_a_missing_plugin_stay_or_go_as_declared(seg: World, hosts: di
     assert without.everybody() == {"kept": {KEY}, "cleared": set()}
     with pytest.raises(InvalidArgument, match="shop_kept"):
         without.define("new", "contact.traits.shop_kept == 2")
+    back = with_host(seg, hosts["old"])
+    traits.refresh_due(back.service)
+    assert reading.get_profile(back.service, KEY).traits == {
+        "shop_kept": 3,
+        "shop_cleared": 3,
+        "shop_bad": 50,
+    }
 
 
 def test_plugins_see_no_more_than_their_views(seg: World) -> None:
