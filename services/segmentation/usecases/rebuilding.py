@@ -386,3 +386,13 @@ def compile_stored(service: Service, connection: Connection, rule: ActiveRule) -
             raise PluginError(record.plugin, record.name, catalog.why_gone(record.name))
     registry = make_registry(load_names(connection), catalog, service.time_zone, functions, known_traits=True)
     return compile_rule(rule.rule, narrowed(registry, rule.depends))
+
+
+def compile_followed(service: Service, connection: Connection, rule: ActiveRule) -> CompiledRule:
+    """Compile a segment's rule for a question; raises FailedPrecondition (BROKEN_RULE), PluginError as above."""
+    try:
+        return compile_stored(service, connection, rule)
+    except (RuleError, RegistryError) as error:
+        raise FailedPrecondition(
+            f"the rule of {rule.name} cannot be compiled any more: {error}", reason="BROKEN_RULE"
+        ) from error

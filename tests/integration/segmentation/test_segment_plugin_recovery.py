@@ -13,7 +13,7 @@ from services.kit.errors import Cancelled, FailedPrecondition
 from services.kit.plugins import PluginHost
 from services.kit.plugins.breaker import Breakers
 from services.segmentation.rulebook import Rulebook
-from services.segmentation.usecases import defining, plugin_changes, upkeep
+from services.segmentation.usecases import defining, plugin_changes, previewing, upkeep
 from tests.plugins.plugin_sources import write_plugin
 from tests.support.postgres import DatabaseFactory
 from tests.support.segmentation import NOW, Progress, World, contact, contact_id, days, world
@@ -165,3 +165,22 @@ def test_a_plugin_that_went_before_the_first_rebuild_is_waited_for(
     assert started(seg) == [*before, ["segments/plugged"]]
     back.rebuild("plugged")
     assert (back.members("plugged"), state(back, "plugged")) == ({KEY}, ("ready", "", "", False))
+
+
+def test_a_rule_that_its_plugin_no_longer_fits_says_so_until_it_does_again(
+    seg: World, hosts: dict[str, PluginHost]
+) -> None:
+    """It keeps its members, no question about it is a fault of the server, and it is rebuilt by itself."""
+    seg.deliver(contact(KEY, region_code="VN"))
+    seg.define("plugged", "shop.letters(contact) == 2")
+    texts = with_host(seg, hosts["texts"])
+    assert "cannot be compiled any more" in state(texts, "plugged")[2]
+    with pytest.raises(FailedPrecondition, match="segments/plugged cannot be compiled any more") as caught:
+        previewing.evaluate_rule(texts.service, segment="plugged")
+    assert caught.value.reason == "BROKEN_RULE"
+    assert texts.members("plugged") == {KEY}
+    before = started(seg)
+    back = with_host(seg, hosts["old"])
+    assert started(seg) == [*before, ["segments/plugged"]]
+    back.rebuild("plugged")
+    assert state(back, "plugged") == ("ready", "", "", False)
