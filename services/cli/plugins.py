@@ -15,6 +15,7 @@ from rich.text import Text
 
 from services.cli.connection import connect_here
 from services.cli.console import console, errors
+from services.cli.trials import try_out
 from services.cli.words import counted
 from services.kit.config import Settings, load_settings
 from services.kit.errors import InvalidArgument
@@ -27,13 +28,14 @@ _ANSWER_SECONDS = 5.0
 _STYLE = {"ok": "green", "quarantined": "red", "not_allowed": "yellow"}
 
 
-def _catalog(settings: Settings) -> Catalog:
+def _host(settings: Settings) -> PluginHost:
     # None is required here: a process would refuse to start without it, but what is wrong is to be shown.
-    host = PluginHost(allowed=settings.plugins_allow, environment=dict(os.environ))
-    try:
+    return PluginHost(allowed=settings.plugins_allow, environment=dict(os.environ))
+
+
+def _catalog(settings: Settings) -> Catalog:
+    with _host(settings) as host:
         return host.catalog()
-    finally:
-        host.close()
 
 
 def _hint(name: str, plugins: Sequence[PluginRecord]) -> str:
@@ -130,9 +132,15 @@ def list_plugins() -> None:
 
 @app.command("check")
 def check_plugins() -> None:
-    """Load every allowed plugin and validate what it offers; exit status 1 when one is not sound."""
+    """Load every allowed plugin, validate what it offers and try it; exit status 1 when one is not sound.
+
+    SQL of rules and traits is compiled and not run; their Python is asked about two made-up contacts without events.
+    What fails for real contacts is shown by `rapport segments list`.
+    """
     settings = load_settings()
-    found = _catalog(settings).plugins
+    with _host(settings) as host:
+        found = host.catalog().plugins
+        trials = try_out(host, found)
     problems = unmatched(settings.plugins_required, found)
     for name in problems:
         _complain(f"{name}: required by RAPPORT_PLUGINS_REQUIRED, but no such plugin is installed")
@@ -147,14 +155,26 @@ def check_plugins() -> None:
             problems.append(plugin.name)
             _complain(f"{plugin.name}: {plugin.state}: {plugin.reason or 'not in RAPPORT_PLUGINS_ALLOW'}")
         elif plugin.state == "ok":
+            failed = [item.name for item in plugin.objects if item.name in trials.failed]
+            problems += failed
+            state = "fails" if failed else "ok"
             console.print(
-                f"{plugin.name} {plugin.version}: ok, {counted(len(plugin.objects), 'object')}",
+                f"{plugin.name} {plugin.version}: {state}, {counted(len(plugin.objects), 'object')}",
                 markup=False,
                 highlight=False,
                 soft_wrap=True,
             )
             for item in plugin.objects:
                 console.print(f"  {_offer(item)}", markup=False, highlight=False, soft_wrap=True)
+            for name in failed:
+                _complain(f"{name}: fails when it is tried: {trials.failed[name]}")
+    if trials.untried:
+        console.print(
+            f"not tried, as they take arguments without choices: {', '.join(trials.untried)}",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
     for warning in _doubts(found):
         _complain(warning)
     raise typer.Exit(1 if problems else 0)

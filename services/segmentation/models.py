@@ -174,6 +174,8 @@ segment = sa.Table(
     sa.Column("update_time", _TIME, nullable=False),
     sa.Column("rebuild_time", _TIME),
     sa.Column("kind", sa.Text, nullable=False, server_default="rule", comment="rule or list"),
+    sa.Column("failing_since", _TIME, comment="since when plugins let its rebuilds fail"),
+    sa.Column("retry_time", _TIME, comment="when a rebuild that failed for a plugin is tried again"),
 )
 
 snapshot_origin = sa.Table(

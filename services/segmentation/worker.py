@@ -77,12 +77,13 @@ class Worker:
 
     @timer(seconds=2.0)
     def watch_plugins(self) -> None:
-        """Notice plugins that came, went or changed, then keep their traits fresh."""
+        """Notice plugins that came, went or changed, rebuild what failed for one, then keep their traits fresh."""
         service = service_of(self.runtime)
         catalog = service.catalog()
         if [catalog] != _noticed:
             plugin_changes.notice_plugins(service)
             _noticed[:] = [catalog]
+        plugin_changes.retry_failed(service)
         traits.refresh_due(service)
 
     @timer(seconds=10.0)

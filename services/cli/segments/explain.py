@@ -48,7 +48,10 @@ def explain(
     ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="print the whole answer as JSON")] = False,
 ) -> None:
-    """Show why a contact is in a segment or is not, what would turn that, and when it turns by itself."""
+    """Show why a contact is in a segment or is not, what would turn that, and when it turns by itself.
+
+    Of several ways to turn it that take as few changes, the one that stands first in the rule is shown.
+    """
     if len(subjects) != (1 if rule else 2):
         raise InvalidArgument(
             "give a segment and a contact, or --rule and a contact", reason="WRONG_ARGUMENTS"
@@ -82,6 +85,8 @@ def _show(answer: Any, contact: str, segment: str) -> None:
         )
         for change in answer.changes:
             _say(f"  • {change.hint}")
+        if not answer.changes_are_fewest:
+            _say("fewer changes may do as well: the rule has too many parts that stand more than once to try all")
     else:
         _say("no change of its parts would turn it")
     _say(_outlook(answer))

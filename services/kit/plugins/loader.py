@@ -19,8 +19,10 @@ from services.kit.plugins.discovery import PluginSource
 # A plugin may raise anything at all, and `sys.exit()` in one must not end the host.
 PLUGIN_FAULTS = (Exception, SystemExit)
 _CHANNELS = "rapport_channels"
-# The packages between whoever asks a plugin and the plugin itself.
-_CALLERS = frozenset({"services", "rapport_sdk", "pluggy", "importlib", "threading", "concurrent"})
+# The packages between whoever asks a plugin and the plugin itself; the plugin host's process begins in __main__.
+_CALLERS = frozenset(
+    {"__main__", "services", "rapport_sdk", "pluggy", "importlib", "threading", "concurrent"}
+)
 
 
 class LoadFailure(Exception):

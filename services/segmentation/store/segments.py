@@ -122,7 +122,7 @@ def settled(connection: Connection, numbers: Iterable[int], now: datetime) -> No
     connection.execute(
         sa.update(segment)
         .where(segment.c.number.in_(list(numbers)), segment.c.version == segment.c.active_version)
-        .values(state="ready", state_message="", rebuild_time=now)
+        .values(state="ready", state_message="", rebuild_time=now, failing_since=None, retry_time=None)
     )
 
 
@@ -208,7 +208,15 @@ def add_version(
         "create_time": now,
     }
     connection.execute(sa.insert(segment_version).values(row))
-    change(connection, number, version=version, state="building", state_message="")
+    change(
+        connection,
+        number,
+        version=version,
+        state="building",
+        state_message="",
+        failing_since=None,
+        retry_time=None,
+    )
 
 
 def change(connection: Connection, number: int, **values: Any) -> None:
@@ -223,11 +231,36 @@ def mark_building(connection: Connection, ids: Iterable[str]) -> None:
     )
 
 
-def fail(connection: Connection, id_: str, problem: str) -> None:
-    """Record that a rebuild failed."""
+def fail(
+    connection: Connection,
+    id_: str,
+    problem: str,
+    *,
+    failing_since: datetime | None = None,
+    retry_time: datetime | None = None,
+) -> None:
+    """Record that a rebuild failed, and, if that was for a plugin, since when it does and when it is tried again."""
     connection.execute(
-        sa.update(segment).where(segment.c.id == id_).values(state="failed", state_message=problem)
+        sa.update(segment)
+        .where(segment.c.id == id_)
+        .values(state="failed", state_message=problem, failing_since=failing_since, retry_time=retry_time)
     )
+
+
+def failing_since(connection: Connection, id_: str) -> datetime | None:
+    """Return since when plugins let the rebuilds of a segment fail, or None."""
+    query = sa.select(segment.c.failing_since).where(segment.c.id == id_)
+    return connection.execute(query).scalar_one_or_none()
+
+
+def to_retry(connection: Connection, until: datetime | None = None) -> list[ActiveRule]:
+    """Return the newest rules of segments whose rebuild failed for a plugin. until: those alone that are due then."""
+    query = _rules().where(
+        segment_version.c.version == segment.c.version,
+        segment.c.state == "failed",
+        segment.c.retry_time.is_not(None) if until is None else segment.c.retry_time <= until,
+    )
+    return [_active(row) for row in connection.execute(query.order_by(segment.c.id))]
 
 
 def set_functions(

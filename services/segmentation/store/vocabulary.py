@@ -77,7 +77,8 @@ def put_traits(connection: Connection, records: Mapping[str, Mapping[str, Any]])
             connection.execute(sa.insert(trait).values(name=name, record=dict(record), available=True))
         elif before.record != record or not before.available:
             values: dict[str, Any] = {"record": dict(record), "available": True}
-            if before.record.get("version") != record.get("version"):
+            # What was computed before the plugin went is old by now, or was cleared.
+            if not before.available or before.record.get("version") != record.get("version"):
                 values["refresh_time"] = None
             connection.execute(sa.update(trait).where(trait.c.name == name).values(values))
         else:

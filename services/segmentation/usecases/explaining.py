@@ -18,7 +18,7 @@ from services.segmentation.context import Service
 from services.segmentation.domain import SEGMENTS
 from services.segmentation.models import membership, profile
 from services.segmentation.rulebook import Call
-from services.segmentation.rules import CompiledRule, Registry, RegistryError, RuleError, batch_statement, ir
+from services.segmentation.rules import CompiledRule, Registry, batch_statement, ir
 from services.segmentation.rules.explanation import Explanation, explain
 from services.segmentation.rules.facts import operands_of
 from services.segmentation.rules.moments import check_now
@@ -31,7 +31,7 @@ from services.segmentation.usecases.defining import compile_new, load
 from services.segmentation.usecases.history import check_kept, past_relations
 from services.segmentation.usecases.past_answers import ask_past
 from services.segmentation.usecases.previewing import snapshot
-from services.segmentation.usecases.rebuilding import compile_stored, rule_of
+from services.segmentation.usecases.rebuilding import compile_followed, rule_of
 from services.segmentation.vocabulary import load_names, make_registry
 
 MOST_EVENTS = 10_000
@@ -115,12 +115,7 @@ def _target(
     version = past_segments.version_at(connection, found.number, at) if earlier else 0
     # Before the first rebuild, now or at that time: the rule that will be or was to be followed.
     stored = rule_of(connection, found, version or found.active_version or found.version)
-    try:
-        compiled = compile_stored(service, connection, stored)
-    except (RuleError, RegistryError) as error:
-        raise FailedPrecondition(
-            f"the rule of {found.name} cannot be compiled any more: {error}", reason="BROKEN_RULE"
-        ) from error
+    compiled = compile_followed(service, connection, stored)
     return Target(compiled, stored.rule, stored.version, segment)
 
 

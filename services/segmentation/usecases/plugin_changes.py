@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from services.kit.log import get_logger
 from services.kit.plugins import RuleRecord, to_json
 from services.segmentation.context import Service
+from services.segmentation.domain import ActiveRule
 from services.segmentation.rulebook import plain
 from services.segmentation.store import locks, segments, vocabulary
 from services.segmentation.usecases.rebuilding import start_rebuild
@@ -19,8 +20,9 @@ _log = get_logger("segmentation.plugins")
 def notice_plugins(service: Service) -> None:
     """Bring what is stored of plugins in line with those that are loaded.
 
-    Segments whose plugin is gone keep their members and say so; those whose plugin is back, or whose rule's
-    version changed, are rebuilt. Traits of plugins that are gone keep their values or lose them, as they declared.
+    Segments whose plugin is gone keep their members and say so; those whose plugin is back, whose rule's version
+    changed, or whose rebuild failed for a plugin, are rebuilt. Traits of plugins that are gone keep their values or
+    lose them, as they declared.
     """
     catalog = service.catalog()
     with service.db.transaction() as connection:
@@ -46,12 +48,38 @@ def notice_plugins(service: Service) -> None:
             if number in plan.compiled
             and (states[number][2] != (number in plan.unknown) or _newer(rule.functions, catalog.rules))
         ]
+        # A worker that starts may have a mended plugin.
+        back += [
+            rule.id for rule in _can_retry(service, segments.to_retry(connection)) if rule.id not in back
+        ]
         if back:
             _log.info("plugins are back or changed", segments=len(back))
             start_rebuild(service, connection, back)
             segments.mark_building(connection, back)
     for record in cleared:
         clear_trait(service, list(record["columns"]))
+
+
+def retry_failed(service: Service) -> int:
+    """Start the rebuild of segments whose last one failed for a plugin, when it is due; returns of how many."""
+    now = service.clock.now()
+    with service.db.transaction() as connection:
+        due = [rule.id for rule in _can_retry(service, segments.to_retry(connection, now))]
+        if due:
+            _log.info("rebuilds that failed for a plugin are tried again", segments=len(due))
+            start_rebuild(service, connection, due)
+            segments.mark_building(connection, due)
+        return len(due)
+
+
+def _can_retry(service: Service, rules: Iterable[ActiveRule]) -> list[ActiveRule]:
+    """Return those of some rules whose plugins are there, or need not be."""
+    offered = service.catalog().rules
+    return [
+        rule
+        for rule in rules
+        if all(name in offered or record["when_gone"] != "keep" for name, record in rule.functions.items())
+    ]
 
 
 def _newer(recorded: Mapping[str, Mapping[str, Any]], rules: Mapping[str, RuleRecord]) -> bool:

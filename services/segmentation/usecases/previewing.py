@@ -23,7 +23,7 @@ from services.segmentation.usecases.answers import ask, fill
 from services.segmentation.usecases.defining import compile_new, load
 from services.segmentation.usecases.history import past_relations
 from services.segmentation.usecases.past_answers import ask_past
-from services.segmentation.usecases.rebuilding import compile_stored, rule_of
+from services.segmentation.usecases.rebuilding import compile_followed, rule_of
 from services.segmentation.usecases.selecting import select_members
 
 LONGEST_SECONDS = 20.0
@@ -49,11 +49,13 @@ class Found:
 def evaluate_rule(
     service: Service, *, rule: str = "", segment: str = "", as_of: datetime | None = None, sample: int = 0
 ) -> Found:
-    """Evaluate a rule, or a segment's newest one; raises ResourceExhausted (RULE_TOO_COSTLY)."""
+    """Evaluate a rule, or a segment's newest one; raises ResourceExhausted (RULE_TOO_COSTLY), FailedPrecondition
+    (BROKEN_RULE) and what `count` raises.
+    """
     with snapshot(service) as connection:
         if segment:
             found = load(connection, segment)
-            compiled = compile_stored(service, connection, rule_of(connection, found, found.version))
+            compiled = compile_followed(service, connection, rule_of(connection, found, found.version))
         else:
             compiled = compile_new(service, connection, rule, "rule")
         return count(service, connection, compiled, as_of, sample)

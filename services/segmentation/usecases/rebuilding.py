@@ -34,6 +34,7 @@ from services.segmentation.store.replacing import Replacement
 from services.segmentation.usecases.answers import SECONDS_FOR_ALL, fill_for_all
 from services.segmentation.usecases.asking import ask_ahead, needs_python, questions
 from services.segmentation.usecases.progress import UNWATCHED, Meter, Progress, Watch
+from services.segmentation.usecases.retrying import fail_for_plugin
 from services.segmentation.usecases.settling import settle, suited, too_slow
 from services.segmentation.vocabulary import load_names, make_registry, narrowed
 
@@ -115,6 +116,7 @@ class _Run:
         self._done: dict[str, list[int]] = dict(state.get("done", {}))
         self._failed: dict[str, str] = dict(state.get("failed", {}))
         self._owed: set[str] = set(state.get("owed", ()))
+        self._by_plugin: set[str] = set()
         self._meter = Meter(operation, state.get("counted", 0))
         with service.db.read() as connection:
             self._contacts = sweeps.contacts(connection)
@@ -152,6 +154,7 @@ class _Run:
                 continue
             self._operation.raise_if_cancelled()
             self._meter.begin(self._contacts, format_name(SEGMENTS, id_))
+            started = self._service.clock.now()
             problem = self._rebuild(id_)
             if problem:
                 self._failed[id_] = problem
@@ -159,7 +162,11 @@ class _Run:
                 _log.warning("rebuild failed", segment=id_, problem=problem)
                 with self._service.db.transaction() as connection:
                     ahead.drop(connection, [id_])
-                    segments.fail(connection, id_, problem)
+                    if id_ in self._by_plugin:
+                        now = self._service.clock.now()
+                        fail_for_plugin(connection, id_, problem, started, now)
+                    else:
+                        segments.fail(connection, id_, problem)
                     self._checkpoint_rest(connection, f"{self._meter.subject}: failed")
         # Some that were expected may not have been needed.
         if self._meter.total != self._meter.done:
@@ -191,7 +198,10 @@ class _Run:
                 # Nor under the lock, for there may be many.
                 with self._service.db.transaction() as connection:
                     ahead.drop(connection, [id_])
-        except (PluginError, RuleError, RegistryError) as error:
+        except PluginError as error:
+            self._by_plugin.add(id_)
+            return str(error)
+        except (RuleError, RegistryError) as error:
             return str(error)
         except bounds.TooSlow as error:
             return too_slow(error.seconds)
@@ -332,6 +342,8 @@ def rebuild_one(
         stalled="",
         slow=False,
         gone=bool(lost_functions(rule, service.catalog())),
+        failing_since=None,
+        retry_time=None,
         rebuild_time=now,
     )
     return Rebuilt(found.name, rule.version, entered, left, membership.member_count(connection, found.number))
@@ -374,3 +386,13 @@ def compile_stored(service: Service, connection: Connection, rule: ActiveRule) -
             raise PluginError(record.plugin, record.name, catalog.why_gone(record.name))
     registry = make_registry(load_names(connection), catalog, service.time_zone, functions, known_traits=True)
     return compile_rule(rule.rule, narrowed(registry, rule.depends))
+
+
+def compile_followed(service: Service, connection: Connection, rule: ActiveRule) -> CompiledRule:
+    """Compile a segment's rule for a question; raises FailedPrecondition (BROKEN_RULE), PluginError as above."""
+    try:
+        return compile_stored(service, connection, rule)
+    except (RuleError, RegistryError) as error:
+        raise FailedPrecondition(
+            f"the rule of {rule.name} cannot be compiled any more: {error}", reason="BROKEN_RULE"
+        ) from error

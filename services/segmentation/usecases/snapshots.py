@@ -38,6 +38,7 @@ from services.segmentation.usecases.selecting import select_members
 from services.segmentation.usecases.settling import too_slow
 
 KIND = "snapshot_segment"
+_AGAIN = "delete the list, and take the snapshot again"
 _log = get_logger("segmentation.snapshots")
 
 
@@ -91,15 +92,19 @@ def take_snapshot(
         with service.db.transaction() as connection, operation.interruptible(connection):
             return _fill(service, connection, request, Meter(operation))
     except Cancelled:
-        _fail(service, id_, "it was cancelled: delete the list, and take the snapshot again")
+        _fail(service, id_, f"it was cancelled: {_AGAIN}")
         raise
     except bounds.TooSlow as error:
         problem = too_slow(error.seconds)
         _fail(service, id_, problem)
         raise _not_taken(id_, problem) from error
-    except (PluginError, RuleError, RegistryError, FailedPrecondition, InvalidArgument, NotFound) as error:
+    except PluginError as error:
+        problem = f"{error}; once the plugin answers, {_AGAIN}"
+        _fail(service, id_, problem)
+        raise _not_taken(id_, problem) from error
+    except (RuleError, RegistryError, FailedPrecondition, InvalidArgument, NotFound) as error:
         _fail(service, id_, str(error))
-        if isinstance(error, (PluginError, RuleError, RegistryError)):
+        if isinstance(error, (RuleError, RegistryError)):
             raise _not_taken(id_, str(error)) from error
         raise
     except DBAPIError as error:
@@ -192,7 +197,7 @@ def _evaluated(
     if not complete:
         # A segment would be put right later; a snapshot would stay wrong for good.
         raise FailedPrecondition(
-            "a plugin that the rule calls did not answer for all contacts: take the snapshot again",
+            f"a plugin that the rule calls did not answer for all contacts: {_AGAIN}",
             reason="SNAPSHOT_FAILED",
         )
     return select

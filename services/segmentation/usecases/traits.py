@@ -25,6 +25,7 @@ from services.segmentation.usecases.progress import Progress
 
 KIND = "refresh_traits"
 BATCH = 500
+RETRY_SECONDS = 600.0
 Between: TypeAlias = Callable[[str, int], None]
 _log = get_logger("segmentation.traits")
 
@@ -80,15 +81,19 @@ def refresh(
 
 
 def refresh_due(service: Service) -> int:
-    """Refresh the traits whose values are as old as they may get; returns how many were tried."""
+    """Refresh the traits whose values are as old as they may get, or that failed; returns how many were tried."""
     offered = service.catalog().traits
     now = service.clock.now()
     with service.db.read() as connection:
         known = {row.name: row for row in vocabulary.traits(connection)}
     tried = 0
     for name, record in sorted(offered.items()):
-        last = known[name].refresh_time if name in known else None
-        if name in known and (last is None or last + timedelta(seconds=record.refresh_seconds) <= now):
+        if name not in known:
+            continue
+        last, failed = known[name].refresh_time, bool(known[name].message)
+        # A plugin that was mended need not wait for a day.
+        wait = min(record.refresh_seconds, RETRY_SECONDS) if failed else record.refresh_seconds
+        if last is None or last + timedelta(seconds=wait) <= now:
             tried += 1
             try:
                 refresh_trait(service, record)

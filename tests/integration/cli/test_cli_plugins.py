@@ -52,7 +52,34 @@ def install(folder: Path, name: str, source: str) -> None:
     (information / "entry_points.txt").write_text(f"[rapport]\n{name} = plugin_{name}\n")
 
 
-def rapport(*arguments: str, packages: Path | None = None, **settings: str) -> Ran:
+FRAIL = """
+from rapport_sdk import Parameter, SegmentRule, Trait, hookimpl
+from sqlalchemy import literal
+
+def born(ctx, params, profiles):
+    return [profile.birth_date.year for profile in profiles]
+
+def fits(ctx, params, profiles):
+    return [params["size"] == "s" for _ in profiles]
+
+@hookimpl
+def rapport_segment_rules():
+    size = Parameter("size", "string", choices=("s", "m"))
+    return [
+        SegmentRule("frail.born", "int", matches=born, doc="fails without a birth date"),
+        SegmentRule("frail.sql", "int", lambda ctx, params: literal(1 // len(params)), doc="fails while compiled"),
+        SegmentRule("frail.fits", "bool", matches=fits, parameters=(size,), doc="is sound"),
+        SegmentRule("frail.open", "int", matches=born, parameters=(Parameter("n", "int"),), doc="is not tried"),
+    ]
+
+@hookimpl
+def rapport_traits():
+    return [Trait("frail.trait", {"frail_x": "int"}, compute=lambda ctx, profiles: [{"frail_x": "a"}] * 2, doc="text")]
+"""
+
+
+def rapport(*arguments: str, packages: Path | None = None, traced: bool = False, **settings: str) -> Ran:
+    """Run the command line with plugins of a folder. traced: whether a plugin's fault is told with its traceback."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith("RAPPORT_")}
     path = [str(REPOSITORY), *([str(packages)] if packages else []), *filter(None, sys.path)]
     done = subprocess.run(
@@ -63,7 +90,7 @@ def rapport(*arguments: str, packages: Path | None = None, **settings: str) -> R
         timeout=120,
         check=False,
     )
-    assert "Traceback" not in done.stderr
+    assert ("Traceback" in done.stderr) is traced
     return Ran(done.returncode, done.stdout, done.stderr)
 
 
@@ -90,6 +117,20 @@ def test_the_forms_of_traits_are_told(tmp_path: Path) -> None:
     lines = checked.out.splitlines()
     told = lines[lines.index("deep 1.0: ok, 2 objects") + 1 :][:2]
     assert told == ["  trait deep.python (Python)", "  trait deep.both (SQL, Python)"]
+
+
+def test_rules_and_traits_that_fail_at_work_are_named(tmp_path: Path) -> None:
+    """By their Python on made-up contacts and by their SQL when it is compiled; what was not tried is said."""
+    install(tmp_path, "frail", FRAIL)
+    checked = rapport("plugins", "check", packages=tmp_path, traced=True, RAPPORT_DATA_DIR=str(tmp_path))
+    assert checked.code == 1
+    told = [line for line in checked.err.splitlines() if ": fails when it is tried: " in line]
+    assert [line.partition(":")[0] for line in told] == ["frail.born", "frail.sql", "frail.trait"]
+    # The line is the plugin's, not one of the process in which it runs.
+    assert told[0].endswith(f"'NoneType' object has no attribute 'year' ({tmp_path.name}/plugin_frail.py:6)")
+    assert "frail 1.0: fails, 5 objects" in checked.out
+    assert "not tried, as they take arguments without choices: frail.open" in checked.out
+    assert "rfm 0.1.0: ok" in checked.out
 
 
 def test_a_broken_plugin_is_named_with_its_reason_and_the_others_go_on(tmp_path: Path) -> None:

@@ -187,6 +187,8 @@ def test_a_plugin_that_fails_leaves_no_list_behind(seg: World) -> None:
         with pytest.raises(FailedPrecondition, match="never heard of XX") as caught:
             way(seg, rule, then)
         assert caught.value.reason == reason
+        # A list is not filled later: it is said what to do.
+        assert ("delete the list, and take the snapshot again" in caught.value.message) is (way is frozen)
     # One that declares so is then unknown; a snapshot would stay wrong for good.
     rule = 'shop.maybe(contact) == 3 || contact.region_code == "USA"'
     for way in (evaluated, matched, explained):

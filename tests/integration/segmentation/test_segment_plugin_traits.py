@@ -123,6 +123,23 @@ KEPT = {
 }
 
 
+def test_a_trait_that_failed_is_tried_again_before_it_is_due(seg: World) -> None:
+    """After ten minutes, while one that worked waits for its hour."""
+    seg.deliver(contact(FIRST, revision=2, region_code="XX"))
+    assert traits.refresh_due(seg.service) == 3
+    assert "never heard of XX" in message(seg)
+    seg.deliver(contact(FIRST, revision=3, region_code="VN"))
+    seg.clock.instant = NOW + timedelta(minutes=9)
+    assert traits.refresh_due(seg.service) == 0
+    seg.clock.instant = NOW + timedelta(minutes=10)
+    assert traits.refresh_due(seg.service) == 2
+    assert message(seg) == ""
+    assert {key: held["shop_orders"] for key, held in values(seg).items() if "shop_orders" in held} == {
+        FIRST: 2,
+        LAST: 1,
+    }
+
+
 def test_values_of_python_reach_profiles_and_segments(seg: World, folder: Path) -> None:
     """In batches by contact id; only what differs is written, only declared events of up to now are shown."""
     seg.define("buyers", "contact.traits.shop_spent > 2.0")

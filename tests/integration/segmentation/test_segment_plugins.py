@@ -105,6 +105,12 @@ def buy(seg: World, key: Any, count: int) -> None:
     seg.deliver(*(order(key, NOW - days(number)) for number in range(count)))
 
 
+def started(seg: World) -> list[list[str]]:
+    """Return the segments of each rebuild that was asked for, in order."""
+    requests = seg.query("SELECT request FROM operation WHERE kind = 'rebuild_segments' ORDER BY id")
+    return [list(pb.RebuildSegmentsRequest.FromString(item).names) for item in requests]
+
+
 def test_a_rule_with_sql_is_evaluated_with_the_rest(seg: World) -> None:
     """By increments, by a rebuild and in a preview alike; it sees what its own batch changed."""
     seg.define("high", 'shop.level(contact) >= 50 && contact.region_code == "VN"')
@@ -251,15 +257,10 @@ def test_another_version_of_a_rule_starts_a_rebuild_once(seg: World, hosts: dict
     seg.define("high", "shop.level(contact) >= 50")
     seg.define("other", "shop.letters(contact) >= 50")
     newer = with_host(seg, hosts["new"])
-
-    def started() -> list[list[str]]:
-        requests = seg.query("SELECT request FROM operation ORDER BY id")
-        return [list(pb.RebuildSegmentsRequest.FromString(item).names) for item in requests]
-
-    assert started() == [["segments/high"], ["segments/other"], ["segments/high"]]
+    assert started(seg) == [["segments/high"], ["segments/other"], ["segments/high"]]
     newer.rebuild("high")
     plugin_changes.notice_plugins(newer.service)
-    assert len(started()) == 3
+    assert len(started(seg)) == 3
 
 
 def test_traits_are_computed_for_everybody_and_reach_the_segments(seg: World) -> None:
@@ -283,7 +284,7 @@ def test_traits_are_computed_for_everybody_and_reach_the_segments(seg: World) ->
 
 
 def test_a_trait_is_refreshed_when_it_is_due(seg: World) -> None:
-    """At once when it is new, then at its interval; one that fails says why and tries again at its next turn."""
+    """At once when it is new, then at its interval; one that fails says why and is tried again before that."""
     seg.deliver(contact(KEY))
     buy(seg, KEY, 5)
     assert traits.refresh_due(seg.service) == 3
@@ -292,7 +293,8 @@ def test_a_trait_is_refreshed_when_it_is_due(seg: World) -> None:
     assert "shop.bad" in message
     assert traits.refresh_due(seg.service) == 0
     seg.clock.instant += timedelta(hours=1)
-    assert traits.refresh_due(seg.service) == 1
+    # The hourly one, and the one that failed.
+    assert traits.refresh_due(seg.service) == 2
 
 
 def test_a_failing_trait_keeps_its_last_values(seg: World) -> None:
@@ -326,6 +328,13 @@ def test_traits_of_a_missing_plugin_stay_or_go_as_declared(seg: World, hosts: di
     assert without.everybody() == {"kept": {KEY}, "cleared": set()}
     with pytest.raises(InvalidArgument, match="shop_kept"):
         without.define("new", "contact.traits.shop_kept == 2")
+    back = with_host(seg, hosts["old"])
+    traits.refresh_due(back.service)
+    assert reading.get_profile(back.service, KEY).traits == {
+        "shop_kept": 3,
+        "shop_cleared": 3,
+        "shop_bad": 50,
+    }
 
 
 def test_plugins_see_no_more_than_their_views(seg: World) -> None:

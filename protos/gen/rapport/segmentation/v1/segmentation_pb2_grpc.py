@@ -197,7 +197,8 @@ class SegmentationServiceServicer:
         rule is shown the profiles of then in its Python form.
         Errors: INVALID_ARGUMENT (INVALID_RULE); NOT_FOUND; FAILED_PRECONDITION: BEFORE_RETENTION with the earliest time in the
         metadata, when what the rule asks is not kept that long, NO_PAST_ANSWER for a past time and a plugin's rule that has only an
-        SQL form; RESOURCE_EXHAUSTED (RULE_TOO_COSTLY) when it takes longer than the server allows.
+        SQL form, PLUGIN_FAILED or PLUGIN_UNAVAILABLE when a plugin that the rule asks does not answer, BROKEN_RULE for a segment's rule
+        that its plugin no longer fits; RESOURCE_EXHAUSTED (RULE_TOO_COSTLY) when it takes longer than the server allows.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
