@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 from pathlib import Path
@@ -17,7 +16,6 @@ from services.cli.processes import replicas_of
 from services.cli.progress import StartView
 from services.cli.stack import Access, Stack
 from services.kit.config import MOST_REPLICAS, SERVICES, Settings, load_settings
-from services.kit.misspelt import misspelt_settings
 
 
 def up(
@@ -28,8 +26,6 @@ def up(
 ) -> None:
     """Start the database and all services and keep them up until Ctrl-C; data stays in RAPPORT_DATA_DIR."""
     settings = load_settings()
-    for variable, meant in misspelt_settings(os.environ):
-        _say(f"there is no setting {variable}, so it changes nothing: did you mean {meant}?")
     view = StartView()
     stack = Stack(settings, on_event=view.tell, replicas=replicas)
     with stack, stack.supervisor.signals():

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 
 from rapport_client import Rapport, ServiceClient
 
-from services.kit import context, log, revisions
+from services.kit import context, revisions
 from services.kit.access.outgoing import client_tls, token_provider
 from services.kit.clock import Clock, parse_clock
 from services.kit.config import Settings
 from services.kit.db import Database, make_engine
-from services.kit.misspelt import misspelt_settings
 from services.kit.signing import Signer
 from services.kit.telemetry.pools import POOLS
-
-_log = log.get_logger("runtime")
 
 
 class Clients:
@@ -96,11 +92,8 @@ class Runtime:
 def make_runtime(service: str, role: str, settings: Settings, *, clock: Clock | None = None) -> Runtime:
     """Build the runtime of a process from its settings; no connection is opened yet.
 
-    clock: in place of the settings' one. Raises InvalidArgument when a setting is missing or malformed, and warns of
-    variables that are nearly settings.
+    clock: in place of the settings' one. Raises InvalidArgument when a setting is missing or malformed.
     """
-    for variable, meant in misspelt_settings(os.environ):
-        _log.warning("no such setting", variable=variable, did_you_mean=meant)
     engine = make_engine(
         settings.service_database_url(service),
         pool_size=settings.database_pool_size,
