@@ -35,6 +35,7 @@ from services.kit.metrics import MetricsServer
 from services.kit.parent import watch_parent
 from services.kit.plugins import PluginManager
 from services.kit.runtime import Runtime, make_runtime
+from services.kit.setting_names import warn_of_stray_settings
 from services.kit.stop import StopSignal
 from services.kit.telemetry.export import recording
 
@@ -331,6 +332,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = load_settings()
         log.configure(settings.log_level, settings.log_format, service="campaign", role="sender")
+        warn_of_stray_settings()
         watch_parent(settings.shutdown_grace_seconds + 5)
         with recording(settings, "campaign", "sender"):
             return run(settings, options.deadline_seconds, options.ready_file, options.metrics_port)

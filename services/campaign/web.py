@@ -27,6 +27,7 @@ from services.kit.metrics import MetricsServer
 from services.kit.parent import watch_parent
 from services.kit.plugins import OpenChannel, PluginManager
 from services.kit.runtime import Runtime, make_runtime
+from services.kit.setting_names import warn_of_stray_settings
 from services.kit.stop import StopSignal
 
 STUCK = 75
@@ -194,6 +195,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = load_settings()
         log.configure(settings.log_level, settings.log_format, service="campaign", role="web")
+        warn_of_stray_settings()
         watch_parent(settings.shutdown_grace_seconds + 5)
         return run(settings)
     except OperationalError as error:

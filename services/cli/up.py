@@ -11,11 +11,12 @@ import typer
 from rich.panel import Panel
 from rich.table import Table
 
-from services.cli.console import console
+from services.cli.console import console, errors
 from services.cli.processes import replicas_of
 from services.cli.progress import StartView
 from services.cli.stack import Access, Stack
 from services.kit.config import MOST_REPLICAS, SERVICES, Settings, load_settings
+from services.kit.setting_names import stray_settings
 
 
 def up(
@@ -26,6 +27,8 @@ def up(
 ) -> None:
     """Start the database and all services and keep them up until Ctrl-C; data stays in RAPPORT_DATA_DIR."""
     settings = load_settings()
+    for problem in stray_settings():
+        errors.print(f"warning: {problem}", markup=False)
     view = StartView()
     stack = Stack(settings, on_event=view.tell, replicas=replicas)
     with stack, stack.supervisor.signals():

@@ -29,6 +29,7 @@ from services.kit.metrics import MetricsServer
 from services.kit.operations.service import OperationService
 from services.kit.parent import watch_parent
 from services.kit.runtime import Runtime, make_runtime
+from services.kit.setting_names import warn_of_stray_settings
 from services.kit.stop import StopSignal
 from services.kit.tables import KitTables
 from services.kit.telemetry.export import recording
@@ -226,6 +227,7 @@ def run_api(service: str, *, package: str | None = None) -> int:
     try:
         settings = load_settings()
         log.configure(settings.log_level, settings.log_format, service=service, role="api")
+        warn_of_stray_settings()
         watch_parent(settings.shutdown_grace_seconds + 5)
         runtime = make_runtime(service, "api", settings)
         try:

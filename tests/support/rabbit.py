@@ -45,6 +45,9 @@ class Node:
 
     folder: Path
     port: int = 0
+    tls: Mapping[str, Path] | None = None
+    """The files `certfile` and `keyfile` of a second listener, by TLS at `tls_port`."""
+    tls_port: int = 0
     _processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @property
@@ -61,9 +64,13 @@ class Node:
         """Start it and wait until it takes connections."""
         program = find_server()
         if not self.port:
-            self.port, self._distribution, self._epmd = free_ports(3)
+            self.port, self._distribution, self._epmd, self.tls_port = free_ports(4)
             self.folder.mkdir(parents=True, exist_ok=True)
-            (self.folder / "rabbit.conf").write_text(_CONFIGURATION.format(port=self.port), encoding="utf-8")
+            lines = [_CONFIGURATION.format(port=self.port)]
+            if self.tls is not None:
+                lines.append(f"listeners.ssl.1 = 127.0.0.1:{self.tls_port}\n")
+                lines += [f"ssl_options.{name} = {path}\n" for name, path in self.tls.items()]
+            (self.folder / "rabbit.conf").write_text("".join(lines), encoding="utf-8")
             (self.folder / "plugins").write_text("[].\n", encoding="utf-8")
         epmd = shutil.which("epmd")
         if epmd is None:
@@ -180,10 +187,13 @@ def shared_node(folder: Path) -> Iterator[str]:
 
 
 @contextmanager
-def own_node() -> Iterator[Node]:
-    """Give a server of the test's own, to kill; its files are in memory where there is room."""
+def own_node(tls: Mapping[str, Path] | None = None) -> Iterator[Node]:
+    """Give a server of the test's own, to kill; its files are in memory where there is room.
+
+    tls: as of Node.
+    """
     with memory_folder() as memory, tempfile.TemporaryDirectory(prefix="rapport-rabbit-") as disk:
-        node = Node((memory or Path(disk)) / "rabbit")
+        node = Node((memory or Path(disk)) / "rabbit", tls=tls)
         try:
             yield node.start()
         finally:

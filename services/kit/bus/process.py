@@ -34,6 +34,7 @@ from services.kit.events.relay import Relay
 from services.kit.locks import Locks
 from services.kit.parent import watch_parent
 from services.kit.runtime import Runtime, make_runtime
+from services.kit.setting_names import warn_of_stray_settings
 from services.kit.telemetry.export import recording
 from services.kit.upkeep import Upkeep
 
@@ -52,6 +53,7 @@ def run(service: str, package: str) -> int:
     try:
         settings = load_settings()
         log.configure(settings.log_level, settings.log_format, service=service, role="worker")
+        warn_of_stray_settings()
         # nameko logs each failing handler with its traceback; the entrypoints tell what comes of it.
         logging.getLogger("nameko").setLevel(logging.CRITICAL)
         signals = _Signals()
