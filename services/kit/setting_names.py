@@ -13,7 +13,7 @@ from services.kit.parent import PARENT_FD_VARIABLE
 
 _PREFIX = "RAPPORT_"
 # Those of plugins are checked where the plugins' own settings are known; those of tests are for tests alone.
-_ELSEWHERE = re.compile(r"RAPPORT_(PLUGIN_[A-Z0-9]+_|TEST_).+")
+_ELSEWHERE = re.compile(r"RAPPORT_(PLUGIN_[A-Z0-9]+_.+|TEST_.+|RULE_EXAMPLES)")
 _log = get_logger("config")
 
 
