@@ -86,7 +86,9 @@ def _show(answer: Any, contact: str, segment: str) -> None:
         for change in answer.changes:
             _say(f"  • {change.hint}")
         if not answer.changes_are_fewest:
-            _say("fewer changes may do as well: the rule has too many parts that stand more than once to try all")
+            _say(
+                "fewer changes may do as well: the rule has too many parts that stand more than once to try all"
+            )
     else:
         _say("no change of its parts would turn it")
     _say(_outlook(answer))
