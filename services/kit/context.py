@@ -34,7 +34,7 @@ class CallContext:
     or None; parent: trace context that it continues, as it was given; causes: traces of the events that it handles,
     when these are several; told: whether its trace context went on to others;
     scope: whose records the work may touch, None when that was not settled; is_awaited: tells whether the caller has
-    not gone, None when it cannot.
+    not gone, None when it cannot; refused: whether a refusal of it is on record.
     """
 
     request_id: str
@@ -47,6 +47,7 @@ class CallContext:
     told: bool = False
     scope: Scope | None = None
     is_awaited: Callable[[], bool] | None = None
+    refused: bool = False
 
 
 _current: ContextVar[CallContext | None] = ContextVar("rapport_call", default=None)

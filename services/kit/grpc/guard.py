@@ -256,6 +256,7 @@ class Guard:
     ) -> None:
         """Record a refusal; raises ResourceExhausted when too many came from the caller's address."""
         who = work.principal or f"address:{_address(context)}"
+        work.refused = True
         self._audit.refused(
             Refusal(who, plan.name, error.reason, error.metadata.get("permission", "")), work.request_id
         )
@@ -312,6 +313,9 @@ class Guard:
 
         None when the call has an end already, given by the handler or the caller.
         """
+        if isinstance(error, PermissionDenied) and not work.refused:
+            # By what the records say, such as whose they are, which only the handler knows.
+            self._refused(plan, work, error, context)
         failure = _failure(error, context, work)
         if failure is None:
             code = _code_of(context)

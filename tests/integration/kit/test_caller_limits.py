@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 from services.kit.access.audit import Audit, Refusal
 from services.kit.access.limits import Buckets, CallerLimits, Limits
 from services.kit.auth import add_tokens
-from services.kit.errors import ResourceExhausted
+from services.kit.errors import PermissionDenied, ResourceExhausted
 from tests.support.echo import OWNER, READER, pb, serve
 
 WAIT = 20.0
@@ -200,6 +200,24 @@ def test_refusals_are_recorded_with_who_what_and_why(tmp_path):
     assert told[0]["permission"] == "echo.write"
     assert "an@example.test" not in str(told)
     assert "no such token" not in str(lines)
+
+
+def test_what_a_handler_refuses_is_recorded_once_too(tmp_path):
+    def refuse(request, context):
+        raise PermissionDenied("it belongs to an@example.test", reason="OUT_OF_SCOPE")
+
+    with serve(tmp_path) as served, capture_logs() as lines:
+        served.echo.behave = refuse
+        for client in (served.client(OWNER), served.client(READER)):
+            with pytest.raises(errors.PermissionDenied):
+                client.save(text="x")
+        served.server._registry._guard._audit.flush()
+    told = [line for line in lines if line.get("audit") == "access.denied"]
+    assert [(line["who"], line["reason"], line["count"]) for line in told] == [
+        ("owner", "OUT_OF_SCOPE", 1),
+        ("reader", "PERMISSION_DENIED", 1),
+    ]
+    assert "an@example.test" not in str(told)
 
 
 def test_an_attacker_cannot_fill_the_disk():
