@@ -27,6 +27,7 @@ BESIDE_THE_SETTINGS = {
     "services/kit/supervise/fork_server.py": "sets the environment of a forked process as it was told",
     "services/kit/postgres/account.py": "hands the environment on to PostgreSQL's programs, without PG*",
     "services/kit/plugins/process.py": "hands PATH and the like, and no setting, on to the plugin host",
+    "services/kit/setting_names.py": "looks which variables are nobody's, and reads none",
     "services/kit/bus/launcher.py": "tells eventlet, before its import, which resolver to take",
     "services/segmentation/context.py": "hands the plugins' own variables to the plugin host",
     "services/campaign/channels.py": "hands the plugins' own variables to the plugin host",
