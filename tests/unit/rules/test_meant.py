@@ -64,7 +64,7 @@ REGISTRY = Registry(
         (
             "events.order_placed.map(o, o.amount).sum() > 1.0",
             (1, 41),
-            "sum is a function, no method: write sum(...)",
+            "sum is a function, not a method: write sum(...)",
         ),
         ("avg(contact.age) > 1.0", (1, 4), "use size(), sum(), min() or max()"),
         ('contact.x = "VN"', (1, 11), "compare with =="),

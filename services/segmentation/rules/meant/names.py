@@ -173,7 +173,7 @@ def _function(name: str, said: str, registry: Registry) -> str:
         name, [*names, *_FUNCTIONS], 1
     )
     if name in _FUNCTIONS:
-        return f"{name} is a function, no method: write {name}(...)"
+        return f"{name} is a function, not a method: write {name}(...)"
     if name.rpartition(".")[2] in ("avg", "count", "average"):
         return f"{said}: use size(), sum(), min() or max()"
     if close:
