@@ -19,7 +19,15 @@ import sqlalchemy as sa
 from rapport.events.v1 import events_pb2
 from sqlalchemy import Connection, Engine
 
-from services.kit.bus.amqp.broker import ERRORS, HEARTBEAT_SECONDS, Broker, close_quietly, explain
+from services.kit.bus.amqp.broker import (
+    CLOSE_SECONDS,
+    ERRORS,
+    HEARTBEAT_SECONDS,
+    Broker,
+    close_quietly,
+    cut,
+    explain,
+)
 from services.kit.bus.amqp.messages import encode, message_of
 from services.kit.bus.amqp.poller import Poller, drain
 from services.kit.bus.amqp.topology import MARK, PUBLISHER, declare_exchange, exchange_name
@@ -103,6 +111,7 @@ class Publisher:
         self._poller = Poller()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
+        self._connection: amqp.Connection | None = None
         self.status = "starting"
 
     def start(self) -> None:
@@ -117,8 +126,13 @@ class Publisher:
         """Stop the thread and wait for it; what is not confirmed by then is published again by the next one."""
         self._stop.set()
         self._poller.wake()
-        if self._thread.is_alive():
-            self._thread.join()
+        if not self._thread.is_alive():
+            return
+        self._thread.join(STOP_SECONDS + CLOSE_SECONDS)
+        if self._thread.is_alive() and (connection := self._connection) is not None:
+            # A broker that is frozen, or takes nothing, would be waited for.
+            cut(connection)
+            self._thread.join(CLOSE_SECONDS)
 
     def _run(self) -> None:
         pause = FIRST_PAUSE
@@ -156,9 +170,10 @@ class Publisher:
                 self.status = "standby: another process does this"
                 if self._stop.wait(STANDBY):
                     return
-            broker = self._broker.connect(self._exchange)
+            broker = self._connection = self._broker.connect(self._exchange)
             _Run(self, connection, broker).run()
         finally:
+            self._connection = None
             close_quietly(broker)
             if not connection.closed:
                 # The lock belongs to the session, which would live on in the pool.
@@ -344,8 +359,12 @@ class _Run:
 
     def _on_blocked(self, reason: str) -> None:
         self._blocked = True
-        _log.warning("%s takes no messages: %s", self._publisher._broker, reason)
+        # The library keeps the broker's own words to itself, and has none but these two reasons.
+        text = f"{self._publisher._broker} takes no messages, as it is short of memory or disk"
+        self._publisher.status = f"waiting: {text}"
+        _log.warning("%s", text)
 
     def _on_unblocked(self) -> None:
         self._blocked = False
         self._publisher.status = "publishing"
+        _log.info("%s takes messages again", self._publisher._broker)
