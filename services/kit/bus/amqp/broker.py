@@ -82,7 +82,13 @@ def explain(error: BaseException, broker: Broker) -> tuple[str, bool]:
         case amqp.AccessRefused():
             # On channel 0 it is the login, whose user is no secret but whose password may be in the text.
             return f"{broker}: access refused: {_reply(error)}", True
-        case amqp.NotAllowed() | amqp.PreconditionFailed():
+        case amqp.PreconditionFailed():
+            return (
+                f"{broker}: {_reply(error)}; delete the queue that it names: its consumer makes it anew, and reads the "
+                "event stream for what was in it",
+                True,
+            )
+        case amqp.NotAllowed():
             return f"{broker}: {_reply(error)}", True
         case amqp.AMQPError():
             return f"{broker}: {_reply(error)}", False

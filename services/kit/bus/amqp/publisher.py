@@ -30,9 +30,17 @@ from services.kit.bus.amqp.broker import (
 )
 from services.kit.bus.amqp.messages import encode, message_of
 from services.kit.bus.amqp.poller import Poller, drain
-from services.kit.bus.amqp.topology import MARK, PUBLISHER, declare_exchange, exchange_name
+from services.kit.bus.amqp.topology import (
+    MARK,
+    PUBLISHER,
+    declare_exchange,
+    exchange_name,
+    give_up_queue,
+    has_exchange,
+)
 from services.kit.clock import Clock
 from services.kit.events import store
+from services.kit.events.timelines import is_own
 from services.kit.locks import lock_key
 from services.kit.log import safe_summary
 from services.kit.tables import KitTables
@@ -107,6 +115,7 @@ class Publisher:
         self._kit = kit
         self._clock = clock
         self._broker = broker
+        self._prefix = prefix
         self._exchange = exchange_name(prefix, service)
         self._poller = Poller()
         self._stop = threading.Event()
@@ -202,7 +211,6 @@ class _Run:
         self._channel.confirm_select()
         self._channel.events["basic_ack"].add(self._window.confirm)
         self._channel.events["basic_nack"].add(self._window.refuse)
-        declare_exchange(self._channel, publisher._exchange)
         self._timeline = UUID(int=0)
         self._saved = self._confirmed = self._sent = self._head = 0
         self._marked = -1
@@ -249,6 +257,24 @@ class _Run:
         self._head = head.position
         if cursor is None or cursor.timeline != head.timeline or cursor.position != place:
             self._store(place, rewind=True)
+        self._make_exchange(first=cursor is None)
+
+    def _make_exchange(self, *, first: bool) -> None:
+        """Make the exchange; where it is not there any more, no queue of before would get another message."""
+        exchange = self._publisher._exchange
+        if not first and not has_exchange(self._broker, exchange):
+            with self._db.begin():
+                names = [cursor.name for cursor in store.list_cursors(self._db, self._kit)]
+            lost = [name for name in names if is_own(name) and name != PUBLISHER]
+            if lost:
+                _log.warning(
+                    "the exchange %s is not there: its consumers make their queues anew, and read the stream: %s",
+                    exchange,
+                    ", ".join(lost),
+                )
+            for name in lost:
+                give_up_queue(self._broker, self._publisher._prefix, name)
+        declare_exchange(self._channel, exchange)
 
     def _known_head(self) -> int:
         now = time.monotonic()
