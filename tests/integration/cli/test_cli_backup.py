@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -173,6 +175,25 @@ def test_dated_backups_are_kept_so_many(shop: Shop, tmp_path: Path):
         *made[1:],
     }
     _refused(shop.run("backup", tmp_path / "one", "--keep", "2"), "--dated")
+
+
+def test_what_a_backup_that_was_killed_left_is_cleared_away(shop: Shop, tmp_path: Path):
+    def partial(name: str) -> Path:
+        made = tmp_path / f".{name}.partial"
+        made.mkdir()
+        (made / "contacts.dump").write_bytes(b"half")
+        return made
+
+    left, others = partial("2026-03-01T021500Z.k2j3h4g5"), partial("by-hand.k2j3h4g5")
+    being_made = partial("2026-03-01T021501Z.k2j3h4g5")
+    holder = os.open(being_made, os.O_RDONLY)
+    fcntl.flock(holder, fcntl.LOCK_EX)
+    made = shop.run("backup", tmp_path, "--dated")
+    os.close(holder)
+    assert made.code == 0, made.err
+    assert f"{left}: deleted" in made.out
+    assert [path.exists() for path in (left, others, being_made)] == [False, True, True]
+    assert not list(tmp_path.glob(".2026-03-01T10*"))
 
 
 def test_a_backup_of_an_older_schema_is_migrated(shop: Shop, tmp_path: Path):
