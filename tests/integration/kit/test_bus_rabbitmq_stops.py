@@ -13,6 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from services.kit.bus.amqp.broker import close_quietly, parse_url
+from tests.integration.kit.test_bus_rabbitmq import published
 from tests.support import rabbit
 from tests.support.postgres import DatabaseFactory
 from tests.support.rabbit import Node, find_server
@@ -110,3 +112,29 @@ def test_a_broker_short_of_memory_takes_nothing_and_nothing_is_lost(toy: Toy, no
     assert toy.effects() == said
     worker.signal()
     assert worker.wait() == 0
+
+
+def test_what_the_broker_refuses_is_sent_again_until_it_is_taken(toy: Toy, node: Node) -> None:
+    toy.source.start_relay()
+    toy.source.start_server()
+    toy.worker().start()
+    said = toy.source.say("before")
+    eventually(lambda: toy.effects() == said)
+    # Another system's queue, which is full: the broker confirms nothing that it cannot bring to all queues.
+    broker = parse_url(node.url)
+    connection = broker.connect("another system")
+    channel = connection.channel()
+    exchange = f"{toy.environment[rabbit.PREFIX_VARIABLE]}.sales"
+    full = {"x-max-length": 1, "x-overflow": "reject-publish"}
+    channel.queue_declare("full", durable=True, auto_delete=False, arguments=full)
+    channel.queue_bind("full", exchange, "greeting.said")
+    said += toy.source.say(*(f"first {number}" for number in range(600)))  # more than one message
+    eventually(lambda: "could not take" in toy.source.publisher.status)
+    assert published(toy) < 601
+    eventually(lambda: toy.effects() == said)
+    channel.queue_delete("full")
+    close_quietly(connection)
+    eventually(lambda: published(toy) == 601)
+    said += toy.source.say("after")
+    eventually(lambda: toy.effects()[-1] == "after")
+    assert toy.effects() == said

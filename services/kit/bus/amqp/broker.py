@@ -82,6 +82,9 @@ def explain(error: BaseException, broker: Broker) -> tuple[str, bool]:
         case amqp.AccessRefused():
             # On channel 0 it is the login, whose user is no secret but whose password may be in the text.
             return f"{broker}: access refused: {_reply(error)}", True
+        case amqp.PreconditionFailed() if "acknowledgement" in _reply(error):
+            # It took longer for a message than `consumer_timeout` allows; the message comes again.
+            return f"{broker}: {_reply(error)}; raise consumer_timeout there", True
         case amqp.PreconditionFailed():
             return (
                 f"{broker}: {_reply(error)}; delete the queue that it names: its consumer makes it anew, and reads the "
