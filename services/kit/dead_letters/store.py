@@ -14,6 +14,7 @@ from rapport.events.v1 import dead_letters_pb2, events_pb2
 from sqlalchemy import Connection
 from sqlalchemy.dialects import postgresql as pg
 
+from services.kit import gone
 from services.kit.events.payload import event_uuid
 from services.kit.log import safe_traceback
 from services.kit.names import parse_name
@@ -48,7 +49,12 @@ def bury(
     error: Exception,
     time: datetime,
 ) -> None:
-    """Store an event that could not be processed, with its error."""
+    """Store an event that could not be processed, with its error.
+
+    One of a contact that was erased meanwhile is not kept: nobody would delete it any more.
+    """
+    if gone.is_erased(connection, kit.dead_letter.metadata, event):
+        return
     row = {
         "consumer": consumer,
         "event_id": event_uuid(event),
