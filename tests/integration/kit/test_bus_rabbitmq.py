@@ -61,6 +61,17 @@ class Desk:
         connection.channel().queue_delete(self.queue(name))
         close_quietly(connection)
 
+    def delete_exchange(self, name: str) -> None:
+        connection = parse_url(self._url).connect("desk")
+        connection.channel().exchange_delete(self.queue(name))
+        close_quietly(connection)
+
+    def declare(self, name: str) -> None:
+        """Make a queue of a kind that is not ours."""
+        connection = parse_url(self._url).connect("desk")
+        connection.channel().queue_declare(self.queue(name), durable=True, auto_delete=False)
+        close_quietly(connection)
+
     def put(self, body: bytes, name: str = GREETER) -> None:
         connection = parse_url(self._url).connect("desk")
         connection.channel().basic_publish_confirm(message_of(body), "", self.queue(name), mandatory=True)
@@ -103,6 +114,41 @@ def test_a_new_consumer_gets_what_was_published_before_it_came_and_a_lost_queue_
     desk.delete()
     again = toy.source.say("again")
     eventually(lambda: toy.effects() == before + now + missed + again)
+
+
+def test_a_lost_exchange_is_made_good_with_the_bindings_that_went_with_it(toy: Toy) -> None:
+    toy.source.start_relay()
+    toy.source.start_server()
+    toy.worker().start()
+    said = toy.source.say("before")
+    eventually(lambda: toy.effects() == said and len(toy.effects("on_anything")) == 1)
+    eventually(toy.worker_receives)
+    eventually(lambda: toy.cursors()[GREETER] == toy.cursors()["contacts.on_anything"] == 1)
+    desk = Desk(toy)
+    # The queues stand, and nothing would ever come to them again.
+    desk.delete_exchange("sales")
+    said += toy.source.say("after", "and after")
+    eventually(lambda: toy.effects() == said)
+    eventually(lambda: len(toy.effects("on_anything")) == 3)
+    eventually(toy.worker_receives)
+    said += toy.source.say("by queue")
+    eventually(lambda: toy.effects() == said and len(toy.effects("on_anything")) == 4)
+
+
+def test_a_queue_with_other_arguments_says_what_to_do_and_that_helps(toy: Toy) -> None:
+    toy.source.start_relay()
+    toy.source.start_server()
+    desk = Desk(toy)
+    desk.declare(GREETER)
+    said = toy.source.say("before")
+    worker = toy.worker().start()
+    told = eventually(
+        lambda: "inequivalent arg" in (text := worker.health()["entrypoints"][GREETER]) and text
+    )
+    assert desk.queue() in told
+    assert "delete the queue" in told
+    desk.delete()
+    eventually(lambda: toy.effects() == said, 60)
 
 
 def test_what_a_restore_undid_does_not_come_out_of_a_queue(toy: Toy) -> None:

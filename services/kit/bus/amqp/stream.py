@@ -131,9 +131,9 @@ class AmqpStream:
         """Tell whether it is closed, and its connection with it."""
         return self._closed and not (self._started and self._reader.alive)
 
-    def join(self) -> None:
-        """Wait until the connection is closed."""
-        self._reader.join(END_SECONDS)
+    def join(self, seconds: float = END_SECONDS) -> None:
+        """Wait until the connection is closed, for so long at the most."""
+        self._reader.join(max(seconds, 0.0))
 
     def _begin(self) -> Delivery | None:
         """Return a delivery that the queue lacks, or None when there is none, or when it was closed."""
