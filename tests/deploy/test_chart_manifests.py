@@ -174,6 +174,18 @@ def test_readiness_can_be_asked_without_grpc(render: Render) -> None:
         assert container["readinessProbe"]["httpGet"] == {"path": "/healthz", "port": "metrics"}
 
 
+def test_what_is_encrypted_is_not_taken_for_plain(render: Render) -> None:
+    # Kubernetes would ask without TLS, and no release would ever be ready.
+    release = render("existing-secrets", secrets__tls={"existingSecret": "tls"})
+    for service in SERVICES:
+        (container,) = release.pods()[f"rapport-{service}-api"]["spec"]["containers"]
+        assert "grpc" not in container["readinessProbe"]
+        ports = release.of("Service")[f"rapport-{service}"]["spec"]["ports"]
+        assert not any("appProtocol" in port for port in ports)
+        plain = render("existing-secrets").of("Service")[f"rapport-{service}"]["spec"]["ports"]
+        assert [port.get("appProtocol") for port in plain].count("kubernetes.io/h2c") == 2
+
+
 @pytest.mark.parametrize(("grace", "at_least"), [(10, 25), (12.5, 30), (60, 125)])
 def test_pods_have_time_to_stop(grace: float, at_least: float, render: Render) -> None:
     deployments = render("existing-secrets", settings={"shutdownGraceSeconds": grace}).of("Deployment")
