@@ -127,6 +127,9 @@ def test_migrations_come_before_everything_and_never_in_a_replica(render: Render
         weight = int(job["metadata"]["annotations"]["helm.sh/hook-weight"])
         pod = job["spec"]["template"]["spec"]
         assert pod["containers"][0]["args"] == ["migrate"]
+        # Its log says what is to be done next: it outlives a success.
+        assert job["metadata"]["annotations"]["helm.sh/hook-delete-policy"] == "before-hook-creation"
+        assert job["spec"]["ttlSecondsAfterFinished"] >= 86400
         needed = [release.of("ServiceAccount")[pod["serviceAccountName"]], *release.of("Secret").values()]
         for one in needed:
             assert int(one["metadata"]["annotations"]["helm.sh/hook-weight"]) < weight

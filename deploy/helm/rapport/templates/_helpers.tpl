@@ -63,6 +63,41 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 {{- end -}}
 
+{{/* A rule of a NetworkPolicy: to the peers of a value on its ports; none without ports. */}}
+{{- define "rapport.egress" -}}
+{{- if .ports -}}
+- ports:
+    {{- range .ports }}
+    - { port: {{ . }}, protocol: TCP }
+    {{- end }}
+  {{- with .to }}
+  to: {{- toYaml . | nindent 4 }}
+  {{- end }}
+{{- end -}}
+{{- end -}}
+
+{{- define "rapport.dnsEgress" -}}
+- ports:
+    {{- range .Values.networkPolicy.dns.ports }}
+    - { port: {{ . }}, protocol: UDP }
+    - { port: {{ . }}, protocol: TCP }
+    {{- end }}
+  {{- with .Values.networkPolicy.dns.to }}
+  to: {{- toYaml . | nindent 4 }}
+  {{- end }}
+{{- end -}}
+
+{{/* The ports of URLs, as JSON: {"ports": [443]} */}}
+{{- define "rapport.urlPorts" -}}
+{{- $found := list -}}
+{{- range compact . -}}
+{{- $url := urlParse . -}}
+{{- $port := regexFind ":[0-9]+$" $url.host | trimPrefix ":" -}}
+{{- $found = append $found (int (default (eq $url.scheme "http" | ternary "80" "443") $port)) -}}
+{{- end -}}
+{{- dict "ports" (uniq $found) | toJson -}}
+{{- end -}}
+
 {{- define "rapport.facts" -}}
 {{- .Files.Get "files/rapport.json" -}}
 {{- end -}}
