@@ -45,10 +45,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{/* The name of a Secret: rapport.secret (list $ "databases") */}}
 {{- define "rapport.secret" -}}
 {{- $root := index . 0 -}}{{- $which := index . 1 -}}
-{{- if $root.Values.secrets.create -}}
+{{- $given := (index $root.Values.secrets $which).existingSecret -}}
+{{- if and $root.Values.secrets.create (not $given) -}}
 {{- printf "%s-secrets" (include "rapport.fullname" $root) -}}
 {{- else -}}
-{{- required (printf "secrets.%s.existingSecret: name the Secret (README.md says what is in it), or set secrets.create for a trial" $which) (index $root.Values.secrets $which).existingSecret -}}
+{{- required (printf "secrets.%s.existingSecret: name the Secret (README.md says what is in it), or set secrets.create for a trial" $which) $given -}}
 {{- end -}}
 {{- end -}}
 
