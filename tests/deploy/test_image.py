@@ -21,6 +21,7 @@ from services.kit.backup.programs import probe as probe_programs
 from services.kit.config import SERVICES, Settings
 from services.kit.postgres.binaries import _probe as probe_server
 from services.kit.postgres.binaries import wheel_folder
+from tests.integration.cli.test_cli_plugins import install
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCKERFILE = (ROOT / "deploy" / "Dockerfile").read_text(encoding="utf-8")
@@ -143,6 +144,40 @@ def test_the_options_of_the_sender_exist() -> None:
     )
     assert result.returncode == 1
     assert "RAPPORT_CAMPAIGN_DATABASE_URL" in result.stderr
+
+
+def test_an_image_with_plugins_can_be_built_whose_settings_have_no_default(tmp_path: Path) -> None:
+    text = (ROOT / "deploy" / "plugins" / "Dockerfile").read_text(encoding="utf-8")
+    line = re.findall(r"^RUN (.+)$", text, re.MULTILINE)[-1]
+    source = """from rapport_sdk import Setting, hookimpl
+
+@hookimpl
+def rapport_settings():
+    return [Setting("key", str, secret=True, doc="Of the shop.")]
+"""
+    install(tmp_path, "shop", source)
+    variables = {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "HOME": str(tmp_path),
+        "PYTHONPATH": str(tmp_path),
+    }
+
+    def build(check_with: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["sh", "-c", line],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=tmp_path,
+            env={**variables, "CHECK_WITH": check_with},
+        )
+
+    refused = build("")
+    assert refused.returncode == 1
+    assert "RAPPORT_PLUGIN_SHOP_KEY" in refused.stderr
+    built = build("RAPPORT_PLUGIN_SHOP_KEY=x")
+    assert (built.returncode, built.stderr) == (0, "")
+    assert "ARG CHECK_WITH" in text
 
 
 def test_compose_runs_each_process_after_the_migrations() -> None:
