@@ -222,7 +222,7 @@ class Guard:
         try:
             principal = self._identify(plan, token)
             if principal is not None:
-                work.principal = principal.name
+                work.principal, work.scope_of = principal.name, principal.scope
                 if not principal.is_service:
                     self._limits.call(principal.name)
             else:
