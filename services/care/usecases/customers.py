@@ -1,7 +1,7 @@
 """Which customers a caller may make cases and tasks for.
 
-Who has a case of a customer sees the customer at a glance and writes to it, so a caller that sees some records only must
-not come by one by naming anybody.
+Who has a case of a customer sees the customer at a glance and writes to it, so a caller that sees some records only
+must not come by one by naming anybody.
 """
 
 from __future__ import annotations
