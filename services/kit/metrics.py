@@ -39,6 +39,9 @@ ACCESS_DENIED = Counter(
     ["reason"],
 )
 
+SILENCE_SECONDS = 10.0
+"""How long a connection to the page of health and metrics may be silent."""
+
 
 class MetricsServer:
     """Serve `/metrics`, and `/healthz` that answers 200 while `ready()` holds and 503 otherwise."""
@@ -52,6 +55,9 @@ class MetricsServer:
         """
 
         class Handler(BaseHTTPRequestHandler):
+            # Each connection has a thread, which one that says nothing would hold for ever.
+            timeout = SILENCE_SECONDS
+
             def do_GET(self) -> None:
                 if self.path.partition("?")[0] == "/metrics":
                     self._answer(200, generate_latest(registry), CONTENT_TYPE_LATEST)

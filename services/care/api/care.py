@@ -11,6 +11,7 @@ from rapport.care.v1 import care_pb2_grpc
 from services.care import codec
 from services.care.api.base import Methods
 from services.care.usecases import cases, csat, glance, inbound, setup
+from services.care.usecases.customers import check_customer
 from services.care.usecases.opening import NewCase
 from services.kit.access import audit
 from services.kit.errors import Aborted, InvalidArgument
@@ -46,6 +47,7 @@ class CareServicer(Methods, care_pb2_grpc.CareServiceServicer):
             queue=codec.decode_key(wanted.queue, "queues", "case.queue"),
             priority=codec.decode_priority(wanted.priority),
         )
+        check_customer(self._runtime, new.contact_id)
         return self.once(
             request,
             pb.CreateCaseResponse,

@@ -25,11 +25,12 @@ from services.kit.context import CallContext
 from services.kit.errors import (
     DeadlineExceeded,
     InvalidArgument,
+    OverLimit,
     PermissionDenied,
-    RapportError,
-    ResourceExhausted,
     Unauthenticated,
+    Unavailable,
 )
+from services.kit.grpc.denials import denial
 from services.kit.grpc.plan import REACH_RECORDS, REACH_UNSPECIFIED, MethodPlan, plan_service
 from services.kit.grpc.server_spans import add_span
 from services.kit.grpc.status import Failure, classify, to_wire
@@ -221,7 +222,7 @@ class Guard:
         try:
             principal = self._identify(plan, token)
             if principal is not None:
-                work.principal = principal.name
+                work.principal, work.scope_of = principal.name, principal.scope
                 if not principal.is_service:
                     self._limits.call(principal.name)
             else:
@@ -233,8 +234,10 @@ class Guard:
                 scope = _demand(plan, principal, token)
                 if plan.reach == REACH_RECORDS:
                     work.scope = scope
-        except (Unauthenticated, PermissionDenied, ResourceExhausted) as error:
-            self._refused(plan, work, error, context)
+        except (Unauthenticated, PermissionDenied, OverLimit, Unavailable) as error:
+            self._refused(plan, work, (error.reason, error.metadata.get("permission", "")), context)
+            if isinstance(error, Unauthenticated | Unavailable):
+                self._limits.refused(_address(context))
             raise
         if work.deadline is not None and work.deadline <= time.monotonic():
             # The caller has gone while the call waited for a thread: to work for nobody would delay the
@@ -252,16 +255,12 @@ class Guard:
             return None
 
     def _refused(
-        self, plan: MethodPlan, work: CallContext, error: RapportError, context: grpc.ServicerContext
+        self, plan: MethodPlan, work: CallContext, why: tuple[str, str], context: grpc.ServicerContext
     ) -> None:
-        """Record a refusal; raises ResourceExhausted when too many came from the caller's address."""
+        """Record a refusal. why: its reason, and the permission that was lacking."""
         who = work.principal or f"address:{_address(context)}"
         work.refused = True
-        self._audit.refused(
-            Refusal(who, plan.name, error.reason, error.metadata.get("permission", "")), work.request_id
-        )
-        if isinstance(error, Unauthenticated):
-            self._limits.refused(_address(context))
+        self._audit.refused(Refusal(who, plan.name, *why), work.request_id)
 
     def _count_bytes(self, work: CallContext, request: Any, context: grpc.ServicerContext) -> None:
         if not work.principal.startswith(SERVICE_PREFIX):
@@ -269,7 +268,7 @@ class Guard:
 
     def _stream_slot(self, work: CallContext, context: grpc.ServicerContext) -> _Slot:
         if not self._streams.acquire(blocking=False):
-            raise ResourceExhausted(
+            raise OverLimit(
                 f"this process serves {self._max_streams} streams already; try again later",
                 reason="TOO_MANY_STREAMS",
             )
@@ -277,7 +276,7 @@ class Guard:
         if not work.principal.startswith(SERVICE_PREFIX):
             try:
                 self._limits.open_stream(caller)
-            except ResourceExhausted:
+            except OverLimit:
                 self._streams.release()
                 raise
             return _Slot(self._streams, lambda: self._limits.close_stream(caller))
@@ -313,9 +312,9 @@ class Guard:
 
         None when the call has an end already, given by the handler or the caller.
         """
-        if isinstance(error, PermissionDenied) and not work.refused:
+        if not work.refused and (why := denial(plan, work, error)):
             # By what the records say, such as whose they are, which only the handler knows.
-            self._refused(plan, work, error, context)
+            self._refused(plan, work, why, context)
         failure = _failure(error, context, work)
         if failure is None:
             code = _code_of(context)

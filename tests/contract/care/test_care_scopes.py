@@ -310,6 +310,20 @@ def test_what_heeds_no_scope_is_closed_to_narrow_grants(served: Served, items: l
         reads_more.resolve_case(name=other.name)
 
 
+def test_a_look_for_what_is_out_of_scope_is_on_record(served: Served, items: list[Item]) -> None:
+    hidden = items[0].name
+    narrow, wide = caller(served, "looker", "care.read:own"), caller(served, "carl", "care.read")
+    with capture_logs() as lines:
+        for client, name in ((narrow, hidden), (narrow, f"cases/{uuid4()}"), (wide, f"cases/{uuid4()}")):
+            with pytest.raises(errors.NotFound):
+                client.get_case(name=name)
+    told = [line for line in lines if line.get("audit") == "access.denied"]
+    assert [(line["who"], line["reason"], line["permission"], line["count"]) for line in told] == [
+        ("looker", "NOT_IN_SCOPE", "care.read", 1)
+    ]
+    assert hidden not in str(told)
+
+
 def test_who_works_for_a_queue_is_put_on_record(served: Served, items: list[Item]) -> None:
     with capture_logs() as lines:
         changed = served.client.update_queue(
