@@ -98,7 +98,7 @@ def test_the_dashboard_is_sound():
     numbers = [panel["id"] for panel in DASHBOARD["panels"]]
     assert len(set(numbers)) == len(numbers)
     rows = [panel["title"] for panel in DASHBOARD["panels"] if panel["type"] == "row"]
-    assert rows == ["Calls", "Events", "Processes", "Segmentation", "Campaign", "Links"]
+    assert rows == ["Calls", "Events", "Processes", "Segmentation", "Care", "Campaign", "Links"]
     taken: set[tuple[int, int]] = set()
     for panel in DASHBOARD["panels"]:
         place = panel["gridPos"]
