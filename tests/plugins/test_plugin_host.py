@@ -19,6 +19,7 @@ from uuid import uuid4
 
 import psutil
 import pytest
+from prometheus_client import REGISTRY
 from rapport_sdk import Event, Profile
 
 from services.kit.errors import InvalidArgument
@@ -191,6 +192,8 @@ def test_a_plugin_that_takes_the_host_down_on_import_is_quarantined(
     record = host.catalog().plugin("bad")
     assert record is not None
     assert (record.state, record.reason) == ("quarantined", expected)
+    assert REGISTRY.get_sample_value("rapport_plugin_quarantined", {"plugin": "bad"}) == 1
+    assert REGISTRY.get_sample_value("rapport_plugin_quarantined", {"plugin": "good"}) == 0
     assert ask(host, "good.rule") == [0]
     with pytest.raises(PluginUnavailable, match="quarantined: " + expected):
         ask(host)

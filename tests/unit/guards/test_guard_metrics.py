@@ -31,7 +31,19 @@ PANELS: list[dict[str, Any]] = [panel for panel in DASHBOARD["panels"] if panel[
 # What Prometheus adds by itself, and the bounds of a histogram.
 ADDED = {"job", "instance", "le"}
 # Each of these has few values: names of our own code, of plugins' channels, and of consumers, which are durable.
-BOUNDED = {"method", "code", "consumer", "kind", "timer", "outcome", "channel", "state", "reason", "page"}
+BOUNDED = {
+    "method",
+    "code",
+    "consumer",
+    "kind",
+    "timer",
+    "outcome",
+    "channel",
+    "state",
+    "reason",
+    "page",
+    "plugin",
+}
 
 
 def test_every_metric_is_documented_as_it_is():
