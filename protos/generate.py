@@ -1,7 +1,8 @@
 """Generate the stubs, and check them and the API's rules.
 
 generate.py DIR        write the stubs into DIR
-generate.py --check    compare the committed stubs with fresh ones; run buf lint and buf breaking
+generate.py --check    compare the committed stubs with fresh ones; run buf lint and buf breaking, and look for what
+                       breaks callers though buf sees nothing (promises.py)
 generate.py --release  store the present API as the released one (protos/released.binpb); `make release` does
                        this, and records it in deploy/release.toml
 """
@@ -101,6 +102,14 @@ def check() -> None:
         for command in (["lint", str(image)], ["breaking", str(image), "--against", str(RELEASED)]):
             if subprocess.run([*BUF, *command, "--config", CONFIG], check=False).returncode:
                 sys.exit(f"buf {command[0]} found the problems above")
+        # After the stubs are known to be fresh: it reads the options by them.
+        from promises import broken
+
+        if found := broken(RELEASED.read_bytes(), image.read_bytes()):
+            sys.exit(
+                "callers of the last release could do less (what must be so belongs into a v2 beside it):\n  "
+                + "\n  ".join(found)
+            )
 
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ from services.kit.locks import Locks
 from services.kit.metrics import MetricsServer
 from services.kit.parent import watch_parent
 from services.kit.plugins import PluginManager
+from services.kit.plugins.metrics import note_plugins
 from services.kit.runtime import Runtime, make_runtime
 from services.kit.setting_names import warn_of_stray_settings
 from services.kit.stop import StopSignal
@@ -267,7 +268,7 @@ def run(
                 "sending is held: `rapport backup release`", since=str(held.create_time), why=held.reason
             )
     manager = PluginManager(settings.plugins_allow, settings.plugins_required, dict(os.environ))
-    manager.load()
+    note_plugins(manager.load())
     locks = Locks(runtime.db.engine)
     threads = channel_threads(runtime, manager, locks, watchdog)
     metrics = None

@@ -27,6 +27,7 @@ from services.kit.errors import FailedPrecondition, RapportError, Unavailable
 from services.kit.metrics import MetricsServer
 from services.kit.parent import watch_parent
 from services.kit.plugins import OpenChannel, PluginManager
+from services.kit.plugins.metrics import note_plugins
 from services.kit.runtime import Runtime, make_runtime
 from services.kit.setting_names import warn_of_stray_settings
 from services.kit.stop import StopSignal
@@ -175,7 +176,7 @@ def run(settings: Settings) -> int:
     try:
         revisions.require_current("services.campaign", runtime.db.engine)
         manager = PluginManager(settings.plugins_allow, settings.plugins_required, dict(os.environ))
-        manager.load()
+        note_plugins(manager.load())
         process = WebProcess(runtime, manager)
         process.start()
         _log.info("serving", port=process.port, metrics_port=process.metrics_port)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import re
 import sys
+import threading
 import traceback
-from typing import Any, cast
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, cast
 
 import structlog
 from sqlalchemy.exc import DBAPIError
@@ -14,6 +16,9 @@ from structlog.typing import EventDict, FilteringBoundLogger, Processor, Wrapped
 
 from services.kit import context
 from services.kit.masking import mask_fields, safe_text
+
+if TYPE_CHECKING:
+    from sys import UnraisableHookArgs
 
 __all__ = ["configure", "get_logger", "redact", "safe_summary", "safe_text", "safe_traceback"]
 
@@ -69,6 +74,33 @@ def configure(level: str, form: str, **fields: str) -> None:
     # already.
     logging.getLogger("grpc").setLevel(logging.CRITICAL)
     logging.getLogger("alembic").setLevel(logging.WARNING)
+    _take_uncaught()
+
+
+def _take_uncaught() -> None:
+    """Log what Python itself would print, over several lines and with all that it holds: uncaught errors, warnings."""
+    logger = logging.getLogger("uncaught")
+
+    def tell(level: int, where: str, error: BaseException | None) -> None:
+        logger.log(level, "an error in %s was not caught", where, exc_info=error)
+
+    def main(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if issubclass(kind, KeyboardInterrupt):
+            sys.__excepthook__(kind, error, trace)
+        else:
+            tell(logging.CRITICAL, "the main thread", error)
+
+    def of_thread(found: threading.ExceptHookArgs) -> None:
+        if not issubclass(found.exc_type, SystemExit):
+            tell(logging.ERROR, f"the thread {found.thread.name if found.thread else '?'}", found.exc_value)
+
+    def unraisable(found: UnraisableHookArgs) -> None:
+        tell(logging.ERROR, found.err_msg or "the end of an object", found.exc_value)
+
+    sys.excepthook = main
+    threading.excepthook = of_thread
+    sys.unraisablehook = unraisable
+    logging.captureWarnings(True)
 
 
 def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import sys
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,6 +19,8 @@ from prometheus_client import (
 )
 
 from services.kit.errors import FailedPrecondition
+
+_log = logging.getLogger(__name__)
 
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
@@ -41,6 +45,14 @@ ACCESS_DENIED = Counter(
 
 SILENCE_SECONDS = 10.0
 """How long a connection to the page of health and metrics may be silent."""
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Log one line; the default is a traceback on standard error for each scraper that hangs up."""
+        _log.info("an answer for Prometheus failed: %r", sys.exc_info()[1])
 
 
 class MetricsServer:
@@ -80,14 +92,13 @@ class MetricsServer:
                 pass  # A scrape every few seconds is no news.
 
         try:
-            self._server = ThreadingHTTPServer((host, port), Handler)
+            self._server = _Server((host, port), Handler)
         except OSError as error:
             raise FailedPrecondition(
                 f"cannot serve metrics on {host}:{port}: {error.strerror}; "
                 "stop the process that uses the port, or set RAPPORT_BASE_PORT or RAPPORT_HOST",
                 reason="PORT_IN_USE",
             ) from error
-        self._server.daemon_threads = True
         self.port: int = self._server.server_address[1]
         self._thread = threading.Thread(target=self._server.serve_forever, name="metrics", daemon=True)
 

@@ -120,6 +120,8 @@ def test_each_process_shows_its_figures(running: Running, service: str):
         assert api["rapport_segmentation_upkeep_delay_seconds"] == 0
         assert worker['rapport_event_batch_seconds_count{consumer="segmentation.on_contacts"}'] > 0
         assert worker['rapport_timer_seconds_count{timer="segmentation.expire"}'] > 0
+    if service == "care":
+        assert api["rapport_care_promise_delay_seconds"] == 0
     if service == "campaign":
         assert api['rapport_campaign_messages_in_hand{state="sending"}'] == 0
 

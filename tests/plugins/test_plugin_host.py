@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -18,6 +19,7 @@ from uuid import uuid4
 
 import psutil
 import pytest
+from prometheus_client import REGISTRY
 from rapport_sdk import Event, Profile
 
 from services.kit.errors import InvalidArgument
@@ -190,6 +192,8 @@ def test_a_plugin_that_takes_the_host_down_on_import_is_quarantined(
     record = host.catalog().plugin("bad")
     assert record is not None
     assert (record.state, record.reason) == ("quarantined", expected)
+    assert REGISTRY.get_sample_value("rapport_plugin_quarantined", {"plugin": "bad"}) == 1
+    assert REGISTRY.get_sample_value("rapport_plugin_quarantined", {"plugin": "good"}) == 0
     assert ask(host, "good.rule") == [0]
     with pytest.raises(PluginUnavailable, match="quarantined: " + expected):
         ask(host)
@@ -437,3 +441,61 @@ tpool.execute(host.close)
         check=False,
     )
     assert done.stdout == "[7, 7, 7]\n", done.stderr
+
+
+TALKER = """
+import json, sys, uuid
+from datetime import UTC, datetime
+from rapport_sdk import Profile
+from services.kit import context, log
+from services.kit.context import CallContext
+from services.kit.plugins import PluginError, PluginHost
+
+log.configure("INFO", "json", service="segmentation", role="worker")
+folder, module = sys.argv[1:]
+host = PluginHost(allowed=["bad"], modules={"bad": module}, paths=[folder])
+host.catalog()
+with context.activate(CallContext("r1", traceparent="00-" + "a" * 32 + "-" + "b" * 16 + "-01")):
+    try:
+        host.matches("bad.rule", (), [Profile(uuid.uuid4())], datetime.now(UTC))
+    except PluginError:
+        pass
+    # What it has printed comes before the end of the output, which its death is.
+    host.close()
+    import threading
+    for thread in threading.enumerate():
+        if thread.name.startswith("output of "):
+            thread.join(20)
+"""
+
+
+def test_what_plugins_print_and_raise_are_lines_of_the_log(tmp_path: Path) -> None:
+    """Each with the trace of what was asked, none with what personal data looks like."""
+    module = write_plugin(
+        tmp_path,
+        misbehaving(
+            "import sys, logging; print('one an@example.test\\ntwo'); "
+            "logging.getLogger('x').error('three'); raise ValueError('no number: +84 912 345 678')"
+        ),
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", TALKER, str(tmp_path), module], capture_output=True, text=True, check=True
+    )
+    lines = [json.loads(line) for line in ran.stderr.splitlines()]
+    assert ran.stdout == ""
+    printed = [line for line in lines if line["event"].startswith("plugin host prints: ")]
+    text = "\n".join(line["event"] for line in printed)
+    assert "one [email]\ntwo" in text
+    assert "ERROR three" in text
+    assert "ValueError: no number: [number]" in text
+    for line in printed:
+        assert (line["service"], line["request_id"], line["trace_id"]) == ("segmentation", "r1", "a" * 32)
+
+
+def test_a_plugin_that_prints_without_end_holds_up_nobody_and_is_stopped(make_host: MakeHost) -> None:
+    host = make_host(
+        {"bad": misbehaving("while True: print('x' * 1000)"), "good": GOOD}, deadline=1.0, cpu_seconds=30
+    )
+    with pytest.raises(PluginTimeout):
+        ask(host)
+    assert ask(host, "good.rule") == [0]

@@ -179,6 +179,11 @@ class ToyWorker:
         except OSError:
             return {}
 
+    def metrics(self) -> str:
+        """Return what the process shows to Prometheus."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self._port}/metrics", timeout=5) as response:
+            return str(response.read().decode())
+
     @property
     def pid(self) -> int:
         """Return the process's id."""

@@ -20,6 +20,10 @@ _UNIQUE = (
 )
 
 ADVICE = {
+    "acts-on-older-release": (
+        "let the code of this release do it, or put it into a contract; where older processes get along with it, as "
+        "with a trigger that fills a new column, say so in a waiver"
+    ),
     "adding-field-with-default": (
         "add the column without a default, or with a constant one; fill it with `changes.in_batches`"
     ),
@@ -41,8 +45,12 @@ ADVICE = {
     "constraint-missing-not-valid": _NOT_VALID,
     "data-in-one-statement": "use `changes.in_batches`, in a revision of its own",
     "disallowed-unique-constraint": _UNIQUE,
+    "impatient": "leave the timeout alone: `rapport migrate` waits a little at a time, and tries again",
     "locks-table": "do without the lock; or say in a waiver why the table is small and the wait short",
     "mixed-transaction": "put what leaves the transaction into a revision of its own, after or before this one",
+    "not-repeatable": (
+        "use `changes`, which makes a half-done index anew; other statements with IF EXISTS or IF NOT EXISTS"
+    ),
     "order-of-phases": "number the contracts of this release after all its other revisions",
     "renaming-column": _RENAME,
     "renaming-object": _RENAME,
@@ -52,6 +60,10 @@ ADVICE = {
     "require-concurrent-reindex": "REINDEX … CONCURRENTLY, in a revision of its own that leaves the transaction",
     "table-rewrite": _RENAME,
     "unused-waiver": "remove the waiver",
+    "works-under-lock": (
+        "do it in a revision before or after the one with the lock (a new foreign key locks both tables), with "
+        "`changes.in_batches`"
+    ),
     "waiver-without-reason": 'say why it does no harm here: `waivers = {"rule": "reason"}`',
 }
 

@@ -13,7 +13,13 @@ from deploy.tools.lint_migrations import squawk
 from deploy.tools.lint_migrations.advice import advice
 from deploy.tools.lint_migrations.record import Catalog, Recorded, Statement
 
-_STRINGS = re.compile(r"'(?:[^']|'')*'|--[^\n]*|/\*.*?\*/", re.DOTALL)
+_STRINGS = re.compile(r"'(?:[^']|'')*'", re.DOTALL)
+_COMMENTS = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
+_FILLS = re.compile(
+    r"\s*(?:WITH\b|INSERT\b.*\bSELECT\b|COPY\b|CREATE\s+(?:MATERIALIZED\s+VIEW|(?:UNLOGGED\s+)?TABLE\b.*\bAS)\b)",
+    re.IGNORECASE | re.DOTALL,
+)
+_BY_HAND = re.compile(r"\s*CREATE\s+(?:UNIQUE\s+)?INDEX\s+CONCURRENTLY\s+IF\s+NOT\s+EXISTS\b", re.IGNORECASE)
 _NAME = r'(?:ONLY\s+)?(?:IF\s+(?:NOT\s+)?EXISTS\s+)?(?:"?\w+"?\.)?"?(\w+)"?'
 _WRITES = re.compile(rf"\b(?:UPDATE|DELETE\s+FROM|MERGE\s+INTO|INSERT\s+INTO)\s+{_NAME}", re.IGNORECASE)
 _ALTERED = re.compile(rf"\s*ALTER\s+TABLE\s+{_NAME}", re.IGNORECASE)
@@ -82,6 +88,12 @@ def _reasons(recorded: Recorded, released: Catalog) -> Iterator[Finding]:
     for statement in recorded.statements:
         yield from _locks(recorded, statement, released)
         yield from _data(recorded, statement, released)
+    yield from _repetition(recorded)
+    if not recorded.contract:
+        for oid, what in sorted(recorded.after.acts - recorded.before.acts):
+            if (name := released.tables.get(oid)) is not None:
+                why = f"{what} of {name} is new, and acts on what the older release reads and writes there"
+                yield _finding(recorded, "acts-on-older-release", why)
     if len({statement.in_transaction for statement in recorded.statements}) > 1:
         why = "a part of it leaves the transaction: when it fails, the other part is there already and cannot run again"
         yield _finding(recorded, "mixed-transaction", why)
@@ -128,7 +140,21 @@ def _is_of_new_columns(sql: str, released: Catalog) -> bool:
 
 
 def _tables(catalog: Catalog) -> set[str]:
-    return {name.rpartition(".")[2].strip('"') for name in catalog.tables.values()}
+    return {_bare(name) for name in catalog.tables.values()}
+
+
+def _bare(name: str) -> str:
+    return name.rpartition(".")[2].strip('"')
+
+
+def _repetition(recorded: Recorded) -> Iterator[Finding]:
+    if recorded.again:
+        why = f"it leaves the transaction, so an attempt may end half-way, and the next one fails: {recorded.again}"
+        yield _finding(recorded, "not-repeatable", why)
+    for statement in recorded.statements:
+        if _BY_HAND.match(statement.sql):
+            why = "an index that an attempt before left half done is taken for a good one, and never used"
+            yield _finding(recorded, "not-repeatable", why, statement.sql)
 
 
 def _locks(recorded: Recorded, statement: Statement, released: Catalog) -> Iterator[Finding]:
@@ -137,6 +163,9 @@ def _locks(recorded: Recorded, statement: Statement, released: Catalog) -> Itera
         why = f"the server writes {', '.join(rewritten)} anew, and nobody can use it meanwhile"
         yield _finding(recorded, "table-rewrite", why, statement.sql)
     # How long definitions keep their locks is for squawk to say.
+    if statement.in_transaction and re.search(r"\block_timeout\b", statement.sql):
+        why = "others queue behind a lock that it waits for, for as long as it then waits"
+        yield _finding(recorded, "impatient", why, statement.sql)
     locked = [name for name in statement.locked if name in released_names]
     if locked and not _DEFINES.match(statement.sql):
         why = f"it keeps writers from {', '.join(locked)}"
@@ -144,18 +173,29 @@ def _locks(recorded: Recorded, statement: Statement, released: Catalog) -> Itera
 
 
 def _data(recorded: Recorded, statement: Statement, released: Catalog) -> Iterator[Finding]:
-    text = _STRINGS.sub("''", statement.sql)
+    text = _STRINGS.sub("''", _COMMENTS.sub(" ", statement.sql))
+    held = [name for name in statement.held if name in set(released.tables.values())]
+    older = _tables(released)
+    read = sorted(older.intersection(re.findall(r"\w+", text)))
+    if held and read and _FILLS.match(text):
+        why = f"it may read all of {', '.join(read)} while writers are kept from {', '.join(held)}"
+        yield _finding(recorded, "works-under-lock", why, statement.sql)
     if _DEFINES.match(text) or (
         not statement.in_transaction and re.search(r"\bLIMIT\b", text, re.IGNORECASE)
     ):
         return
-    older = _tables(released)
+    # Of functions, blocks and what did not come by us only the locks tell which tables they change.
+    hidden = {_bare(name) for name in statement.written}
+    if re.match(r"\s*INSERT\b(?!.*\bSELECT\b)", text, re.IGNORECASE | re.DOTALL):
+        hidden = set()
     for write in _WRITES.finditer(text):
-        plain = re.match(r"INSERT", write.group(), re.IGNORECASE) and not re.search(r"\bSELECT\b", text, re.I)
-        if write.group(1) in older and not plain:
-            why = f"one statement may change every row of {write.group(1)}, and keeps them all locked until it is done"
-            yield _finding(recorded, "data-in-one-statement", why, statement.sql)
-            return
+        if re.match(r"INSERT", write.group(), re.I) and not re.search(r"\bSELECT\b", text, re.I):
+            hidden.discard(write.group(1))
+        else:
+            hidden.add(write.group(1))
+    if changed := sorted(hidden & older):
+        why = f"one statement may change every row of {', '.join(changed)}, and keeps them all locked until it is done"
+        yield _finding(recorded, "data-in-one-statement", why, statement.sql)
 
 
 def _losses(before: Catalog, after: Catalog, released: Catalog) -> Iterator[str]:

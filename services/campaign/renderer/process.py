@@ -14,6 +14,7 @@ import time
 from dataclasses import dataclass
 
 from services.campaign.renderer.frames import COMPILING, HEADER, IDLE, PROGRESS, RENDERING
+from services.kit.child_output import ChildOutput
 from services.kit.plugins.process import child_environment
 
 MAX_ANSWER = 256 << 20
@@ -50,6 +51,7 @@ class ChildProcess:
         self.known: set[int] = set()
         ours, theirs = socket.socketpair()
         alive_read, self._alive = os.pipe()
+        output = ChildOutput("renderer")
         with tempfile.TemporaryFile() as shared:
             shared.truncate(PROGRESS.size)
             self._progress = mmap.mmap(shared.fileno(), PROGRESS.size)
@@ -67,16 +69,19 @@ class ChildProcess:
                     env=child_environment(),
                     pass_fds=passed,
                     stdin=subprocess.DEVNULL,
-                    stdout=2,
+                    stdout=output.fd,
+                    stderr=output.fd,
                     start_new_session=True,
                 )
             except BaseException:
                 ours.close()
                 os.close(self._alive)
+                output.abandon()
                 raise
             finally:
                 theirs.close()
                 os.close(alive_read)
+        output.follow()
         self._connection = ours
         self._fresh = True
 

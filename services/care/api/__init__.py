@@ -8,9 +8,12 @@ from rapport.care.v1 import care_pb2_grpc, tasks_pb2_grpc
 from services.care.api.care import CareServicer
 from services.care.api.tasks import TaskServicer
 from services.care.smtp import SmtpListener
+from services.care.usecases.figures import upkeep_figures
 from services.kit.runtime import Runtime
 
-__all__ = ["CareServicer", "background", "register"]
+__all__ = ["CareServicer", "background", "own_figures", "register"]
+
+own_figures = (upkeep_figures,)
 
 
 def register(server: grpc.Server, runtime: Runtime) -> None:

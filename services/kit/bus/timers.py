@@ -68,6 +68,9 @@ class Timer(Entrypoint):  # type: ignore[misc]
         self.name = self.host.name(self.method_name)
         self.host.status[self.name] = "starting"
         self._stop = StopSignal()
+        # Shown from the beginning: else nobody could tell a first run that hangs from a timer that is no more.
+        for outcome in ("ok", "failed"):
+            metrics.TIMER_RUNS.labels(self.name, outcome)
 
     def start(self) -> None:
         """Start firing."""

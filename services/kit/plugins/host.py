@@ -28,6 +28,7 @@ from services.kit.plugins.errors import (
     RequiredPluginError,
 )
 from services.kit.plugins.guard import sql_problem
+from services.kit.plugins.metrics import note_plugins
 from services.kit.plugins.process import HostDied, HostProcess
 from services.kit.plugins.wire import encode_profile
 
@@ -315,6 +316,7 @@ class PluginHost:
                     self._set_aside[death.loading] = death.problem
                 continue
             catalog = catalog_from_json(child.catalog)
+            note_plugins(catalog)
             log.info("plugin host %s started in %.1f s", child.pid, time.monotonic() - started)
             if bad := [record for record in catalog.plugins if record.required and record.state != "ok"]:
                 child.kill()

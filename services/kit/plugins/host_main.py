@@ -138,9 +138,8 @@ class Host:
 def main() -> None:
     """Serve the parent named by the two file descriptors in the arguments."""
     connection_fd, alive_fd = map(int, sys.argv[1:3])
-    logging.basicConfig(
-        level=logging.WARNING, format="plugin host: %(levelname)s %(message)s", stream=sys.stderr
-    )
+    # The parent makes lines of its log of it.
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s", stream=sys.stderr)
     end_with_parent(alive_fd)
     with contextlib.suppress(ConnectionLost):
         Host(socket.socket(fileno=connection_fd)).serve()

@@ -12,6 +12,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from services.kit import context
+from services.kit.child_output import ChildOutput
 from services.kit.plugins.wire import ConnectionLost, FrameTimeout, WireError, receive_frame, send_frame
 
 _INHERITED = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "HOME", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
@@ -46,6 +48,7 @@ class HostProcess:
     def __init__(self, start: Mapping[str, Any], load_seconds: float) -> None:
         ours, theirs = socket.socketpair()
         alive_read, self._alive = os.pipe()
+        self._output = ChildOutput("plugin host")
         command = [sys.executable, "-P", "-m", "services.kit.plugins.host_main"]
         try:
             self._process = subprocess.Popen(
@@ -53,16 +56,20 @@ class HostProcess:
                 env=child_environment(),
                 pass_fds=(theirs.fileno(), alive_read),
                 stdin=subprocess.DEVNULL,
-                stdout=2,  # what plugins print belongs into our log, not into our answers
+                # What plugins print, and what they raise, belongs into our log as all else does.
+                stdout=self._output.fd,
+                stderr=self._output.fd,
                 start_new_session=True,
             )
         except BaseException:
             ours.close()
             os.close(self._alive)
+            self._output.abandon()
             raise
         finally:
             theirs.close()
             os.close(alive_read)
+        self._output.follow()
         self._connection = ours
         self.catalog = self._load(start, load_seconds)
 
@@ -96,6 +103,7 @@ class HostProcess:
     def ask(self, request: Mapping[str, Any], seconds: float) -> Any:
         """Send a request and return the reply; kills the child and raises HostDied when it takes longer."""
         deadline = time.monotonic() + seconds
+        self._output.call = context.current()
         try:
             send_frame(self._connection, request, deadline)
             return receive_frame(self._connection, deadline)

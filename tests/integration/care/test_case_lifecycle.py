@@ -15,6 +15,7 @@ from services.care.domain.cases import Case, CaseState, MessageKind
 from services.care.domain.sla import Target
 from services.care.store.setup import Labelled
 from services.care.usecases import cases, csat, setup, upkeep
+from services.care.usecases.figures import upkeep_figures
 from services.care.usecases.opening import NewCase, open_case
 from services.kit.errors import FailedPrecondition, InvalidArgument, NotFound
 from services.kit.runtime import Runtime
@@ -39,6 +40,14 @@ def said(runtime: Runtime, case: Case, kind: MessageKind = MessageKind.REPLY) ->
 
 def pass_time(runtime: Runtime, span: timedelta) -> None:
     runtime.clock.instant += span
+
+
+def delay(runtime: Runtime) -> float:
+    with runtime.db.read() as connection:
+        [family] = upkeep_figures(connection, runtime.clock.now())
+    [sample] = family.samples
+    assert family.name == "rapport_care_promise_delay_seconds"
+    return float(sample.value)
 
 
 def breaches(runtime: Runtime) -> list[str]:
@@ -67,7 +76,10 @@ def test_breaches_are_marked_when_due_and_told_once_though_timers_race(runtime: 
     assert cases.get_case(runtime, urgent.id).broken == ("first_response",)
     assert cases.get_case(runtime, normal.id).broken == ()
     pass_time(runtime, timedelta(days=3))
+    # Until they are, it is shown how long the oldest of them has waited.
+    assert int(delay(runtime)) == 3 * 86_400 - 5 * 60
     assert sum(at_once(4, lambda _: upkeep.mark_broken_promises(runtime))) == 3
+    assert delay(runtime) == 0
     assert sorted(breaches(runtime)) == ["first_response"] * 2 + ["resolution"] * 2
     for case in (normal, urgent):
         assert cases.get_case(runtime, case.id).broken == ("first_response", "resolution")

@@ -169,6 +169,9 @@ def test_a_timer_never_runs_twice_at_a_time(toy: Toy) -> None:
     standing_by = eventually(roles)
     active = workers[standing_by.index(False)]
     idle = workers[standing_by.index(True)]
+    # Who looks for timers that hang must see those that have not run yet.
+    for outcome in ("ok", "failed"):
+        assert f'rapport_timer_runs_total{{outcome="{outcome}",timer="contacts.tick"}} 0.0' in idle.metrics()
     active.signal()
     assert active.wait() == 0
     ticks = len(toy.effects("tick"))

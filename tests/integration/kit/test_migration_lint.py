@@ -37,6 +37,7 @@ def sql(*statements: str) -> str:
     return "\n    ".join(f"op.execute({statement!r})" for statement in statements)
 
 
+OUTSIDE = "with op.get_context().autocommit_block():\n        "
 ADD_CHECK = "ALTER TABLE t ADD CONSTRAINT t_c CHECK (c IS NOT NULL) NOT VALID"
 BAD = {
     "drops a column": Example('op.drop_column("t", "a")', {"ban-drop-column"}),
@@ -97,6 +98,62 @@ BAD = {
         sql("WITH gone AS (DELETE FROM t WHERE id < 0 RETURNING 1) SELECT count(*) FROM gone"),
         {"data-in-one-statement"},
     ),
+    "changes rows inside of a block": Example(
+        sql("DO $$ BEGIN EXECUTE 'UPDATE t SET a = 1'; END $$"), {"data-in-one-statement"}
+    ),
+    "changes rows inside of a quoted block": Example(
+        sql("DO 'BEGIN UPDATE t SET a = 1; END'"), {"data-in-one-statement"}
+    ),
+    "changes rows by a function": Example(
+        sql(
+            "CREATE FUNCTION t_f() RETURNS bigint LANGUAGE plpgsql AS 'BEGIN DELETE FROM t; RETURN 1; END'",
+            "SELECT t_f()",
+        ),
+        {"data-in-one-statement"},
+    ),
+    "changes rows past SQLAlchemy": Example(
+        'op.get_bind().connection.driver_connection.execute("UPDATE t SET a = 1")', {"data-in-one-statement"}
+    ),
+    "changes rows behind a comment": Example(
+        sql("UPDATE /* all */ t -- of them\n SET a = 1"), {"data-in-one-statement"}
+    ),
+    "locks a table past SQLAlchemy": Example(
+        'op.get_bind().connection.driver_connection.execute("LOCK TABLE t")', {"locks-table"}
+    ),
+    "copies while writers wait": Example(
+        sql(
+            "CREATE TABLE t_copied (id bigint REFERENCES t (id), b text)",
+            "INSERT INTO t_copied (id, b) SELECT id, b FROM t",
+        ),
+        {"works-under-lock"},
+    ),
+    "makes a table of another while readers wait": Example(
+        sql("ALTER TABLE t ADD COLUMN z text", "CREATE TABLE t_made AS SELECT id FROM t"),
+        {"works-under-lock"},
+    ),
+    "waits for as long as it takes": Example(
+        sql("SET LOCAL lock_timeout = 0", "ALTER TABLE t ADD COLUMN z text"), {"impatient"}
+    ),
+    "refuses rows by a trigger": Example(
+        sql(
+            "CREATE FUNCTION t_no() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no'; END $$",
+            "CREATE TRIGGER t_no BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION t_no()",
+        ),
+        {"acts-on-older-release"},
+    ),
+    "swallows rows by a rule": Example(
+        sql("CREATE RULE t_none AS ON INSERT TO t DO INSTEAD NOTHING"), {"acts-on-older-release"}
+    ),
+    "hides rows": Example(sql("ALTER TABLE t ENABLE ROW LEVEL SECURITY"), {"acts-on-older-release"}),
+    "refuses the older release's keys": Example(
+        sql("ALTER TABLE t ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY"), {"acts-on-older-release"}
+    ),
+    "makes an index that it cannot make again": Example(
+        f'{OUTSIDE}op.execute("CREATE INDEX CONCURRENTLY t_h ON t (a)")', {"not-repeatable"}
+    ),
+    "takes half an index for a whole one": Example(
+        f'{OUTSIDE}op.execute("CREATE INDEX CONCURRENTLY IF NOT EXISTS t_h ON t (a)")', {"not-repeatable"}
+    ),
     "locks a table": Example(sql("LOCK TABLE t IN SHARE MODE"), {"locks-table"}),
     "empties a table": Example(sql("TRUNCATE t"), {"locks-table", "table-rewrite"}),
     "breaks inside of a block": Example(
@@ -122,8 +179,21 @@ GOOD = {
     "adds a table": Example(
         'op.create_table("t_new", sa.Column("id", sa.BigInteger(), sa.ForeignKey("t.id"), primary_key=True))\n'
         '    op.create_index("t_new_i", "t_new", ["id"])\n'
-        + '    op.execute("ALTER TABLE t_new ADD COLUMN z text NOT NULL")\n'
-        + '    op.execute("INSERT INTO t_new (id, z) SELECT id, b FROM t")'
+        + '    op.execute("ALTER TABLE t_new ADD COLUMN z text NOT NULL")'
+    ),
+    "fills a table that it adds": Example(
+        sql("CREATE TABLE t_new (id bigint, z text)", "INSERT INTO t_new SELECT id, b FROM t")
+    ),
+    "fills a table with what it knows": Example(
+        sql("CREATE TABLE t_known (id bigint REFERENCES t (id))", "INSERT INTO t_known SELECT 1 WHERE false")
+    ),
+    "adds a row": Example(sql("INSERT INTO t (id) VALUES (1) ON CONFLICT DO NOTHING")),
+    "a trigger with a reason": Example(
+        sql(
+            "CREATE FUNCTION t_so() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NEW; END $$",
+            "CREATE TRIGGER t_so BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION t_so()",
+        ),
+        waivers={"acts-on-older-release": "it changes nothing that the older release reads"},
     ),
     "a new column's table": Example(sql("CREATE TABLE since (id bigint)", "INSERT INTO since VALUES (1)")),
     "a new column's table is changed": Example(

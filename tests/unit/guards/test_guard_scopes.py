@@ -35,6 +35,7 @@ WITHOUT_SCOPE = {
         "mark_overdue": "for the timer of promises",
         "empty": "for contacts that were erased, whoever may see the task",
     },
+    "care/store/delays.py": {"oldest_broken": "tells a time alone, to Prometheus"},
     "care/store/cases.py": {
         "insert": "a case may be opened in any queue",
         "answering": "a mail proves by its signed address which case it continues",

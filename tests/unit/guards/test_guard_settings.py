@@ -21,6 +21,7 @@ ROW = re.compile(r"^\| `RAPPORT_([A-Z0-9_]+)` \| (.*?) ?\| (.*) \|$", re.MULTILI
 
 # Modules that touch the environment without reading a setting, and why each must.
 BESIDE_THE_SETTINGS = {
+    "services/kit/__init__.py": "tells gRPC's core, before its import, to print nothing",
     "services/kit/parent.py": "takes the number of the supervisor's pipe, which no person sets",
     "services/kit/supervise/child.py": "hands the environment on to a child process",
     "services/kit/supervise/forking.py": "hands the environment on to the fork server",
@@ -37,6 +38,7 @@ BESIDE_THE_SETTINGS = {
 }
 # What these look up by its name, as their source says it.
 LOOKED_UP = {
+    "services/kit/__init__.py": {"'GRPC_VERBOSITY'"},
     "services/kit/parent.py": {"PARENT_FD_VARIABLE"},
     "services/kit/plugins/process.py": {"name"},  # of _INHERITED
     "services/kit/bus/launcher.py": {"'EVENTLET_NO_GREENDNS'"},

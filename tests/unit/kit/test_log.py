@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,6 +15,7 @@ from sqlalchemy.exc import DataError, IntegrityError
 
 from services.kit.config import load_settings
 from services.kit.log import safe_summary, safe_text, safe_traceback
+from tests.support.identity import Authority
 
 PROGRAM = """
 import logging
@@ -133,3 +135,65 @@ def test_settings_show_no_secrets(monkeypatch: pytest.MonkeyPatch):
     assert settings.token == secret
     assert secret not in f"{settings!r} {settings}"
     assert "base_port" in repr(settings)
+
+
+UNCAUGHT = """
+import threading, warnings
+from services.kit import log
+log.configure("INFO", "json", service="contacts", role="api")
+def fail():
+    raise ValueError("cannot mail an@example.test\\nat all")
+thread = threading.Thread(target=fail, name="mails")
+thread.start()
+thread.join()
+class Ends:
+    def __del__(self):
+        fail()
+Ends()
+warnings.warn("old\\nfashioned")
+fail()
+"""
+
+
+def test_what_nobody_caught_is_a_line_too():
+    """Python would print it over several lines, with all that an error's message holds."""
+    done = subprocess.run([sys.executable, "-c", UNCAUGHT], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "example.test" not in done.stderr
+    thread, end, warning, main = (json.loads(line) for line in done.stderr.splitlines())
+    assert (thread["event"], thread["level"]) == ("an error in the thread mails was not caught", "error")
+    assert (main["event"], main["level"]) == ("an error in the main thread was not caught", "critical")
+    for line in (thread, end, main):
+        assert line["service"] == "contacts"
+        assert "ValueError: cannot mail [email]\nat all" in line["exception"]
+    assert warning["level"] == "warning"
+    assert "old\nfashioned" in warning["event"]
+
+
+HANDSHAKE = """
+import socket, sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from services.kit.access.tls import ServerTls, server_credentials
+import grpc
+server = grpc.server(ThreadPoolExecutor(1))
+port = server.add_secure_port("127.0.0.1:0", server_credentials(ServerTls(*map(Path, sys.argv[1:]))))
+server.start()
+with socket.create_connection(("127.0.0.1", port)) as stranger:
+    stranger.sendall(b"GET / HTTP/1.0\\r\\n\\r\\n")
+    stranger.shutdown(socket.SHUT_WR)
+    # The server has found out what that was when it closes.
+    while stranger.recv(100):
+        pass
+server.stop(0).wait()
+"""
+
+
+def test_grpcs_core_prints_nothing_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Such as for each handshake that fails, which anybody can make it do."""
+    monkeypatch.delenv("GRPC_VERBOSITY", raising=False)
+    files = map(str, Authority(tmp_path).issue("server"))
+    done = subprocess.run(
+        [sys.executable, "-c", HANDSHAKE, *files], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
