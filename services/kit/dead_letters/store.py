@@ -25,7 +25,7 @@ LONGEST_ERROR = 10_000
 MOST_BEGUN = 3
 """A replay during which the process ended so often is given up: it may be what ends it, with all that runs there."""
 
-_NOTE = "\nThe process ended while it handled the event again, {number} times."
+_NOTE = "\nReplays that were begun and have not ended, as when the process ends of them: {number}"
 _NOTED = re.compile(_NOTE.format(number=r"(\d+)") + r"\Z")
 
 Place = tuple[str, datetime, UUID]

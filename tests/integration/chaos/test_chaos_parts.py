@@ -6,12 +6,15 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from types import SimpleNamespace
 
 import pytest
 
 from tests.chaos.checks import differences, exactly, show
+from tests.chaos.stack import monitor
 from tests.chaos.stack.faults import KINDS, Fault, draw_faults, kills
 from tests.chaos.stack.load import Call
+from tests.chaos.stack.monitor import Standing
 from tests.chaos.stack.proxy import Link, Network
 from tests.chaos.stack.report import availability, recovery
 from tests.chaos.stack.verify import consumers
@@ -138,6 +141,23 @@ def test_what_callers_saw_is_counted():
     assert (found.read_max, found.write_max) == (None, 2.5)
     (unseen,) = recovery([Fault(4.0, "kill PostgreSQL", "PostgreSQL", 1.0)], [], lambda at: None)
     assert (unseen.read_max, unseen.write_max, unseen.level_max) == (None, None, None)
+
+
+def test_what_was_level_before_is_not_taken_for_level_now(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(monitor, "LOOK_SECONDS", 0.0)
+    level, behind = Standing(3, 0, 3, 3, 0), Standing(4, 1, 3, 3, 0)
+    watch = monitor.Monitor(None)  # type: ignore[arg-type]
+    watch._looks = [(at, {"sales": level}) for at in (0.0, 0.5)]
+    assert not watch.await_level(0.05)
+    coming = iter([level, behind, level, behind, level, level])
+
+    def look(seconds: float) -> bool:
+        watch._looks.append((1.0, {"sales": next(coming)}))
+        return False
+
+    monkeypatch.setattr(watch, "_stop", SimpleNamespace(wait=look))
+    assert watch.await_level(30)
+    assert next(coming, None) is None
 
 
 def test_a_difference_is_noticed_and_shown():

@@ -13,7 +13,7 @@ from rapport.events.v1 import events_pb2
 from services.kit.bus.amqp.broker import close_quietly, parse_url
 from services.kit.bus.amqp.messages import message_of
 from services.kit.bus.amqp.stream import LAST_TRIES, SCATTER_AFTER
-from services.kit.bus.amqp.topology import DELIVERY_LIMIT, PUBLISHER, delete_queues
+from services.kit.bus.amqp.topology import PUBLISHER, delete_queues
 from services.kit.bus.transport import make_transport
 from services.kit.events import timelines, unpack
 from tests.support import rabbit
@@ -274,7 +274,8 @@ def test_an_event_that_kills_its_consumer_each_time_becomes_a_dead_letter_and_it
     while live():
         deaths += 1
     transport.close()
-    assert deaths == SCATTER_AFTER + DELIVERY_LIMIT + 1 + LAST_TRIES
+    # Each is one of the whole process, with all its consumers and its relay: after so many it is over.
+    assert deaths == SCATTER_AFTER + LAST_TRIES == 6
     toy.worker().start()
     eventually(lambda: letters(toy))
     ((consumer, text, error),) = letters(toy)
@@ -283,6 +284,32 @@ def test_an_event_that_kills_its_consumer_each_time_becomes_a_dead_letter_and_it
     # What only the dead have seen had no effect; the rest came to the worker or to them, and nothing is missing.
     eventually(lambda: {*toy.effects(), *taken} == {*texts, *later})
     assert len(toy.effects()) == len({*toy.effects()})
+
+
+def test_a_worker_that_an_event_ends_each_time_gets_over_it(toy: Toy) -> None:
+    toy.source.start_relay()
+    toy.source.start_server()
+    worker = toy.worker().start()
+    eventually(toy.worker_receives)
+    (toy.folder / "gates" / "deadly").touch()
+    toy.source.say("one", "deadly", "two")
+    deaths = 0
+
+    def over() -> bool:
+        nonlocal deaths
+        if worker.process is not None and worker.process.poll() is not None:
+            deaths += 1
+            worker.start(wait=False)
+        return bool(letters(toy))
+
+    eventually(over, 120)
+    assert deaths == SCATTER_AFTER + LAST_TRIES
+    ((consumer, text, _),) = letters(toy)
+    assert (consumer, text) == (GREETER, "deadly")
+    said = toy.source.say("three")
+    eventually(lambda: sorted(toy.effects()) == sorted(["one", "two", *said]))
+    assert worker.process is not None
+    assert worker.process.poll() is None
 
 
 def letters(toy: Toy) -> list[tuple[str, str, str]]:

@@ -114,6 +114,27 @@ def test_a_broker_short_of_memory_takes_nothing_and_nothing_is_lost(toy: Toy, no
     assert worker.wait() == 0
 
 
+def test_a_worker_that_loses_its_broker_while_it_stops_repeats_no_effect(toy: Toy, node: Node) -> None:
+    toy.source.start_relay()
+    toy.source.start_server()
+    worker = toy.worker().start()
+    eventually(toy.worker_receives)
+    said = toy.source.say("gate:slow")
+    eventually(lambda: toy.reached("slow"))
+    said += toy.source.say("behind it")
+    worker.signal()
+    eventually(lambda: "finishing the work in hand" in worker.log.read_text())
+    node.kill()
+    toy.open_gate("slow")
+    assert worker.wait(IN_TIME) == 0
+    assert toy.effects() == ["gate:slow"]
+    node.start()
+    worker.start()
+    said += toy.source.say("after")
+    eventually(lambda: len(toy.effects()) == 3, 60)
+    assert toy.effects() == said
+
+
 def test_what_the_broker_refuses_is_sent_again_until_it_is_taken(toy: Toy, node: Node) -> None:
     toy.source.start_relay()
     toy.source.start_server()

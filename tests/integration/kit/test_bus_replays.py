@@ -78,11 +78,11 @@ def test_a_replay_that_ends_its_process_is_given_up(toy: Toy) -> None:
         eventually(lambda: worker.process.poll() is not None)
         (letter,) = letters(toy)
         assert letter.replay_time is not None
-        assert letter.error.endswith(f"The process ended while it handled the event again, {begun} times.")
+        assert letter.error.endswith(f"have not ended, as when the process ends of them: {begun}")
         worker.start(wait=False)
     (letter,) = eventually(lambda: letters(toy)[0].replay_time is None and letters(toy))
     assert "a greeting that nobody can bear" in letter.error
-    assert letter.error.endswith("again, 3 times.")
+    assert letter.error.endswith("ends of them: 3")
     said = toy.source.say("well")
     eventually(lambda: toy.effects() == said)
 

@@ -114,8 +114,8 @@ class QueueReader:
         self._command(lambda connection: self._acknowledge(tags))
 
     def scatter(self, message: Arrived, bodies: Sequence[bytes]) -> None:
-        """Replace a message by others at the end of the queue, which are there before it is forgotten."""
-        self._command(lambda connection: self._replace(connection, message, bodies, self._queues.main))
+        """Replace a message by others in the queue of dead letters, which are there before it is forgotten."""
+        self._command(lambda connection: self._replace(connection, message, bodies, self._queues.dead))
 
     def put_aside(self, message: Arrived) -> None:
         """Move a message to where nobody reads."""

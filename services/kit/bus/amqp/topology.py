@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import amqp
 
 DELIVERY_LIMIT = 12
-"""So often a message may come back before it is put among the dead letters: its consumer dies of it, or never ends."""
+"""So often a message may come back before the broker itself puts it among the dead letters. Consumers do so earlier, if
+they live for long enough."""
 
 MARK = "mark"
 """Routing key of messages without events, which tell how far the stream has come."""
