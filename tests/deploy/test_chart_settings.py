@@ -109,7 +109,8 @@ def test_no_variable_of_the_chart_is_unknown_to_the_code(name: str, render: Call
     assert {one for one in found if not one.startswith(PLUGIN)} <= known
     elsewhere = {one for one in found if one.removeprefix("RAPPORT_").lower() in facts.ELSEWHERE}
     assert {f"RAPPORT_{service.upper()}_DATABASE_URL" for service in SERVICES} <= elsewhere
-    assert {"RAPPORT_HOST", "RAPPORT_ADDRESS", "RAPPORT_TOKEN", "RAPPORT_SECRET_KEY"} <= elsewhere
+    assert {"RAPPORT_HOST", "RAPPORT_ADDRESS", "RAPPORT_SECRET_KEY"} <= elsewhere
+    assert elsewhere & {"RAPPORT_TOKEN", "RAPPORT_SERVICE_KEY_FILE"}
 
 
 def test_the_settings_that_the_chart_makes_are_good_ones(

@@ -57,6 +57,13 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 {{- end -}}
 
+{{/* Whether there is a file of tokens: services with keys need none, where callers have another way. */}}
+{{- define "rapport.hasTokens" -}}
+{{- with .Values.secrets -}}
+{{- if or .create .tokens.existingSecret (not .serviceKeys.existingSecret) -}}yes{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{/* A value as text for a variable: lists with commas, whole numbers without an exponent. */}}
 {{- define "rapport.text" -}}
 {{- if kindIs "slice" . -}}
