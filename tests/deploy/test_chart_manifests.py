@@ -412,7 +412,10 @@ def test_backups_are_written_when_a_volume_is_named(render: Render) -> None:
         pod = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]
         (container,) = pod["containers"]
         given = {item["name"] for item in container["env"]}
-        assert given == {f"RAPPORT_{service.upper()}_DATABASE_URL" for service in SERVICES}, name
+        # A restore is made of the same Job: it must find the queues that it empties.
+        urls = {f"RAPPORT_{service.upper()}_DATABASE_URL" for service in SERVICES}
+        assert given == urls | {"RAPPORT_AMQP_URL"}, name
+        assert {"configMapRef": {"name": "rapport-settings"}} in container["envFrom"]
         (mount,) = [one for one in container["volumeMounts"] if one["name"] == "backups"]
         (volume,) = [one for one in pod["volumes"] if one["name"] == "backups"]
         assert volume["persistentVolumeClaim"] == {"claimName": "rapport-backups"}
