@@ -195,6 +195,12 @@ def test_compose_runs_each_process_after_the_migrations() -> None:
         assert one["depends_on"]["migrate"]["condition"] == "service_completed_successfully"
 
 
+def test_compose_has_connections_for_all_processes() -> None:
+    given = int(COMPOSE["services"]["postgres"]["command"][-1].partition("max_connections=")[2])
+    # Each holds a pool, and a few for locks and listening.
+    assert given > len(OURS) * (Settings(base_port=7400).database_pool_size + 4)
+
+
 def test_compose_asks_each_process_on_its_own_port() -> None:
     for name, (service, role) in PROCESSES.items():
         test = " ".join(OURS[name]["healthcheck"]["test"])
