@@ -102,7 +102,9 @@ class Settings(BaseSettings):
     )
     time_zone: str = Field("UTC", description="Time zone of the business, an IANA name.")
     default_region: str = Field(
-        "", description="Region (ISO 3166) for phone numbers written without a country code."
+        "",
+        pattern="^(|[A-Z]{2})$",
+        description="Region (ISO 3166, such as VN) for phone numbers written without a country code.",
     )
     tokens_file: Path | None = Field(
         None,
@@ -437,7 +439,7 @@ def load_settings(**overrides: object) -> Settings:
         return Settings(**overrides)  # type: ignore[arg-type]
     except ValidationError as error:
         problems = "; ".join(
-            f"RAPPORT_{'_'.join(str(part) for part in item['loc']).upper()}: "
+            f"RAPPORT_{'_'.join(str(part) for part in item['loc']).upper().removeprefix('RAPPORT_')}: "
             f"{item['msg'].removeprefix('Value error, ')}{given(item)}"
             for item in error.errors()
         )

@@ -8,7 +8,8 @@ from services.kit.masking import safe_text
 
 
 def is_secret(name: str) -> bool:
-    """Tell whether the value of a setting, by its name in Settings, may hold a secret."""
+    """Tell whether the value of a setting, by its name in Settings or its variable, may hold a secret."""
+    name = name.lower().removeprefix("rapport_")
     return name in ("token", "secret_key", "amqp_url") or name.endswith("database_url")
 
 

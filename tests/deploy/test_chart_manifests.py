@@ -105,10 +105,12 @@ def test_a_process_gets_its_own_database_and_token_and_no_others(name: str, rend
             for entry in container["env"]
             if "valueFrom" in entry and entry["name"] != "RAPPORT_AMQP_URL"  # which all share
         }
+        # In production a key is in the token's place: a Secret without tokens would keep pods from starting.
+        token = {} if name == "production" else {"RAPPORT_TOKEN": f"{service.upper()}_TOKEN"}
         assert secret == {
             f"RAPPORT_{service.upper()}_DATABASE_URL": service,
-            "RAPPORT_TOKEN": f"{service.upper()}_TOKEN",
             "RAPPORT_SECRET_KEY": "secret-key",
+            **token,
         }
         mounts = {mount["name"] for mount in container["volumeMounts"]}
         assert ("tokens" in mounts) == (role == "api")
@@ -135,6 +137,14 @@ def test_a_secret_that_is_named_is_taken_and_only_the_others_are_made(render: Re
         assert ("tokens.json" in kept) == ("OWNER_TOKEN" in kept) == (kind != "tokens")
     everything = {one: {"existingSecret": "theirs"} for one in ("databases", "tokens", "key")}
     assert not render("trial", secrets={**everything, "create": True, "databaseUrls": None}).of("Secret")
+
+
+def test_services_with_keys_need_no_tokens(render: Render) -> None:
+    release = render("production", secrets__tokens={"existingSecret": ""})
+    assert "RAPPORT_TOKENS_FILE" not in release.of("ConfigMap")["rapport-settings"]["data"]
+    for _, pod, _ in containers(release):
+        assert "tokens" not in {volume["name"] for volume in pod["volumes"]}
+    assert "RAPPORT_TOKENS_FILE" in render("production").of("ConfigMap")["rapport-settings"]["data"]
 
 
 def test_migrations_come_before_everything_and_never_in_a_replica(render: Render) -> None:
@@ -402,7 +412,10 @@ def test_backups_are_written_when_a_volume_is_named(render: Render) -> None:
         pod = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]
         (container,) = pod["containers"]
         given = {item["name"] for item in container["env"]}
-        assert given == {f"RAPPORT_{service.upper()}_DATABASE_URL" for service in SERVICES}, name
+        # A restore is made of the same Job: it must find the queues that it empties.
+        urls = {f"RAPPORT_{service.upper()}_DATABASE_URL" for service in SERVICES}
+        assert given == urls | {"RAPPORT_AMQP_URL"}, name
+        assert {"configMapRef": {"name": "rapport-settings"}} in container["envFrom"]
         (mount,) = [one for one in container["volumeMounts"] if one["name"] == "backups"]
         (volume,) = [one for one in pod["volumes"] if one["name"] == "backups"]
         assert volume["persistentVolumeClaim"] == {"claimName": "rapport-backups"}

@@ -3,13 +3,17 @@
 {{- end -}}
 
 {{- define "rapport.fullname" -}}
+{{- $name := printf "%s-%s" .Release.Name (include "rapport.name" .) -}}
 {{- if .Values.fullnameOverride -}}
-{{- .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
+{{- $name = .Values.fullnameOverride -}}
 {{- else if contains (include "rapport.name" .) .Release.Name -}}
-{{- .Release.Name | trunc 40 | trimSuffix "-" -}}
-{{- else -}}
-{{- printf "%s-%s" .Release.Name (include "rapport.name" .) | trunc 40 | trimSuffix "-" -}}
+{{- $name = .Release.Name -}}
 {{- end -}}
+{{- $name = $name | trunc 40 | trimSuffix "-" -}}
+{{- if not (regexMatch "^[a-z]([a-z0-9-]*[a-z0-9])?$" $name) -}}
+{{- fail (printf "%s: names of Services begin with a letter and have no dots; name the release so, or set fullnameOverride" $name) -}}
+{{- end -}}
+{{- $name -}}
 {{- end -}}
 
 {{- define "rapport.selector" -}}
@@ -53,6 +57,13 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 {{- end -}}
 
+{{/* Whether there is a file of tokens: services with keys need none, where callers have another way. */}}
+{{- define "rapport.hasTokens" -}}
+{{- with .Values.secrets -}}
+{{- if or .create .tokens.existingSecret (not .serviceKeys.existingSecret) -}}yes{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{/* A value as text for a variable: lists with commas, whole numbers without an exponent. */}}
 {{- define "rapport.text" -}}
 {{- if kindIs "slice" . -}}
@@ -78,6 +89,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 
 {{- define "rapport.dnsEgress" -}}
+{{- if .Values.networkPolicy.dns.ports -}}
 - ports:
     {{- range .Values.networkPolicy.dns.ports }}
     - { port: {{ . }}, protocol: UDP }
@@ -86,6 +98,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
   {{- with .Values.networkPolicy.dns.to }}
   to: {{- toYaml . | nindent 4 }}
   {{- end }}
+{{- end -}}
 {{- end -}}
 
 {{/* The ports of URLs, as JSON: {"ports": [443]} */}}
