@@ -326,6 +326,10 @@ def test_a_look_for_what_is_out_of_scope_is_on_record(served: Served, items: lis
 
 def test_who_works_for_a_queue_is_put_on_record(served: Served, items: list[Item]) -> None:
     with capture_logs() as lines:
+        for _ in range(2):
+            served.client.create_queue(
+                queue_id="east", queue={"agents": ["agents/dora"]}, request_id="east once"
+            )
         changed = served.client.update_queue(
             queue={"name": "queues/west", "agents": ["agents/carl"]}, update_mask=["agents"]
         ).queue
@@ -337,7 +341,8 @@ def test_who_works_for_a_queue_is_put_on_record(served: Served, items: list[Item
         )
     told = [line for line in lines if line.get("audit") == "access.changed"]
     assert [(line["who"], line["queue"], line["added"], line["removed"]) for line in told] == [
+        ("owner", "queues/east", ["dora"], []),
         ("owner", "queues/west", ["carl"], ["binh"]),
         ("owner", "queues/west", ["binh"], ["carl"]),
     ]
-    assert all(line["method"] == "rapport.care.v1.CareService/UpdateQueue" for line in told)
+    assert {line["method"].rpartition("/")[2] for line in told} == {"CreateQueue", "UpdateQueue"}
