@@ -9,7 +9,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from uuid import UUID, uuid4
@@ -22,6 +22,7 @@ _TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 # The last of the eight flags says that the trace is recorded.
 _ODD = frozenset("13579bdf")
+_RAISED_BY = "_rapport_call"
 _sampler: Callable[[str], bool] | None = None
 
 
@@ -74,6 +75,30 @@ def activate(call: CallContext) -> Iterator[CallContext]:
         yield call
     finally:
         _current.set(previous)
+
+
+def failed(error: BaseException) -> None:
+    """Note on an error that the work at hand raised it, for whoever logs it once that work is over."""
+    if (call := _current.get()) is not None:
+        # What takes no note is logged without a trace.
+        with suppress(Exception):
+            error.__dict__.setdefault(_RAISED_BY, call)
+
+
+@contextmanager
+def of_error(error: BaseException, trace: str = "") -> Iterator[None]:
+    """Set the work that raised an error for a block that logs it.
+
+    trace: W3C trace context of what it was about, for an error that no work raised.
+    """
+    call = getattr(error, _RAISED_BY, None)
+    if call is None and _TRACEPARENT.fullmatch(trace):
+        call = CallContext(new_request_id(), traceparent=trace)
+    if call is None:
+        yield
+        return
+    with activate(call):
+        yield
 
 
 def request_id() -> str:

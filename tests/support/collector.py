@@ -34,11 +34,12 @@ class Received:
 
 @dataclass
 class Collector:
-    """What has come so far."""
+    """What has come so far; refuse: answer that there is nothing of that name."""
 
     url: str = ""
     spans: list[Received] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    refuse: bool = False
 
     def of_trace(self, trace: str) -> list[Received]:
         """Return the spans of a trace in the order of their starts."""
@@ -53,6 +54,9 @@ def collecting() -> Iterator[Collector]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
+            if collector.refuse:
+                self.send_error(404)
+                return
             if self.headers.get("Content-Encoding") == "gzip":
                 body = gzip.decompress(body)
             if (self.path, self.headers["Content-Type"]) != ("/v1/traces", "application/json"):
@@ -83,7 +87,7 @@ def collecting() -> Iterator[Collector]:
 
 def _received(request: dict[str, Any]) -> Iterator[Received]:
     """Read what the protocol's JSON says: ids in hexadecimal digits, 64 bits as text, what is empty left out."""
-    for group in request["resourceSpans"]:
+    for group in request.get("resourceSpans", ()):
         resource = _attributes(group["resource"])
         for scope in group["scopeSpans"]:
             for span in scope["spans"]:

@@ -5,22 +5,16 @@ So each runs on a schema that is newer than its code, serves callers of the othe
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import psycopg
 import pytest
-from google.protobuf import message_factory
-from google.protobuf.descriptor_pb2 import FileDescriptorSet
-from google.protobuf.descriptor_pool import DescriptorPool
 from rapport_client import Rapport
 from rapport_client.errors import InvalidArgument, NotFound, Unimplemented
 
@@ -34,18 +28,14 @@ from tests.support import rabbit
 from tests.support.ahead import migrate_ahead
 from tests.support.fleet import Fleet, Ground, all_of, clients, environment_of
 from tests.support.waiting import until
+from tests.upgrade.deals import Deal, look, member, numbers, order, trade
 from tests.upgrade.next_minor import FIELD, contact_service
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(280)]
 
 PREFIX = f"upgrade_{os.environ.get('PYTEST_XDIST_WORKER', 'main')}"
-numbers = itertools.count(1)
 CARRIERS = ("contacts-worker", "sales-worker", "segmentation-worker")
 """Who carries an order to its segment."""
-_API = FileDescriptorSet.FromString((ROOT / "protos" / "released.binpb").read_bytes())
-MESSAGES = message_factory.GetMessages(list(_API.file), DescriptorPool())
-"""The last release's messages by their names."""
-ORDERED = datetime.now(UTC) - timedelta(days=1)
 
 
 @dataclass
@@ -87,89 +77,6 @@ def stage(
                 yield Stage(old, new, old_api, new_api, urls, ahead)
     finally:
         drop(admin_url, SERVICES, prefix=PREFIX)
-
-
-@dataclass
-class Deal:
-    """Hold the names of what one customer left in all services."""
-
-    contact: str = ""
-    order: str = ""
-    case: str = ""
-    segment: str = ""
-    campaign: str = ""
-    seen: list[Any] = field(default_factory=list)
-
-
-def order(contact: str, number: int) -> dict[str, Any]:
-    price = {"currency_code": "EUR", "units": 3}
-    lines = [{"product_code": "cup", "quantity": "2", "unit_price": price}]
-    return {
-        "contact": contact,
-        "source": "fleet",
-        "external_id": str(number),
-        "order_time": ORDERED,
-        "lines": lines,
-    }
-
-
-def trade(rapport: Rapport) -> Deal:
-    """Make one of everything by the APIs of a release; the segment's rebuild is done by whose workers run."""
-    number = next(numbers)
-    identities = [
-        {"type": "TYPE_EXTERNAL", "source": "fleet", "value": str(number)},
-        {"type": "TYPE_EMAIL", "value": f"c{number}@example.test"},
-    ]
-    contact = rapport.contacts.upsert_contact(
-        contact={"display_name": f"Customer {number}", "identities": identities, "tags": ["vip"]}
-    ).contact.name
-    placed = rapport.sales.place_order(order=order(contact, number)).order.name
-    made = rapport.segmentation.create_segment(
-        segment_id=f"buyers-{number}",
-        segment={"rule": "events.order_placed.exists(o, now - o.time <= days(30))"},
-    )
-    rapport.segmentation.wait_operation(made.rebuild, timeout=120)
-    rapport.campaign.create_template(
-        template_id=f"hello-{number}", template={"contents": [{"subject": "Hello", "text": "Hello"}]}
-    )
-    campaign = rapport.campaign.create_campaign(
-        campaign_id=f"hello-{number}",
-        campaign={
-            "segment": made.segment.name,
-            "template": f"templates/hello-{number}",
-            "channel": "email.smtp",
-            "topic": "marketing",
-        },
-    ).campaign.name
-    case = rapport.care.create_case(case={"contact": contact, "subject": "Where is it?"}, text="Not here.")
-    return Deal(contact, placed, case.case.name, made.segment.name, campaign)
-
-
-def look(rapport: Rapport, deal: Deal) -> list[Any]:
-    """Return what the APIs of a release say of it, as far as the last release's messages have it.
-
-    But for the etag, which is opaque: a change with that of another release is ABORTED, so that its caller reads again.
-    """
-    found = [
-        rapport.contacts.get_contact(name=deal.contact).contact,
-        rapport.sales.get_order(name=deal.order).order,
-        rapport.segmentation.get_segment(name=deal.segment).segment,
-        rapport.campaign.get_campaign(name=deal.campaign).campaign,
-        rapport.care.get_case(name=deal.case).case,
-    ]
-    for index, message in enumerate(found):
-        old = MESSAGES[message.DESCRIPTOR.full_name].FromString(message.SerializeToString())
-        old.DiscardUnknownFields()
-        for name in {"etag", "member_count"}.intersection(old.DESCRIPTOR.fields_by_name):
-            old.ClearField(name)
-        found[index] = old
-    return found
-
-
-def member(rapport: Rapport, deal: Deal) -> bool:
-    """Tell whether the order, of which segmentation learnt by an event, led into the segment."""
-    found = rapport.segmentation.list_contact_segments(contact=deal.contact).segments
-    return deal.segment in [item.segment for item in found]
 
 
 def orders_seen(rapport: Rapport, contact: str) -> int:

@@ -98,7 +98,9 @@ def _reasons(recorded: Recorded, released: Catalog) -> Iterator[Finding]:
         why = "a part of it leaves the transaction: when it fails, the other part is there already and cannot run again"
         yield _finding(recorded, "mixed-transaction", why)
     shown = squawk.BREAKING | {"changing-column-type"}
-    if not recorded.contract and not any(found.rule in shown for found in judged):
+    # A statement that is waived shows only itself.
+    refused = {found.rule for found in judged if not recorded.waivers.get(found.rule, "").strip()}
+    if not recorded.contract and not refused & shown:
         # What no statement shows, such as one that a function or a DO block makes up.
         for why in _losses(recorded.before, recorded.after, released):
             yield _finding(recorded, "breaks-older-release", why)

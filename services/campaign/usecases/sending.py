@@ -37,7 +37,7 @@ from services.campaign.usecases.preparing import Prepared, prepare
 from services.campaign.usecases.rechecking import recheck
 from services.campaign.usecases.recording import Recorder
 from services.campaign.usecases.throttle import Throttle, certainly_not_sent, is_untried, was_tried
-from services.campaign.usecases.tracing import handing_over, note_left
+from services.campaign.usecases.tracing import handing_over, note_left, sending_batch
 from services.kit import log
 from services.kit.db import is_transient
 from services.kit.errors import RapportError
@@ -147,7 +147,8 @@ class Sender:
             for claim in claimed:
                 groups[claim.channel, claim.topic].append(claim)
             for (channel, topic), several in groups.items():
-                tried[channel] += self._send_group(sender, channel, topic, several)
+                with sending_batch(channel, len(several)):
+                    tried[channel] += self._send_group(sender, channel, topic, several)
         finally:
             # Whatever went wrong before they were handed over: nothing of these has left.
             self._recorder.release(sender, claimed)

@@ -32,6 +32,21 @@ def carrying(trigger: Trigger) -> Trigger:
 
 
 @contextmanager
+def sending_batch(channel: str, count: int) -> Iterator[None]:
+    """Make what a sender does with claimed messages one piece of work, for its logs and for whom it asks.
+
+    It is a trace of its own, as messages of many traces are asked about at once; each is handed over in its own.
+    """
+    call, _ = spans.call_for("campaign.sender", [])
+    attributes: dict[str, spans.Value] = {
+        "messaging.system": channel,
+        "messaging.batch.message_count": count,
+    }
+    with spans.work(call, name="campaign.sender batch", attributes=attributes, only_if_told=True):
+        yield
+
+
+@contextmanager
 def handing_over(runtime: Runtime, channel: str, claims: Sequence[Claim]) -> Iterator[None]:
     """Continue the traces of messages while a channel gets them."""
     if spans.sink is None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 
 from rapport.events.v1 import events_pb2
 
+from services.kit import context
 from services.kit.bus import metrics
 from services.kit.log import safe_summary
 from services.kit.transient import is_transient
@@ -69,13 +70,14 @@ class Deliverer:
         if len(events) == 1:
             self.give_up(events[0], error)
             return False
-        _log.warning(
-            "%s failed %d times on %d events, trying them apart: %s",
-            self._consumer,
-            BATCH_ATTEMPTS,
-            len(events),
-            safe_summary(error),
-        )
+        with context.of_error(error):
+            _log.warning(
+                "%s failed %d times on %d events, trying them apart: %s",
+                self._consumer,
+                BATCH_ATTEMPTS,
+                len(events),
+                safe_summary(error),
+            )
         return self._bisect(events)
 
     def _bisect(self, events: Events) -> bool:
@@ -110,28 +112,30 @@ class Deliverer:
                 metrics.FAILURES.labels(self._consumer, "transient" if transient else "lasting").inc()
                 if failures >= attempts:
                     return error
-                _log.warning(
-                    "%s failed on %d events (%s), trying again in %.1f s: %s",
-                    self._consumer,
-                    len(events),
-                    "transient" if transient else f"attempt {failures} of {attempts}",
-                    pause,
-                    safe_summary(error),
-                )
+                with context.of_error(error):
+                    _log.warning(
+                        "%s failed on %d events (%s), trying again in %.1f s: %s",
+                        self._consumer,
+                        len(events),
+                        "transient" if transient else f"attempt {failures} of {attempts}",
+                        pause,
+                        safe_summary(error),
+                    )
                 self._rest(pause)
                 pause = min(pause * 2, LONGEST_PAUSE)
 
     def give_up(self, event: events_pb2.Event, error: Exception) -> None:
         """Return once an event is a dead letter; raises Stopping."""
-        _log.error(
-            "%s cannot process event %s (%s of %s, position %d); it is kept in dead_letter",
-            self._consumer,
-            event.id,
-            event.type,
-            event.source,
-            event.position,
-            exc_info=error,
-        )
+        with context.of_error(error, event.traceparent):
+            _log.error(
+                "%s cannot process event %s (%s of %s, position %d); it is kept in dead_letter",
+                self._consumer,
+                event.id,
+                event.type,
+                event.source,
+                event.position,
+                exc_info=error,
+            )
         pause = FIRST_PAUSE
         while True:
             try:

@@ -155,7 +155,8 @@ class OperationRunner(Entrypoint):  # type: ignore[misc]
             failures = self._failures[key] = self._failures.get(key, 0) + 1
             pause = min(FIRST_PAUSE * 2 ** min(failures - 1, 10), LONGEST_PAUSE)
             self._not_before[key] = time.monotonic() + pause
-            _log.warning("operations/%s stopped, going on in %.1f s: %s", key, pause, safe_summary(error))
+            with call_context.of_error(error):
+                _log.warning("operations/%s stopped, going on in %.1f s: %s", key, pause, safe_summary(error))
         finally:
             self._running.pop(key, None)
             if key not in self._waiting:
@@ -204,7 +205,8 @@ class OperationRunner(Entrypoint):  # type: ignore[misc]
                 native(self._forgive, claimed)
                 raise
             if not isinstance(error, RapportError):
-                _log.error("operations/%s failed", claimed.id, exc_info=error)
+                with call_context.of_error(error):
+                    _log.error("operations/%s failed", claimed.id, exc_info=error)
                 # What it had done since its last checkpoint is rolled back; perhaps it was a bad moment.
                 if claimed.fruitless < FRUITLESS_ATTEMPTS:
                     raise

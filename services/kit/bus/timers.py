@@ -103,7 +103,8 @@ class Timer(Entrypoint):  # type: ignore[misc]
                 metrics.TIMER_RUNS.labels(self.name, "failed").inc()
                 self.host.status[self.name] = f"failing: {safe_summary(error)}"
                 trace = None if is_transient(error) else error
-                _log.warning("%s failed: %s", self.name, safe_summary(error), exc_info=trace)
+                with call_context.of_error(error):
+                    _log.warning("%s failed: %s", self.name, safe_summary(error), exc_info=trace)
             pause = (
                 min(self.seconds * 2 ** min(failures, 10), max(LONGEST_PAUSE, self.seconds))
                 if failures

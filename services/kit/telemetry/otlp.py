@@ -12,14 +12,14 @@ import logging
 import os
 import socket
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.json.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON, TraceIdRatioBased
 from opentelemetry.trace import (
@@ -35,8 +35,11 @@ from opentelemetry.trace import (
 
 from services.kit import context as call_context
 from services.kit.config import Settings
+from services.kit.log import safe_text
 from services.kit.telemetry import spans
 from services.kit.telemetry.spans import Kind, Span
+
+_log = logging.getLogger(__name__)
 
 PATIENCE_SECONDS = 3.0
 """How long a process that stops waits for the collector to take the last spans."""
@@ -60,6 +63,49 @@ class _GivenIds(IdGenerator):
 
     def generate_span_id(self) -> int:
         return _ids.get()[1]
+
+
+class _Reason(logging.Handler):
+    """Keep the first that a logger tells of each transmission: the last is that it gave up."""
+
+    text = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep it."""
+        self.text = self.text or safe_text(" ".join(record.getMessage().split()))[:400]
+
+
+class TellingExporter(OTLPSpanExporter):
+    """Send spans, and tell once for each outage that they do not arrive, and once that they do again."""
+
+    def __init__(self, endpoint: str) -> None:
+        super().__init__(endpoint=endpoint)
+        self._at = safe_text(endpoint)
+        self._cut_off = False
+        self._reason = _Reason()
+        # Else each transmission that fails would be told, with its traceback.
+        logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
+        told = logging.getLogger(OTLPSpanExporter.__module__)
+        told.setLevel(logging.WARNING)
+        told.propagate = False
+        told.handlers[:] = [self._reason]
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """Send spans and return whether they arrived."""
+        self._reason.text = ""
+        result = super().export(spans)
+        failed = result is not SpanExportResult.SUCCESS
+        if failed and not self._cut_off:
+            _log.warning(
+                "spans do not reach the collector at %s and are dropped until they do. It must take OTLP over "
+                "HTTP in JSON, which most do at port 4318: %s",
+                self._at,
+                self._reason.text or "no reason is known",
+            )
+        elif self._cut_off and not failed:
+            _log.info("spans reach the collector at %s again", self._at)
+        self._cut_off = failed
+        return result
 
 
 class Export:
@@ -120,12 +166,8 @@ def open_export(settings: Settings, service: str, role: str) -> Export:
 
     The SDK reads the rest from its own variables, such as OTEL_EXPORTER_OTLP_HEADERS and OTEL_BSP_SCHEDULE_DELAY.
     """
-    # Each failed transmission would be told with its traceback.
-    logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
     endpoint = settings.otlp_endpoint.rstrip("/")
-    exporter = OTLPSpanExporter(
-        endpoint=endpoint if endpoint.endswith(f"/{_PATH}") else f"{endpoint}/{_PATH}"
-    )
+    exporter = TellingExporter(endpoint if endpoint.endswith(f"/{_PATH}") else f"{endpoint}/{_PATH}")
     resource = {
         "service.name": f"rapport-{service}-{role}",
         "service.namespace": "rapport",

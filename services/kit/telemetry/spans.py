@@ -120,6 +120,7 @@ def work(
         except BaseException as problem:
             # The message may hold personal data.
             error = type(problem).__qualname__
+            call_context.failed(problem)
             raise
         finally:
             if sink is not None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
+from typing import Any
 
+import pytest
 from prometheus_client import REGISTRY
 from rapport_testing.smtp import SmtpServer
 
 from services.campaign.domain.journeys import Send
 from services.campaign.domain.tracing import TRACE
 from services.campaign.models import kit
-from services.campaign.usecases import campaigns, journeys, messages
+from services.campaign.usecases import campaigns, journeys, messages, sending
 from services.campaign.usecases.figures import message_figures
 from services.campaign.usecases.messages import SingleMessage
 from services.campaign.usecases.sending import Sender
@@ -97,6 +99,45 @@ def test_a_single_message_leaves_in_the_trace_of_its_call(
     [span] = kept
     assert (span.parent, span.links, span.attributes["messaging.batch.message_count"]) == (asked, [], 1)
     assert len(smtp.received()) == 1
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+def test_what_a_sender_asks_and_logs_of_a_batch_has_a_trace(
+    runtime: Runtime,
+    world: World,
+    sender: Sender,
+    smtp: SmtpServer,
+    monkeypatch: pytest.MonkeyPatch,
+    recorded: bool,
+) -> None:
+    """Also where no traces are recorded."""
+    world.add(3)
+    make_template(runtime)
+    make_campaign(runtime)
+    plan(runtime)
+    seen: list[CallContext | None] = []
+    prepare = sending.prepare
+
+    def watched(*given: Any) -> Any:
+        seen.append(context.current())
+        context.outgoing_metadata()
+        return prepare(*given)
+
+    monkeypatch.setattr(sending, "prepare", watched)
+    if recorded:
+        with keeping_spans() as kept:
+            context.sample_by(lambda trace: True)
+            sender.run_once()
+    else:
+        kept = []
+        sender.run_once()
+    assert len(smtp.received()) == 3
+    [call] = seen
+    assert call is not None
+    assert (call.method, len(call.traceparent), bool(call.request_id)) == ("campaign.sender", 55, True)
+    batches = [span for span in kept if span.name == "campaign.sender batch"]
+    assert [(span.traceparent, span.parent) for span in batches] == [(call.traceparent, "")] * recorded
+    assert context.current() is None
 
 
 def test_nothing_is_carried_of_what_is_not_recorded(runtime: Runtime, world: World) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import socket
 import urllib.request
@@ -12,8 +13,11 @@ import pytest
 import sqlalchemy as sa
 from rapport.events.v1 import events_pb2
 
+from services.kit import context
+from services.kit.context import CallContext
 from services.kit.events import unpack
 from tests.support.postgres import DatabaseFactory
+from tests.support.spans import trace_of
 from tests.support.toy import Source, Toy, eventually
 
 
@@ -101,8 +105,11 @@ def test_a_poisonous_event_becomes_a_dead_letter_and_the_others_have_their_effec
     toy.source.start_relay()
     toy.source.start_server()
     texts = [f"fine {number}" for number in range(40)]
-    toy.source.say(*texts[:23], "poison", *texts[23:])
-    toy.worker().start()
+    toy.source.say(*texts[:23])
+    with context.activate(CallContext("r1", traceparent=trace_of("a"))):
+        toy.source.say("poison")
+    toy.source.say(*texts[23:])
+    worker = toy.worker().start()
     eventually(lambda: toy.cursors().get("contacts.on_greeting") == 41)
     assert toy.effects() == texts
     with toy.db.read() as connection:
@@ -113,6 +120,17 @@ def test_a_poisonous_event_becomes_a_dead_letter_and_the_others_have_their_effec
     assert unpack(event).value == "poison"
     assert event.contact == f"contacts/{letter.contact_id}"
     assert "ValueError: a greeting that nobody can bear" in letter.error
+    # Whoever reads of it finds its trace, and of each attempt that of its batch.
+    lines = [json.loads(line) for line in worker.log.read_text().splitlines()]
+    told = [
+        line
+        for line in lines
+        if line["event"].startswith(("contacts.on_greeting failed", "contacts.on_greeting cannot"))
+    ]
+    assert told[-1]["event"].startswith(f"contacts.on_greeting cannot process event {event.id} ")
+    assert told[-1]["trace_id"] == "a" * 32
+    assert len(told) > 5
+    assert all(len(line["trace_id"]) == 32 and line["request_id"] for line in told)
     toy.source.say("after")
     eventually(lambda: toy.effects()[-1:] == ["after"])
 

@@ -160,6 +160,14 @@ BAD = {
         sql("DO $$ BEGIN EXECUTE 'ALTER TABLE t DROP COLUMN a, ADD COLUMN z text NOT NULL'; END $$"),
         {"locks-table", "breaks-older-release"},
     ),
+    "hides a loss behind a waiver": Example(
+        sql(
+            "ALTER TABLE t ALTER COLUMN b SET DEFAULT 'x'",
+            "DO $$ BEGIN EXECUTE 'ALTER TABLE t DROP COLUMN a'; END $$",
+        ),
+        {"breaks-older-release"},
+        waivers={"ban-set-default": "the older release writes the column itself"},
+    ),
     "does both in and out of a transaction": Example(
         'op.add_column("t", sa.Column("z", sa.Text()))\n    changes.create_index("t_z", "t", ["z"])',
         {"mixed-transaction"},

@@ -8,6 +8,7 @@ import time
 import grpc
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SpanExportResult
 from rapport_client.tracing import trace_metadata
 
 from services.kit import context
@@ -15,6 +16,7 @@ from services.kit.config import load_settings
 from services.kit.errors import InvalidArgument, NotFound
 from services.kit.telemetry import spans
 from services.kit.telemetry.export import recording
+from services.kit.telemetry.otlp import TellingExporter
 from services.kit.telemetry.spans import Kind, Span
 from tests.support.collector import collecting
 from tests.support.echo import OWNER, pb, serve
@@ -106,6 +108,25 @@ def test_a_collector_that_is_away_holds_up_nobody():
         for _ in range(5_000):
             spans.add(Span(name="a", traceparent=PARENT, start=1, end=2))
     assert time.monotonic() - begun < 20  # not the minutes for which it would be tried
+
+
+def test_a_collector_that_takes_no_spans_is_told_once_and_why(caplog):
+    """As one that speaks another protocol, whose port was named."""
+    with collecting() as collector, caplog.at_level("INFO"):
+        exporter = TellingExporter(f"{collector.url}/v1/nothing")
+        collector.refuse = True
+        for _ in range(3):
+            assert exporter.export([]) is SpanExportResult.FAILURE
+        collector.refuse = False
+        for _ in range(2):
+            assert exporter.export([]) is SpanExportResult.SUCCESS
+        exporter.shutdown()
+    # Exporters of other tests may still be ending.
+    refused, again = [message for message in caplog.messages if "/v1/nothing" in message]
+    assert refused.startswith(f"spans do not reach the collector at {collector.url}/v1/nothing ")
+    assert "404" in refused
+    assert "port 4318" in refused
+    assert again == f"spans reach the collector at {collector.url}/v1/nothing again"
 
 
 def test_the_standard_variable_names_the_collector_too(monkeypatch):

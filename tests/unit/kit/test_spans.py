@@ -114,3 +114,18 @@ def test_without_a_sampler_nothing_that_begins_here_is_recorded(sampler: None):
     assert {context.is_sampled(trace) for trace in made} == {True, False}
     assert all(context.is_sampled(trace) == (trace[3] < "8") for trace in made)
     assert context.is_sampled(context.child_traceparent(trace_of("f")))
+
+
+def test_who_logs_a_failure_later_finds_its_work():
+    call, _ = spans.call_for("toy.fails", [(str(AN), trace_of("a"))])
+    with pytest.raises(ValueError, match="no") as caught, spans.work(call):
+        raise ValueError("no")
+    assert context.current() is None
+    with context.of_error(caught.value, trace_of("b")):
+        assert context.current() is call
+    assert context.current() is None
+    # What no work raised is about something that may have a trace.
+    for trace, expected in ((trace_of("b"), trace_of("b")), ("", None), ("junk", None)):
+        with context.of_error(ValueError("no"), trace):
+            found = context.current()
+            assert (found.traceparent if found else None) == expected
