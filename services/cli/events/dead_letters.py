@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 from google.protobuf.json_format import MessageToDict
 from rapport_client import Rapport
+from rapport_client.errors import DeadlineExceeded, Unavailable
 from rich.table import Table
 from rich.text import Text
 
@@ -45,18 +46,26 @@ def list_dead_letters(
     ] = False,
     as_json: _AsJson = False,
 ) -> None:
-    """List dead letters of all services, by consumer and then oldest first."""
+    """List dead letters of all services, by consumer and then oldest first; status 1 when a service does not answer."""
     found: list[Any] = []
     more: list[str] = []
+    silent: dict[str, str] = {}
     with connect_here() as rapport:
         for service in (_service(consumer),) if consumer else SERVICES:
-            letters = list(_first(rapport, service, consumer, limit + 1))
+            try:
+                letters = list(_first(rapport, service, consumer, limit + 1))
+            except (Unavailable, DeadlineExceeded) as error:
+                if consumer or len(silent) == len(SERVICES) - 1:
+                    raise
+                # Somebody looks here when things go wrong: the others tell theirs.
+                silent[service] = error.message
+                continue
             found += letters[:limit]
             more += [service] if len(letters) > limit else []
     if as_json:
         listed = [MessageToDict(letter, preserving_proto_field_name=True) for letter in found]
-        _echo({"dead_letters": listed, "services_with_more": more})
-        return
+        _echo({"dead_letters": listed, "services_with_more": more, "services_without_answer": silent})
+        raise typer.Exit(int(bool(silent)))
     table = Table("consumer", "event", "type", "failed", "error")
     for letter in found:
         table.add_row(
@@ -66,12 +75,16 @@ def list_dead_letters(
             letter.create_time.ToJsonString(),
             Text(_state(letter)),
         )
-    console.print(table if found else "no dead letters")
+    console.print(table if found else "no dead letters" + (" in those that answer" if silent else ""))
     if errors_in_full:
         for letter in found:
             _say(f"\n{letter.consumer} {letter.event.id}\n{letter.error}")
     if more:
         errors.print(f"there are more of {', '.join(more)}; raise --limit", highlight=False)
+    for service, why in silent.items():
+        errors.print(f"{service} does not answer: {why}", markup=False, highlight=False, soft_wrap=True)
+    if silent:
+        raise typer.Exit(1)
 
 
 @app.command("replay")

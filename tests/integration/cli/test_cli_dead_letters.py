@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from google.protobuf.wrappers_pb2 import StringValue
 from rapport.care.v1 import events_pb2 as care
 from rapport.events.v1 import events_pb2
+from rapport_client.errors import Unavailable
 
 from services.contacts.models import kit
 from services.kit.dead_letters import store
@@ -67,6 +68,26 @@ def test_they_are_listed(contacts: Office) -> None:
     assert told["services_with_more"] == []
     empty = contacts.rapport(*COMMAND, "list", "--consumer", "contacts.another")
     assert (empty.code, empty.out.strip()) == (0, "no dead letters")
+
+
+def test_a_service_that_does_not_answer_hides_no_other(
+    contacts: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = bury(contacts)
+    first = dead_letters._first
+
+    def all_but_contacts_are_away(rapport: object, service: str, *arguments: object) -> Iterator[object]:
+        if service != "contacts":
+            raise Unavailable("nobody listens")
+        return first(rapport, service, *arguments)
+
+    monkeypatch.setattr(dead_letters, "_first", all_but_contacts_are_away)
+    ran = contacts.rapport(*COMMAND, "list")
+    assert (ran.code, key in ran.out) == (1, True)
+    assert "care does not answer: nobody listens" in ran.err
+    told = json.loads(contacts.rapport(*COMMAND, "list", "--json").out)
+    assert [letter["event"]["id"] for letter in told["dead_letters"]] == [key]
+    assert sorted(told["services_without_answer"]) == ["campaign", "care", "sales", "segmentation"]
 
 
 def test_a_replay_reaches_its_consumer_and_says_what_came_of_it(
