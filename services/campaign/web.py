@@ -19,6 +19,7 @@ from rapport_sdk import CallbackRequest, DeliveryReport
 from sqlalchemy.exc import OperationalError
 
 from services.campaign.usecases.hits import HitBuffer
+from services.campaign.web_connections import Impatient
 from services.campaign.webapp import WebApp
 from services.kit import log, revisions
 from services.kit.config import Settings, load_settings
@@ -123,7 +124,7 @@ class WebProcess:
                 timeout_keep_alive=_KEEP_ALIVE_SECONDS,
                 h11_max_incomplete_event_size=_HEADER_BYTES,
                 timeout_graceful_shutdown=max(1, int(self._grace)),
-                http="h11",
+                http=Impatient,
                 ws="none",
             )
         )

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AliasChoices, Field, ValidationError, field_validator
-from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from services.kit.bus.address import parse_address
 from services.kit.clock import parse_clock
 from services.kit.errors import InvalidArgument
-from services.kit.masking import safe_text
+from services.kit.setting_secrets import given, is_secret
 
 if TYPE_CHECKING:
     from rapport_client.config import Location
@@ -86,7 +86,6 @@ class Settings(BaseSettings):
     )
     amqp_url: str = Field(
         "",
-        repr=False,
         description="RabbitMQ (3.10 or newer) that carries events between services, "
         "amqp://user:password@host:port/virtual-host, amqps:// for TLS, nodes of a cluster with commas between; "
         "empty: workers read the event streams.",
@@ -103,7 +102,9 @@ class Settings(BaseSettings):
     )
     time_zone: str = Field("UTC", description="Time zone of the business, an IANA name.")
     default_region: str = Field(
-        "", description="Region (ISO 3166) for phone numbers written without a country code."
+        "",
+        pattern="^(|[A-Z]{2})$",
+        description="Region (ISO 3166, such as VN) for phone numbers written without a country code.",
     )
     tokens_file: Path | None = Field(
         None,
@@ -404,6 +405,10 @@ class Settings(BaseSettings):
         own = f"{self.host}:{{port}}"
         return Location(self.address or own, self.events_address or own, self.base_port, "")
 
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        """Leave out what may hold a secret: settings are shown wherever something that holds them is."""
+        return [(name, value) for name, value in super().__repr_args__() if not is_secret(name or "")]
+
     def service_database_url(self, service: str) -> str:
         """Return the SQLAlchemy URL of a service's database; raises InvalidArgument when it is not set."""
         url: str = getattr(self, f"{service}_database_url")
@@ -434,15 +439,8 @@ def load_settings(**overrides: object) -> Settings:
         return Settings(**overrides)  # type: ignore[arg-type]
     except ValidationError as error:
         problems = "; ".join(
-            f"RAPPORT_{'_'.join(str(part) for part in item['loc']).upper()}: "
-            f"{item['msg'].removeprefix('Value error, ')}{_got(item)}"
+            f"RAPPORT_{'_'.join(str(part) for part in item['loc']).upper().removeprefix('RAPPORT_')}: "
+            f"{item['msg'].removeprefix('Value error, ')}{given(item)}"
             for item in error.errors()
         )
         raise InvalidArgument(f"bad settings: {problems}", reason="INVALID_SETTINGS") from error
-
-
-def _got(problem: ErrorDetails) -> str:
-    """Return what a variable was set to, unless that may hold a secret."""
-    name = str(problem["loc"][0]) if problem["loc"] else ""
-    secret = name in ("token", "secret_key", "amqp_url") or name.endswith("database_url")
-    return "" if secret else f" (got {safe_text(repr(problem.get('input')))})"

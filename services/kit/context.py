@@ -35,7 +35,8 @@ class CallContext:
     or None; parent: trace context that it continues, as it was given; causes: traces of the events that it handles,
     when these are several; told: whether its trace context went on to others;
     scope: whose records the work may touch, None when that was not settled; is_awaited: tells whether the caller has
-    not gone, None when it cannot; refused: whether a refusal of it is on record.
+    not gone, None when it cannot; refused: whether a refusal of it is on record; scope_of: tells with whose records
+    the caller may use a permission, None when it may not.
     """
 
     request_id: str
@@ -49,6 +50,7 @@ class CallContext:
     scope: Scope | None = None
     is_awaited: Callable[[], bool] | None = None
     refused: bool = False
+    scope_of: Callable[[str], Scope | None] | None = None
 
 
 _current: ContextVar[CallContext | None] = ContextVar("rapport_call", default=None)
@@ -126,6 +128,17 @@ def scope() -> Scope:
             "option (rapport.type.v1.reach) = REACH_RECORDS"
         )
     return call.scope
+
+
+def scope_of(permission: str) -> Scope | None:
+    """Return with whose records the caller may use another permission than that of the call at hand.
+
+    None when it may not; EVERYTHING where there is no call.
+    """
+    call = _current.get()
+    if call is None:
+        return EVERYTHING
+    return call.scope_of(permission) if call.scope_of is not None else None
 
 
 def heeds_scope() -> bool:

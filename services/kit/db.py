@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import psycopg
 from psycopg import OperationalError as OriginalOperationalError
 from sqlalchemy import Connection, Engine, MetaData, Table, create_engine, event
 from sqlalchemy.exc import DBAPIError, InvalidatePoolError, OperationalError
@@ -134,9 +135,32 @@ def copy_rows(
 
     Texts and numbers are written in C; where speed counts, hand UUIDs, times and bytes over as texts.
     """
+    with _copy(connection, table, columns) as copy:
+        for row in rows:
+            copy.write_row(row)
+
+
+def copy_text(connection: Connection, table: Table, columns: Iterable[str], text: str) -> None:
+    """Write rows by COPY as `copy_rows` does, which are in its text format already (`escaped`)."""
+    with _copy(connection, table, columns) as copy:
+        copy.write(text)
+
+
+@contextmanager
+def _copy(connection: Connection, table: Table, columns: Iterable[str]) -> Iterator[psycopg.Copy]:
     names = ", ".join(f'"{name}"' for name in columns)
     target = connection.dialect.identifier_preparer.format_table(table)
     cursor = connection.connection.driver_connection.cursor()  # type: ignore[union-attr]
     with cursor, cursor.copy(f"COPY {target} ({names}) FROM STDIN") as copy:
-        for row in rows:
-            copy.write_row(row)
+        yield copy
+
+
+_ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
+
+
+def escaped(texts: list[str]) -> list[str]:
+    """Return texts as they stand in the text format of COPY; the same list when none needs an escape."""
+    every = "".join(texts)
+    if any(one in every for one in "\\\t\n\r"):
+        return [text.translate(_ESCAPES) for text in texts]
+    return texts

@@ -105,6 +105,10 @@ class ResourceExhausted(RapportError):
     default_reason = "RESOURCE_EXHAUSTED"
 
 
+class OverLimit(ResourceExhausted):
+    """Refuse a caller that asks for more than one caller may; such refusals are on record."""
+
+
 class Unavailable(RapportError):
     """Report that something needed is not reachable now; the same call may work later."""
 

@@ -25,6 +25,7 @@ from services.kit.names import format_name, parse_name
 
 Parting = tuple[UUID, UUID | None]
 """A contact, and the one it was merged into, or None when it was erased."""
+_PARTINGS = ("contact.merged", "contact.erased")
 _LOCK = lock_key("contacts that are gone")
 
 
@@ -43,6 +44,19 @@ def gone_table(metadata: MetaData) -> Table:
         sa.Column("time", sa.DateTime(timezone=True), nullable=False),
         comment="contacts that were merged into another one or erased",
     )
+
+
+def is_erased(connection: Connection, metadata: MetaData, event: Event) -> bool:
+    """Tell whether an event is about a contact that was erased here before, and tells of something else.
+
+    Waits for whoever lets contacts be gone, who waits for this transaction from now on. False in a service without the
+    table.
+    """
+    table = metadata.tables.get("contact_gone")
+    if table is None or not event.contact or event.type in _PARTINGS:
+        return False
+    key = parse_name(event.contact, "contacts", "contact")
+    return current(connection, table, [key])[key] is None
 
 
 def current(connection: Connection, table: Table, contact_ids: Collection[UUID]) -> dict[UUID, UUID | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 import threading
 import traceback
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from sys import UnraisableHookArgs
 
 __all__ = ["configure", "get_logger", "redact", "safe_summary", "safe_text", "safe_traceback"]
+
+_QUOTED = re.compile("[:\"'«»‹›„“”「『]")
 
 
 def get_logger(name: str) -> FilteringBoundLogger:
@@ -136,8 +139,12 @@ def _safe_message(error: BaseException) -> str:
     # A connection that failed has nothing of the kind, and quotes no rows.
     if diagnosis is None or getattr(original, "sqlstate", None) is None:
         return safe_text(str(original))
-    named = [diagnosis.message_primary, diagnosis.constraint_name, diagnosis.table_name]
-    return f"[{getattr(original, 'sqlstate', None)}] " + ", ".join(safe_text(part) for part in named if part)
+    state, primary = str(getattr(original, "sqlstate", None)), diagnosis.message_primary
+    if state.startswith("22") and primary:
+        # What is no number, date or text quotes itself, in the quotation marks of the server's language.
+        primary = _QUOTED.split(primary, maxsplit=1)[0].strip()
+    named = [primary, diagnosis.constraint_name, diagnosis.table_name]
+    return f"[{state}] " + ", ".join(safe_text(part) for part in named if part)
 
 
 def _constant_fields(fields: dict[str, str]) -> Processor:

@@ -11,11 +11,16 @@ from collections.abc import Mapping
 from typing import Any
 
 MASK = "[redacted]"
-_SECRET = r"(?:password|passwd|pwd|secret|token|api[_-]?key|authorization|cookie|credential|private[_-]?key)"
-_SECRET_KEY = re.compile(rf"(?:^|[_.-]){_SECRET}s?$|^secret[_.-]", re.IGNORECASE)
+_SECRET = (
+    r"(?:password|passwd|passphrase|pwd|secret|token|api[_-]?key|authorization|cookie|credential|private[_-]?key"
+    r"|signature)"
+)
+# Also as a part of a word: some write client_secret, others clientSecret.
+_SECRET_KEY = re.compile(rf"{_SECRET}s?$|^secret[_.-]", re.IGNORECASE)
 _PERSONAL_KEYS = frozenset(
     {
         *("email", "e_mail", "mail", "phone", "mobile", "address", "street", "address_lines", "birth_date"),
+        *("emails", "phones", "phone_number", "email_address", "recipient", "recipients"),
         *("display_name", "given_name", "family_name", "full_name", "body", "text", "subject_line"),
     }
 )
@@ -45,14 +50,23 @@ _LONG_NUMBER = re.compile(
     rf"(?<![\w.-])(?!{_OCTET}(?:\.{_OCTET}){{3}}(?![\d.]))\+?\(?\d(?:{_GAP}\d){{8,14}}(?![\w-]|\.\d)"
 )
 _URL_PASSWORD = re.compile(r"(?<![a-z0-9+.-])([a-z][a-z0-9+.-]*://)[^\s/?#\"']*@", re.IGNORECASE)
+# What stands behind the question mark of an address may be a key, whatever its name.
+_URL_QUERY = re.compile(
+    r"(?<![a-z0-9+.-])([a-z][a-z0-9+.-]{0,20}://[^\s?\"'<>]{1,300}\?)[^\s\"'<>]+", re.IGNORECASE
+)
+_PEM = re.compile(
+    r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----.*?(?:-----END [A-Z ]{0,40}PRIVATE KEY-----|\Z)", re.DOTALL
+)
 _SIGNED = re.compile(r"(?<![\w-])ey[\w-]{8,}\.[\w-]+(?:\.[\w-]*)?")
 _SCHEME = re.compile(r"\b(bearer|basic)\s+[\w.~+/=-]+", re.IGNORECASE)
 _ASSIGNED = re.compile(
-    rf"""(?<![a-z])({_SECRET}[\w-]{{0,20}}["']?\s{{0,3}}(?:=|:|%3d)\s{{0,3}})"""
+    rf"""({_SECRET}[\w-]{{0,20}}["']?\s{{0,3}}(?:=|:|%3d)\s{{0,3}})"""
     r"""(?:"[^"]*"|'[^']*'|[^\s,;&"')\]}]+)""",
     re.IGNORECASE,
 )
-_SUSPECT = re.compile(rf"@|＠|%40|\d(?:{_GAP}\d){{8}}|ey[\w-]{{8}}|bearer|basic|{_SECRET}", re.IGNORECASE)
+_SUSPECT = re.compile(
+    rf"@|＠|%40|\d(?:{_GAP}\d){{8}}|ey[\w-]{{8}}|bearer|basic|://|-----BEGIN|{_SECRET}", re.IGNORECASE
+)
 _LONGEST = 100_000
 _DEEP = 6
 
@@ -66,7 +80,9 @@ def safe_text(text: str) -> str:
         text = f"{text[:_LONGEST]}…"
     if _SUSPECT.search(text) is None:
         return text
+    text = _PEM.sub("[private key]", text)
     text = _URL_PASSWORD.sub(rf"\1{MASK}@", text)
+    text = _URL_QUERY.sub(rf"\1{MASK}", text)
     text = _SCHEME.sub(rf"\1 {MASK}", text)
     text = _SIGNED.sub("[token]", text)
     text = _ASSIGNED.sub(_assigned, text)

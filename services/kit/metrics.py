@@ -43,9 +43,8 @@ ACCESS_DENIED = Counter(
     ["reason"],
 )
 
-
-PATIENCE_SECONDS = 20.0
-"""How long a connection may say nothing: each has a thread."""
+SILENCE_SECONDS = 10.0
+"""How long a connection to the page of health and metrics may be silent."""
 
 
 class _Server(ThreadingHTTPServer):
@@ -68,7 +67,8 @@ class MetricsServer:
         """
 
         class Handler(BaseHTTPRequestHandler):
-            timeout = PATIENCE_SECONDS
+            # Each connection has a thread, which one that says nothing would hold for ever.
+            timeout = SILENCE_SECONDS
 
             def do_GET(self) -> None:
                 if self.path.partition("?")[0] == "/metrics":

@@ -6,7 +6,7 @@ positioned rows are visible to consumers.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -18,7 +18,7 @@ from sqlalchemy.dialects import postgresql as pg
 from uuid_utils import uuid7
 
 from services.kit import context
-from services.kit.db import copy_rows
+from services.kit.db import copy_rows, copy_text
 from services.kit.names import new_id
 
 
@@ -142,6 +142,41 @@ def _rows(events: list[NewEvent], record_time: datetime) -> Iterator[tuple[objec
             content,
             traceparent if causes is None else context.traceparent(event.contact),
         )
+
+
+def made_text(
+    type_: str,
+    subjects: Iterable[str],
+    contacts: Iterable[str],
+    facts: Sequence[tuple[Message, datetime]],
+    *,
+    record_time: datetime,
+) -> str:
+    """Return events of one type at revision 1 as `append_text` takes them; the traces are those of the caller's.
+
+    subjects: resource names; contacts: their ids; facts: payload and time of each event; those from before
+    `record_time` are historical. A tuple that is shared is encoded once.
+    """
+    recorded = record_time.isoformat()
+    traceparent = context.traceparent()
+    known: dict[int, str] = {}
+    lines = []
+    for subject, key, fact in zip(subjects, contacts, facts, strict=True):
+        tail = known.get(id(fact))
+        if tail is None:
+            data, time = fact
+            past = "t" if time < record_time else "f"
+            content = data.SerializeToString().hex()
+            tail = known[id(fact)] = (
+                f"1\t{time.isoformat()}\t{recorded}\t{past}\t{_type_url(data)}\t\\\\x{content}\t{traceparent}\n"
+            )
+        lines.append(f"{uuid7()}\t{type_}\t{subject}\t{key}\t{tail}")
+    return "".join(lines)
+
+
+def append_text(connection: Connection, table: Table, text: str) -> None:
+    """Write the events of `made_text` in the caller's transaction."""
+    copy_text(connection, table, _COLUMNS, text)
 
 
 def _type_url(data: Message) -> str:

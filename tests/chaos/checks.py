@@ -25,6 +25,11 @@ def exactly(name: str, expected: int, seen: int) -> Check:
     return Check(name, f"= {expected}", seen, seen == expected)
 
 
+def at_least(name: str, least: int, seen: int) -> Check:
+    """Return a check of a number that must not be smaller: what nothing was done for holds by itself."""
+    return Check(name, f">= {least}", seen, seen >= least)
+
+
 def differences(found: Iterable[Hashable], expected: Iterable[Hashable]) -> tuple[int, int, str]:
     """Return how many are missing, how many too much (doubled ones too), and an example of each for a message."""
     had, wanted = Counter(found), Counter(expected)

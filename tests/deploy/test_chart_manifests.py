@@ -105,10 +105,12 @@ def test_a_process_gets_its_own_database_and_token_and_no_others(name: str, rend
             for entry in container["env"]
             if "valueFrom" in entry and entry["name"] != "RAPPORT_AMQP_URL"  # which all share
         }
+        # In production a key is in the token's place: a Secret without tokens would keep pods from starting.
+        token = {} if name == "production" else {"RAPPORT_TOKEN": f"{service.upper()}_TOKEN"}
         assert secret == {
             f"RAPPORT_{service.upper()}_DATABASE_URL": service,
-            "RAPPORT_TOKEN": f"{service.upper()}_TOKEN",
             "RAPPORT_SECRET_KEY": "secret-key",
+            **token,
         }
         mounts = {mount["name"] for mount in container["volumeMounts"]}
         assert ("tokens" in mounts) == (role == "api")
@@ -116,6 +118,33 @@ def test_a_process_gets_its_own_database_and_token_and_no_others(name: str, rend
     assert {entry["name"] for entry in job["env"]} == {
         f"RAPPORT_{service.upper()}_DATABASE_URL" for service in SERVICES
     }
+
+
+def test_a_secret_that_is_named_is_taken_and_only_the_others_are_made(render: Render) -> None:
+    named = {"databases": {"existingSecret": "theirs"}, "create": True, "databaseUrls": None}
+    release = render("trial", secrets=named)
+    made = release.of("Secret")["rapport-secrets"]["stringData"]
+    assert {"secret-key", "tokens.json", "SALES_TOKEN"} <= set(made)
+    assert not set(SERVICES) & set(made)
+    for _, _, container in containers(release):
+        for entry in container["env"]:
+            if entry["name"].endswith("_DATABASE_URL"):
+                assert entry["valueFrom"]["secretKeyRef"]["name"] == "theirs"
+    for kind in ("tokens", "key"):
+        other = render("trial", **{f"secrets__{kind}": {"existingSecret": "theirs"}})
+        kept = set(other.of("Secret")["rapport-secrets"]["stringData"])
+        assert ("secret-key" in kept) == (kind != "key")
+        assert ("tokens.json" in kept) == ("OWNER_TOKEN" in kept) == (kind != "tokens")
+    everything = {one: {"existingSecret": "theirs"} for one in ("databases", "tokens", "key")}
+    assert not render("trial", secrets={**everything, "create": True, "databaseUrls": None}).of("Secret")
+
+
+def test_services_with_keys_need_no_tokens(render: Render) -> None:
+    release = render("production", secrets__tokens={"existingSecret": ""})
+    assert "RAPPORT_TOKENS_FILE" not in release.of("ConfigMap")["rapport-settings"]["data"]
+    for _, pod, _ in containers(release):
+        assert "tokens" not in {volume["name"] for volume in pod["volumes"]}
+    assert "RAPPORT_TOKENS_FILE" in render("production").of("ConfigMap")["rapport-settings"]["data"]
 
 
 def test_migrations_come_before_everything_and_never_in_a_replica(render: Render) -> None:
@@ -127,6 +156,9 @@ def test_migrations_come_before_everything_and_never_in_a_replica(render: Render
         weight = int(job["metadata"]["annotations"]["helm.sh/hook-weight"])
         pod = job["spec"]["template"]["spec"]
         assert pod["containers"][0]["args"] == ["migrate"]
+        # Its log says what is to be done next: it outlives a success.
+        assert job["metadata"]["annotations"]["helm.sh/hook-delete-policy"] == "before-hook-creation"
+        assert job["spec"]["ttlSecondsAfterFinished"] >= 86400
         needed = [release.of("ServiceAccount")[pod["serviceAccountName"]], *release.of("Secret").values()]
         for one in needed:
             assert int(one["metadata"]["annotations"]["helm.sh/hook-weight"]) < weight
@@ -172,6 +204,18 @@ def test_readiness_can_be_asked_without_grpc(render: Render) -> None:
     for service in SERVICES:
         (container,) = pods[f"rapport-{service}-api"]["spec"]["containers"]
         assert container["readinessProbe"]["httpGet"] == {"path": "/healthz", "port": "metrics"}
+
+
+def test_what_is_encrypted_is_not_taken_for_plain(render: Render) -> None:
+    # Kubernetes would ask without TLS, and no release would ever be ready.
+    release = render("existing-secrets", secrets__tls={"existingSecret": "tls"})
+    for service in SERVICES:
+        (container,) = release.pods()[f"rapport-{service}-api"]["spec"]["containers"]
+        assert "grpc" not in container["readinessProbe"]
+        ports = release.of("Service")[f"rapport-{service}"]["spec"]["ports"]
+        assert not any("appProtocol" in port for port in ports)
+        plain = render("existing-secrets").of("Service")[f"rapport-{service}"]["spec"]["ports"]
+        assert [port.get("appProtocol") for port in plain].count("kubernetes.io/h2c") == 2
 
 
 @pytest.mark.parametrize(("grace", "at_least"), [(10, 25), (12.5, 30), (60, 125)])
@@ -311,6 +355,7 @@ def test_the_web_process_has_a_service_and_an_ingress(render: Render, web_chart:
         ({"services": {"shop": {}}}, "shop"),
         ({"services": {"contacts": {"sender": {}}}}, "sender"),
         ({"secrets": {"databases": {"existingSecret": ""}}}, "secrets.databases.existingSecret"),
+        ({"secrets": {"databaseUrls": {"care": "postgresql://x/y"}}}, "secrets.databaseUrls"),
         ({"webService": {"ingress": {"enabled": True, "host": "a.example"}}}, "roles.web.enabled"),
     ],
 )
@@ -348,12 +393,15 @@ def test_an_upgrade_takes_no_place_from_running_pods(render: Render) -> None:
         assert manifest["spec"]["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": 1}
         annotations = manifest["spec"]["template"]["metadata"]["annotations"]
         assert re.fullmatch(r"[0-9a-f]{64}", annotations["checksum/settings"])
-    changed = render("production", settings__logLevel="DEBUG").of("Deployment")["rapport-sales-api"]
-    same = render("production").of("Deployment")["rapport-sales-api"]
-    assert (
-        changed["spec"]["template"]["metadata"]["annotations"]
-        != same["spec"]["template"]["metadata"]["annotations"]
-    )
+    for name, change in (
+        ("production", {"settings__logLevel": "DEBUG"}),
+        ("trial", {"secrets__databaseUrls__sales": "postgresql://other/sales"}),
+    ):
+        changed, same = (
+            render(name, **values).of("Deployment")["rapport-sales-api"]["spec"]["template"]["metadata"]
+            for values in (change, {})
+        )
+        assert changed["annotations"] != same["annotations"]
 
 
 def test_backups_are_written_when_a_volume_is_named(render: Render) -> None:
@@ -364,7 +412,10 @@ def test_backups_are_written_when_a_volume_is_named(render: Render) -> None:
         pod = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]
         (container,) = pod["containers"]
         given = {item["name"] for item in container["env"]}
-        assert given == {f"RAPPORT_{service.upper()}_DATABASE_URL" for service in SERVICES}, name
+        # A restore is made of the same Job: it must find the queues that it empties.
+        urls = {f"RAPPORT_{service.upper()}_DATABASE_URL" for service in SERVICES}
+        assert given == urls | {"RAPPORT_AMQP_URL"}, name
+        assert {"configMapRef": {"name": "rapport-settings"}} in container["envFrom"]
         (mount,) = [one for one in container["volumeMounts"] if one["name"] == "backups"]
         (volume,) = [one for one in pod["volumes"] if one["name"] == "backups"]
         assert volume["persistentVolumeClaim"] == {"claimName": "rapport-backups"}

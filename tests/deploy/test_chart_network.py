@@ -137,6 +137,48 @@ def test_all_reach_the_database_and_senders_reach_mail_servers(net: Net, render:
         assert {5432, 4318} <= ports
 
 
+def test_migrations_reach_the_databases_before_the_policies_of_the_release_are_there(render: Render) -> None:
+    to = [{"ipBlock": {"cidr": "10.9.0.0/16"}}]
+    release = render("existing-secrets", networkPolicy__database={"to": to, "ports": [6432]})
+    job = release.of("Job")["rapport-migrate"]["metadata"]["annotations"]
+    hooks = [one for one in release.of("NetworkPolicy").values() if "annotations" in one["metadata"]]
+    for one in hooks:
+        about = one["metadata"]["annotations"]
+        assert about["helm.sh/hook"] == job["helm.sh/hook"]
+        assert int(about["helm.sh/hook-weight"]) < int(job["helm.sh/hook-weight"])
+    before = Net(release)
+    before.policies = hooks
+    rules = list(before.rules("egress", "rapport-migrate"))
+    assert {"to": to, "ports": [{"port": 6432, "protocol": "TCP"}]} in rules
+    assert any({"port": 53, "protocol": "UDP"} in rule["ports"] for rule in rules)
+    assert not render("trial").of("NetworkPolicy")
+
+
+def test_apis_reach_who_signs_people_in_and_all_reach_the_collector_of_traces(render: Render) -> None:
+    closed = Net(render("existing-secrets"))
+    settings = {"oidcIssuer": "https://sign-in.example.com:8443/realms/crm", "oidcAudience": ["crm"]}
+    opened = Net(render("existing-secrets", settings={**settings, "otlpEndpoint": "http://collector:4318"}))
+    keys = {**settings, "oidcJwksUrl": "https://keys.example.com/jwks"}
+    by_both = Net(render("existing-secrets", settings=keys))
+    for pod in closed.labels:
+        signs_in = {8443} if pod.endswith("-api") else set()
+        assert open_ports(opened, pod) == open_ports(closed, pod) | signs_in | {4318}
+        elsewhere = {8443, 443} if pod.endswith("-api") else set()
+        assert open_ports(by_both, pod) == open_ports(closed, pod) | elsewhere
+    to = [{"ipBlock": {"cidr": "10.0.0.0/8"}}]
+    narrow = Net(
+        render(
+            "existing-secrets",
+            settings=settings,
+            networkPolicy__identityProvider={"to": to, "ports": [9443]},
+        )
+    )
+    assert {"ports": [{"port": 9443, "protocol": "TCP"}], "to": to} in list(
+        narrow.rules("egress", "rapport-sales-api")
+    )
+    assert open_ports(narrow, "rapport-sales-api") == open_ports(closed, "rapport-sales-api")
+
+
 def test_mail_from_anywhere_reaches_care_where_it_is_taken(render: Render) -> None:
     production = Net(render("production"))
     assert production.passes(STRANGER, "rapport-care-api", "smtp")

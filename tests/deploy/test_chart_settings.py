@@ -34,6 +34,8 @@ def sample(described: dict[str, Any]) -> Any:
             return ["one", "two"]
         case "boolean":
             return True
+    if described.get("pattern") == "^(|[A-Z]{2})$":
+        return "VN"
     # Of a pattern that lists what it takes, the last.
     listed = re.fullmatch(r"\^\((.*)\)\$", described.get("pattern", ""))
     return listed[1].rpartition("|")[2] if listed else "text"
@@ -107,7 +109,8 @@ def test_no_variable_of_the_chart_is_unknown_to_the_code(name: str, render: Call
     assert {one for one in found if not one.startswith(PLUGIN)} <= known
     elsewhere = {one for one in found if one.removeprefix("RAPPORT_").lower() in facts.ELSEWHERE}
     assert {f"RAPPORT_{service.upper()}_DATABASE_URL" for service in SERVICES} <= elsewhere
-    assert {"RAPPORT_HOST", "RAPPORT_ADDRESS", "RAPPORT_TOKEN", "RAPPORT_SECRET_KEY"} <= elsewhere
+    assert {"RAPPORT_HOST", "RAPPORT_ADDRESS", "RAPPORT_SECRET_KEY"} <= elsewhere
+    assert elsewhere & {"RAPPORT_TOKEN", "RAPPORT_SERVICE_KEY_FILE"}
 
 
 def test_the_settings_that_the_chart_makes_are_good_ones(

@@ -21,6 +21,7 @@ from services.kit.backup.programs import probe as probe_programs
 from services.kit.config import SERVICES, Settings
 from services.kit.postgres.binaries import _probe as probe_server
 from services.kit.postgres.binaries import wheel_folder
+from tests.integration.cli.test_cli_plugins import install
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCKERFILE = (ROOT / "deploy" / "Dockerfile").read_text(encoding="utf-8")
@@ -28,8 +29,6 @@ COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read
 EXAMPLE = (ROOT / "deploy" / ".env.example").read_text(encoding="utf-8")
 OURS = {name: one for name, one in COMPOSE["services"].items() if name not in ("postgres", "rabbitmq")}
 PROCESSES = {f"{service}-{role}": (service, role) for service in SERVICES for role in facts.roles(service)}
-NOT_IN_COMPOSE = {"campaign-web"}
-"""Needs a public address and a reverse proxy with a certificate; deploy/README.md says how to add it."""
 
 
 def ignored(path: str) -> bool:
@@ -145,8 +144,44 @@ def test_the_options_of_the_sender_exist() -> None:
     assert "RAPPORT_CAMPAIGN_DATABASE_URL" in result.stderr
 
 
+def test_an_image_with_plugins_can_be_built_whose_settings_have_no_default(tmp_path: Path) -> None:
+    text = (ROOT / "deploy" / "plugins" / "Dockerfile").read_text(encoding="utf-8")
+    line = re.findall(r"^RUN (.+)$", text, re.MULTILINE)[-1]
+    source = """from rapport_sdk import Setting, hookimpl
+
+@hookimpl
+def rapport_settings():
+    return [Setting("key", str, secret=True, doc="Of the shop.")]
+"""
+    install(tmp_path, "shop", source)
+    variables = {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "HOME": str(tmp_path),
+        "PYTHONPATH": str(tmp_path),
+    }
+
+    def build(check_with: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["sh", "-c", line],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=tmp_path,
+            env={**variables, "CHECK_WITH": check_with},
+        )
+
+    refused = build("")
+    assert refused.returncode == 1
+    assert "RAPPORT_PLUGIN_SHOP_KEY" in refused.stderr
+    built = build("RAPPORT_PLUGIN_SHOP_KEY=x")
+    assert (built.returncode, built.stderr) == (0, "")
+    assert "ARG CHECK_WITH" in text
+
+
 def test_compose_runs_each_process_after_the_migrations() -> None:
-    assert set(OURS) == {"migrate", *PROCESSES} - NOT_IN_COMPOSE
+    assert set(OURS) == {"migrate", *PROCESSES}
+    # Links need a public address and a proxy with a certificate, so this one is asked for.
+    assert [name for name, one in OURS.items() if "profiles" in one] == ["campaign-web"]
     assert OURS["migrate"]["command"] == ["migrate"]
     assert OURS["migrate"]["depends_on"] == {"postgres": {"condition": "service_healthy"}}
     for name, one in OURS.items():
@@ -160,13 +195,20 @@ def test_compose_runs_each_process_after_the_migrations() -> None:
         assert one["depends_on"]["migrate"]["condition"] == "service_completed_successfully"
 
 
+def test_compose_has_connections_for_all_processes() -> None:
+    given = int(COMPOSE["services"]["postgres"]["command"][-1].partition("max_connections=")[2])
+    # Each holds a pool, and a few for locks and listening.
+    assert given > len(OURS) * (Settings(base_port=7400).database_pool_size + 4)
+
+
 def test_compose_asks_each_process_on_its_own_port() -> None:
     for name, (service, role) in PROCESSES.items():
-        if name in NOT_IN_COMPOSE:
-            continue
         test = " ".join(OURS[name]["healthcheck"]["test"])
         metrics = facts.ports(service, role).get("metrics")
         assert "/tmp/sender.ready" in test if role == "sender" else f":{metrics}/healthz" in test
+        if role == "web":
+            assert OURS[name]["ports"] == ["127.0.0.1:7446:7446"]
+            assert OURS[name]["environment"]["RAPPORT_WEB_HOST"] == "0.0.0.0"
         if role == "api":
             ports = {int(port.rpartition(":")[2]) for port in OURS[name]["ports"]}
             assert ports == {
@@ -195,6 +237,9 @@ def test_compose_gives_settings_that_exist_and_secrets_to_their_owners() -> None
         service, _ = PROCESSES[name]
         assert databases == {f"RAPPORT_{service.upper()}_DATABASE_URL"}
         assert environment["RAPPORT_TOKEN"].startswith(f"${{{service.upper()}_TOKEN:?")
+    # Whoever renders a message needs it, not only who answers the links.
+    for role in ("api", "worker", "sender", "web"):
+        assert "RAPPORT_PUBLIC_WEB_URL" in OURS[f"campaign-{role}"]["environment"]
     address = OURS["contacts-api"]["environment"]["RAPPORT_ADDRESS"]
     for service in SERVICES:
         assert address.format(service=service, port=1).partition(":")[0] in OURS

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent import futures
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -162,16 +162,20 @@ class Campaign(  # type: ignore[misc]
 
 
 class Contacts(contacts_pb2_grpc.ContactServiceServicer):  # type: ignore[misc]
-    """Stand in for contacts: knows some."""
+    """Stand in for contacts: knows some. of: the owner and the team of those who have one."""
 
-    def __init__(self, *names: str) -> None:
+    def __init__(self, *names: str, of: Mapping[str, tuple[str, str]] | None = None) -> None:
         self.names = set(names)
+        self.of = dict(of or {})
 
     def GetContact(self, request: Any, context: Any) -> Any:
         """Return a contact."""
         if request.name not in self.names:
             raise NotFound.resource(request.name)
-        return contacts_pb2.GetContactResponse(contact=contacts_pb2.Contact(name=request.name))
+        owner, team = self.of.get(request.name, ("", ""))
+        return contacts_pb2.GetContactResponse(
+            contact=contacts_pb2.Contact(name=request.name, owner=owner, team=team)
+        )
 
     def ListActivities(self, request: Any, context: Any) -> Any:
         """Return one activity."""

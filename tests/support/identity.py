@@ -31,6 +31,7 @@ class Provider:
     keys: dict[str, Any] = field(default_factory=dict)
     fetches: int = 0
     broken: bool = False
+    drips: bool = False
     extra: list[dict[str, Any]] = field(default_factory=list)
 
     def new_key(self, kid: str) -> Any:
@@ -79,6 +80,7 @@ def provider() -> Iterator[Provider]:
     """Serve a provider with one key, `one`, on a free port of this machine."""
     found = Provider()
     found.new_key("one")
+    stopped = threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -94,7 +96,14 @@ def provider() -> Iterator[Provider]:
             self.send_response(200)
             self.send_header("content-length", str(len(content)))
             self.end_headers()
-            self.wfile.write(content)
+            for byte in content if found.drips else ():
+                try:
+                    self.wfile.write(bytes([byte]))
+                except OSError:
+                    return
+                stopped.wait(0.05)
+            if not found.drips:
+                self.wfile.write(content)
 
         def log_message(self, *_: Any) -> None:
             pass
@@ -106,6 +115,7 @@ def provider() -> Iterator[Provider]:
     try:
         yield found
     finally:
+        stopped.set()
         server.shutdown()
         server.server_close()
         thread.join()

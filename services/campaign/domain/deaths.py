@@ -30,6 +30,10 @@ GIVEN_UP = (
 )
 """Why a message failed that ended its senders."""
 
+FAULT = "SENDER_FAULT"
+"""Begins the reason of a message that could not be made ready, for an error that is nobody's refusal; its senders are
+taken to have died of it."""
+
 
 class InHand(Protocol):
     """Name what is asked of a message."""

@@ -14,20 +14,9 @@ from sqlalchemy import Connection
 from sqlalchemy.dialects import postgresql as pg
 
 from services.campaign.domain.campaigns import CANCELLED as CAMPAIGN_CANCELLED
-from services.campaign.domain.campaigns import OPEN_TO_SENDERS, RETRY
-from services.campaign.domain.deaths import ALONE, ENDED, FIRST_DELAY, GIVEN_UP, MOST_DEATHS, MOST_DOUBLINGS
-from services.campaign.domain.ledger import (
-    CAMPAIGNS,
-    CLAIMED,
-    FAILED,
-    MAX_ATTEMPTS,
-    PLANNED,
-    SENDING,
-    UNKNOWN,
-)
-from services.campaign.models import campaign, channel, message
+from services.campaign.domain.campaigns import OPEN_TO_SENDERS
+from services.campaign.models import message
 from services.campaign.store import opt_outs
-from services.kit.locks import lock_key
 
 _UUIDS = pg.ARRAY(pg.UUID(as_uuid=True))
 _TEXTS = pg.ARRAY(sa.Text)
@@ -314,78 +303,6 @@ def let_go(connection: Connection, sender: UUID, keys: Collection[UUID], reason:
         "sender": sender,
     }
     connection.execute(_LET_GO, given)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recovered:
-    """Say what became of what a dead sender had in hand: how many are planned and unknown now, and which failed."""
-
-    planned: int = 0
-    unknown: int = 0
-    failed: tuple[Claim, ...] = ()
-
-
-def try_recover(connection: Connection, sender: UUID, now: datetime) -> Recovered:
-    """Apply the rules of a crash to what a dead sender had in hand.
-
-    What was claimed had not left and is planned again, but for what ended its senders too often, which fails. What was
-    on the wire is unknown, unless its channel never delivers a message twice, its campaign, if it is of one, wants it
-    sent again, and an attempt is left: the message may be what ends its senders. The death is counted on all of it.
-    Nothing happens while the sender lives, that is, holds its lock.
-    """
-    free = sa.select(sa.func.pg_try_advisory_xact_lock(lock_key(sender_lock(sender))))
-    if not connection.execute(free).scalar_one():
-        return Recovered()
-    safe = sa.and_(
-        message.c.attempt_count < MAX_ATTEMPTS,
-        sa.exists().where(channel.c.name == message.c.channel, channel.c.idempotent),
-        sa.or_(
-            message.c.origin.not_like(f"{CAMPAIGNS}/%"),
-            sa.exists().where(
-                message.c.origin == sa.literal(f"{CAMPAIGNS}/") + campaign.c.id,
-                campaign.c.unknown_policy == RETRY,
-            ),
-        ),
-    )
-    mine = message.c.sender_id == sender
-    deaths = message.c.death_count + 1
-    failed = connection.execute(
-        sa.update(message)
-        .where(mine, message.c.state == CLAIMED, deaths >= MOST_DEATHS)
-        .values(state=FAILED, reason=GIVEN_UP, death_count=deaths, content=sa.null())
-        .returning(*COLUMNS)
-    ).all()
-    again = sa.or_(message.c.state == CLAIMED, sa.and_(message.c.state == SENDING, safe))
-    # At times that chance spreads: messages of one process, in whose channels one of them ends it, part again.
-    seconds = FIRST_DELAY.total_seconds() * sa.func.power(2, sa.func.least(deaths - ALONE, MOST_DOUBLINGS))
-    later = sa.literal(now, sa.DateTime(timezone=True)) + sa.func.make_interval(
-        0, 0, 0, 0, 0, 0, seconds * (0.75 + 0.5 * sa.func.random(type_=sa.Float)), type_=sa.Interval
-    )
-    why = sa.literal(f"{ENDED}: its sender ended ") + sa.cast(deaths, sa.Text) + " times while it was in hand"
-    alone = deaths >= ALONE
-    planned = connection.execute(
-        sa.update(message)
-        .where(mine, again)
-        .values(
-            state=PLANNED,
-            send_time=sa.null(),
-            death_count=deaths,
-            due_time=sa.case((alone, later), else_=message.c.due_time),
-            reason=sa.case((alone, why), else_=message.c.reason),
-        )
-    ).rowcount
-    unknown = connection.execute(
-        sa.update(message)
-        .where(mine, message.c.state == SENDING)
-        .values(state=UNKNOWN, reason="its sender ended while it was on the wire", death_count=deaths)
-    ).rowcount
-    return Recovered(planned=planned, unknown=unknown, failed=tuple(map(Claim._make, failed)))
-
-
-def senders_with_messages(connection: Connection) -> list[UUID]:
-    """Return the senders, dead or alive, that have messages in hand."""
-    query = sa.select(message.c.sender_id).where(message.c.state.in_([CLAIMED, SENDING])).distinct()
-    return [key for key in connection.scalars(query) if key is not None]
 
 
 def sender_lock(sender: UUID) -> str:

@@ -39,6 +39,7 @@ from services.campaign.usecases.recording import Recorder
 from services.campaign.usecases.throttle import Throttle, certainly_not_sent, is_untried, was_tried
 from services.campaign.usecases.tracing import handing_over, note_left, sending_batch
 from services.kit import log
+from services.kit.db import is_transient
 from services.kit.errors import RapportError
 from services.kit.locks import Locks
 from services.kit.log import safe_text
@@ -275,6 +276,10 @@ class Sender:
                     break
                 self._miss_contacts(sender, several[start:], error)
                 break
+            except Exception as error:
+                if not is_transient(error):
+                    upkeep.put_aside(self._runtime, sender, several[start : start + size], error)
+                raise
             self.throttle.contacts.succeeded()
             start += size
             self._beat()

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from services.campaign.domain.deaths import GIVEN_UP
+from collections.abc import Sequence
+from uuid import UUID
+
+from services.campaign.domain.deaths import FAULT, GIVEN_UP
 from services.campaign.domain.ledger import FAILED
-from services.campaign.store import caps, circuits, claims, coupons, ledger, policies, rates
-from services.campaign.store.claims import Recovered
+from services.campaign.store import caps, circuits, coupons, ledger, policies, rates, recovering
+from services.campaign.store.claims import Claim
+from services.campaign.store.recovering import Recovered
 from services.campaign.usecases import metrics
 from services.campaign.usecases.events import tell_finished
 from services.kit import log
@@ -24,11 +28,11 @@ def recover_messages(runtime: Runtime) -> tuple[int, int, int]:
     """
     planned = unknown = failed = 0
     with runtime.db.read() as connection:
-        senders = claims.senders_with_messages(connection)
+        senders = recovering.senders_with_messages(connection)
     for sender in senders:
         now = runtime.clock.now()
         with runtime.db.transaction() as connection:
-            found = claims.try_recover(connection, sender, now)
+            found = recovering.try_recover(connection, sender, now)
             tell_finished(connection, [(claim, FAILED, GIVEN_UP) for claim in found.failed], now)
             if found.planned:
                 ledger.notify(connection)
@@ -49,6 +53,20 @@ def recover_messages(runtime: Runtime) -> tuple[int, int, int]:
     with runtime.db.transaction() as connection:
         coupons.release_ended(connection)
     return planned, unknown, failed
+
+
+def put_aside(runtime: Runtime, sender: UUID, several: Sequence[Claim], error: Exception) -> None:
+    """Part messages that could not be made ready together, as one of them may be why; the one that is fails at last.
+
+    error: what nobody expected; it is told in the reason, without what it may quote of people.
+    """
+    fault = f"{FAULT}: {log.safe_summary(error)}"[:500]
+    now = runtime.clock.now()
+    with runtime.db.transaction() as connection:
+        found = recovering.put_aside(connection, sender, [claim.id for claim in several], fault, now)
+        tell_finished(connection, [(claim, FAILED, fault) for claim in found.failed], now)
+    for claim in found.failed:
+        _log.error("a message cannot be made ready", message=format_name("messages", claim.id), why=fault)
 
 
 def forget_places(runtime: Runtime) -> int:

@@ -10,7 +10,9 @@ from rapport.care.v1 import care_pb2_grpc
 
 from services.care import codec
 from services.care.api.base import Methods
+from services.care.store.setup import Queue
 from services.care.usecases import cases, csat, glance, inbound, setup
+from services.care.usecases.customers import check_customer
 from services.care.usecases.opening import NewCase
 from services.kit.access import audit
 from services.kit.errors import Aborted, InvalidArgument
@@ -46,6 +48,7 @@ class CareServicer(Methods, care_pb2_grpc.CareServiceServicer):
             queue=codec.decode_key(wanted.queue, "queues", "case.queue"),
             priority=codec.decode_priority(wanted.priority),
         )
+        check_customer(self._runtime, new.contact_id)
         return self.once(
             request,
             pb.CreateCaseResponse,
@@ -223,13 +226,16 @@ class CareServicer(Methods, care_pb2_grpc.CareServiceServicer):
         """Create a queue."""
         key = codec.decode_id(request.queue_id, "queue_id")
         wanted = codec.decode_queue(key, request.queue)
-        return self.once(
-            request,
-            pb.CreateQueueResponse,
-            lambda connection: pb.CreateQueueResponse(
-                queue=codec.encode_queue(setup.create_queue(self._runtime, connection, wanted))
-            ),
-        )
+        made: list[Queue] = []
+
+        def create(connection: Any) -> pb.CreateQueueResponse:
+            made.append(setup.create_queue(self._runtime, connection, wanted))
+            return pb.CreateQueueResponse(queue=codec.encode_queue(made[0]))
+
+        response = self.once(request, pb.CreateQueueResponse, create)
+        # Not when the answer of before was given again.
+        _record(key, set(), {agent for queue in made for agent in queue.agents})
+        return response
 
     def UpdateQueue(
         self, request: pb.UpdateQueueRequest, context: grpc.ServicerContext
@@ -257,14 +263,7 @@ class CareServicer(Methods, care_pb2_grpc.CareServiceServicer):
             if changed != found:
                 _check_etag(present, request.etag)
                 setup.update_queue(self._runtime, connection, changed)
-        if set(changed.agents) != set(found.agents):
-            # Who works for a queue sees its cases.
-            audit.changed(
-                "agents of a queue changed",
-                queue=f"queues/{key}",
-                added=sorted(set(changed.agents) - set(found.agents)),
-                removed=sorted(set(found.agents) - set(changed.agents)),
-            )
+        _record(key, set(found.agents), set(changed.agents))
         return pb.UpdateQueueResponse(queue=codec.encode_queue(changed))
 
     def ListQueues(
@@ -326,6 +325,17 @@ class CareServicer(Methods, care_pb2_grpc.CareServiceServicer):
         if "messages" in parts:
             response.messages.extend(parts["messages"].messages)
         return response
+
+
+def _record(key: str, before: set[str], after: set[str]) -> None:
+    """Put on record who works for a queue from now on, and so sees its cases."""
+    if before != after:
+        audit.changed(
+            "agents of a queue changed",
+            queue=f"queues/{key}",
+            added=sorted(after - before),
+            removed=sorted(before - after),
+        )
 
 
 def _check_etag(present: pb.Queue, etag: str) -> None:

@@ -15,6 +15,7 @@ from services.care import codec
 from services.care.api.base import Methods
 from services.care.domain.tasks import TaskState
 from services.care.usecases import tasks
+from services.care.usecases.customers import check_customer
 from services.kit.errors import InvalidArgument
 from services.kit.names import parse_name
 from services.kit.wire import enum_text, get_timestamp
@@ -33,6 +34,7 @@ class TaskServicer(Methods, tasks_pb2_grpc.TaskServiceServicer):
         contact_id = _key(given.contact, "contacts", "task.contact")
         case_id = _key(given.case, "cases", "task.case")
         fields = _fields(given, tasks.FIELDS)
+        check_customer(self._runtime, contact_id)
         return self.once(
             request,
             pb.CreateTaskResponse,

@@ -57,6 +57,8 @@ def create(
     settings = load_settings()
     now = parse_clock(settings.clock).now()
     target = creating.dated(folder, now) if dated else folder
+    for path in creating.sweep(folder) if dated else ():
+        say(f"{path}: deleted, as whoever made it was killed")
     with live_databases(settings) as urls, DatabasesView(urls) as view:
         made = creating.create(
             urls,

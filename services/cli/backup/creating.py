@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -36,8 +38,12 @@ def create(
     folder = folder.absolute()
     _require_free(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=".partial"))
+    partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=_PARTIAL))
+    # For as long as this process lives: what nobody holds is left from one that was killed.
+    held = os.open(partial, os.O_RDONLY | os.O_CLOEXEC)
     try:
+        with suppress(OSError):  # a file system without locks, where nothing is cleared away either
+            fcntl.flock(held, fcntl.LOCK_EX)
         with cut(urls, patience_seconds=patience_seconds, on_wait=on_wait) as moment:
             made = _write(urls, moment, partial, now, report)
         _sync([*partial.iterdir(), partial])
@@ -47,10 +53,13 @@ def create(
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
+    finally:
+        os.close(held)
     return made
 
 
 _DATED = "%Y-%m-%dT%H%M%SZ"
+_PARTIAL = ".partial"
 
 
 def dated(folder: Path, now: datetime) -> Path:
@@ -58,19 +67,39 @@ def dated(folder: Path, now: datetime) -> Path:
     return folder / now.astimezone(UTC).strftime(_DATED)
 
 
+def sweep(folder: Path) -> list[Path]:
+    """Delete what processes that were killed left of backups called after their times, and return it."""
+    left = []
+    for path in folder.glob(f".*{_PARTIAL}"):
+        # A dot, the time, a dot, and eight letters.
+        if not _is_dated(path.name[1:].partition(".")[0]):
+            continue
+        held = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(path)
+            left.append(path)
+        except OSError:
+            pass  # it is of a backup that is being made, or cannot be told from one
+        finally:
+            os.close(held)
+    return left
+
+
+def _is_dated(name: str) -> bool:
+    try:
+        datetime.strptime(name, _DATED).replace(tzinfo=UTC)
+    except ValueError:
+        return False
+    return True
+
+
 def prune(folder: Path, keep: int) -> list[Path]:
     """Delete the oldest backups of a folder that are called after their times, all but so many, and return them.
 
     Whatever else is there stays.
     """
-    found = []
-    for path in folder.iterdir():
-        try:
-            datetime.strptime(path.name, _DATED).replace(tzinfo=UTC)
-        except ValueError:
-            continue
-        if (path / manifest.NAME).is_file():
-            found.append(path)
+    found = [path for path in folder.iterdir() if _is_dated(path.name) and (path / manifest.NAME).is_file()]
     old = sorted(found)[:-keep]
     for path in old:
         shutil.rmtree(path)

@@ -103,14 +103,29 @@ def restore(
         _require_fit(backup, connections, replace=replace)
         before()
 
+        # Who was erased may be told by nothing but the database that is replaced, and this may be cut short.
+        note = "" if erasures is None else erasures.model_dump_json()
+
         def load(service: str) -> None:
-            _load(backup, service, urls[service], connections[service], replace=replace, report=report)
+            _load(
+                backup,
+                service,
+                urls[service],
+                connections[service],
+                replace=replace,
+                note=note,
+                report=report,
+            )
 
         with ThreadPoolExecutor(len(urls), thread_name_prefix="restore") as pool:
             # All are waited for, so that nothing goes on behind an error.
             outcomes = [pool.submit(load, service) for service in urls]
         for outcome in outcomes:
             outcome.result()
+        # From now on none can start; one that did meanwhile works on what is no longer there.
+        _require_idle(
+            connections, "They were started while the databases were restored: restore again with --replace"
+        )
         done = Restored()
         for service, url in urls.items():
             report(service, "migrating", backup.manifest.services[service].bytes)
@@ -131,12 +146,14 @@ def restore(
 
 def living_erasures(urls: Mapping[str, str], clock: Clock) -> Erasures | None:
     """Return who was erased by what the databases to be replaced say, or None when they cannot say it."""
-    try:
-        if revisions.current_of(urls["contacts"]) is None:
-            return None
-        return read_database(urls["contacts"], clock.now())
-    except FailedPrecondition:
-        return None  # one that was restored in part, before its people were erased again
+    with connect(urls["contacts"]) as connection:
+        note = targets.note_of(connection)
+    if note is not None:
+        # It was restored in part, before its people were erased again: who they are was written down.
+        return Erasures.model_validate_json(note) if note else None
+    if revisions.current_of(urls["contacts"]) is None:
+        return None
+    return read_database(urls["contacts"], clock.now())
 
 
 def _require_fit(backup: Backup, connections: Mapping[str, Connection], *, replace: bool) -> None:
@@ -158,23 +175,31 @@ def _require_fit(backup: Backup, connections: Mapping[str, Connection], *, repla
         )
 
 
-def _require_idle(connections: Mapping[str, Connection]) -> None:
+def _require_idle(connections: Mapping[str, Connection], advice: str = "") -> None:
     """Raise FailedPrecondition when a process of Rapport works on a database; one that just ended may take a moment."""
     until = time.monotonic() + _PATIENCE_SECONDS
     while busy := sorted({name for each in connections.values() for name in contents.others_at_work(each)}):
         if time.monotonic() > until:
             raise FailedPrecondition(
-                f"these processes are connected to the databases: {', '.join(busy)}. Stop all processes of the stack",
+                f"these processes are connected to the databases: {', '.join(busy)}. Stop all processes of the stack"
+                + (f". {advice}" if advice else ""),
                 reason="TARGET_IN_USE",
             )
         time.sleep(0.2)
 
 
 def _load(
-    backup: Backup, service: str, url: str, connection: Connection, *, replace: bool, report: Report
+    backup: Backup,
+    service: str,
+    url: str,
+    connection: Connection,
+    *,
+    replace: bool,
+    note: str,
+    report: Report,
 ) -> None:
     part = backup.manifest.services[service]
-    before, after = targets.statements(replace=replace)
+    before, after = targets.statements(replace=replace, note=note if service == "contacts" else "")
     archives.restore(
         backup.programs,
         url,

@@ -17,7 +17,7 @@ from services.cli.connection import connect_here
 from services.cli.console import console, errors
 from services.cli.words import counted
 from services.kit.config import SERVICES
-from services.kit.errors import InvalidArgument
+from services.kit.errors import FailedPrecondition, InvalidArgument
 
 app = typer.Typer(
     help="See events that a consumer could not process, put them back to it, or drop them.",
@@ -32,6 +32,8 @@ _Events = Annotated[list[str] | None, typer.Argument(help="ids of the events, as
 _AsJson = Annotated[bool, typer.Option("--json", help="print one JSON object and nothing else")]
 _IDS_AT_A_TIME = 1000
 _LOOK_SECONDS = 0.5
+_PATIENCE_SECONDS = 60.0
+"""How long `--wait` looks at dead letters of which none is handled."""
 
 
 @app.command("list")
@@ -82,7 +84,9 @@ def replay(
     wait: Annotated[
         bool,
         typer.Option(
-            "--wait", help="wait until each had its effect or failed again; status 1 for the latter"
+            "--wait",
+            help="wait until each had its effect or failed again; status 1 for the latter, or if none is handled "
+            "for a minute",
         ),
     ] = False,
     as_json: _AsJson = False,
@@ -91,6 +95,8 @@ def replay(
     service = _service(consumer)
     with connect_here() as rapport:
         client = rapport.events(service)
+        # Those that its consumer gives up meanwhile are none of these.
+        keys = set(events or ()) or {letter.event.id for letter in _all(rapport, service, consumer)}
         answers = [
             client.replay_dead_letters(consumer=consumer, **part) for part in _parts(events, every=every)
         ]
@@ -105,7 +111,7 @@ def replay(
                 _say(f"{done['waiting_before']} had been put back before and still wait for its worker")
             _complain_of(consumer, done["missing"])
         if wait:
-            failed = _wait(rapport, service, consumer, None if every else set(events or ()))
+            failed = _wait(rapport, service, consumer, keys)
             done["failed_again"] = failed
             if not as_json:
                 handled = done["replayed"] + done["waiting_before"] - len(failed)
@@ -154,16 +160,30 @@ def _first(rapport: Rapport, service: str, consumer: str, count: int) -> Iterato
         yield letter
 
 
-def _wait(rapport: Rapport, service: str, consumer: str, keys: set[str] | None) -> list[str]:
-    """Wait until none of the dead letters waits for its consumer any more, and return those that are still there."""
+def _all(rapport: Rapport, service: str, consumer: str) -> Iterator[Any]:
+    """Yield all dead letters of a consumer."""
+    yield from rapport.events(service).list_dead_letters.iterate(consumer=consumer, page_size=1000)
+
+
+def _wait(rapport: Rapport, service: str, consumer: str, keys: set[str]) -> list[str]:
+    """Wait until none of the dead letters waits for its consumer any more, and return those that are still there.
+
+    Raises FailedPrecondition (NOT_HANDLED) when none of them was handled for a minute.
+    """
+    before, until = len(keys) + 1, 0.0
     while True:
-        left = [
-            letter
-            for letter in rapport.events(service).list_dead_letters.iterate(consumer=consumer, page_size=1000)
-            if keys is None or letter.event.id in keys
-        ]
-        if not any(letter.HasField("replay_time") for letter in left):
+        left = [letter for letter in _all(rapport, service, consumer) if letter.event.id in keys]
+        waiting = sum(letter.HasField("replay_time") for letter in left)
+        if not waiting:
             return [letter.event.id for letter in left]
+        if waiting < before:
+            before, until = waiting, time.monotonic() + _PATIENCE_SECONDS
+        elif time.monotonic() > until:
+            raise FailedPrecondition(
+                f"{counted(waiting, 'dead letter')} put back to {consumer} still waiting: does the worker of {service} "
+                "run, and does this release have a handler of that name? What is put back stays so; `drop` deletes it",
+                reason="NOT_HANDLED",
+            )
         time.sleep(_LOOK_SECONDS)
 
 

@@ -272,7 +272,7 @@ def _encode_address(contact: Contact, message: pb.Contact) -> None:
             setattr(message.address, name, text)
     if contact.address_lines:
         message.address.address_lines.extend(contact.address_lines)
-    place = encode_place(contact)
+    place = encode_place(contact.latitude, contact.longitude)
     if place is not None:
         message.address.location.CopyFrom(place)
 
@@ -282,8 +282,8 @@ def encode_date(day: date) -> date_pb2.Date:
     return date_pb2.Date(year=day.year, month=day.month, day=day.day)
 
 
-def encode_place(contact: Contact) -> latlng_pb2.LatLng | None:
+def encode_place(latitude: float | None, longitude: float | None) -> latlng_pb2.LatLng | None:
     """Return where a contact is, None when that is not known."""
-    if contact.latitude is None or contact.longitude is None:
+    if latitude is None or longitude is None:
         return None
-    return latlng_pb2.LatLng(latitude=contact.latitude, longitude=contact.longitude)
+    return latlng_pb2.LatLng(latitude=latitude, longitude=longitude)

@@ -191,9 +191,12 @@ def touched(contact: Contact, now: datetime) -> Contact:
 
 def made_name(contact: Contact) -> str:
     """Return the display name that follows from the parts of a person's name; empty for an organisation."""
-    if contact.kind == Kind.ORGANIZATION:
-        return ""
-    return full_name(contact.given_name, contact.family_name, contact.language_code)[:300]
+    return name_of(contact.kind, contact.given_name, contact.family_name, contact.language_code)
+
+
+def name_of(kind: int, given_name: str, family_name: str, language_code: str) -> str:
+    """Return what `made_name` does of these parts."""
+    return "" if kind == 2 else full_name(given_name, family_name, language_code)[:300]
 
 
 def patched(present: Mapping[str, Value], changes: Mapping[str, Value | None]) -> Mapping[str, Value]:

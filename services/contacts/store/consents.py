@@ -13,6 +13,7 @@ from sqlalchemy.dialects import postgresql as pg
 from services.contacts.domain.consents import Decision
 from services.contacts.domain.merging import DecisionKey
 from services.contacts.models import consent
+from services.contacts.store.encoding import Times
 from services.kit.db import copy_rows
 
 _ORDER = (consent.c.decide_time, consent.c.channel, consent.c.topic, consent.c.granted)
@@ -20,10 +21,21 @@ _ORDER = (consent.c.decide_time, consent.c.channel, consent.c.topic, consent.c.g
 Place = tuple[datetime, str, str, bool]
 
 
-def insert(connection: Connection, decisions: Iterable[tuple[UUID, Decision]], now: datetime) -> None:
+def insert(connection: Connection, decisions: Iterable[tuple[UUID | str, Decision]], now: datetime) -> None:
     """Write decisions into the history."""
+    times = Times()
+    recorded = times[now]
     rows = [
-        (key, one.decide_time, one.channel, one.topic, one.granted, one.source, one.proof, now)
+        (
+            str(key),
+            times[one.decide_time],
+            one.channel,
+            one.topic,
+            one.granted,
+            one.source,
+            one.proof,
+            recorded,
+        )
         for key, one in decisions
     ]
     if rows:

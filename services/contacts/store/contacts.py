@@ -13,14 +13,15 @@ from sqlalchemy.dialects import postgresql as pg
 
 from services.contacts.domain.contact import Contact
 from services.contacts.domain.identity import Identity, address_on
+from services.contacts.domain.imports.sheet import Stored
 from services.contacts.domain.recipient import Recipient
 from services.contacts.domain.text import fold
 from services.contacts.models import contact, identity
 from services.contacts.store import encoding
-from services.contacts.store.encoding import ValueTypes, to_json
+from services.contacts.store.encoding import Times, ValueTypes, to_json
 from services.contacts.store.scoping import visible
 from services.kit.access.scope import Scope
-from services.kit.db import copy_rows
+from services.kit.db import copy_rows, copy_text, escaped
 
 COLUMNS = tuple(column.name for column in contact.c)
 _COPIED = (
@@ -77,22 +78,15 @@ _SEIZE_MANY = _GET_MANY.order_by(contact.c.id).with_for_update()
 # The values travel as one text, parted by a character that no normal form holds: an array of ten thousand texts
 # would take the driver longer than the server.
 _PARTED = "\x1f"
-_WANTED = (
-    sa.func.unnest(
-        sa.func.string_to_array(sa.bindparam("values", type_=sa.Text), sa.literal_column("chr(31)"))
-    )
-    .table_valued("value")
-    .render_derived("wanted")
-)
+_VALUES = sa.func.string_to_array(sa.bindparam("values", type_=sa.Text), sa.literal_column("chr(31)"))
+# As a subquery the list holds the planner to one walk along the index, in the order of the values. Of a list that it
+# can see it might say that reading the whole table is less, as its statistics lag behind an import.
 _OF_KIND = sa.and_(
     identity.c.type == sa.bindparam("type", type_=sa.SmallInteger),
     identity.c.source == sa.bindparam("source", type_=sa.Text),
-    identity.c.value == _WANTED.c.value,
+    identity.c.value == sa.any_(sa.cast(sa.select(_VALUES).scalar_subquery(), pg.ARRAY(sa.Text))),
 )
-# LATERAL and LIMIT hold the planner to one look into the index for each value. Left free, it reads the whole table
-# whenever its statistics lag behind an import.
-_OWNER = sa.select(identity.c.contact_id).where(_OF_KIND).limit(1).correlate(_WANTED).lateral("owner")
-_OWNERS = sa.select(_WANTED.c.value, _OWNER.c.contact_id).select_from(_WANTED.join(_OWNER, sa.true()))
+_OWNERS = sa.select(identity.c.value, identity.c.contact_id).where(_OF_KIND)
 _RELEASE = sa.delete(identity).where(_OF_KIND, identity.c.contact_id == sa.bindparam("owner"))
 _SET = ", ".join(f"{name} = n.{name}" for name in COLUMNS if name not in ("id", "create_time"))
 # The rows travel as one JSON text, whose fields PostgreSQL types by the table: one statement for any number
@@ -189,16 +183,51 @@ def missing(connection: Connection, keys: Collection[UUID], scope: Scope, *, kee
 
 
 def find_owners(connection: Connection, identities: Iterable[Identity]) -> dict[Identity, UUID]:
-    """Return which contact each of the identities belongs to; those of nobody are left out.
+    """Return which contact each of the identities belongs to; those of nobody are left out."""
+    return {
+        Identity(kind, source, value): owner
+        for (kind, source), owners in find_owners_by_kind(connection, _by_kind(identities)).items()
+        for value, owner in owners.items()
+    }
 
-    One statement for each type and source, of which a batch has a few.
-    """
-    owners = {}
-    for (kind, source), values in _by_kind(identities).items():
+
+def find_owners_by_kind(
+    connection: Connection, named: Mapping[tuple[int, str], Collection[str]]
+) -> dict[tuple[int, str], dict[str, UUID]]:
+    """Return as `find_owners` does, by type and source: one statement for each, of which a batch has a few."""
+    found = {}
+    for (kind, source), values in named.items():
         wanted = {"type": kind, "source": source, "values": _PARTED.join(values)}
-        for value, owner in connection.execute(_OWNERS, wanted):
-            owners[Identity(kind, source, value)] = owner
-    return owners
+        found[kind, source] = dict(connection.execute(_OWNERS, wanted).all())
+    return found
+
+
+def stored_parts(
+    connection: Connection,
+    keys: Collection[UUID],
+    fields: Sequence[str],
+    extras: Collection[str],
+    types: TypesLoader,
+) -> dict[UUID, Stored]:
+    """Return of those of the contacts that exist, by id, some plain fields, and of attributes, tags and consents those
+    that `extras` names.
+    """
+    columns = [contact.c[name] for name in ("id", *fields, *extras)]
+    rows = connection.execute(sa.select(*columns).where(_any_id()), {"ids": list(keys)}).all()
+    end = len(fields)
+    lines = fields.index("address_lines") if "address_lines" in fields else None
+    found = {}
+    for row in rows:
+        key, *values = row
+        if lines is not None:
+            values[lines] = tuple(values[lines])
+        others = dict(zip(extras, values[end:], strict=True)) if extras else {}
+        if attributes := others.get("attributes"):
+            others["attributes"] = encoding.values_from_json(attributes, types(attributes))
+        if consents := others.get("consents"):
+            others["consents"] = encoding.consents_from_json(consents)
+        found[key] = Stored(values[:end], **others)
+    return found
 
 
 def _by_kind(identities: Iterable[Identity]) -> dict[tuple[int, str], set[str]]:
@@ -214,14 +243,25 @@ def insert(connection: Connection, contacts: Iterable[Contact]) -> None:
     copy_rows(connection, contact, _COPIED, (_to_row(one, times) for one in contacts))
 
 
-def claim(connection: Connection, claims: Iterable[tuple[Identity, UUID]]) -> None:
+def claim(connection: Connection, claims: Iterable[tuple[Identity, UUID]], lines: Iterable[str] = ()) -> None:
     """Give identities to contacts; raises an error with SQLSTATE 23505 when another transaction was faster.
+
+    lines: more of them, as COPY takes them: what `claim_head` returns, the value (`escaped`), a tab and the id.
 
     Sorted, so that two batches which claim the same identities wait for each other and never deadlock.
     """
-    rows = sorted((*one, key.hex) for one, key in claims)
-    if rows:
-        copy_rows(connection, identity, ("type", "source", "value", "contact_id"), rows)
+    every = [*lines]
+    for (kind, source, value), key in claims:
+        every.append(f"{claim_head(kind, source)}{escaped([value])[0]}\t{key}")
+    if every:
+        every.sort()
+        text = "\n".join([*every, ""])
+        copy_text(connection, identity, ("type", "source", "value", "contact_id"), text)
+
+
+def claim_head(kind: int, source: str) -> str:
+    """Return how the lines of `claim` begin for all identities of a type and source."""
+    return f"{int(kind)}\t{source}\t"
 
 
 def release(connection: Connection, owner: UUID, identities: Iterable[Identity]) -> None:
@@ -290,14 +330,6 @@ def _from_row(row: Any, types: Mapping[str, Any]) -> Contact:
     if row.consents:
         values["consents"] = encoding.consents_from_json(row.consents)
     return Contact(**values)
-
-
-class Times(dict[datetime, str]):
-    """Write times as PostgreSQL reads them; a batch has few different ones."""
-
-    def __missing__(self, instant: datetime) -> str:
-        text = self[instant] = instant.isoformat()
-        return text
 
 
 def _to_row(one: Contact, times: Times) -> tuple[object, ...]:

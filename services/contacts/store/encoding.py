@@ -17,6 +17,14 @@ to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=
 ValueTypes = Mapping[str, ValueType]
 
 
+class Times(dict[datetime, str]):
+    """Write times as PostgreSQL reads them; a batch has few different ones."""
+
+    def __missing__(self, instant: datetime) -> str:
+        text = self[instant] = instant.isoformat()
+        return text
+
+
 def values_to_json(values: Mapping[str, Value]) -> dict[str, Any]:
     """Return attributes or fields as JSON: moments as ISO 8601 in UTC, lists as arrays."""
     return {name: _value_to_json(value) for name, value in values.items()}

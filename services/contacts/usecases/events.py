@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
 from operator import attrgetter
 from typing import Any
 from uuid import UUID
@@ -14,9 +15,12 @@ from services.contacts.codec.contacts import encode_date, encode_place
 from services.contacts.codec.schema import encode_activity_type, encode_attribute
 from services.contacts.codec.values import encode_values
 from services.contacts.domain.activities import Activity
-from services.contacts.domain.attributes import ActivityType, Attribute
-from services.contacts.domain.contact import Contact
+from services.contacts.domain.attributes import ActivityType, Attribute, Value
+from services.contacts.domain.consents import Decision
+from services.contacts.domain.contact import Contact, Kind
 from services.contacts.domain.identity import IdentityType
+from services.contacts.domain.newcomers import Newcomers
+from services.kit import outbox
 from services.kit.names import format_name
 from services.kit.outbox import NewEvent
 from services.kit.wire import to_timestamp
@@ -37,6 +41,7 @@ _PLAIN = (
 
 
 _plain_values = attrgetter(*_PLAIN)
+_NOTHING: Mapping[str, Any] = {}
 
 
 class ContactEvents:
@@ -85,6 +90,61 @@ class ContactEvents:
         return known
 
 
+def created_text(newcomers: Newcomers) -> str:
+    """Return `contact.created` of many contacts, as `outbox.append_text` takes them; each as ContactEvents makes it."""
+    return outbox.made_text(
+        "contact.created",
+        [f"contacts/{key}" for key in newcomers.ids],
+        newcomers.ids,
+        _facts(newcomers),
+        record_time=newcomers.now,
+    )
+
+
+def _facts(newcomers: Newcomers) -> list[tuple[Message, datetime]]:
+    size, fields = len(newcomers.ids), newcomers.fields
+    made = newcomers.create_times or [newcomers.now] * size
+    emails, phones = newcomers.flags(IdentityType.EMAIL), newcomers.flags(IdentityType.PHONE)
+    plain = [name for name in _PLAIN if name in fields]
+    others: dict[str, Sequence[Any] | None] = {
+        "kind": fields.get("kind"),
+        "tags": newcomers.tags,
+        "consents": newcomers.consents,
+        "attributes": newcomers.attributes,
+        "birth_date": fields.get("birth_date"),
+        "latitude": fields.get("latitude"),
+        "longitude": fields.get("longitude"),
+    }
+    given = {name: values for name, values in others.items() if values is not None}
+    keys = [
+        # Those who agree share one mapping of consents.
+        list(map(id, values)) if name == "consents" else values
+        for name, values in given.items()
+    ]
+    # The others hardly repeat.
+    repeats = not {"attributes", "birth_date", "latitude"} & given.keys()
+    known: dict[tuple[object, ...], tuple[Message, datetime]] = {}
+    facts = []
+    columns = (made, emails, phones, *(fields[name] for name in plain), *keys)
+    for row, key in enumerate(zip(*columns, strict=True)):
+        fact = known.get(key) if repeats else None
+        if fact is None:
+            fact = (
+                _snapshot(
+                    {name: value for name in plain if (value := fields[name][row])},
+                    has_email=emails[row],
+                    has_phone=phones[row],
+                    create_time=made[row],
+                    **{name: values[row] for name, values in given.items()},
+                ),
+                made[row],
+            )
+            if repeats:
+                known[key] = fact
+        facts.append(fact)
+    return facts
+
+
 def contact_changed(contact: Contact, *, created: bool, now: datetime) -> NewEvent:
     """Return the event of a single contact, as ContactEvents makes them."""
     return ContactEvents(now).changed(contact, created=created)
@@ -113,22 +173,51 @@ def _parted(type_: str, contact: Contact, now: datetime, data: Message) -> NewEv
 
 def snapshot(contact: Contact) -> pb.ContactChanged:
     """Return all that other services may know of a contact without asking."""
-    values: dict[str, Any] = {name: value for name in _PLAIN if (value := getattr(contact, name))}
-    values["kind"] = contact.kind
-    values["has_email"] = contact.has(IdentityType.EMAIL)
-    values["has_phone"] = contact.has(IdentityType.PHONE)
-    values["create_time"] = to_timestamp(contact.create_time)
-    values["tags"] = contact.tags
-    values["consents"] = {
-        key: "granted" if one.granted else "denied" for key, one in contact.consents.items()
-    }
-    values["attributes"] = encode_values(contact.attributes)
-    if contact.birth_date is not None:
-        values["birth_date"] = encode_date(contact.birth_date)
-    place = encode_place(contact)
-    if place is not None:
+    return _snapshot(
+        {name: value for name in _PLAIN if (value := getattr(contact, name))},
+        has_email=contact.has(IdentityType.EMAIL),
+        has_phone=contact.has(IdentityType.PHONE),
+        create_time=contact.create_time,
+        kind=contact.kind,
+        tags=contact.tags,
+        consents=contact.consents,
+        attributes=contact.attributes,
+        birth_date=contact.birth_date,
+        latitude=contact.latitude,
+        longitude=contact.longitude,
+    )
+
+
+def _snapshot(
+    values: dict[str, Any],
+    *,
+    has_email: bool,
+    has_phone: bool,
+    create_time: datetime,
+    kind: int = Kind.PERSON,
+    tags: Sequence[str] = (),
+    consents: Mapping[str, Decision] = _NOTHING,
+    attributes: Mapping[str, Value] = _NOTHING,
+    birth_date: date | None = None,
+    latitude: float | None = None,
+    longitude: float | None = None,
+) -> pb.ContactChanged:
+    if consents:
+        values["consents"] = {key: "granted" if one.granted else "denied" for key, one in consents.items()}
+    if attributes:
+        values["attributes"] = encode_values(attributes)
+    if birth_date is not None:
+        values["birth_date"] = encode_date(birth_date)
+    if (place := encode_place(latitude, longitude)) is not None:
         values["location"] = place
-    return pb.ContactChanged(**values)
+    return pb.ContactChanged(
+        kind=kind,  # type: ignore[arg-type]
+        has_email=has_email,
+        has_phone=has_phone,
+        create_time=to_timestamp(create_time),
+        tags=tags,
+        **values,
+    )
 
 
 def activity_recorded(activity: Activity) -> NewEvent:

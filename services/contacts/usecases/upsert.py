@@ -16,6 +16,7 @@ from services.contacts.models import kit
 from services.contacts.store import consents, contacts
 from services.contacts.store.writing import Raced, write
 from services.contacts.usecases import events, registry
+from services.contacts.usecases.newcomers import NewcomersText
 from services.kit import outbox
 from services.kit.access.scope import EVERYTHING
 from services.kit.errors import FailedPrecondition, InvalidArgument
@@ -51,16 +52,24 @@ def batch_upsert_contacts(runtime: Runtime, drafts: Sequence[Draft]) -> list[Out
 
 
 def apply(
-    connection: Connection, runtime: Runtime, drafts: Sequence[Draft], refuse: Refuse, *, lock: bool = True
+    connection: Connection,
+    runtime: Runtime,
+    drafts: Sequence[Draft],
+    refuse: Refuse,
+    *,
+    lock: bool = True,
+    owners: Mapping[Identity, UUID] | None = None,
 ) -> tuple[Upserts, list[Outcome | None]]:
     """Work out a batch against what is stored; nothing is written yet.
 
-    lock: keep others from changing the contacts of the batch until the transaction ends, as `save` needs.
+    lock: keep others from changing the contacts of the batch until the transaction ends, as `save` needs; owners: of
+    the identities, when they were looked up already.
     Returns the writes to be done and what became of each draft, None for a refused one. Raises Raced when
     another transaction moved an identity meanwhile.
     """
     now = runtime.clock.now()
-    owners = contacts.find_owners(connection, chain.from_iterable(draft.identities for draft in drafts))
+    if owners is None:
+        owners = contacts.find_owners(connection, chain.from_iterable(draft.identities for draft in drafts))
     keys, types = set(owners.values()), registry.of(runtime.db).types(connection)
     stored = (
         contacts.lock_many(connection, keys, types, EVERYTHING)
@@ -94,11 +103,13 @@ def _told(drafts: Sequence[Draft], owners: Mapping[Identity, UUID]) -> set[Decis
     }
 
 
-def save(connection: Connection, upserts: Upserts) -> None:
-    """Write what `apply` worked out, and its events."""
+def save(connection: Connection, upserts: Upserts, newcomers: NewcomersText | None = None) -> None:
+    """Write what `apply` worked out, and its events; newcomers: new contacts beside them."""
     now = upserts.now
+    if newcomers is not None:
+        newcomers.insert(connection)
     contacts.insert(connection, upserts.created.values())
-    contacts.claim(connection, upserts.claims)
+    contacts.claim(connection, upserts.claims, newcomers.claims if newcomers is not None else ())
     contacts.update(connection, upserts.updated.values())
     consents.insert(connection, upserts.decisions, now)
     event = events.ContactEvents(now)

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import jwt
 
+from services.kit.access.limits import Buckets
 from services.kit.errors import InvalidArgument, Unavailable
 from services.kit.log import get_logger, safe_summary
 
@@ -21,7 +22,9 @@ MAX_AGE_SECONDS = 600.0
 STALE_SECONDS = 86_400.0
 """Keys that could not be renewed for so long are trusted no more."""
 RETRY_SECONDS = 30.0
-"""An unknown key id makes the keys be fetched at most this often, so that nobody can make us flood the provider."""
+"""Unknown key ids make the keys be fetched so often on average, so that nobody can make us flood the provider."""
+ASKS_AT_ONCE = 5
+"""So many of these fetches may come one after the other, as a provider may begin with a new key at any moment."""
 FIRST_RETRY_SECONDS = 2.0
 TIMEOUT_SECONDS = 5.0
 MAX_BYTES = 1 << 20
@@ -51,10 +54,16 @@ def check_url(url: str, setting: str) -> str:
 def fetch_json(url: str) -> Any:
     """Return the JSON at a URL; raises OSError, HTTPException or ValueError."""
     request = urllib.request.Request(url, headers={"accept": "application/json"})
+    ends = time.monotonic() + TIMEOUT_SECONDS
+    content = b""
     with _opener.open(request, timeout=TIMEOUT_SECONDS) as response:
-        content = response.read(MAX_BYTES + 1)
-    if len(content) > MAX_BYTES:
-        raise ValueError(f"more than {MAX_BYTES} bytes")
+        while piece := response.read1(1 << 16):
+            content += piece
+            if len(content) > MAX_BYTES:
+                raise ValueError(f"more than {MAX_BYTES} bytes")
+            # The time limit of the socket is one for each piece, and a server that drips would hold us for ever.
+            if time.monotonic() > ends:
+                raise TimeoutError(f"no whole answer within {TIMEOUT_SECONDS:g} s")
     return json.loads(content)
 
 
@@ -68,6 +77,9 @@ class Jwks:
         self._keys: Mapping[str, jwt.PyJWK] = {}
         self._lock = threading.Lock()
         self._tried = self._fetched = float("-inf")
+        self._asks = Buckets(1 / RETRY_SECONDS, ASKS_AT_ONCE)
+        # Until when an id is taken for one that the provider does not have.
+        self._absent: dict[str | None, float] = {}
 
     def warm(self) -> None:
         """Fetch the keys beside what the process does now."""
@@ -86,13 +98,32 @@ class Jwks:
                 raise _unavailable()
         elif now - self._fetched > MAX_AGE_SECONDS and now - self._tried > RETRY_SECONDS:
             self.warm()
-        found = self._find(kid)
-        if found is None and now - self._tried > RETRY_SECONDS:
-            # The provider may have a new key. One thread asks; the others tell their callers to come again.
-            if not self._fetch_if_free():
-                raise _unavailable()
+        return self._find(kid) or self._ask_for(kid)
+
+    def _ask_for(self, kid: str | None) -> jwt.PyJWK | None:
+        """Fetch the keys, as the provider may have a new one; None only when it said that it has none of this id."""
+        asked = time.monotonic()
+        if asked < self._absent.get(kid, asked):
+            return None
+        # One thread asks; the others tell their callers to come again.
+        if not self._lock.acquire(blocking=False):
+            raise _unavailable()
+        try:
+            # Another thread may have fetched it meanwhile.
+            if found := self._find(kid):
+                return found
+            if wait := self._asks.take("provider"):
+                raise _unavailable(wait)
+            self._fetch_locked()
             found = self._find(kid)
-        return found
+            if found is None:
+                if self._fetched < asked:
+                    raise _unavailable()
+                until = time.monotonic() + RETRY_SECONDS
+                self._absent = {one: end for one, end in self._absent.items() if end > asked} | {kid: until}
+            return found
+        finally:
+            self._lock.release()
 
     def _find(self, kid: str | None) -> jwt.PyJWK | None:
         keys = self._keys
@@ -154,7 +185,9 @@ def _read(raw: Any) -> dict[str, jwt.PyJWK]:
     return keys
 
 
-def _unavailable() -> Unavailable:
+def _unavailable(wait: float | None = None) -> Unavailable:
     return Unavailable(
-        "the keys of the identity provider cannot be had now; try again", reason="SIGNING_KEYS_UNAVAILABLE"
+        "the keys of the identity provider cannot be had now; try again",
+        reason="SIGNING_KEYS_UNAVAILABLE",
+        retry_seconds=wait,
     )

@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from services.kit.errors import ResourceExhausted
+from services.kit.errors import OverLimit
 
 _CALLERS = 10_000
 
@@ -78,7 +78,7 @@ class CallerLimits:
         self._streams: dict[str, int] = {}
 
     def call(self, caller: str) -> None:
-        """Count a call; raises ResourceExhausted (TOO_MANY_CALLS)."""
+        """Count a call; raises OverLimit (TOO_MANY_CALLS)."""
         wait = self._calls.take(caller)
         if wait:
             raise _too_much(
@@ -88,7 +88,7 @@ class CallerLimits:
             )
 
     def content(self, caller: str, size: int) -> None:
-        """Count the bytes of a request; raises ResourceExhausted (TOO_MANY_BYTES)."""
+        """Count the bytes of a request; raises OverLimit (TOO_MANY_BYTES)."""
         wait = self._bytes.take(caller, size)
         if wait:
             raise _too_much(
@@ -98,7 +98,7 @@ class CallerLimits:
             )
 
     def refused(self, address: str) -> None:
-        """Count a call without a good token; raises ResourceExhausted (TOO_MANY_REFUSED_CALLS)."""
+        """Count a call without a good token; raises OverLimit (TOO_MANY_REFUSED_CALLS)."""
         wait = self._refused.take(address)
         if wait:
             raise _too_much(
@@ -106,11 +106,11 @@ class CallerLimits:
             )
 
     def open_stream(self, caller: str) -> None:
-        """Count a stream until `close_stream`; raises ResourceExhausted (TOO_MANY_STREAMS)."""
+        """Count a stream until `close_stream`; raises OverLimit (TOO_MANY_STREAMS)."""
         with self._lock:
             count = self._streams.get(caller, 0)
             if self._limits.streams and count >= self._limits.streams:
-                raise ResourceExhausted(
+                raise OverLimit(
                     f"{caller} holds {count} streams of this process already, as many as one caller may",
                     reason="TOO_MANY_STREAMS",
                 )
@@ -124,8 +124,8 @@ class CallerLimits:
                 self._streams[caller] = count
 
 
-def _too_much(message: str, reason: str, wait: float) -> ResourceExhausted:
+def _too_much(message: str, reason: str, wait: float) -> OverLimit:
     # Rounded up, as who comes a moment too early is refused again.
-    return ResourceExhausted(
+    return OverLimit(
         f"{message}; try again later", reason=reason, retry_seconds=math.ceil(wait * 1000) / 1000
     )

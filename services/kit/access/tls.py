@@ -11,6 +11,9 @@ import grpc
 from services.kit.access.watched import Watched
 from services.kit.config import Settings
 from services.kit.errors import InvalidArgument
+from services.kit.log import get_logger
+
+_log = get_logger("access")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,11 @@ def server_credentials(files: ServerTls) -> grpc.ServerCredentials:
 
     def changed() -> grpc.ServerCertificateConfiguration | None:
         # gRPC asks at each connection.
-        return watched.value if watched.refresh() else None
+        if not watched.refresh():
+            return None
+        # Who signs the clients' certificates decides who gets as far as showing a token.
+        _log.warning("TLS files changed", audit="access.changed", client_ca=str(files.client_ca or ""))
+        return watched.value
 
     return grpc.dynamic_ssl_server_credentials(
         watched.value,

@@ -97,7 +97,7 @@ def restore(
             "pg_restore", "--file=-", "--no-owner", "--no-privileges", f"--use-list={wanted}", str(archive)
         )
         load = programs.command(
-            "psql", "--no-psqlrc", "--quiet", "--no-password", "--single-transaction",
+            "psql", "--no-psqlrc", "--quiet", "--no-password",
             "--set=ON_ERROR_STOP=1", f"--dbname={address}", "--file=-",
         )  # fmt: skip
         reader = subprocess.Popen(
@@ -109,6 +109,8 @@ def restore(
         assert reader.stdout is not None
         assert writer.stdin is not None
         try:
+            # Not psql's own transaction, which it commits at the end of what it reads, although that is the end of us.
+            writer.stdin.write(b"BEGIN;\n")
             writer.stdin.write(before.encode())
             _copy(reader.stdout, writer.stdin, skip_setting=server_major < 17, on_bytes=on_bytes)
             if reader.wait() != 0:
@@ -117,6 +119,7 @@ def restore(
                 writer.wait()
                 raise PostgresError(f"pg_restore of {archive.name} failed: {_tail(complaints)}")
             writer.stdin.write(after.encode())
+            writer.stdin.write(b"COMMIT;\n")
             writer.stdin.close()
         except BrokenPipeError:
             pass  # psql has ended, and says why

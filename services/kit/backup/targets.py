@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from psycopg import sql
 from rapport_sdk.views import SCHEMA
 
 from services.kit import revisions
@@ -9,7 +10,7 @@ from services.kit.backup.cut import Connection, tables_of
 from services.kit.postgres.provision import PLUGIN_SUFFIX
 
 _BEGIN = f"""
-CREATE TABLE {revisions.UNFINISHED} (begin_time timestamptz NOT NULL);
+CREATE TABLE {revisions.UNFINISHED} (note text NOT NULL);
 """
 
 # What the role owns in this database, but for what extensions brought. Dropping the role's things at once (DROP OWNED)
@@ -60,13 +61,27 @@ def is_empty(connection: Connection) -> bool:
     return not tables_of(connection)
 
 
-def statements(*, replace: bool) -> tuple[str, str]:
+def statements(*, replace: bool, note: str = "") -> tuple[str, str]:
     """Return the statements before and after those of an archive, for one transaction with them.
 
     Before: what is there is dropped, if it is to be replaced, and the database is marked as one of several that are not
-    all whole yet. After: the views of plugins may be read by the plugins' role.
+    all whole yet; note: what must outlive what is dropped, see `note_of`. After: the views of plugins may be read by
+    the plugins' role.
     """
-    return (_CLEAR if replace else "") + _BEGIN, _GRANT
+    kept = f"INSERT INTO {revisions.UNFINISHED} VALUES ({sql.Literal(note).as_string()});\n"
+    return (_CLEAR if replace else "") + _BEGIN + kept, _GRANT
+
+
+def note_of(connection: Connection) -> str | None:
+    """Return the note that a restore which was cut short left in a database, or None when there was none."""
+    there = connection.execute(f"SELECT to_regclass('{revisions.UNFINISHED}')".encode()).fetchone()
+    if there == (None,):
+        return None
+    # By its name, as an older release left other columns.
+    row = connection.execute(
+        f"SELECT to_jsonb(u) ->> 'note' FROM {revisions.UNFINISHED} u".encode()
+    ).fetchone()
+    return str(row[0] or "") if row else ""
 
 
 def finish(connection: Connection) -> None:

@@ -62,14 +62,14 @@ class Deliverer:
         self._bury = bury
         self._pause = pause
 
-    def deliver(self, events: Events) -> None:
-        """Return once every event has had its effect or is a dead letter; raises Stopping."""
+    def deliver(self, events: Events) -> bool:
+        """Return once every event has had its effect or is a dead letter, and whether none is; raises Stopping."""
         error = self._attempt(events, BATCH_ATTEMPTS)
         if error is None:
-            return
+            return True
         if len(events) == 1:
             self.give_up(events[0], error)
-            return
+            return False
         with context.of_error(error):
             _log.warning(
                 "%s failed %d times on %d events, trying them apart: %s",
@@ -78,18 +78,21 @@ class Deliverer:
                 len(events),
                 safe_summary(error),
             )
-        self._bisect(events)
+        return self._bisect(events)
 
-    def _bisect(self, events: Events) -> None:
+    def _bisect(self, events: Events) -> bool:
         middle = len(events) // 2
+        fine = True
         for half in (events[:middle], events[middle:]):
             error = self._attempt(half, 1 if len(half) > 1 else SINGLE_ATTEMPTS)
             if error is None:
                 continue
             if len(half) > 1:
-                self._bisect(half)
+                fine &= self._bisect(half)
             else:
                 self.give_up(half[0], error)
+                fine = False
+        return fine
 
     def _attempt(self, events: Events, attempts: int) -> Exception | None:
         """Run the handler until it succeeds, or failed for good so many times; return the last error."""

@@ -57,13 +57,28 @@ class Replays:
         for consumer, event in found:
             if self._stop.is_set:
                 break
-            here[consumer].handle_again(event)
-            native(self._forget, consumer, event)
+            if not native(self._begin, consumer, event):
+                continue
+            try:
+                done = here[consumer].handle_again(event)
+            except Stopping:
+                native(self._put_off, consumer, event)
+                raise
+            if done:
+                native(self._forget, consumer, event)
         return len(found) == LIMIT
 
     def _find(self, consumers: list[str]) -> list[tuple[str, events_pb2.Event]]:
         with self._host.runtime.db.read() as connection:
             return store.asked(connection, self._host.kit, consumers, LIMIT)
+
+    def _begin(self, consumer: str, event: events_pb2.Event) -> bool:
+        with self._host.runtime.db.transaction() as connection:
+            return store.begin_replay(connection, self._host.kit, consumer, event_uuid(event))
+
+    def _put_off(self, consumer: str, event: events_pb2.Event) -> None:
+        with self._host.runtime.db.transaction() as connection:
+            store.put_off_replay(connection, self._host.kit, consumer, event_uuid(event))
 
     def _forget(self, consumer: str, event: events_pb2.Event) -> None:
         with self._host.runtime.db.transaction() as connection:

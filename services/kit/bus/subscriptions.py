@@ -84,6 +84,7 @@ class Subscription(Entrypoint):  # type: ignore[misc]
         # A dead letter that is handled again waits for the batch in hand, and the next batch for it.
         self._turn = Semaphore()
         self._deliverer = Deliverer(self.name, handle=self._handle, bury=self._bury, pause=self._stop.wait)
+        self._again = Deliverer(self.name, handle=self._handle, bury=self._bury_again, pause=self._stop.wait)
 
     def start(self) -> None:
         """Start receiving."""
@@ -103,12 +104,12 @@ class Subscription(Entrypoint):  # type: ignore[misc]
             self._stream.close()
         self._greenlet.kill()
 
-    def handle_again(self, event: events_pb2.Event) -> None:
-        """Return once a dead letter's event has had its effect, or has failed again; raises Stopping."""
+    def handle_again(self, event: events_pb2.Event) -> bool:
+        """Return once a dead letter's event has had its effect, or False when it failed again; raises Stopping."""
         with self._turn:
             if self._stop.is_set:
                 raise Stopping
-            self._deliverer.deliver([event])
+            return self._again.deliver([event])
 
     def _run(self) -> None:
         pause = FIRST_PAUSE
@@ -175,6 +176,14 @@ class Subscription(Entrypoint):  # type: ignore[misc]
         runtime = self.host.runtime
         with runtime.db.transaction() as connection:
             dead_letters.bury(connection, self.host.kit, self.name, event, error, runtime.clock.now())
+
+    def _bury_again(self, event: events_pb2.Event, error: Exception) -> None:
+        native(self._store_failure, event, error)
+
+    def _store_failure(self, event: events_pb2.Event, error: Exception) -> None:
+        runtime = self.host.runtime
+        with runtime.db.transaction() as connection:
+            dead_letters.fail_again(connection, self.host.kit, self.name, event, error, runtime.clock.now())
 
     def _forget(self, position: int) -> None:
         runtime = self.host.runtime

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,12 +14,19 @@ from rapport.events.v1 import dead_letters_pb2, events_pb2
 from sqlalchemy import Connection
 from sqlalchemy.dialects import postgresql as pg
 
+from services.kit import gone
 from services.kit.events.payload import event_uuid
 from services.kit.log import safe_traceback
 from services.kit.names import parse_name
 from services.kit.tables import KitTables
 
 LONGEST_ERROR = 10_000
+
+MOST_BEGUN = 3
+"""A replay during which the process ended so often is given up: it may be what ends it, with all that runs there."""
+
+_NOTE = "\nReplays that were begun and have not ended, as when the process ends of them: {number}"
+_NOTED = re.compile(_NOTE.format(number=r"(\d+)") + r"\Z")
 
 Place = tuple[str, datetime, UUID]
 """Where a dead letter stands in the order of the list: consumer, time and event."""
@@ -41,8 +49,12 @@ def bury(
     error: Exception,
     time: datetime,
 ) -> None:
-    """Store an event that could not be processed, with its error."""
-    text = safe_traceback(error)[-LONGEST_ERROR:]
+    """Store an event that could not be processed, with its error.
+
+    One of a contact that was erased meanwhile is not kept: nobody would delete it any more.
+    """
+    if gone.is_erased(connection, kit.dead_letter.metadata, event):
+        return
     row = {
         "consumer": consumer,
         "event_id": event_uuid(event),
@@ -50,8 +62,7 @@ def bury(
         "type": event.type,
         "contact_id": parse_name(event.contact, "contacts", "contact") if event.contact else None,
         "event": event.SerializeToString(),
-        # PostgreSQL's text cannot hold NUL, which an error about bad input may quote.
-        "error": text.replace("\0", "\\0"),
+        "error": _text_of(error),
         "create_time": time,
     }
     statement = pg.insert(kit.dead_letter).values(row)
@@ -59,6 +70,27 @@ def bury(
     changed = {"error": new.error, "create_time": new.create_time, "replay_time": None}
     keys = [kit.dead_letter.c.consumer, kit.dead_letter.c.event_id]
     connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed))
+
+
+def fail_again(
+    connection: Connection,
+    kit: KitTables,
+    consumer: str,
+    event: events_pb2.Event,
+    error: Exception,
+    time: datetime,
+) -> None:
+    """Store why the event of a dead letter failed once more; one that was dropped or erased meanwhile stays away."""
+    connection.execute(
+        sa.update(kit.dead_letter)
+        .where(_one(kit, consumer, event_uuid(event)))
+        .values(error=_text_of(error), create_time=time, replay_time=None)
+    )
+
+
+def _text_of(error: Exception) -> str:
+    # PostgreSQL's text cannot hold NUL, which an error about bad input may quote.
+    return safe_traceback(error)[-LONGEST_ERROR:].replace("\0", "\\0")
 
 
 def list_page(
@@ -93,7 +125,8 @@ def ask_for_replay(
             table.c.consumer == consumer,
             table.c.event_id == _any(fresh),
         )
-        .values(replay_time=time)
+        # What an earlier replay came to is over.
+        .values(replay_time=time, error=sa.func.regexp_replace(table.c.error, _NOTED.pattern, ""))
     )
     return Changed(len(fresh), len(found) - len(fresh), _missing(event_ids, found))
 
@@ -123,14 +156,52 @@ def asked(
     return [(row.consumer, events_pb2.Event.FromString(row.event)) for row in connection.execute(query)]
 
 
-def forget_replayed(connection: Connection, kit: KitTables, consumer: str, event_id: UUID) -> None:
-    """Delete a dead letter that was handled again, unless it has failed once more."""
+def begin_replay(connection: Connection, kit: KitTables, consumer: str, event_id: UUID) -> bool:
+    """Note that a dead letter is about to be handled again; False when it must not be.
+
+    That is when it was dropped or erased meanwhile, or when its consumer's process ended MOST_BEGUN times while it
+    handled it: then nobody handles it before it is put back once more.
+    """
     table = kit.dead_letter
-    connection.execute(
-        sa.delete(table).where(
-            table.c.consumer == consumer, table.c.event_id == event_id, table.c.replay_time.is_not(None)
-        )
-    )
+    this = sa.and_(_one(kit, consumer, event_id), table.c.replay_time.is_not(None))
+    error = connection.execute(sa.select(table.c.error).where(this).with_for_update()).scalar_one_or_none()
+    if error is None:
+        return False
+    before, begun = _begun(error)
+    if begun >= MOST_BEGUN:
+        connection.execute(sa.update(table).where(this).values(replay_time=None))
+        return False
+    # What stands there if the process ends; otherwise this is undone, or the letter is gone, or tells another error.
+    note = _NOTE.format(number=begun + 1)
+    text = f"{before[-(LONGEST_ERROR - len(note)) :]}{note}"
+    connection.execute(sa.update(table).where(this).values(error=text))
+    return True
+
+
+def put_off_replay(connection: Connection, kit: KitTables, consumer: str, event_id: UUID) -> None:
+    """Undo `begin_replay`, as the process stops before it is done."""
+    table = kit.dead_letter
+    this = _one(kit, consumer, event_id)
+    error = connection.execute(sa.select(table.c.error).where(this).with_for_update()).scalar_one_or_none()
+    if error is not None:
+        before, begun = _begun(error)
+        text = before + (_NOTE.format(number=begun - 1) if begun > 1 else "")
+        connection.execute(sa.update(table).where(this).values(error=text))
+
+
+def forget_replayed(connection: Connection, kit: KitTables, consumer: str, event_id: UUID) -> None:
+    """Delete a dead letter whose event has had its effect."""
+    connection.execute(sa.delete(kit.dead_letter).where(_one(kit, consumer, event_id)))
+
+
+def _begun(error: str) -> tuple[str, int]:
+    """Return the error of a dead letter and how often its replay was begun and not brought to an end."""
+    found = _NOTED.search(error)
+    return (error[: found.start()], int(found[1])) if found else (error, 0)
+
+
+def _one(kit: KitTables, consumer: str, event_id: UUID) -> sa.ColumnElement[bool]:
+    return sa.and_(kit.dead_letter.c.consumer == consumer, kit.dead_letter.c.event_id == event_id)
 
 
 def _of(kit: KitTables, consumer: str, event_ids: Sequence[UUID] | None) -> sa.ColumnElement[bool]:

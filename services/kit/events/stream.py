@@ -19,7 +19,7 @@ from services.kit.errors import (
     FailedPrecondition,
     InvalidArgument,
     OutOfRange,
-    ResourceExhausted,
+    OverLimit,
     Unavailable,
 )
 from services.kit.events import store
@@ -181,7 +181,7 @@ class EventStream(events_pb2_grpc.EventServiceServicer):
         caller = call_context.principal() or context.peer().rpartition(":")[0]
         with self._open_lock:
             if self._open[caller] >= self._streams_per_caller:
-                raise ResourceExhausted(
+                raise OverLimit(
                     f"{caller} holds {self._open[caller]} event streams of {self._service} already, "
                     "the most allowed; end one, or raise RAPPORT_EVENT_STREAMS_PER_CALLER",
                     reason="TOO_MANY_STREAMS",

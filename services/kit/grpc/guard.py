@@ -13,7 +13,6 @@ from threading import BoundedSemaphore
 from typing import Any, Protocol, cast
 
 import grpc
-from google.protobuf.message import DecodeError, Message
 
 from services.kit import context as call_context
 from services.kit import metrics
@@ -24,16 +23,17 @@ from services.kit.auth import SERVICE_PREFIX, Principal
 from services.kit.context import CallContext
 from services.kit.errors import (
     DeadlineExceeded,
-    InvalidArgument,
+    OverLimit,
     PermissionDenied,
-    RapportError,
-    ResourceExhausted,
     Unauthenticated,
+    Unavailable,
 )
+from services.kit.grpc.arrivals import Arrivals
+from services.kit.grpc.denials import denial
 from services.kit.grpc.plan import REACH_RECORDS, REACH_UNSPECIFIED, MethodPlan, plan_service
+from services.kit.grpc.requests import Malformed, lenient, validate, validated
 from services.kit.grpc.server_spans import add_span
 from services.kit.grpc.status import Failure, classify, to_wire
-from services.kit.grpc.validation import violations_error
 from services.kit.log import get_logger
 from services.kit.telemetry import spans
 
@@ -55,13 +55,6 @@ _CLIENT_FAULTS = frozenset(
 )
 
 
-class _Malformed:
-    """Stand in for a request whose bytes are no such message."""
-
-    def __init__(self, error: Exception) -> None:
-        self.error = error
-
-
 class Tokens(Protocol):
     """Know who calls."""
 
@@ -74,15 +67,22 @@ class Guard:
     """Wrap the handlers of services."""
 
     def __init__(
-        self, tokens: Tokens, *, max_streams: int, limits: Limits | None = None, audit: Audit | None = None
+        self,
+        tokens: Tokens,
+        arrivals: Arrivals,
+        *,
+        max_streams: int,
+        limits: Limits | None = None,
+        audit: Audit | None = None,
     ) -> None:
         """tokens: who may call; limits: of one caller, by default none; audit: where refusals are recorded.
 
-        max_streams: streaming calls at once, as each holds a thread as long as it lasts.
+        arrivals: waits for requests; max_streams: streaming calls at once, as each holds a thread as long as it lasts.
         """
         self._tokens = tokens
         self._limits = CallerLimits(limits or Limits())
         self._audit = audit or Audit()
+        self._arrivals = arrivals
         self._streams = BoundedSemaphore(max_streams)
         self._max_streams = max_streams
         self._log = get_logger("grpc")
@@ -98,31 +98,33 @@ class Guard:
     def _wrap(
         self, plan: MethodPlan, handler: grpc.RpcMethodHandler[Any, Any]
     ) -> grpc.RpcMethodHandler[Any, Any]:
-        decode = _lenient(handler.request_deserializer)
+        decode = lenient(handler.request_deserializer)
         encode = handler.response_serializer
         if handler.request_streaming and handler.response_streaming:
             behavior = self._streaming(plan, handler.stream_stream, requests_stream=True)
             return grpc.stream_stream_rpc_method_handler(behavior, decode, encode)
+        # To gRPC all are streams of requests, so that the token is looked at before the request is waited for.
         if handler.response_streaming:
             behavior = self._streaming(plan, handler.unary_stream, requests_stream=False)
-            return grpc.unary_stream_rpc_method_handler(behavior, decode, encode)
+            return grpc.stream_stream_rpc_method_handler(behavior, decode, encode)
         if handler.request_streaming:
             behavior = self._uploading(plan, handler.stream_unary)
             return grpc.stream_unary_rpc_method_handler(behavior, decode, encode)
-        return grpc.unary_unary_rpc_method_handler(self._unary(plan, handler.unary_unary), decode, encode)
+        return grpc.stream_unary_rpc_method_handler(self._unary(plan, handler.unary_unary), decode, encode)
 
-    def _unary(self, plan: MethodPlan, behavior: Any) -> Callable[[Any, grpc.ServicerContext], Any]:
+    def _unary(self, plan: MethodPlan, behavior: Any) -> Callable[[Iterator[Any], grpc.ServicerContext], Any]:
         check = plan.check
 
-        def call(request: Any, context: grpc.ServicerContext) -> Any:
+        def call(requests: Iterator[Any], context: grpc.ServicerContext) -> Any:
             started = time.perf_counter()
             work, token = self._begin(plan, context)
             try:
                 self._authorize(plan, work, token, context)
-                if self._limits.counts_bytes and type(request) is not _Malformed:
+                request = self._arrivals.one(requests, context, known=bool(work.principal))
+                if self._limits.counts_bytes and type(request) is not Malformed:
                     self._count_bytes(work, request, context)
-                if check is not None or type(request) is _Malformed:
-                    _validate(plan, request)
+                if check is not None or type(request) is Malformed:
+                    validate(plan, request)
                 response = behavior(request, context)
                 if response is None:
                     raise TypeError(f"{plan.name} returned nothing")
@@ -146,7 +148,7 @@ class Guard:
             try:
                 self._authorize(plan, work, token, context)
                 with self._stream_slot(work, context):
-                    response = behavior(_validated(plan, requests), context)
+                    response = behavior(validated(plan, requests), context)
                 if response is None:
                     raise TypeError(f"{plan.name} returned nothing")
             except Exception as error:
@@ -163,15 +165,16 @@ class Guard:
     def _streaming(
         self, plan: MethodPlan, behavior: Any, *, requests_stream: bool
     ) -> Callable[[Any, grpc.ServicerContext], Iterator[Any]]:
-        def call(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
+        def call(requests: Iterator[Any], context: grpc.ServicerContext) -> Iterator[Any]:
             started = time.perf_counter()
             work, token = self._begin(plan, context)
             try:
                 self._authorize(plan, work, token, context)
                 if requests_stream:
-                    request = _validated(plan, request)
+                    request: Any = validated(plan, requests)
                 else:
-                    _validate(plan, request)
+                    request = self._arrivals.one(requests, context, known=bool(work.principal))
+                    validate(plan, request)
                 with self._stream_slot(work, context):
                     yield from behavior(request, context)
             except GeneratorExit:
@@ -221,7 +224,7 @@ class Guard:
         try:
             principal = self._identify(plan, token)
             if principal is not None:
-                work.principal = principal.name
+                work.principal, work.scope_of = principal.name, principal.scope
                 if not principal.is_service:
                     self._limits.call(principal.name)
             else:
@@ -233,8 +236,10 @@ class Guard:
                 scope = _demand(plan, principal, token)
                 if plan.reach == REACH_RECORDS:
                     work.scope = scope
-        except (Unauthenticated, PermissionDenied, ResourceExhausted) as error:
-            self._refused(plan, work, error, context)
+        except (Unauthenticated, PermissionDenied, OverLimit, Unavailable) as error:
+            self._refused(plan, work, (error.reason, error.metadata.get("permission", "")), context)
+            if isinstance(error, Unauthenticated | Unavailable):
+                self._limits.refused(_address(context))
             raise
         if work.deadline is not None and work.deadline <= time.monotonic():
             # The caller has gone while the call waited for a thread: to work for nobody would delay the
@@ -252,16 +257,12 @@ class Guard:
             return None
 
     def _refused(
-        self, plan: MethodPlan, work: CallContext, error: RapportError, context: grpc.ServicerContext
+        self, plan: MethodPlan, work: CallContext, why: tuple[str, str], context: grpc.ServicerContext
     ) -> None:
-        """Record a refusal; raises ResourceExhausted when too many came from the caller's address."""
+        """Record a refusal. why: its reason, and the permission that was lacking."""
         who = work.principal or f"address:{_address(context)}"
         work.refused = True
-        self._audit.refused(
-            Refusal(who, plan.name, error.reason, error.metadata.get("permission", "")), work.request_id
-        )
-        if isinstance(error, Unauthenticated):
-            self._limits.refused(_address(context))
+        self._audit.refused(Refusal(who, plan.name, *why), work.request_id)
 
     def _count_bytes(self, work: CallContext, request: Any, context: grpc.ServicerContext) -> None:
         if not work.principal.startswith(SERVICE_PREFIX):
@@ -269,7 +270,7 @@ class Guard:
 
     def _stream_slot(self, work: CallContext, context: grpc.ServicerContext) -> _Slot:
         if not self._streams.acquire(blocking=False):
-            raise ResourceExhausted(
+            raise OverLimit(
                 f"this process serves {self._max_streams} streams already; try again later",
                 reason="TOO_MANY_STREAMS",
             )
@@ -277,7 +278,7 @@ class Guard:
         if not work.principal.startswith(SERVICE_PREFIX):
             try:
                 self._limits.open_stream(caller)
-            except ResourceExhausted:
+            except OverLimit:
                 self._streams.release()
                 raise
             return _Slot(self._streams, lambda: self._limits.close_stream(caller))
@@ -313,9 +314,9 @@ class Guard:
 
         None when the call has an end already, given by the handler or the caller.
         """
-        if isinstance(error, PermissionDenied) and not work.refused:
+        if not work.refused and (why := denial(plan, work, error)):
             # By what the records say, such as whose they are, which only the handler knows.
-            self._refused(plan, work, error, context)
+            self._refused(plan, work, why, context)
         failure = _failure(error, context, work)
         if failure is None:
             code = _code_of(context)
@@ -353,33 +354,6 @@ class _Slot:
     def __exit__(self, *_: object) -> None:
         self._close()
         self._places.release()
-
-
-def _lenient(decode: Any) -> Callable[[bytes], Any]:
-    def decode_or_mark(data: bytes) -> Any:
-        try:
-            return decode(data)
-        except (DecodeError, ValueError) as error:
-            return _Malformed(error)
-
-    return decode_or_mark
-
-
-def _validate(plan: MethodPlan, request: Any) -> None:
-    if type(request) is _Malformed:
-        raise InvalidArgument(
-            f"the bytes of the request are no {plan.request_type}", reason="MALFORMED_REQUEST"
-        )
-    if plan.check is not None:
-        found = plan.check(request)
-        if found:
-            raise violations_error(found)
-
-
-def _validated(plan: MethodPlan, requests: Iterator[Any]) -> Iterator[Message]:
-    for request in requests:
-        _validate(plan, request)
-        yield request
 
 
 def _bearer(authorization: str) -> str:

@@ -9,14 +9,15 @@ from concurrent import futures
 from typing import Any
 
 import grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+from grpc_health.v1 import health_pb2
 
 from services.kit.access.audit import Audit
 from services.kit.access.limits import Limits
 from services.kit.access.tls import ServerTls, server_credentials
 from services.kit.errors import FailedPrecondition, InvalidArgument
+from services.kit.grpc.arrivals import Arrivals
 from services.kit.grpc.guard import Guard, Tokens
+from services.kit.grpc.open_services import OpenServices
 
 _KEEPALIVE_SECONDS = 60
 _MIN_PING_SECONDS = 10
@@ -125,13 +126,16 @@ class ApiServer:
         )
         self._registry = ServiceRegistry(
             self._server,
-            Guard(tokens, max_streams=max_streams or max(1, threads // 2), limits=limits, audit=audit),
+            Guard(
+                tokens,
+                Arrivals(max(1, threads // 4)),
+                max_streams=max_streams or max(1, threads // 2),
+                limits=limits,
+                audit=audit,
+            ),
         )
-        # Health.Watch would hold a thread for as long as somebody watches; the non-blocking form holds none.
-        self._health = health.HealthServicer(
-            experimental_non_blocking=True, experimental_thread_pool=futures.ThreadPoolExecutor(1)
-        )
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        self._open = OpenServices(threads)
+        self._health = self._open.health
         self.port = 0
 
     def add(self, register: Callable[[grpc.Server], None]) -> None:
@@ -144,9 +148,7 @@ class ApiServer:
         Raises FailedPrecondition (PORT_IN_USE).
         """
         self._registry.check()
-        reflection.enable_server_reflection(
-            (*self._registry.names, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server
-        )
+        self._open.add(self._server, self._registry.names)
         try:
             self.port = (
                 self._server.add_insecure_port(self._address)

@@ -39,6 +39,7 @@ def measure(say: Callable[[str], None], *, rows: int = 1_000_000) -> list[Figure
             with loads.database(admin) as url:
                 people = loads.make_rows(count, count % 7)
                 bare = loads.ceiling(libpq_url(url), people)
+                barest = loads.barest(libpq_url(url), people)
                 file = Path(folder) / "people.csv"
                 file.write_bytes(loads.make_csv(people))
                 del people
@@ -52,7 +53,7 @@ def measure(say: Callable[[str], None], *, rows: int = 1_000_000) -> list[Figure
                 say(
                     f"{count:,} rows imported at {speed:,.0f}/s, beside {bare:,.0f}/s bare: {speed / bare:.2f}, and "
                     f"{speed / ready_made:.2f} of the same tables; {peaks[count]:.0f} MiB of memory at the most; "
-                    f"the same again at {again:,.0f}/s"
+                    f"the same again at {again:,.0f}/s; into one table with one identity {barest:,.0f}/s"
                 )
     return [
         Figure(

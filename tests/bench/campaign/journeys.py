@@ -96,6 +96,8 @@ def measure(stack: Stack, people: int, say: Callable[[str], None]) -> list[Figur
     make_journey(runtime, STEPS, event_type="segment.entered", segment=EVERYBODY)
     make_journey(runtime, STEPS, "hand", event_type="order.placed")
     clock = clock_of(runtime)
+    # What other parts have left would be counted as its own.
+    _forget(stack)
     try:
         batches = list(_batches(people))
         starting = _timed(lambda: [journeys.start_journeys(runtime, batch) for batch in batches])

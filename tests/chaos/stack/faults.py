@@ -58,6 +58,12 @@ class Fault:
         """Return to which kind of part."""
         return self.kind.partition(" ")[2]
 
+    @property
+    def service(self) -> str:
+        """Return the service that it strikes, empty for what all of them use."""
+        name = self.victim.partition("-")[0]
+        return name if name in SERVICES else ""
+
     def line(self) -> str:
         """Return it as a line."""
         how = "" if self.action != "cut" else " (broken)" if self.broken else " (silent)"

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from itertools import count
 
 from rapport_client import Rapport
@@ -32,6 +33,7 @@ class Call:
     """Say how a call went: when it began, how long it took, with which attempt it succeeded, 0 for none."""
 
     kind: str
+    service: str
     began: float
     seconds: float
     attempts: int
@@ -56,15 +58,14 @@ class Acknowledged:
     """Hold all that the services said they have: what it must be in the end, and how often it was written.
 
     contacts: (display name, region) by resource name; people: resource name by external id; orders: (contact, quantity)
-    by external id; order_names: resource names, the same way.
+    by external id; order_names: resource names, the same way; updates: of contacts that were there.
     """
 
     contacts: dict[str, tuple[str, str]] = field(default_factory=dict)
     people: dict[str, str] = field(default_factory=dict)
     orders: dict[str, tuple[str, int]] = field(default_factory=dict)
     order_names: dict[str, str] = field(default_factory=dict)
-    writes: int = 0
-    contact_writes: int = 0
+    updates: int = 0
 
 
 class Load:
@@ -116,7 +117,7 @@ class Load:
         except Exception as error:  # told in the end, as a check that fails
             self.problems.append(f"{type(error).__name__}: {error}"[:500])
 
-    def _call(self, kind: str, function: Callable[..., object]) -> object | None:
+    def _call(self, kind: str, service: str, function: Callable[..., object]) -> object | None:
         """Make a call once as a client does, and note how it went; None when it failed in the end."""
         policy = _Counted()
         began = time.monotonic()
@@ -136,13 +137,14 @@ class Load:
             ):
                 raise  # no fault may bring these about
         with self._lock:
-            self.calls.append(Call(kind, began - self._began, time.monotonic() - began, attempts))
+            took = time.monotonic() - began
+            self.calls.append(Call(kind, service, began - self._began, took, attempts))
         return answer
 
-    def _insist(self, function: Callable[..., object]) -> object:
+    def _insist(self, service: str, function: Callable[..., object]) -> object:
         """Make a write until it is acknowledged, always the same."""
         while True:
-            answer = self._call("write", function)
+            answer = self._call("write", service, function)
             if answer is NotFound:
                 raise LookupError("a write met something that is not there any more")
             if answer is not None:
@@ -166,7 +168,8 @@ class Load:
                 "identities": [identity],
             }
             answer = self._insist(
-                lambda **options: self._rapport.contacts.upsert_contact(contact=contact, **options)
+                "contacts",
+                lambda **options: self._rapport.contacts.upsert_contact(contact=contact, **options),
             )
             name = str(answer.contact.name)  # type: ignore[attr-defined]
             with self._lock:
@@ -174,8 +177,7 @@ class Load:
                 if held.people.setdefault(key, name) != name:
                     self.problems.append(f"{key} is {name}, and was {held.people[key]}")
                 held.contacts[name] = (f"Person {write}", region)
-                held.writes += 1
-                held.contact_writes += 1
+                held.updates += again
                 self._names.append(name)
             if not again:
                 mine.append(key)
@@ -193,11 +195,12 @@ class Load:
                 "order_time": datetime.now(UTC),
                 "lines": [line],
             }
-            answer = self._insist(lambda **options: self._rapport.sales.place_order(order=placed, **options))
+            answer = self._insist(
+                "sales", lambda **options: self._rapport.sales.place_order(order=placed, **options)
+            )
             with self._lock:
                 self.acknowledged.orders[key] = (contact, quantity)
                 self.acknowledged.order_names[key] = str(answer.order.name)  # type: ignore[attr-defined]
-                self.acknowledged.writes += 1
 
         def act() -> None:
             (order if self._names and draw.random() < 0.5 else upsert)()
@@ -206,16 +209,24 @@ class Load:
 
     def _reader(self, draw: random.Random) -> Callable[[], None]:
         rapport = self._rapport
-        asks: list[Callable[[str], Callable[..., object]]] = [
-            lambda name: lambda **options: rapport.contacts.get_contact(name=name, **options),
-            lambda name: lambda **options: rapport.segmentation.get_profile(contact=name, **options),
-            lambda name: (
-                lambda **options: rapport.segmentation.list_contact_segments(contact=name, **options)
+        asks: list[tuple[str, Callable[..., object]]] = [
+            ("contacts", lambda name, **options: rapport.contacts.get_contact(name=name, **options)),
+            (
+                "segmentation",
+                lambda name, **options: rapport.segmentation.get_profile(contact=name, **options),
             ),
-            lambda name: lambda **options: rapport.sales.list_orders(contact=name, page_size=10, **options),
-            lambda name: lambda **options: rapport.care.list_cases(contact=name, page_size=10, **options),
-            lambda name: (
-                lambda **options: rapport.campaign.list_messages(contact=name, page_size=10, **options)
+            (
+                "segmentation",
+                lambda name, **options: rapport.segmentation.list_contact_segments(contact=name, **options),
+            ),
+            (
+                "sales",
+                lambda name, **options: rapport.sales.list_orders(contact=name, page_size=10, **options),
+            ),
+            ("care", lambda name, **options: rapport.care.list_cases(contact=name, page_size=10, **options)),
+            (
+                "campaign",
+                lambda name, **options: rapport.campaign.list_messages(contact=name, page_size=10, **options),
             ),
         ]
 
@@ -223,6 +234,7 @@ class Load:
             with self._lock:
                 name = draw.choice(self._names) if self._names else ""
             if name:
-                self._call("read", draw.choice(asks)(name))
+                service, ask = draw.choice(asks)
+                self._call("read", service, partial(ask, name))
 
         return act

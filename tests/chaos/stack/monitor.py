@@ -65,8 +65,10 @@ class Monitor:
     def await_level(self, seconds: float) -> bool:
         """Wait until every event of every service had its effect everywhere; False when the time is over first."""
         until = time.monotonic() + seconds
+        before = len(self._looks)
         while time.monotonic() < until:
-            looks = self._looks[-2:]
+            # What was seen before this began says nothing, nor does the look that was under way then.
+            looks = self._looks[before + 1 :][-2:]
             # Twice: effects bring about new events.
             if len(looks) == 2 and all(one.level for _, found in looks for one in found.values()):
                 return True

@@ -66,12 +66,15 @@ def recovery(
     faults: Sequence[Fault], calls: Sequence[Call], level_after: Callable[[float], float | None]
 ) -> list[Recovery]:
     """Return for each kind of fault how long it took until a read and a write begun after it succeeded, and until all
-    events committed before it had their effect."""
+    events committed before it had their effect.
+
+    Of a fault that strikes one service, only calls of that service count; of another, the last service to answer.
+    """
     found = []
     for kind in sorted({fault.kind for fault in faults}):
         mine = [fault for fault in faults if fault.kind == kind]
-        reads = _known(_first_success(calls, "read", fault.at) for fault in mine)
-        writes = _known(_first_success(calls, "write", fault.at) for fault in mine)
+        reads = _known(_first_success(calls, "read", fault) for fault in mine)
+        writes = _known(_first_success(calls, "write", fault) for fault in mine)
         levels = _known(level_after(fault.at) for fault in mine)
         found.append(
             Recovery(
@@ -87,13 +90,20 @@ def recovery(
     return found
 
 
-def _first_success(calls: Sequence[Call], kind: str, at: float) -> float | None:
-    ends = [
-        call.began + call.seconds - at
-        for call in calls
-        if call.kind == kind and call.attempts and call.began >= at
+def _first_success(calls: Sequence[Call], kind: str, fault: Fault) -> float | None:
+    services = {call.service for call in calls if call.kind == kind and fault.service in ("", call.service)}
+    firsts = [
+        min(
+            (
+                call.began + call.seconds - fault.at
+                for call in calls
+                if (call.kind, call.service) == (kind, service) and call.attempts and call.began >= fault.at
+            ),
+            default=None,
+        )
+        for service in services
     ]
-    return min(ends, default=None)
+    return None if None in firsts else max(_known(firsts), default=None)
 
 
 def _known(values: Iterable[float | None]) -> list[float]:
@@ -127,7 +137,9 @@ def show(available: Sequence[Availability], recovered: Sequence[Recovery]) -> No
             _pair(item.write_p50, item.write_max),
             _pair(item.level_p50, item.level_max),
         )
-    table.caption = "median / longest"
+    table.caption = (
+        "median / longest; of calls of the service that was struck, or of the last one where all were"
+    )
     Console(emoji=False).print(table)
 
 

@@ -12,7 +12,7 @@ import psutil
 from rapport_client import connect
 
 from services.kit.supervise.events import Event, EventKind
-from tests.chaos.checks import Check, exactly
+from tests.chaos.checks import Check, at_least, exactly
 from tests.chaos.stack import report, verify
 from tests.chaos.stack.faults import Fault
 from tests.chaos.stack.load import Load
@@ -31,6 +31,7 @@ class Outcome:
     available: list[report.Availability] = field(default_factory=list)
     recovered: list[report.Recovery] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    struck: list[Fault] = field(default_factory=list)
     settled_seconds: float = 0.0
 
 
@@ -61,16 +62,19 @@ def run(
             say(f"{len(scene.processes())} processes are up")
             load = Load(rapport, seed, rate)
             with Monitor(scene) as monitor:
-                _strike(scene, load, faults, seconds, say)
+                outcome.struck = _strike(scene, load, faults, seconds, say)
                 over = time.monotonic()
                 every = load.stop(SETTLE_SECONDS)
                 level = monitor.await_level(SETTLE_SECONDS)
                 outcome.settled_seconds = time.monotonic() - over
                 say(f"all is acknowledged and level {outcome.settled_seconds:.1f} s after the last fault")
                 outcome.available = report.availability(load.calls)
-                outcome.recovered = report.recovery(faults, load.calls, monitor.level_after)
+                outcome.recovered = report.recovery(outcome.struck, load.calls, monitor.level_after)
+            missed = [fault for fault in faults if fault not in outcome.struck]
+            outcome.notes += [f"found no victim: {fault.line().strip()}" for fault in missed]
             outcome.notes += load.problems
             outcome.checks += [
+                at_least("faults that struck", _most(len(faults)), len(outcome.struck)),
                 exactly("calls that failed as no fault may make them", 0, len(load.problems)),
                 exactly("writers without their last acknowledgement", 0, int(not every)),
                 exactly("streams with events that wait", 0, int(not level)),
@@ -87,8 +91,11 @@ def run(
 
 def _strike(
     scene: Scene, load: Load, faults: Sequence[Fault], seconds: float, say: Callable[[str], None]
-) -> None:
-    """Load the stack and let faults strike at their times, whether or not others last; return when all are over."""
+) -> list[Fault]:
+    """Load the stack and let faults strike at their times, whether or not others last; return when all are over.
+
+    Returns those that found their victims.
+    """
     over = threading.Event()
     load.start()
     began = time.monotonic()
@@ -98,9 +105,14 @@ def _strike(
         say(fault.line())
         struck.append(scene.strike(fault, over.wait))
     over.wait(max(0.0, began + seconds - time.monotonic()))
-    for each in struck:
-        each.result()
+    found = [each.result() for each in struck]
     scene.heal()
+    return [fault for fault, hit in zip(faults, found, strict=True) if hit]
+
+
+def _most(faults: int) -> int:
+    # Some come while their victim is away for another.
+    return -(-faults * 3 // 4)
 
 
 def _missing(scene: Scene) -> int:

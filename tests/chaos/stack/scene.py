@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
@@ -34,6 +35,9 @@ _PREFIX = "chaos"
 _HANDS = 8
 """Faults that last at the same time, at the most."""
 
+PATIENCE_SECONDS = 5.0
+"""How long a fault waits for its victim, if that is away for another fault."""
+
 
 class Scene:
     """A running stack, and what may be done to it."""
@@ -56,14 +60,17 @@ class Scene:
         self._hands = hands
         self._one_at_a_time = {name: threading.Lock() for name in ("PostgreSQL", "RabbitMQ")}
 
-    def strike(self, fault: Fault, wait: Callable[[float], object]) -> Future[None]:
-        """Do what a fault says, wait as long as it says, and undo it; returns at once what tells of the end."""
+    def strike(self, fault: Fault, wait: Callable[[float], object]) -> Future[bool]:
+        """Do what a fault says, wait as long as it says, and undo it; returns at once what tells of the end.
+
+        That is whether it struck: another fault may have its victim just then, for longer than one waits for it.
+        """
         return self._hands.submit(self._strike, fault, wait)
 
-    def _strike(self, fault: Fault, wait: Callable[[float], object]) -> None:
+    def _strike(self, fault: Fault, wait: Callable[[float], object]) -> bool:
         match fault.action, fault.part:
             case "kill", "relay":
-                self._end_relay(fault.victim)
+                return self._end_relay(fault.victim, wait)
             case "cut", part:
                 self._cut(
                     fault, self._links[fault.victim if part == "api" else f"{part} {fault.victim}"], wait
@@ -71,15 +78,23 @@ class Scene:
             case action, ("RabbitMQ" | "PostgreSQL") as part:
                 with self._one_at_a_time[part]:
                     self._strike_store(action, part, fault.seconds, wait)
-            case "kill", _:
-                self.stack.supervisor.hold(fault.victim)
-                wait(fault.seconds)
-                self.stack.supervisor.release(fault.victim)
-            case "restart", _:
-                self._signal(self.stack.supervisor.pid(fault.victim), signal.SIGTERM)
-            case _:
-                with self._stopped(self.stack.supervisor.pid(fault.victim)):
+            case action, _:
+                supervisor = self.stack.supervisor
+                pid = supervisor.pid(fault.victim)
+                if pid is None and supervisor.wait_ready(fault.victim, PATIENCE_SECONDS):
+                    pid = supervisor.pid(fault.victim)
+                if pid is None:
+                    return False
+                if action == "kill":
+                    supervisor.hold(fault.victim)
                     wait(fault.seconds)
+                    supervisor.release(fault.victim)
+                elif action == "restart":
+                    self._signal(pid, signal.SIGTERM)
+                else:
+                    with self._stopped(pid):
+                        wait(fault.seconds)
+        return True
 
     def ask(self, service: str, sql: str) -> list[tuple[Any, ...]]:
         """Return the rows of a query in a service's database, past all that was cut."""
@@ -128,17 +143,23 @@ class Scene:
         wait(seconds)
         self.server.start()
 
-    def _end_relay(self, service: str) -> None:
+    def _end_relay(self, service: str, wait: Callable[[float], object]) -> bool:
         key = lock_key("relay")
         # As pg_locks shows the two halves of a key of 64 bits.
         high, low = (key >> 32) & 0xFFFFFFFF, key & 0xFFFFFFFF
-        with suppress(psycopg.Error):  # there may be no database just now, and so no relay
-            self.ask(
-                service,
-                "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted "
-                f"AND classid = {high} AND objid = {low} AND objsubid = 1 "
-                "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
-            )
+        query = (
+            "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted "
+            f"AND classid = {high} AND objid = {low} AND objsubid = 1 "
+            "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+        )
+        until = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            with suppress(psycopg.Error):  # there may be no database just now, and so no relay
+                if (True,) in self.ask(service, query):
+                    return True
+            if time.monotonic() > until:
+                return False
+            wait(0.1)
 
     @contextmanager
     def _stopped(self, pid: int | None) -> Iterator[None]:

@@ -17,7 +17,7 @@ from services.kit.bus.amqp.topology import ConsumerQueues
 from services.kit.bus.subscriptions import Subscription
 from services.kit.config import SERVICES
 from services.kit.names import parse_name
-from tests.chaos.checks import Check, differences, exactly
+from tests.chaos.checks import Check, at_least, differences, exactly
 from tests.chaos.stack.load import PRICE, PRODUCT, SOURCE, Acknowledged
 from tests.chaos.stack.scene import Scene
 
@@ -40,6 +40,7 @@ def prepare(rapport: Rapport) -> None:
     )
     send = {"template": "templates/thanks", "channel": "email.smtp", "topic": "transactional"}
     triggers: dict[str, dict[str, object]] = {
+        "each-contact": {"event_type": "contact.created"},
         "each-order": {"event_type": "order.placed"},
         "each-entry": {"event_type": "segment.entered", "segment": "segments/repeat"},
     }
@@ -82,6 +83,10 @@ class Verifier:
         yield Check(name, f"these {len(expected)}", len(had), not missing and not surplus)
 
     def _acknowledged(self) -> Iterator[Check]:
+        # Of a load that wrote nothing, all that follows would hold.
+        yield at_least("contacts written", 1, len(self._held.contacts))
+        yield at_least("contacts written again", 1, self._held.updates)
+        yield at_least("orders written", 1, len(self._held.orders))
         rows = self._scene.ask("contacts", "SELECT id, display_name, region_code FROM contact")
         expected = [(_id(name), *content) for name, content in self._held.contacts.items()]
         yield from self._same("acknowledged contacts, as last written", rows, expected)
@@ -155,6 +160,11 @@ class Verifier:
         )
         entries = "SELECT event_id, contact_id FROM journey_entry WHERE journey_id = "
         yield from self._same(
+            "campaign: a start for each new contact",
+            ask("campaign", f"{entries}'each-contact'"),
+            ask("contacts", "SELECT id, contact_id FROM outbox WHERE type = 'contact.created'"),
+        )
+        yield from self._same(
             "campaign: a start for each order",
             ask("campaign", f"{entries}'each-order'"),
             ask("sales", "SELECT id, contact_id FROM outbox WHERE type = 'order.placed'"),
@@ -170,6 +180,7 @@ class Verifier:
 
     def _membership(self, rapport: Rapport) -> Iterator[Check]:
         members = self._members()
+        yield at_least("segments with members", len(RULES), len({segment for segment, _ in members}))
         yield from self._same("members, as the services' rows say", members, self._by_hand())
         balance = self._scene.ask(
             "segmentation",

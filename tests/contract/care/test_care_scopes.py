@@ -310,8 +310,26 @@ def test_what_heeds_no_scope_is_closed_to_narrow_grants(served: Served, items: l
         reads_more.resolve_case(name=other.name)
 
 
+def test_a_look_for_what_is_out_of_scope_is_on_record(served: Served, items: list[Item]) -> None:
+    hidden = items[0].name
+    narrow, wide = caller(served, "looker", "care.read:own"), caller(served, "carl", "care.read")
+    with capture_logs() as lines:
+        for client, name in ((narrow, hidden), (narrow, f"cases/{uuid4()}"), (wide, f"cases/{uuid4()}")):
+            with pytest.raises(errors.NotFound):
+                client.get_case(name=name)
+    told = [line for line in lines if line.get("audit") == "access.denied"]
+    assert [(line["who"], line["reason"], line["permission"], line["count"]) for line in told] == [
+        ("looker", "NOT_IN_SCOPE", "care.read", 1)
+    ]
+    assert hidden not in str(told)
+
+
 def test_who_works_for_a_queue_is_put_on_record(served: Served, items: list[Item]) -> None:
     with capture_logs() as lines:
+        for _ in range(2):
+            served.client.create_queue(
+                queue_id="east", queue={"agents": ["agents/dora"]}, request_id="east once"
+            )
         changed = served.client.update_queue(
             queue={"name": "queues/west", "agents": ["agents/carl"]}, update_mask=["agents"]
         ).queue
@@ -323,7 +341,8 @@ def test_who_works_for_a_queue_is_put_on_record(served: Served, items: list[Item
         )
     told = [line for line in lines if line.get("audit") == "access.changed"]
     assert [(line["who"], line["queue"], line["added"], line["removed"]) for line in told] == [
+        ("owner", "queues/east", ["dora"], []),
         ("owner", "queues/west", ["carl"], ["binh"]),
         ("owner", "queues/west", ["binh"], ["carl"]),
     ]
-    assert all(line["method"] == "rapport.care.v1.CareService/UpdateQueue" for line in told)
+    assert {line["method"].rpartition("/")[2] for line in told} == {"CreateQueue", "UpdateQueue"}

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import pluggy
@@ -14,12 +15,13 @@ import sqlalchemy as sa
 from rapport.campaign.v1 import events_pb2
 from rapport_sdk import OutboundMessage
 
-from services.campaign.domain.deaths import ALONE, ENDED, GIVEN_UP, MOST_DEATHS, SHARES
+from services.campaign.domain.deaths import ALONE, ENDED, FAULT, GIVEN_UP, MOST_DEATHS, SHARES
 from services.campaign.domain.ledger import MAX_ATTEMPTS
 from services.campaign.domain.resolutions import AS_RETRY
 from services.campaign.models import channel, kit, message
-from services.campaign.store import claims, ledger
-from services.campaign.usecases import resolving
+from services.campaign.store import ledger, recovering
+from services.campaign.store.claims import Claim
+from services.campaign.usecases import resolving, sending
 from services.campaign.usecases.recording import Recorder
 from services.campaign.usecases.sending import Sender
 from services.kit.clock import FixedClock
@@ -114,12 +116,54 @@ def test_a_message_that_kills_its_senders_is_found_and_all_others_are_sent(hall:
     assert (event.message, event.reason) == (f"messages/{failed.id}", GIVEN_UP)
 
 
+def test_a_message_that_cannot_be_made_ready_is_found_and_all_others_are_sent(
+    hall: Hall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    people = hall.world.add(120)
+    hall.campaign(people)
+    bad = people[7]
+    original = sending.prepare
+    together: list[int] = []
+
+    def breaks(runtime: Any, manager: Any, several: Sequence[Claim], *rest: Any) -> Any:
+        if any(f"contacts/{claim.contact_id}" == bad for claim in several):
+            together.append(len(several))
+            raise KeyError("anna@example.test")
+        return original(runtime, manager, several, *rest)
+
+    monkeypatch.setattr(sending, "prepare", breaks)
+    assert isinstance(hall.runtime.clock, FixedClock)
+    sender = hall.sender()
+    for _ in range(MOST_DEATHS + 40):
+        try:
+            drain(sender)
+        except KeyError:
+            # As the sender's thread goes on after any error.
+            hall.runtime.clock.instant += timedelta(minutes=10)
+        if all(row.state != "planned" for row in hall.rows()):
+            break
+        hall.runtime.clock.instant += timedelta(minutes=10)
+    assert len(together) == MOST_DEATHS
+    assert together[ALONE:] == [1, 1, 1]
+    by_contact = {row.contact_id: row for row in hall.rows()}
+    failed = by_contact.pop(UUID(bad.partition("/")[2]))
+    assert (failed.state, failed.death_count) == ("failed", MOST_DEATHS)
+    assert failed.reason.startswith(f"{FAULT}: KeyError")
+    assert "anna" not in failed.reason
+    assert {row.state for row in by_contact.values()} == {"sent"}
+    assert set(Counter(item.to for _, item in hall.tape.taken).values()) == {1}
+    with hall.runtime.db.read() as connection:
+        told = connection.execute(sa.select(kit.outbox.c.data).where(kit.outbox.c.type == "message.failed"))
+        [event] = [events_pb2.MessageFinished.FromString(bytes(row.data)) for row in told]
+    assert (event.message, event.reason) == (f"messages/{failed.id}", failed.reason)
+
+
 def test_a_message_that_is_to_be_alone_waits_and_says_why(hall: Hall) -> None:
     hall.campaign(hall.world.add())
     dead = new_id()
     with hall.runtime.db.transaction() as connection:
         connection.execute(sa.update(message).values(state="claimed", sender_id=dead, death_count=ALONE))
-        assert claims.try_recover(connection, dead, NOW).planned == 1
+        assert recovering.try_recover(connection, dead, NOW).planned == 1
         counts = ledger.counts(connection, ["campaigns/spring"])["campaigns/spring"]
     assert counts.waiting_by_reason == {ENDED: 1}
     [row] = hall.rows()
@@ -143,9 +187,9 @@ def test_what_was_on_the_wire_never_fails_by_itself_and_goes_alone_when_somebody
         connection.execute(sa.insert(channel).values(values))
         on_the_wire = {"state": "sending", "sender_id": dead, "death_count": MOST_DEATHS}
         connection.execute(sa.update(message).values(**on_the_wire, attempt_count=MOST_DEATHS))
-        assert claims.try_recover(connection, dead, NOW) == claims.Recovered(planned=1)
+        assert recovering.try_recover(connection, dead, NOW) == recovering.Recovered(planned=1)
         connection.execute(sa.update(message).values(**on_the_wire, attempt_count=MAX_ATTEMPTS))
-        assert claims.try_recover(connection, dead, NOW) == claims.Recovered(unknown=1)
+        assert recovering.try_recover(connection, dead, NOW) == recovering.Recovered(unknown=1)
     [row] = hall.rows()
     resolving.resolve_message(hall.runtime, row.id, AS_RETRY)
     [row] = hall.rows()

@@ -12,9 +12,10 @@ from rapport_sdk import Outcome, SendResult
 
 from services.campaign.domain.approvals import Policy, changes
 from services.campaign.domain.campaigns import RETRY
+from services.campaign.domain.ledger import MAX_ATTEMPTS
 from services.campaign.models import channel, message
 from services.campaign.store import approvals as approval_store
-from services.campaign.store import campaigns, claims
+from services.campaign.store import campaigns, recovering
 from services.campaign.usecases import approvals
 from services.kit import context
 from services.kit.clock import FixedClock
@@ -74,7 +75,7 @@ def test_a_sender_that_died(hall: Hall) -> None:
         connection.execute(
             sa.update(message).where(message.c.origin == "campaigns/sure-hold").values(origin="journeys/j")
         )
-        assert claims.try_recover(connection, dead, NOW) == claims.Recovered(planned=2, unknown=2)
+        assert recovering.try_recover(connection, dead, NOW) == recovering.Recovered(planned=2, unknown=2)
     assert states(hall) == {
         "fast-hold": "unknown",
         "fast-retry": "unknown",
@@ -86,7 +87,7 @@ def test_a_sender_that_died(hall: Hall) -> None:
 def test_what_was_on_its_way_too_often_is_not_sent_again_by_itself(hall: Hall) -> None:
     """A message that kills whoever sends it must not kill every sender, one after the other."""
     dead = new_id()
-    for count, expected in ((claims.MAX_ATTEMPTS - 1, "planned"), (claims.MAX_ATTEMPTS, "unknown")):
+    for count, expected in ((MAX_ATTEMPTS - 1, "planned"), (MAX_ATTEMPTS, "unknown")):
         with hall.runtime.db.transaction() as connection:
             connection.execute(sa.delete(channel))
             values = {"name": SURE, "address_kind": "email", "idempotent": True, "when_gone": "hold"}
@@ -96,7 +97,7 @@ def test_what_was_on_its_way_too_often_is_not_sent_again_by_itself(hall: Hall) -
                 .where(message.c.origin == "campaigns/sure-retry")
                 .values(state="sending", sender_id=dead, attempt_count=count)
             )
-            claims.try_recover(connection, dead, NOW)
+            recovering.try_recover(connection, dead, NOW)
         assert states(hall)["sure-retry"] == expected
 
 

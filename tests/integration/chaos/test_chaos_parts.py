@@ -6,12 +6,15 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from types import SimpleNamespace
 
 import pytest
 
 from tests.chaos.checks import differences, exactly, show
-from tests.chaos.stack.faults import KINDS, draw_faults, kills
+from tests.chaos.stack import monitor
+from tests.chaos.stack.faults import KINDS, Fault, draw_faults, kills
 from tests.chaos.stack.load import Call
+from tests.chaos.stack.monitor import Standing
 from tests.chaos.stack.proxy import Link, Network
 from tests.chaos.stack.report import availability, recovery
 from tests.chaos.stack.verify import consumers
@@ -115,23 +118,46 @@ def test_a_broken_link_ends_connections_and_new_ones_until_it_heals(link: Link):
 
 def test_what_callers_saw_is_counted():
     calls = [
-        Call("read", 0.0, 1.0, 1),
-        Call("read", 1.0, 3.0, 2),
-        Call("read", 5.0, 10.0, 0),
-        Call("read", 20.0, 1.0, 1),
-        Call("write", 6.0, 2.0, 1),
+        Call("read", "sales", 0.0, 1.0, 1),
+        Call("read", "sales", 1.0, 3.0, 2),
+        Call("read", "sales", 5.0, 10.0, 0),
+        Call("read", "care", 5.0, 1.0, 1),
+        Call("read", "sales", 20.0, 1.0, 1),
+        Call("write", "sales", 6.0, 2.0, 1),
     ]
     reads, writes = availability(calls)
-    assert (reads.calls, reads.first_attempt, reads.within_deadline, reads.longest) == (4, 0.5, 0.75, 3.0)
+    assert (reads.calls, reads.first_attempt, reads.within_deadline, reads.longest) == (5, 0.6, 0.8, 3.0)
     assert (writes.calls, writes.first_attempt) == (1, 1.0)
-    (fault, *_) = draw_faults(1, 3, 2)
-    (found,) = recovery([fault], calls, lambda at: 7.5)
-    # The read that had begun before does not count, nor does one that failed.
-    assert found.read_max == pytest.approx(21.0 - fault.at)
-    assert found.write_max == pytest.approx(8.0 - fault.at)
+    (found,) = recovery([Fault(4.0, "kill api", "sales-api-2", 1.0)], calls, lambda at: 7.5)
+    # Nothing counts that had begun before, that failed, or that another service answered.
+    assert (found.read_max, found.write_max) == (17.0, 4.0)
     assert (found.level_p50, found.level_max) == (7.5, 7.5)
-    (unseen,) = recovery([fault], [], lambda at: None)
+    (found,) = recovery([Fault(4.0, "kill worker", "care-worker", 1.0)], calls, lambda at: 7.5)
+    assert (found.read_max, found.write_max) == (2.0, None)
+    # What all use is back when the last of them answers.
+    (found,) = recovery([Fault(4.0, "kill PostgreSQL", "PostgreSQL", 1.0)], calls, lambda at: 7.5)
+    assert (found.read_max, found.write_max) == (17.0, 4.0)
+    (found,) = recovery([Fault(5.5, "kill PostgreSQL", "PostgreSQL", 1.0)], calls, lambda at: 7.5)
+    assert (found.read_max, found.write_max) == (None, 2.5)
+    (unseen,) = recovery([Fault(4.0, "kill PostgreSQL", "PostgreSQL", 1.0)], [], lambda at: None)
     assert (unseen.read_max, unseen.write_max, unseen.level_max) == (None, None, None)
+
+
+def test_what_was_level_before_is_not_taken_for_level_now(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(monitor, "LOOK_SECONDS", 0.0)
+    level, behind = Standing(3, 0, 3, 3, 0), Standing(4, 1, 3, 3, 0)
+    watch = monitor.Monitor(None)  # type: ignore[arg-type]
+    watch._looks = [(at, {"sales": level}) for at in (0.0, 0.5)]
+    assert not watch.await_level(0.05)
+    coming = iter([level, behind, level, behind, level, level])
+
+    def look(seconds: float) -> bool:
+        watch._looks.append((1.0, {"sales": next(coming)}))
+        return False
+
+    monkeypatch.setattr(watch, "_stop", SimpleNamespace(wait=look))
+    assert watch.await_level(30)
+    assert next(coming, None) is None
 
 
 def test_a_difference_is_noticed_and_shown():

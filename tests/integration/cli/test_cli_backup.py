@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -112,6 +114,52 @@ def test_a_stack_is_taken_back_and_who_was_erased_meanwhile_stays_erased(
         assert served.client.get_contact(name=shop.leaves).contact.name == shop.leaves
 
 
+def test_a_restore_that_is_cut_short_still_knows_who_was_erased(
+    shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    assert shop.run("backup", tmp_path / "backup").code == 0
+    with serve("contacts", shop.urls["contacts"]) as served:
+        served.client.erase_contact(name=shop.leaves)
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    # The database that told of the erasure is replaced by now, and there is no list.
+    with monkeypatch.context() as patch:
+        patch.setattr(restoring, "erase_again", killed)
+        assert shop.run("restore", tmp_path / "backup", "--replace").code != 0
+    assert shop.contacts() == {shop.stays, shop.leaves}
+    done = shop.run("restore", tmp_path / "backup", "--replace")
+    assert (done.code, "erased again: 1;" in done.out) == (0, True), done.err
+    assert shop.contacts() == {shop.stays}
+
+
+def test_a_process_that_starts_amid_a_restore_is_noticed(
+    shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    assert shop.run("backup", tmp_path / "backup").code == 0
+    load = restoring._load
+    started: list[psycopg.Connection[object]] = []
+
+    def slowly(backup: object, service: str, url: str, *arguments: object, **options: object) -> None:
+        if service == "contacts":
+            # It finds its database whole: what was begun is not committed.
+            with revisions.connected(url) as connection:
+                revisions.require_whole(connection)
+            started.append(psycopg.connect(libpq_url(url), application_name="rapport-contacts-worker"))
+        load(backup, service, url, *arguments, **options)  # type: ignore[arg-type]
+
+    again = ("restore", tmp_path / "backup", "--replace", "--without-erasures")
+    with monkeypatch.context() as patch:
+        patch.setattr(restoring, "_load", slowly)
+        patch.setattr(restoring, "_PATIENCE_SECONDS", 0.0)
+        _refused(shop.run(*again), "rapport-contacts-worker", "restore again with --replace")
+    _refused(shop.run("migrate"), "restored only in part")
+    started[0].close()
+    assert shop.run(*again).code == 0
+    assert shop.run("migrate").code == 0
+
+
 def test_dated_backups_are_kept_so_many(shop: Shop, tmp_path: Path):
     made = []
     (tmp_path / "many" / "2020-01-01T000000Z").mkdir(parents=True)
@@ -127,6 +175,25 @@ def test_dated_backups_are_kept_so_many(shop: Shop, tmp_path: Path):
         *made[1:],
     }
     _refused(shop.run("backup", tmp_path / "one", "--keep", "2"), "--dated")
+
+
+def test_what_a_backup_that_was_killed_left_is_cleared_away(shop: Shop, tmp_path: Path):
+    def partial(name: str) -> Path:
+        made = tmp_path / f".{name}.partial"
+        made.mkdir()
+        (made / "contacts.dump").write_bytes(b"half")
+        return made
+
+    left, others = partial("2026-03-01T021500Z.k2j3h4g5"), partial("by-hand.k2j3h4g5")
+    being_made = partial("2026-03-01T021501Z.k2j3h4g5")
+    holder = os.open(being_made, os.O_RDONLY)
+    fcntl.flock(holder, fcntl.LOCK_EX)
+    made = shop.run("backup", tmp_path, "--dated")
+    os.close(holder)
+    assert made.code == 0, made.err
+    assert f"{left}: deleted" in made.out
+    assert [path.exists() for path in (left, others, being_made)] == [False, True, True]
+    assert not list(tmp_path.glob(".2026-03-01T10*"))
 
 
 def test_a_backup_of_an_older_schema_is_migrated(shop: Shop, tmp_path: Path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from collections.abc import Iterator
 from uuid import uuid4
@@ -21,6 +22,8 @@ from tests.support.stack import NOW
 CONSUMER = "contacts.on_unsubscribe"
 NOBODY = "contacts.nobody_listens"
 COMMAND = ("events", "dead-letters")
+
+dead_letters = importlib.import_module("services.cli.events.dead_letters")
 
 
 @pytest.fixture(autouse=True)
@@ -66,20 +69,34 @@ def test_they_are_listed(contacts: Office) -> None:
     assert (empty.code, empty.out.strip()) == (0, "no dead letters")
 
 
-def test_a_replay_reaches_its_consumer_and_says_what_came_of_it(contacts: Office) -> None:
+def test_a_replay_reaches_its_consumer_and_says_what_came_of_it(
+    contacts: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
     good, bad = bury(contacts, CONSUMER), bury(contacts, CONSUMER, usable=False)
     ran = contacts.rapport(*COMMAND, "replay", CONSUMER, good, bad, "--wait")
     assert f"2 dead letters put back to {CONSUMER}" in ran.out
     assert "1 of them had their effect, 1 failed again" in ran.out
     assert ran.code == 1
     assert left(contacts) == {bad}
+    # What is given up while one waits is no failure of what was put back.
+    listed = dead_letters._all
+
+    looks: list[int] = []
+
+    def meanwhile(*arguments: object) -> Iterator[object]:
+        looks.append(1)
+        if len(looks) == 2:
+            bury(contacts, CONSUMER, usable=False)
+        yield from listed(*arguments)
+
+    monkeypatch.setattr(dead_letters, "_all", meanwhile)
     again = contacts.rapport(*COMMAND, "replay", CONSUMER, "--all", "--wait", "--json")
     assert json.loads(again.out) == {
         "replayed": 1, "waiting_before": 0, "missing": [], "failed_again": [bad]
     }  # fmt: skip
 
 
-def test_a_replay_whose_worker_does_not_run_waits(contacts: Office) -> None:
+def test_a_replay_whose_worker_does_not_run_waits(contacts: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     key, absent = bury(contacts), str(uuid4())
     ran = contacts.rapport(*COMMAND, "replay", NOBODY, key, absent)
     assert ran.code == 1
@@ -88,6 +105,10 @@ def test_a_replay_whose_worker_does_not_run_waits(contacts: Office) -> None:
     again = contacts.rapport(*COMMAND, "replay", NOBODY, key)
     assert again.code == 0
     assert f"0 dead letters put back to {NOBODY}\n1 had been put back before" in again.out
+    monkeypatch.setattr(dead_letters, "_PATIENCE_SECONDS", 0.0)
+    unheard = contacts.rapport(*COMMAND, "replay", NOBODY, "--all", "--wait")
+    assert unheard.code == 1
+    assert f"1 dead letter put back to {NOBODY} still waiting: does the worker of contacts run" in unheard.err
     assert "put back, waits for its worker" in contacts.rapport(*COMMAND, "list", "--consumer", NOBODY).out
 
 

@@ -5,18 +5,23 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
 from typing import Any
+from uuid import UUID
 
 import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from rapport.contacts.v1.events_pb2 import ContactChanged
 
-from services.contacts.domain.attributes import Attribute, ValueType
+from services.contacts.domain.attributes import Attribute, Value, ValueType
 from services.contacts.domain.consents import Wish
-from services.contacts.domain.contact import Draft
-from services.contacts.models import contact, identity, kit
-from services.contacts.usecases import import_run, imports, schema
+from services.contacts.domain.contact import Contact, Draft
+from services.contacts.domain.identity import Identity
+from services.contacts.models import consent, contact, identity, kit
+from services.contacts.usecases import events, import_run, imports, schema
 from services.contacts.usecases.upsert import upsert_contact
 from services.kit.errors import Cancelled, FailedPrecondition, InvalidArgument
 from services.kit.names import parse_name
@@ -109,81 +114,194 @@ def test_the_same_file_again_changes_nothing(runtime: Runtime) -> None:
     assert (every(runtime), written_events(runtime.db)) == before
 
 
-# An import takes identities in the order of their columns.
-NAMES = ["email", "external:shop", "given_name", "tags", "attributes.size", "consent:email:news"]
-CELLS = st.fixed_dictionaries(
-    {
-        "email": st.sampled_from(["", "A@example.test", "b@example.test", "c@example.test"]),
-        "external:shop": st.sampled_from(["", "1", "2", 'x"y\\z']),
-        "given_name": st.sampled_from(["", "An", "Bình, Đỗ", 'q"\\t']),
-        "tags": st.sampled_from(["", "t", "t;u"]),
-        "attributes.size": st.sampled_from(["", "1", "2"]),
-        "consent:email:news": st.sampled_from(["", "granted", "denied"]),
+# The columns of a file, what may stand in them, and what a draft says then; an import takes identities in the order of
+# their columns.
+IDENTITIES: dict[str, dict[str, Identity | None]] = {
+    "email": {
+        "": None,
+        "A@example.test": email("a"),
+        "b@example.test": email("b"),
+        "c@example.test": email("c"),
+    },
+    "external:shop": {"": None, "1": external("1"), "2": external("2"), 'x"y\\z': external('x"y\\z')},
+    "external:till": {"": None, "1": Identity(7, "till", "1")},
+}
+FIELDS: dict[str, dict[str, dict[str, Any]]] = {
+    "given_name": {"": {}, "An": {"given_name": "An"}, 'q"\\t': {"given_name": 'q"\\t'}},
+    "family_name": {"": {}, "Đỗ, Văn": {"family_name": "Đỗ, Văn"}},
+    "display_name": {"": {}, "ACME \\N": {"display_name": "ACME \\N"}},
+    "kind": {"": {}, "organization": {"kind": 2}},
+    "language_code": {"": {}, "vi": {"language_code": "vi"}},
+    "birth_date": {"": {}, "1990-12-31": {"birth_date": date(1990, 12, 31)}},
+    "address.address_lines": {"": {}, 'a "b";c\\d': {"address_lines": ('a "b"', "c\\d")}},
+    "address.location": {"": {}, "10.5,-0.1": {"latitude": 10.5, "longitude": -0.1}},
+    "address.postal_code": {"": {}, "70000": {"postal_code": "70000"}},
+}
+TAGS = {"": (), "u;t;u": ("u", "t", "u"), 't"\\': ('t"\\',)}
+ATTRIBUTES: dict[str, dict[str, Value | None]] = {
+    "attributes.size": {"": None, "1": 1, "2": 2},
+    "attributes.note": {"": None, 'n"\\': 'n"\\'},
+    "attributes.since": {"": None, "2020-01-01": datetime(2020, 1, 1, tzinfo=UTC)},
+}
+CONSENTS = {
+    name: {
+        "": None,
+        **{
+            word: Wish(*name.split(":")[1:], word == "granted", None, "import")
+            for word in ("granted", "denied")
+        },
     }
-)
+    for name in ("consent:email:news", "consent:sms:news")
+}
+CREATE_TIMES = {"": None, "2019-05-06": datetime(2019, 5, 6, tzinfo=UTC)}
+COLUMNS: dict[str, Mapping[str, Any]] = {
+    **IDENTITIES,
+    **FIELDS,
+    **ATTRIBUTES,
+    **CONSENTS,
+    "tags": TAGS,
+    "create_time": CREATE_TIMES,
+}
+OPTIONAL = [name for name in COLUMNS if name != "email"]
 
 
-def as_draft(row: dict[str, str]) -> Draft:
-    known = [email(row["email"][0].lower())] if row["email"] else []
-    if row["external:shop"]:
-        known.append(external(row["external:shop"]))
-    answer = row["consent:email:news"]
+def as_draft(row: Mapping[str, str]) -> Draft:
+    """What a row says, read in another way than an import reads it."""
+    fields: dict[str, Any] = {}
+    for name, cells in FIELDS.items():
+        fields |= cells[row.get(name, "")]
+    attributes = {name.partition(".")[2]: cells[row.get(name, "")] for name, cells in ATTRIBUTES.items()}
     return Draft(
-        {"given_name": row["given_name"]} if row["given_name"] else {},
-        {"size": int(row["attributes.size"])} if row["attributes.size"] else {},
-        row["tags"].split(";") if row["tags"] else [],
-        known,
-        [Wish("email", "news", answer == "granted", None, "import")] if answer else [],
+        fields,
+        {name: value for name, value in attributes.items() if value is not None},
+        TAGS[row.get("tags", "")],
+        [known for name, cells in IDENTITIES.items() if (known := cells[row.get(name, "")])],
+        [wish for name, cells in CONSENTS.items() if (wish := cells[row.get(name, "")])],
+        CREATE_TIMES[row.get("create_time", "")],
     )
 
 
+def everything(runtime: Runtime) -> list[Any]:
+    """All contacts with all that they hold, their decisions and their events, but for what differs by chance."""
+    with runtime.db.read() as connection:
+        outbox = (
+            sa.select(kit.outbox).where(kit.outbox.c.contact_id.is_not(None)).order_by(kit.outbox.c.revision)
+        )
+        written: dict[UUID, list[Any]] = {}
+        for row in connection.execute(outbox):
+            assert row.subject == f"contacts/{row.contact_id}"
+            written.setdefault(row.contact_id, []).append(row)
+        decided = sorted(
+            (str(row.contact_id), row.decide_time, row.channel, row.topic, row.granted, row.source)
+            for row in connection.execute(sa.select(consent))
+        )
+        folded = {row.id: row.folded_name for row in connection.execute(sa.select(contact))}
+    found = []
+    for one in every(runtime):
+        held = {name: getattr(one, name) for name in Contact.__slots__ if name != "id"}
+        mine = [decision[1:] for decision in decided if decision[0] == str(one.id)]
+        # A batch tells of several changes of one contact at once.
+        first, *_ = about = written.pop(one.id)
+        told = first.type, first.occur_time, first.historical
+        state = about[-1].revision, ContactChanged.FromString(about[-1].data)
+        found.append((one.identities, held, folded[one.id], mine, told, state))
+    assert not written
+    return sorted(found, key=lambda one: one[0])
+
+
 @settings(
-    max_examples=25,
+    max_examples=100,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-@given(rows=st.lists(CELLS, min_size=1, max_size=8), size=st.integers(1, 4))
+@given(
+    names=st.lists(st.sampled_from(OPTIONAL), unique=True).map(
+        lambda some: [n for n in COLUMNS if n in ("email", *some)]
+    ),
+    size=st.integers(1, 4),
+    data=st.data(),
+)
 def test_an_import_leaves_what_its_rows_as_upserts_leave(
-    runtime: Runtime, other: Runtime, rows: list[dict[str, str]], size: int
+    runtime: Runtime, other: Runtime, names: list[str], size: int, data: st.DataObject
 ) -> None:
+    cells = st.fixed_dictionaries({name: st.sampled_from(list(COLUMNS[name])) for name in names})
+    rows = data.draw(st.lists(cells, min_size=1, max_size=10))
     for one in (runtime, other):
         with one.db.transaction() as connection:
-            connection.execute(sa.delete(contact))
-            connection.execute(sa.delete(identity))
+            for table in (contact, identity, consent, kit.outbox):
+                connection.execute(sa.delete(table))
     text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, NAMES)
+    writer = csv.DictWriter(text, names)
     writer.writeheader()
     writer.writerows(rows)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(import_run, "BATCH_ROWS", size)
         result, _ = do_import(runtime, text.getvalue().encode())
-    refused = 0
+    refused = changed = created = 0
     for row in rows:
         said = as_draft(row)
+        if not said.identities:
+            refused += 1
+            continue
         try:
-            if said.identities:
-                upsert_contact(other, said)
-            else:
-                refused += 1
+            _, outcome = upsert_contact(other, said)
         except FailedPrecondition:
             refused += 1
-    assert result.error_count == refused
+        else:
+            created += outcome.created
+            changed += outcome.changed and not outcome.created
+    assert (result.error_count, result.created_count, result.updated_count) == (refused, created, changed)
+    assert everything(runtime) == everything(other)
 
-    def shown(runtime: Runtime) -> list[Any]:
-        return sorted(
-            (
-                one.identities,
-                one.given_name,
-                one.display_name,
-                one.tags,
-                sorted(one.attributes.items()),
-                one.revision,
-                sorted((key, given.granted, given.source) for key, given in one.consents.items()),
-            )
-            for one in every(runtime)
-        )
 
-    assert shown(runtime) == shown(other)
+def test_a_row_that_repeats_what_another_one_of_its_batch_changes_is_no_idle_one(runtime: Runtime) -> None:
+    upsert_contact(runtime, Draft({"given_name": "An"}, identities=[email("a"), external("1")]))
+    data = b"email,external:shop,given_name\nnew@example.test,1,Anh\na@example.test,,An\n"
+    assert counts(do_import(runtime, data)[0]) == (2, 0, 2, 0, 0)
+    (one,) = every(runtime)
+    assert (one.given_name, one.revision, len(one.identities)) == ("An", 3, 3)
+
+
+@pytest.mark.parametrize(
+    ("column", "cell"),
+    [
+        ("phone", "0901234567"),
+        ("kind", "organization"),
+        ("language_code", "vi"),
+        ("time_zone", "Asia/Ho_Chi_Minh"),
+        ("gender", "f"),
+        ("lifecycle_stage", "lead"),
+        ("industry", "retail"),
+        ("occupation", "baker"),
+        ("address.region_code", "VN"),
+        ("address.administrative_area", "A"),
+        ("address.locality", "L"),
+        ("address.sublocality", "S"),
+        ("address.postal_code", "7"),
+        ("address.location", "1.5,2.5"),
+        ("birth_date", "1990-12-31"),
+        ("tags", "t"),
+        ("attributes.size", "1"),
+        ("consent:email:news", "granted"),
+        ("create_time", "2019-05-06"),
+    ],
+)
+def test_events_of_new_people_who_differ_in_one_thing_differ(
+    runtime: Runtime, column: str, cell: str
+) -> None:
+    other = "denied" if cell == "granted" else ""
+    data = f'email,{column}\na@example.test,"{cell}"\nb@example.test,{other}\n'
+    assert counts(do_import(runtime, data.encode())[0]) == (2, 2, 0, 0, 0)
+    told = {key: payload for kind, key, _, payload in written_events(runtime.db) if kind == "contact.created"}
+    assert told == {one.id: events.snapshot(one).SerializeToString() for one in every(runtime)}
+    assert len(set(told.values())) == 2
+
+
+def test_new_people_beside_known_ones_are_all_made(runtime: Runtime) -> None:
+    upsert_contact(runtime, draft(email("p3"), given_name="P3"))
+    data = b"email,given_name\n" + b"".join(b"p%d@example.test,P%d\n" % (n % 8, n % 8) for n in range(9))
+    assert counts(do_import(runtime, data)[0]) == (9, 7, 0, 2, 0)
+    assert sorted(one.given_name for one in every(runtime)) == [f"P{n}" for n in range(8)]
 
 
 class Cut(Exception):

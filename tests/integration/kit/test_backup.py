@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,8 @@ from services.kit.db import make_engine
 from services.kit.errors import FailedPrecondition
 from services.kit.postgres import PostgresError, libpq_url
 from tests.support.postgres import DatabaseFactory
+from tests.support.programs import end, start_program
+from tests.support.waiting import until
 
 PROGRAMS = find_programs(15)
 
@@ -155,6 +158,43 @@ def test_an_archive_replaces_what_is_there_or_changes_nothing(urls: dict[str, st
         targets.finish(connection)
     assert revisions.current_of(target) is None
     assert _count(target) == 100
+
+
+def test_a_restore_that_is_killed_changes_nothing(urls: dict[str, str], tmp_path: Path):
+    source, target = urls["cause"], urls["effect"]
+    # More than the programs hand on at a time, so that some of it is there when the end comes.
+    _do(source, "INSERT INTO thing SELECT generate_series(1, 500000)")
+    _do(target, "INSERT INTO thing VALUES (7)")
+    with cut({"cause": source}, patience_seconds=60) as moment:
+        archives.dump(PROGRAMS, source, moment.moments["cause"].snapshot, tmp_path / "cause.dump")
+        major = moment.moments["cause"].connection.info.server_version // 10000
+    killed = start_program(
+        """
+        import os, signal, sys
+        from pathlib import Path
+        from services.kit.backup import archives, targets
+        from services.kit.backup.programs import find_programs
+
+        url, archive, major = sys.argv[1:]
+        before, after = targets.statements(replace=True)
+        archives.restore(
+            find_programs(15), url, Path(archive), server_major=int(major), before=before, after=after,
+            on_bytes=lambda size: os.kill(os.getpid(), signal.SIGKILL) if size > 2_000_000 else None,
+        )
+        """,
+        target,
+        str(tmp_path / "cause.dump"),
+        str(major),
+    )
+    assert killed.wait(60) == -signal.SIGKILL
+    end(killed)
+    # Its programs end by themselves.
+    with connect(target) as connection:
+        others = (
+            b"SELECT FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        until(lambda: connection.execute(others).fetchone() is None, "nobody else is connected")
+    assert _count(target) == 1
 
 
 def _backup(folder: Path) -> manifest.Manifest:

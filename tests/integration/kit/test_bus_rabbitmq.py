@@ -13,7 +13,7 @@ from rapport.events.v1 import events_pb2
 from services.kit.bus.amqp.broker import close_quietly, parse_url
 from services.kit.bus.amqp.messages import message_of
 from services.kit.bus.amqp.stream import LAST_TRIES, SCATTER_AFTER
-from services.kit.bus.amqp.topology import DELIVERY_LIMIT, PUBLISHER, delete_queues
+from services.kit.bus.amqp.topology import PUBLISHER, delete_queues
 from services.kit.bus.transport import make_transport
 from services.kit.events import timelines, unpack
 from tests.support import rabbit
@@ -61,6 +61,17 @@ class Desk:
         connection.channel().queue_delete(self.queue(name))
         close_quietly(connection)
 
+    def delete_exchange(self, name: str) -> None:
+        connection = parse_url(self._url).connect("desk")
+        connection.channel().exchange_delete(self.queue(name))
+        close_quietly(connection)
+
+    def declare(self, name: str) -> None:
+        """Make a queue of a kind that is not ours."""
+        connection = parse_url(self._url).connect("desk")
+        connection.channel().queue_declare(self.queue(name), durable=True, auto_delete=False)
+        close_quietly(connection)
+
     def put(self, body: bytes, name: str = GREETER) -> None:
         connection = parse_url(self._url).connect("desk")
         connection.channel().basic_publish_confirm(message_of(body), "", self.queue(name), mandatory=True)
@@ -103,6 +114,41 @@ def test_a_new_consumer_gets_what_was_published_before_it_came_and_a_lost_queue_
     desk.delete()
     again = toy.source.say("again")
     eventually(lambda: toy.effects() == before + now + missed + again)
+
+
+def test_a_lost_exchange_is_made_good_with_the_bindings_that_went_with_it(toy: Toy) -> None:
+    toy.source.start_relay()
+    toy.source.start_server()
+    toy.worker().start()
+    said = toy.source.say("before")
+    eventually(lambda: toy.effects() == said and len(toy.effects("on_anything")) == 1)
+    eventually(toy.worker_receives)
+    eventually(lambda: toy.cursors()[GREETER] == toy.cursors()["contacts.on_anything"] == 1)
+    desk = Desk(toy)
+    # The queues stand, and nothing would ever come to them again.
+    desk.delete_exchange("sales")
+    said += toy.source.say("after", "and after")
+    eventually(lambda: toy.effects() == said)
+    eventually(lambda: len(toy.effects("on_anything")) == 3)
+    eventually(toy.worker_receives)
+    said += toy.source.say("by queue")
+    eventually(lambda: toy.effects() == said and len(toy.effects("on_anything")) == 4)
+
+
+def test_a_queue_with_other_arguments_says_what_to_do_and_that_helps(toy: Toy) -> None:
+    toy.source.start_relay()
+    toy.source.start_server()
+    desk = Desk(toy)
+    desk.declare(GREETER)
+    said = toy.source.say("before")
+    worker = toy.worker().start()
+    told = eventually(
+        lambda: "inequivalent arg" in (text := worker.health()["entrypoints"][GREETER]) and text
+    )
+    assert desk.queue() in told
+    assert "delete the queue" in told
+    desk.delete()
+    eventually(lambda: toy.effects() == said, 60)
 
 
 def test_what_a_restore_undid_does_not_come_out_of_a_queue(toy: Toy) -> None:
@@ -228,7 +274,8 @@ def test_an_event_that_kills_its_consumer_each_time_becomes_a_dead_letter_and_it
     while live():
         deaths += 1
     transport.close()
-    assert deaths == SCATTER_AFTER + DELIVERY_LIMIT + 1 + LAST_TRIES
+    # Each is one of the whole process, with all its consumers and its relay: after so many it is over.
+    assert deaths == SCATTER_AFTER + LAST_TRIES == 6
     toy.worker().start()
     eventually(lambda: letters(toy))
     ((consumer, text, error),) = letters(toy)
@@ -237,6 +284,32 @@ def test_an_event_that_kills_its_consumer_each_time_becomes_a_dead_letter_and_it
     # What only the dead have seen had no effect; the rest came to the worker or to them, and nothing is missing.
     eventually(lambda: {*toy.effects(), *taken} == {*texts, *later})
     assert len(toy.effects()) == len({*toy.effects()})
+
+
+def test_a_worker_that_an_event_ends_each_time_gets_over_it(toy: Toy) -> None:
+    toy.source.start_relay()
+    toy.source.start_server()
+    worker = toy.worker().start()
+    eventually(toy.worker_receives)
+    (toy.folder / "gates" / "deadly").touch()
+    toy.source.say("one", "deadly", "two")
+    deaths = 0
+
+    def over() -> bool:
+        nonlocal deaths
+        if worker.process is not None and worker.process.poll() is not None:
+            deaths += 1
+            worker.start(wait=False)
+        return bool(letters(toy))
+
+    eventually(over, 120)
+    assert deaths == SCATTER_AFTER + LAST_TRIES
+    ((consumer, text, _),) = letters(toy)
+    assert (consumer, text) == (GREETER, "deadly")
+    said = toy.source.say("three")
+    eventually(lambda: sorted(toy.effects()) == sorted(["one", "two", *said]))
+    assert worker.process is not None
+    assert worker.process.poll() is None
 
 
 def letters(toy: Toy) -> list[tuple[str, str, str]]:

@@ -141,7 +141,7 @@ def test_the_client_waits_as_long_as_it_is_told(tmp_path):
 
 def test_too_many_bytes_and_streams(tmp_path):
     limits = Limits(bytes_per_second=1, burst_bytes=500, streams=1)
-    with serve(tmp_path, limits=limits) as served:
+    with serve(tmp_path, limits=limits) as served, capture_logs() as lines:
         client = served.client(READER, retry=NO_RETRY)
         client.echo(text="x" * 400)
         with pytest.raises(errors.ResourceExhausted) as caught:
@@ -164,6 +164,10 @@ def test_too_many_bytes_and_streams(tmp_path):
             assert [one.text for one in held] == ["last"]
         served.echo.behave = lambda request, context: iter(["again"])
         assert [one.text for one in client.watch(text="x")] == ["again"]
+    assert [(line["who"], line["reason"]) for line in lines if line.get("audit") == "access.denied"] == [
+        ("reader", "TOO_MANY_BYTES"),
+        ("reader", "TOO_MANY_STREAMS"),
+    ]
 
 
 def test_who_comes_again_and_again_without_a_good_token_is_cut_short(tmp_path):

@@ -145,15 +145,36 @@ def test_a_new_key_is_found_at_once_and_unknown_ones_are_asked_for_rarely(idp, m
     found = verifier(idp)
     found.verify(idp.token())
     assert idp.fetches == 1
-    monkeypatch.setattr(jwks_module, "RETRY_SECONDS", 0.0)
+    # Also one that comes right after the keys were fetched.
     idp.new_key("two")
     found.verify(idp.token("two"))
     found.verify(idp.token())
     assert idp.fetches == 2
-    monkeypatch.setattr(jwks_module, "RETRY_SECONDS", 30.0)
-    for number in range(50):
-        assert refusal(found, idp.token(headers={"kid": f"unknown-{number}"}))[0] == "INVALID_TOKEN"
-    assert idp.fetches == 2
+    for _ in range(10):
+        assert refusal(found, idp.token(headers={"kid": "unknown"}))[0] == "INVALID_TOKEN"
+    assert idp.fetches == 3
+    reasons = [refusal(found, idp.token(headers={"kid": f"unknown-{number}"}))[0] for number in range(50)]
+    assert idp.fetches == jwks_module.ASKS_AT_ONCE + 1
+    # Whose key nobody has asked the provider for is not told that the token is bad, but to come again.
+    assert reasons == ["INVALID_TOKEN"] * 3 + ["SIGNING_KEYS_UNAVAILABLE"] * 47
+    idp.new_key("three")
+    with pytest.raises(Unavailable) as caught:
+        found.verify(idp.token("three"))
+    assert 0 < caught.value.retry_seconds <= 30
+    assert len(found.jwks._absent) == 4
+    later = time.monotonic() + 30
+    monkeypatch.setattr("services.kit.access.jwks.time.monotonic", lambda: later)
+    found.jwks._asks._clock = lambda: later
+    found.verify(idp.token("three"))
+
+
+def test_a_provider_that_drips_is_not_waited_for(idp, monkeypatch):
+    idp.drips = True
+    monkeypatch.setattr(jwks_module, "TIMEOUT_SECONDS", 0.3)
+    began = time.monotonic()
+    with pytest.raises(Unavailable):
+        verifier(idp).verify(idp.token())
+    assert time.monotonic() - began < 5
 
 
 def test_a_withdrawn_key_ends_the_tokens_that_it_signed(idp, monkeypatch):
@@ -186,7 +207,8 @@ def test_a_provider_that_is_away_stops_nobody_whose_key_is_known(idp, monkeypatc
     found.verify(idp.token())
     idp.broken = True
     monkeypatch.setattr(jwks_module, "RETRY_SECONDS", 0.0)
-    assert refusal(found, idp.token(headers={"kid": "unknown"}))[0] == "INVALID_TOKEN"
+    # That it has no such key is not known.
+    assert refusal(found, idp.token(headers={"kid": "unknown"}))[0] == "SIGNING_KEYS_UNAVAILABLE"
     found.verify(idp.token())
     # Keys that could not be renewed for a day are trusted no more.
     monkeypatch.setattr(jwks_module, "STALE_SECONDS", -1.0)

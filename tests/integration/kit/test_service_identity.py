@@ -16,6 +16,7 @@ from rapport.events.v1 import events_pb2, events_pb2_grpc
 from rapport_client import Rapport, Tls, connect, errors
 from rapport_client.retry import NO_RETRY
 from rapport_client.tls import ChannelSecurity
+from structlog.testing import capture_logs
 
 from services.care.models import kit as care_tables
 from services.kit.access import service_tokens
@@ -213,7 +214,9 @@ def test_both_sides_show_certificates_and_new_ones_need_no_restart(tmp_path):
         successor = Authority(tmp_path, "successor")
         authority.file.write_bytes(successor.file.read_bytes())
         successor.issue("contacts")
-        assert ask(server, Tls(successor.file, *successor.issue("care-2"))) == "xin chào"
+        with capture_logs() as lines:
+            assert ask(server, Tls(successor.file, *successor.issue("care-2"))) == "xin chào"
+        assert [line["audit"] for line in lines if line["event"] == "TLS files changed"] == ["access.changed"]
         with pytest.raises(grpc.RpcError):
             ask(server, Tls(successor.file, *authority.issue("care-3")))
         # A key that does not fit leaves things as they are.

@@ -38,11 +38,19 @@ class Worker:
 
     @subscribe("sales", "greeting.said", batch_size=50)
     def on_greeting(self, batch: EventBatch) -> None:
-        """Record each greeting; `gate:<name>` waits in the transaction, `poison` fails while there is no antidote."""
+        """Record each greeting; `gate:<name>` waits in the transaction, `poison` fails while there is no antidote.
+
+        `deadly` does so too, and ends the process while there is a file of the name.
+        """
         with self.runtime.db.transaction() as connection:
             for event in batch.claim(connection, kit):
                 text = unpack(event).value
-                if text == "poison" and not (GATES / "antidote").exists():
+                if text == "deadly" and (GATES / "deadly").exists():
+                    os._exit(9)
+                if text == "poison:gate" and (GATES / "gated").exists():
+                    gate("poison")
+                    raise ValueError("a greeting that nobody can bear")
+                if text in ("poison", "poison:gate", "deadly") and not (GATES / "antidote").exists():
                     raise ValueError("a greeting that nobody can bear")
                 self._effect(connection, "on_greeting", text)
                 if text.startswith("gate:"):

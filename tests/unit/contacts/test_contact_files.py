@@ -16,7 +16,7 @@ from services.contacts.domain.attributes import Attribute, ValueType
 from services.contacts.domain.consents import Wish
 from services.contacts.domain.contact import Draft
 from services.contacts.domain.identity import Identity
-from services.contacts.domain.imports.columns import Columns, RowRefused, attribute_names
+from services.contacts.domain.imports.columns import Columns, attribute_names
 from services.contacts.domain.imports.errors import FileRefused, HeaderRefused
 from services.contacts.domain.imports.reader import LONGEST_LINE, Place, Reader, Row, inflate
 
@@ -118,15 +118,15 @@ def columns(*header: str, mapping: dict[str, str] | None = None) -> Columns:
 
 
 def one(parsed: Columns, *cells: str) -> Draft:
-    (draft,) = parsed.drafts([cells])
-    assert isinstance(draft, Draft), draft
-    return draft
+    sheet, places, refused = parsed.read([cells])
+    assert (places, refused) == ([0], {})
+    return sheet.draft(0)
 
 
 def refusal(parsed: Columns, *cells: str) -> tuple[str, str]:
-    (refused,) = parsed.drafts([cells])
-    assert isinstance(refused, RowRefused)
-    return refused.column, str(refused)
+    sheet, places, refused = parsed.read([cells])
+    assert (sheet.size, places) == (0, [])
+    return refused[0].column, str(refused[0])
 
 
 @pytest.mark.parametrize(
@@ -274,18 +274,13 @@ def test_bad_cells_refuse_their_row_and_name_the_column(field: str, cell: str) -
 
 def test_rows_with_other_widths_or_without_identity_are_refused_in_place() -> None:
     parsed = columns("email", "phone")
-    results = parsed.drafts(
+    sheet, places, refused = parsed.read(
         [["a@x.com"], ["b@x.com", ""], ["", " "], ["x", "y"], ["", "0901234567"], ["a", "b", "c"]]
     )
-    assert [type(result) for result in results] == [
-        RowRefused,
-        Draft,
-        RowRefused,
-        RowRefused,
-        Draft,
-        RowRefused,
-    ]
-    texts = [str(result) for result in results]
+    assert places == [1, 4]
+    assert [sheet.draft(row).identities[0].value for row in range(sheet.size)] == ["b@x.com", "+84901234567"]
+    texts = {index: str(one) for index, one in refused.items()}
+    assert set(texts) == {0, 2, 3, 5}
     assert "too few columns: 1 instead of 2" in texts[0]
     assert "by which to know" in texts[2]
     assert "phone: " in texts[3]

@@ -27,6 +27,7 @@ WITHOUT_SCOPE = {
         "_any_id": "a condition",
         "seize_many": "for merging and erasing, which only grants on all contacts allow",
         "insert": "makes contacts",
+        "stored_parts": "for imports, which only grants on all contacts allow",
     },
     "care/store/tasks.py": {
         "insert": "a task may be made in any queue",

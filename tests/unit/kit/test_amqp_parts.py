@@ -74,7 +74,12 @@ def test_settings_do_not_show_it() -> None:
     ("error", "words", "needs_help"),
     [
         (amqp.AccessRefused("ACCESS_REFUSED - Login was refused"), "Login was refused", True),
-        (amqp.PreconditionFailed("inequivalent arg 'x-queue-type'"), "inequivalent arg", True),
+        (amqp.PreconditionFailed("inequivalent arg 'x-queue-type' for queue 'a'"), "delete the queue", True),
+        (
+            amqp.PreconditionFailed("delivery acknowledgement on channel 1 timed out"),
+            "timed out; raise consumer_timeout",
+            True,
+        ),
         (amqp.ConnectionForced("broker forced connection closure"), "forced", False),
         (ConnectionRefusedError(111, "Connection refused"), "Connection refused", False),
         (TimeoutError(), "no answer", False),

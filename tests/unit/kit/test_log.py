@@ -6,11 +6,14 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DataError, IntegrityError
 
+from services.kit.config import load_settings
 from services.kit.log import safe_summary, safe_text, safe_traceback
 from tests.support.identity import Authority
 
@@ -100,6 +103,38 @@ def test_database_messages_do_not_quote_rows():
     error = IntegrityError("INSERT", {"name": "Nguyễn An"}, original)
     assert "Nguyễn" not in safe_summary(error)
     assert "23505" in safe_summary(error)
+
+
+class Said(psycopg.errors.InvalidTextRepresentation):
+    """Say what a server says, in its language."""
+
+    diag: Any = None
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        ('invalid input syntax for type uuid: "Nguyễn An"', "invalid input syntax for type uuid"),
+        ("ungültige Eingabesyntax für Typ uuid: „Nguyễn An“", "ungültige Eingabesyntax für Typ uuid"),
+        ("invalid input syntax for type json", "invalid input syntax for type json"),
+    ],
+)
+def test_database_messages_on_values_do_not_quote_them(said: str, kept: str):
+    error = Said()
+    error.diag = SimpleNamespace(message_primary=said, constraint_name=None, table_name=None)
+    for one in (error, DataError("INSERT", {"name": "Nguyễn An"}, error)):
+        assert safe_summary(one).endswith(f"[22P02] {kept}")
+
+
+def test_settings_show_no_secrets(monkeypatch: pytest.MonkeyPatch):
+    secret = "0dd-k3y-of-more-than-16"
+    for name in ("DATABASE_URL", "CARE_DATABASE_URL", "AMQP_URL", "TOKEN", "SECRET_KEY"):
+        scheme = {"D": "postgresql", "C": "postgresql", "A": "amqp"}.get(name[0])
+        monkeypatch.setenv(f"RAPPORT_{name}", f"{scheme}://u:{secret}@h/x" if scheme else secret)
+    settings = load_settings()
+    assert settings.token == secret
+    assert secret not in f"{settings!r} {settings}"
+    assert "base_port" in repr(settings)
 
 
 UNCAUGHT = """

@@ -30,6 +30,16 @@ def test_what_resembles_nothing_points_to_the_table() -> None:
     assert problem.endswith("services/SETTINGS.md names all")
 
 
+def test_variables_of_no_plugin_are_told_with_the_nearest_one() -> None:
+    near, far = stray_settings({"RAPPORT_PLUGIN_EMIAL_SMTP_HOST": "h", "RAPPORT_PLUGIN_XYZZY_KEY": "hunter2"})
+    assert near == (
+        "RAPPORT_PLUGIN_EMIAL_SMTP_HOST is set, but no plugin is installed whose it could be; "
+        "did you mean RAPPORT_PLUGIN_EMAIL_…?"
+    )
+    assert "installed: email, " in far
+    assert "hunter2" not in far
+
+
 def test_what_is_read_somewhere_is_not_told() -> None:
     names = [f"RAPPORT_{name.upper()}" for name in Settings.model_fields]
     others = [

@@ -3,13 +3,17 @@
 {{- end -}}
 
 {{- define "rapport.fullname" -}}
+{{- $name := printf "%s-%s" .Release.Name (include "rapport.name" .) -}}
 {{- if .Values.fullnameOverride -}}
-{{- .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
+{{- $name = .Values.fullnameOverride -}}
 {{- else if contains (include "rapport.name" .) .Release.Name -}}
-{{- .Release.Name | trunc 40 | trimSuffix "-" -}}
-{{- else -}}
-{{- printf "%s-%s" .Release.Name (include "rapport.name" .) | trunc 40 | trimSuffix "-" -}}
+{{- $name = .Release.Name -}}
 {{- end -}}
+{{- $name = $name | trunc 40 | trimSuffix "-" -}}
+{{- if not (regexMatch "^[a-z]([a-z0-9-]*[a-z0-9])?$" $name) -}}
+{{- fail (printf "%s: names of Services begin with a letter and have no dots; name the release so, or set fullnameOverride" $name) -}}
+{{- end -}}
+{{- $name -}}
 {{- end -}}
 
 {{- define "rapport.selector" -}}
@@ -45,10 +49,18 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{/* The name of a Secret: rapport.secret (list $ "databases") */}}
 {{- define "rapport.secret" -}}
 {{- $root := index . 0 -}}{{- $which := index . 1 -}}
-{{- if $root.Values.secrets.create -}}
+{{- $given := (index $root.Values.secrets $which).existingSecret -}}
+{{- if and $root.Values.secrets.create (not $given) -}}
 {{- printf "%s-secrets" (include "rapport.fullname" $root) -}}
 {{- else -}}
-{{- required (printf "secrets.%s.existingSecret: name the Secret (README.md says what is in it), or set secrets.create for a trial" $which) (index $root.Values.secrets $which).existingSecret -}}
+{{- required (printf "secrets.%s.existingSecret: name the Secret (README.md says what is in it), or set secrets.create for a trial" $which) $given -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Whether there is a file of tokens: services with keys need none, where callers have another way. */}}
+{{- define "rapport.hasTokens" -}}
+{{- with .Values.secrets -}}
+{{- if or .create .tokens.existingSecret (not .serviceKeys.existingSecret) -}}yes{{- end -}}
 {{- end -}}
 {{- end -}}
 
@@ -61,6 +73,43 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- else -}}
 {{- toString . -}}
 {{- end -}}
+{{- end -}}
+
+{{/* A rule of a NetworkPolicy: to the peers of a value on its ports; none without ports. */}}
+{{- define "rapport.egress" -}}
+{{- if .ports -}}
+- ports:
+    {{- range .ports }}
+    - { port: {{ . }}, protocol: TCP }
+    {{- end }}
+  {{- with .to }}
+  to: {{- toYaml . | nindent 4 }}
+  {{- end }}
+{{- end -}}
+{{- end -}}
+
+{{- define "rapport.dnsEgress" -}}
+{{- if .Values.networkPolicy.dns.ports -}}
+- ports:
+    {{- range .Values.networkPolicy.dns.ports }}
+    - { port: {{ . }}, protocol: UDP }
+    - { port: {{ . }}, protocol: TCP }
+    {{- end }}
+  {{- with .Values.networkPolicy.dns.to }}
+  to: {{- toYaml . | nindent 4 }}
+  {{- end }}
+{{- end -}}
+{{- end -}}
+
+{{/* The ports of URLs, as JSON: {"ports": [443]} */}}
+{{- define "rapport.urlPorts" -}}
+{{- $found := list -}}
+{{- range compact . -}}
+{{- $url := urlParse . -}}
+{{- $port := regexFind ":[0-9]+$" $url.host | trimPrefix ":" -}}
+{{- $found = append $found (int (default (eq $url.scheme "http" | ternary "80" "443") $port)) -}}
+{{- end -}}
+{{- dict "ports" (uniq $found) | toJson -}}
 {{- end -}}
 
 {{- define "rapport.facts" -}}

@@ -17,7 +17,8 @@ startupProbe:
   timeoutSeconds: 3
   failureThreshold: 60
 readinessProbe:
-  {{- if and (eq $component.role "api") (eq $root.Values.apiReadiness "grpc") }}
+  {{- $encrypted := $root.Values.secrets.tls.existingSecret }}
+  {{- if and (eq $component.role "api") (eq $root.Values.apiReadiness "grpc") (not $encrypted) }}
   grpc: { port: {{ $component.ports.grpc }} }
   {{- else }}
   httpGet: { path: /healthz, port: metrics }

@@ -7,13 +7,12 @@ a file repeats are read once.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from itertools import repeat
 from typing import Any
 
 from services.contacts.domain.attributes import Attribute
-from services.contacts.domain.contact import MOST_ATTRIBUTES, MOST_IDENTITIES, Draft
+from services.contacts.domain.contact import MOST_ATTRIBUTES, MOST_IDENTITIES
 from services.contacts.domain.errors import Refused
 from services.contacts.domain.imports.errors import LONGEST_REASON, HeaderRefused
 from services.contacts.domain.imports.fields import (
@@ -24,6 +23,7 @@ from services.contacts.domain.imports.fields import (
     misspelt_channel,
     nearest_field,
 )
+from services.contacts.domain.imports.sheet import IdentityColumn, Sheet
 
 _Cells = Sequence[str]
 _SHOWN = 20
@@ -99,65 +99,64 @@ class Columns:
         if number > most:
             problems.append(f"{number} columns go to one contact's {part} values; at most {most} may")
 
-    def drafts(self, rows: Sequence[_Cells]) -> list[Draft | RowRefused]:
-        """Return what each row says, or why it cannot be taken; empty cells say nothing."""
-        width = len(self.header)
-        result: list[Draft | RowRefused | None] = [
-            None if len(cells) == width else _misfit(cells, width) for cells in rows
-        ]
-        places = [index for index, one in enumerate(result) if one is None]
-        fitting = rows if len(places) == len(rows) else [rows[index] for index in places]
-        drafts = self._fill(fitting)
-        if len(places) == len(rows):
-            return drafts
-        for index, draft in zip(places, drafts, strict=True):
-            result[index] = draft
-        return [one for one in result if one is not None]
+    def read(self, rows: Sequence[_Cells]) -> tuple[Sheet, list[int], dict[int, RowRefused]]:
+        """Return what the rows say, which rows the sheet holds, and why the others cannot be taken.
 
-    def _fill(self, rows: Sequence[_Cells]) -> list[Draft | RowRefused]:
-        cells = list(zip(*rows, strict=True))
-        if not cells:
-            return []
+        Rows are known by their index; empty cells say nothing.
+        """
+        width = len(self.header)
+        refused = {index: _misfit(cells, width) for index, cells in enumerate(rows) if len(cells) != width}
+        places = [index for index in range(len(rows)) if index not in refused]
+        cells = list(zip(*(rows[index] for index in places), strict=True)) or [()] * width
         problems: dict[int, list[tuple[str, str]]] = {}
-        names: list[str] = []
-        fields: list[list[Any]] = []
-        identities: list[list[Any]] = []
-        others: list[tuple[Target, list[Any]]] = []
+        read: list[tuple[Target, list[Any]]] = []
         for index, target in self._targets:
             values = target.values(cells[index])
             if Refused in set(map(type, values)):
                 for row, value in enumerate(values):
                     if isinstance(value, Refused):
                         problems.setdefault(row, []).append((self.header[index], str(value)))
-            if target.part == "field":
-                names.append(target.name)
-                fields.append(values)
-            elif target.part == "identity":
-                identities.append(values)
-            else:
-                others.append((target, values))
-        drafts = [
-            Draft(
-                {name: value for name, value in zip(names, said, strict=True) if value is not None},
-                {},
-                (),
-                [one for one in known if one is not None],
-                [],
-            )
-            for said, known in zip(
-                zip(*fields, strict=True) if fields else repeat((), len(rows)),
-                zip(*identities, strict=True),
-                strict=True,
-            )
-        ]
-        for target, values in others:
-            for draft, value in zip(drafts, values, strict=True):
-                if value is not None:
-                    _put(draft, target, value)
-        return [
-            draft if row not in problems and draft.identities else _refusal(problems.get(row, []))
-            for row, draft in enumerate(drafts)
-        ]
+            read.append((target, values))
+        sheet = _sheet(len(places), read)
+        for row in _unidentified(sheet):
+            problems.setdefault(row, [])
+        if problems:
+            refused.update((places[row], _refusal(found)) for row, found in problems.items())
+            sound = [row for row in range(sheet.size) if row not in problems]
+            places = [places[row] for row in sound]
+            sheet = sheet.select(sound)
+        return sheet, places, refused
+
+
+def _sheet(size: int, read: Iterable[tuple[Target, list[Any]]]) -> Sheet:
+    sheet = Sheet(size, {}, [])
+    for target, values in read:
+        match target.part:
+            case "field":
+                sheet.fields[target.name] = values
+            case "identity":
+                sheet.identities.append(IdentityColumn(target.kind, target.name, values))
+            case "attribute":
+                sheet.attributes[target.name] = values
+            case "tags":
+                sheet.tags = values
+            case "consent":
+                sheet.consents.append(values)
+            case "create_time":
+                sheet.create_times = values
+            case "place":
+                # A refused one is cut out with its row.
+                for index, name in enumerate(("latitude", "longitude")):
+                    sheet.fields[name] = [one[index] if isinstance(one, tuple) else None for one in values]
+    return sheet
+
+
+def _unidentified(sheet: Sheet) -> Iterator[int]:
+    """Yield the rows that name no identity."""
+    if all(None in one.values for one in sheet.identities):
+        for row, values in enumerate(zip(*(one.values for one in sheet.identities), strict=True)):
+            if not any(values):
+                yield row
 
 
 def attribute_names(header: _Cells, mapping: Mapping[str, str]) -> set[str]:
@@ -165,20 +164,6 @@ def attribute_names(header: _Cells, mapping: Mapping[str, str]) -> set[str]:
     cells = [cell.strip() for cell in header]
     fields = [mapping.get(cell, cell).strip() for cell in cells]
     return {field.removeprefix("attributes.") for field in fields if field.startswith("attributes.")}
-
-
-def _put(draft: Draft, target: Target, value: Any) -> None:
-    match target.part:
-        case "attribute":
-            draft.attributes[target.name] = value
-        case "tags":
-            draft.tags = value
-        case "consent":
-            draft.consents.append(value)
-        case "create_time":
-            draft.create_time = value
-        case "place" if not isinstance(value, Refused):
-            draft.fields["latitude"], draft.fields["longitude"] = value
 
 
 def _misfit(cells: _Cells, width: int) -> RowRefused:

@@ -24,12 +24,20 @@ from services.contacts.domain.contact import (
 )
 from services.contacts.domain.email import normal_email
 from services.contacts.domain.errors import Refused
-from services.contacts.domain.identity import CHANNELS, Identity, account_id, qq_number
+from services.contacts.domain.identity import CHANNELS, IdentityType, account_id, qq_number
 from services.contacts.domain.phone import normal_phone
 from services.contacts.domain.text import limited
 
 _ADDRESS_TEXTS = ("administrative_area", "locality", "sublocality", "postal_code")
-IDENTITIES = ("email", "phone", "web_visitor", "zalo", "qq", "wecom")
+_IDENTITY_TYPES = {
+    "email": IdentityType.EMAIL,
+    "phone": IdentityType.PHONE,
+    "web_visitor": IdentityType.WEB_VISITOR,
+    "zalo": IdentityType.ZALO,
+    "qq": IdentityType.QQ,
+    "wecom": IdentityType.WECOM,
+}
+IDENTITIES = tuple(_IDENTITY_TYPES)
 PLAIN = (
     *(name for name in TEXT_LENGTHS if name not in _ADDRESS_TEXTS),
     "kind",
@@ -57,13 +65,23 @@ _REMEMBERED = 50_000
 class Target:
     """Say which part of a draft a column fills, and read its cells.
 
-    name: of the plain field or the attribute; read: makes a value of a cell that is not blank, or raises Refused;
-    repeats: whether cells are likely to be equal, as in a column of cities, and so worth remembering.
+    name: of the plain field or the attribute, the source of an external id; kind: the type of an identity;
+    read: makes a value of a cell that is not blank, or raises Refused; repeats: whether cells are likely to be
+    equal, as in a column of cities, and so worth remembering.
     """
 
-    def __init__(self, part: Part, name: str, read: Callable[[str], Any], *, repeats: bool = True) -> None:
+    def __init__(
+        self,
+        part: Part,
+        name: str,
+        read: Callable[[str], Any],
+        *,
+        repeats: bool = True,
+        kind: int = 0,
+    ) -> None:
         self.part = part
         self.name = name
+        self.kind = kind
         self._read = read
         self._memo = _Memo(self._one) if repeats else None
 
@@ -124,17 +142,18 @@ class FieldReader:
 
     def _identity(self, field: str) -> Target:
         region = self.region
-        new = partial(tuple.__new__, Identity)
+        kind = _IDENTITY_TYPES[field]
+        read: Callable[[str], str]
         match field:
             case "email":
-                return Target("identity", field, lambda cell: new((1, "", normal_email(cell))), repeats=False)
+                read = normal_email
             case "phone":
-                return Target(
-                    "identity", field, lambda cell: new((2, "", normal_phone(cell, region))), repeats=False
-                )
-        kind = {"web_visitor": 3, "zalo": 4, "qq": 5, "wecom": 6}[field]
-        read = qq_number if field == "qq" else account_id
-        return Target("identity", field, lambda cell: Identity(kind, "", read(cell)), repeats=False)
+                read = partial(normal_phone, default_region=region)
+            case "qq":
+                read = qq_number
+            case _:
+                read = account_id
+        return Target("identity", "", read, repeats=False, kind=kind)
 
     def _plain(self, field: str) -> Target:
         now = self.now
@@ -214,7 +233,7 @@ def _external(source: str) -> Target | None:
         known = codes.source(source)
     except Refused:
         return None
-    return Target("identity", source, lambda cell: Identity(7, known, account_id(cell)), repeats=False)
+    return Target("identity", known, account_id, repeats=False, kind=IdentityType.EXTERNAL)
 
 
 def _consent(channel: str, topic: str) -> Target | None:

@@ -6,6 +6,7 @@ import random
 import re
 import socket
 import ssl
+from contextlib import suppress
 from dataclasses import dataclass
 
 import amqp
@@ -17,6 +18,12 @@ from services.kit.errors import FailedPrecondition, Unavailable
 CONNECT_SECONDS = 10.0
 WRITE_SECONDS = 30.0
 HEARTBEAT_SECONDS = 20
+ANSWER_SECONDS = 30.0
+"""How long the broker may take for an answer, such as to a declaration: it also chooses the leader of a queue then."""
+
+CLOSE_SECONDS = 3.0
+"""How long it may take for the last answer of a connection; one that is frozen or takes nothing gives none."""
+
 OLDEST = (3, 10)
 
 ERRORS = (amqp.AMQPError, OSError, EOFError)
@@ -58,6 +65,8 @@ class Broker(Address):
         except BaseException:
             connection.collect()
             raise
+        # The library waits without end for each answer; what comes by itself is waited for by the poller.
+        connection.sock.settimeout(ANSWER_SECONDS)
         return connection
 
 
@@ -73,12 +82,21 @@ def explain(error: BaseException, broker: Broker) -> tuple[str, bool]:
         case amqp.AccessRefused():
             # On channel 0 it is the login, whose user is no secret but whose password may be in the text.
             return f"{broker}: access refused: {_reply(error)}", True
-        case amqp.NotAllowed() | amqp.PreconditionFailed():
+        case amqp.PreconditionFailed() if "acknowledgement" in _reply(error):
+            # It took longer for a message than `consumer_timeout` allows; the message comes again.
+            return f"{broker}: {_reply(error)}; raise consumer_timeout there", True
+        case amqp.PreconditionFailed():
+            return (
+                f"{broker}: {_reply(error)}; delete the queue that it names: its consumer makes it anew, and reads the "
+                "event stream for what was in it",
+                True,
+            )
+        case amqp.NotAllowed():
             return f"{broker}: {_reply(error)}", True
         case amqp.AMQPError():
             return f"{broker}: {_reply(error)}", False
         case TimeoutError():
-            return f"{broker}: no answer within {CONNECT_SECONDS:g} s", False
+            return f"{broker}: no answer in time", False
         case OSError():
             return f"{broker}: {error.strerror or error}", False
     return f"{broker}: {type(error).__name__}: {error}", False
@@ -111,9 +129,24 @@ def close_quietly(connection: amqp.Connection | None) -> None:
     if connection is None:
         return
     try:
+        hasten(connection)
         connection.close()
     except ERRORS:
         connection.collect()
+
+
+def hasten(connection: amqp.Connection) -> None:
+    """Wait no longer than CLOSE_SECONDS for any answer from now on; the connection is to end."""
+    if connection.connected:
+        connection.sock.settimeout(CLOSE_SECONDS)
+
+
+def cut(connection: amqp.Connection) -> None:
+    """End a connection from another thread than its own, which then finds it broken, whatever it waits for."""
+    # It may be closing by itself just now.
+    with suppress(*ERRORS, AttributeError):
+        if connection.connected:
+            connection.sock.shutdown(socket.SHUT_RDWR)
 
 
 def headers(message: amqp.Message) -> dict[str, object]:

@@ -19,12 +19,28 @@ import sqlalchemy as sa
 from rapport.events.v1 import events_pb2
 from sqlalchemy import Connection, Engine
 
-from services.kit.bus.amqp.broker import ERRORS, HEARTBEAT_SECONDS, Broker, close_quietly, explain
+from services.kit.bus.amqp.broker import (
+    CLOSE_SECONDS,
+    ERRORS,
+    HEARTBEAT_SECONDS,
+    Broker,
+    close_quietly,
+    cut,
+    explain,
+)
 from services.kit.bus.amqp.messages import encode, message_of
 from services.kit.bus.amqp.poller import Poller, drain
-from services.kit.bus.amqp.topology import MARK, PUBLISHER, declare_exchange, exchange_name
+from services.kit.bus.amqp.topology import (
+    MARK,
+    PUBLISHER,
+    declare_exchange,
+    exchange_name,
+    give_up_queue,
+    has_exchange,
+)
 from services.kit.clock import Clock
 from services.kit.events import store
+from services.kit.events.timelines import is_own
 from services.kit.locks import lock_key
 from services.kit.log import safe_summary
 from services.kit.tables import KitTables
@@ -99,10 +115,12 @@ class Publisher:
         self._kit = kit
         self._clock = clock
         self._broker = broker
+        self._prefix = prefix
         self._exchange = exchange_name(prefix, service)
         self._poller = Poller()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
+        self._connection: amqp.Connection | None = None
         self.status = "starting"
 
     def start(self) -> None:
@@ -117,8 +135,13 @@ class Publisher:
         """Stop the thread and wait for it; what is not confirmed by then is published again by the next one."""
         self._stop.set()
         self._poller.wake()
-        if self._thread.is_alive():
-            self._thread.join()
+        if not self._thread.is_alive():
+            return
+        self._thread.join(STOP_SECONDS + CLOSE_SECONDS)
+        if self._thread.is_alive() and (connection := self._connection) is not None:
+            # A broker that is frozen, or takes nothing, would be waited for.
+            cut(connection)
+            self._thread.join(CLOSE_SECONDS)
 
     def _run(self) -> None:
         pause = FIRST_PAUSE
@@ -156,9 +179,10 @@ class Publisher:
                 self.status = "standby: another process does this"
                 if self._stop.wait(STANDBY):
                     return
-            broker = self._broker.connect(self._exchange)
+            broker = self._connection = self._broker.connect(self._exchange)
             _Run(self, connection, broker).run()
         finally:
+            self._connection = None
             close_quietly(broker)
             if not connection.closed:
                 # The lock belongs to the session, which would live on in the pool.
@@ -187,7 +211,6 @@ class _Run:
         self._channel.confirm_select()
         self._channel.events["basic_ack"].add(self._window.confirm)
         self._channel.events["basic_nack"].add(self._window.refuse)
-        declare_exchange(self._channel, publisher._exchange)
         self._timeline = UUID(int=0)
         self._saved = self._confirmed = self._sent = self._head = 0
         self._marked = -1
@@ -234,6 +257,24 @@ class _Run:
         self._head = head.position
         if cursor is None or cursor.timeline != head.timeline or cursor.position != place:
             self._store(place, rewind=True)
+        self._make_exchange(first=cursor is None)
+
+    def _make_exchange(self, *, first: bool) -> None:
+        """Make the exchange; where it is not there any more, no queue of before would get another message."""
+        exchange = self._publisher._exchange
+        if not first and not has_exchange(self._broker, exchange):
+            with self._db.begin():
+                names = [cursor.name for cursor in store.list_cursors(self._db, self._kit)]
+            lost = [name for name in names if is_own(name) and name != PUBLISHER]
+            if lost:
+                _log.warning(
+                    "the exchange %s is not there: its consumers make their queues anew, and read the stream: %s",
+                    exchange,
+                    ", ".join(lost),
+                )
+            for name in lost:
+                give_up_queue(self._broker, self._publisher._prefix, name)
+        declare_exchange(self._channel, exchange)
 
     def _known_head(self) -> int:
         now = time.monotonic()
@@ -344,8 +385,12 @@ class _Run:
 
     def _on_blocked(self, reason: str) -> None:
         self._blocked = True
-        _log.warning("%s takes no messages: %s", self._publisher._broker, reason)
+        # The library keeps the broker's own words to itself, and has none but these two reasons.
+        text = f"{self._publisher._broker} takes no messages, as it is short of memory or disk"
+        self._publisher.status = f"waiting: {text}"
+        _log.warning("%s", text)
 
     def _on_unblocked(self) -> None:
         self._blocked = False
         self._publisher.status = "publishing"
+        _log.info("%s takes messages again", self._publisher._broker)

@@ -10,7 +10,15 @@ from dataclasses import dataclass
 
 import amqp
 
-from services.kit.bus.amqp.broker import ERRORS, HEARTBEAT_SECONDS, Broker, close_quietly, explain, headers
+from services.kit.bus.amqp.broker import (
+    ERRORS,
+    HEARTBEAT_SECONDS,
+    Broker,
+    close_quietly,
+    explain,
+    hasten,
+    headers,
+)
 from services.kit.bus.amqp.messages import message_of
 from services.kit.bus.amqp.poller import Poller, drain
 from services.kit.bus.amqp.topology import (
@@ -106,8 +114,8 @@ class QueueReader:
         self._command(lambda connection: self._acknowledge(tags))
 
     def scatter(self, message: Arrived, bodies: Sequence[bytes]) -> None:
-        """Replace a message by others at the end of the queue, which are there before it is forgotten."""
-        self._command(lambda connection: self._replace(connection, message, bodies, self._queues.main))
+        """Replace a message by others in the queue of dead letters, which are there before it is forgotten."""
+        self._command(lambda connection: self._replace(connection, message, bodies, self._queues.dead))
 
     def put_aside(self, message: Arrived) -> None:
         """Move a message to where nobody reads."""
@@ -133,7 +141,7 @@ class QueueReader:
             given_back = [*sorted(self._in_hand - kept)]
             self._in_hand = kept
             self._changed.notify_all()
-        self._command(lambda connection: self._give_back(given_back))
+        self._command(lambda connection: self._give_back(connection, given_back))
 
     def end(self) -> None:
         """End now; does not wait."""
@@ -183,6 +191,9 @@ class QueueReader:
                     break
                 self._poller.wait(connection, HEARTBEAT_SECONDS / 4)
         except ERRORS as error:
+            if connection is not None and isinstance(error, OSError):
+                # It would not answer a farewell either.
+                connection.collect()
             text, needs_help = explain(error, self._broker)
             self._broken = StreamBroken(text, needs_help=needs_help)
         except Exception as error:  # a thread that dies unseen would leave its consumer waiting for ever
@@ -249,9 +260,10 @@ class QueueReader:
         channel.close()
         self._acknowledge([message.tag])
 
-    def _give_back(self, tags: Sequence[int]) -> None:
+    def _give_back(self, connection: amqp.Connection, tags: Sequence[int]) -> None:
         if self._channel is None:
             return
+        hasten(connection)
         while self._tags:
             self._channel.basic_cancel(self._tags.pop())
         with self._changed:

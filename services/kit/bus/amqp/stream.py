@@ -21,7 +21,8 @@ from services.kit.bus.transport import Delivery
 _log = logging.getLogger(__name__)
 
 SCATTER_AFTER = 3
-"""A message of several events that came back so often is taken apart: one of them may be what kills its consumer."""
+"""A message that came back so often is taken apart, and its events wait in the queue of dead letters, from which they
+are tried one at a time: one of them may be what kills its consumer, and with it all that runs in the process."""
 
 LAST_TRIES = 3
 """What reached the queue of dead letters may have done so without being at fault: it is tried so often again."""
@@ -131,9 +132,9 @@ class AmqpStream:
         """Tell whether it is closed, and its connection with it."""
         return self._closed and not (self._started and self._reader.alive)
 
-    def join(self) -> None:
-        """Wait until the connection is closed."""
-        self._reader.join(END_SECONDS)
+    def join(self, seconds: float = END_SECONDS) -> None:
+        """Wait until the connection is closed, for so long at the most."""
+        self._reader.join(max(seconds, 0.0))
 
     def _begin(self) -> Delivery | None:
         """Return a delivery that the queue lacks, or None when there is none, or when it was closed."""
@@ -202,7 +203,7 @@ class AmqpStream:
             self._reader.put_aside(message)
             return
         wanted = [event for event in response.events if self._wants(event)]
-        if len(wanted) > 1 and (message.dead or message.returned >= SCATTER_AFTER):
+        if len(wanted) > 1 if message.dead else wanted and message.returned >= SCATTER_AFTER:
             singles = [
                 encode(events_pb2.SubscribeResponse(events=[event], cursor=response.cursor))
                 for event in wanted

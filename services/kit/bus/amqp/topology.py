@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import amqp
 
 DELIVERY_LIMIT = 12
-"""So often a message may come back before it is put among the dead letters: its consumer dies of it, or never ends."""
+"""So often a message may come back before the broker itself puts it among the dead letters. Consumers do so earlier, if
+they live for long enough."""
 
 MARK = "mark"
 """Routing key of messages without events, which tell how far the stream has come."""
@@ -57,6 +58,18 @@ def exchange_name(prefix: str, source: str) -> str:
     return f"{prefix}.{source}"
 
 
+def has_exchange(connection: amqp.Connection, name: str) -> bool:
+    """Tell whether an exchange is there."""
+    # The broker answers no by closing the channel.
+    channel = connection.channel()
+    try:
+        channel.exchange_declare(name, "topic", passive=True)
+    except amqp.NotFound:
+        return False
+    channel.close()
+    return True
+
+
 def declare_exchange(channel: amqp.Channel, name: str) -> None:
     """Make an exchange unless it is there."""
     channel.exchange_declare(name, "topic", durable=True, auto_delete=False)
@@ -65,10 +78,15 @@ def declare_exchange(channel: amqp.Channel, name: str) -> None:
 def declare_queues(connection: amqp.Connection, queues: ConsumerQueues) -> bool:
     """Make a consumer's queues unless they are there, and return whether its queue was complete before.
 
-    False: it is new, or what was in it is lost, or its last replay was interrupted. Raises
-    amqp.PreconditionFailed when a queue of the name has other properties.
+    False: it is new, or what was in it is lost, or its last replay was interrupted, or nothing came to it any more.
+    Raises amqp.PreconditionFailed when a queue of the name has other properties.
     """
-    complete = _exists(connection, queues.main) and _exists(connection, queues.ready)
+    complete = (
+        _exists(connection, queues.main)
+        and _exists(connection, queues.ready)
+        # With an exchange go all bindings of its queues.
+        and has_exchange(connection, queues.exchange)
+    )
     channel = connection.channel()
     if not complete:
         # Before the queue is made: a mark without its queue would vouch for what was never in it.
@@ -105,6 +123,18 @@ def mark_complete(connection: amqp.Connection, queues: ConsumerQueues) -> None:
 def declare_unreadable(channel: amqp.Channel, queues: ConsumerQueues) -> None:
     """Make the queue of messages that cannot be read unless it is there."""
     channel.queue_declare(queues.unreadable, durable=True, auto_delete=False, arguments=_QUORUM)
+
+
+def give_up_queue(connection: amqp.Connection, prefix: str, subscription: str) -> None:
+    """Delete the queue of a consumer, which then makes a new one, and reads the stream for what that lacks.
+
+    Its dead letters stay.
+    """
+    queues = ConsumerQueues.of(prefix, "", subscription, ())
+    channel = connection.channel()
+    for name in (queues.ready, queues.main):
+        channel.queue_delete(name)
+    channel.close()
 
 
 def delete_queues(connection: amqp.Connection, prefix: str, subscription: str) -> None:

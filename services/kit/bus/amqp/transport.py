@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
 
 from rapport.events.v1 import events_pb2
@@ -12,6 +13,9 @@ from services.kit.bus.amqp.catchup import Replay
 from services.kit.bus.amqp.progress import Progress
 from services.kit.bus.amqp.stream import AmqpStream
 from services.kit.bus.amqp.topology import ConsumerQueues
+
+END_SECONDS = 10.0
+"""How long their ends may take, all together."""
 
 
 class AmqpTransport:
@@ -53,7 +57,8 @@ class AmqpTransport:
             streams, self._open = self._open, []
         for stream in streams:
             stream.close()
+        until = time.monotonic() + END_SECONDS
         for stream in streams:
-            stream.join()
+            stream.join(until - time.monotonic())
         self._progress.close()
         self._replay.close()

@@ -142,7 +142,8 @@ class CareServiceServicer:
     """
 
     def CreateCase(self, request, context):
-        """Opens a case, assigns it by its queue and sets its due times; in any queue, also one out of the caller's scope. Errors: NOT_FOUND for an unknown queue.
+        """Opens a case, assigns it by its queue and sets its due times; in any queue, also one out of the caller's scope. Errors: NOT_FOUND for an unknown queue;
+        with a narrowed permission also for a contact that the caller neither reads (`contacts.read`) nor has a case or open task of; UNAVAILABLE when contacts does not say.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

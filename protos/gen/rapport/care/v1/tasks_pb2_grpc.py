@@ -72,7 +72,8 @@ class TaskServiceServicer:
     """
 
     def CreateTask(self, request, context):
-        """Makes a task. Errors: NOT_FOUND for a queue, agent or case that is not there.
+        """Makes a task. Errors: NOT_FOUND for a queue, agent or case that is not there; with a narrowed permission also for a contact that the caller
+        neither reads (`contacts.read`) nor has a case or open task of; UNAVAILABLE when contacts does not say.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
