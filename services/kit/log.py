@@ -16,6 +16,7 @@ from structlog.typing import EventDict, FilteringBoundLogger, Processor, Wrapped
 
 from services.kit import context
 from services.kit.masking import mask_fields, safe_text
+from services.kit.printed import Printed
 
 if TYPE_CHECKING:
     from sys import UnraisableHookArgs
@@ -35,7 +36,7 @@ def configure(level: str, form: str, **fields: str) -> None:
     """Set up logging for this process.
 
     level: DEBUG to ERROR; form: `json` or `console`; fields: constant fields of each line, such as service
-    and role. Lines of the standard library's loggers take the same form.
+    and role. Lines of the standard library's loggers take the same form, as does what anybody prints.
     """
     number = logging.getLevelNamesMapping().get(level.upper(), logging.INFO)
     shared: list[Processor] = [
@@ -75,6 +76,8 @@ def configure(level: str, form: str, **fields: str) -> None:
     logging.getLogger("grpc").setLevel(logging.CRITICAL)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     _take_uncaught()
+    if not isinstance(sys.stdout, Printed):
+        sys.stdout = Printed(sys.stdout)
 
 
 def _take_uncaught() -> None:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from deploy.tools.lint_migrations import squawk
 from deploy.tools.lint_migrations.advice import advice
-from deploy.tools.lint_migrations.record import Catalog, Recorded, Statement
+from deploy.tools.lint_migrations.record import DEFINES, Catalog, Recorded, Statement
 
 _STRINGS = re.compile(r"'(?:[^']|'')*'", re.DOTALL)
 _COMMENTS = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
@@ -26,7 +26,6 @@ _ALTERED = re.compile(rf"\s*ALTER\s+TABLE\s+{_NAME}", re.IGNORECASE)
 _TARGET = re.compile(
     rf"\s*(?:(?:ALTER|DROP)\s+TABLE\s+|CREATE\s+(?:UNIQUE\s+)?INDEX\s+[^()]*?\bON\s+){_NAME}", re.IGNORECASE
 )
-_DEFINES = re.compile(r"\s*(?:CREATE|ALTER|DROP|COMMENT|GRANT|REVOKE|REINDEX)\b", re.IGNORECASE)
 _NOT_NULL = re.compile(
     rf'\s*ALTER\s+TABLE\s+{_NAME}\s+ALTER\s+(?:COLUMN\s+)?"?(\w+)"?\s+SET\s+NOT\s+NULL', re.I
 )
@@ -169,7 +168,7 @@ def _locks(recorded: Recorded, statement: Statement, released: Catalog) -> Itera
         why = "others queue behind a lock that it waits for, for as long as it then waits"
         yield _finding(recorded, "impatient", why, statement.sql)
     locked = [name for name in statement.locked if name in released_names]
-    if locked and not _DEFINES.match(statement.sql):
+    if locked and not DEFINES.match(statement.sql):
         why = f"it keeps writers from {', '.join(locked)}"
         yield _finding(recorded, "locks-table", why, statement.sql)
 
@@ -182,9 +181,7 @@ def _data(recorded: Recorded, statement: Statement, released: Catalog) -> Iterat
     if held and read and _FILLS.match(text):
         why = f"it may read all of {', '.join(read)} while writers are kept from {', '.join(held)}"
         yield _finding(recorded, "works-under-lock", why, statement.sql)
-    if _DEFINES.match(text) or (
-        not statement.in_transaction and re.search(r"\bLIMIT\b", text, re.IGNORECASE)
-    ):
+    if DEFINES.match(text) or (not statement.in_transaction and re.search(r"\bLIMIT\b", text, re.IGNORECASE)):
         return
     # Of functions, blocks and what did not come by us only the locks tell which tables they change.
     hidden = {_bare(name) for name in statement.written}

@@ -111,6 +111,10 @@ BAD = {
         ),
         {"data-in-one-statement"},
     ),
+    "changes rows by a function in SQL": Example(
+        sql("CREATE FUNCTION t_s() RETURNS void LANGUAGE sql AS $$ UPDATE t SET a = 1 $$", "SELECT t_s()"),
+        {"data-in-one-statement"},
+    ),
     "changes rows past SQLAlchemy": Example(
         'op.get_bind().connection.driver_connection.execute("UPDATE t SET a = 1")', {"data-in-one-statement"}
     ),
@@ -194,6 +198,9 @@ GOOD = {
     ),
     "fills a table with what it knows": Example(
         sql("CREATE TABLE t_known (id bigint REFERENCES t (id))", "INSERT INTO t_known SELECT 1 WHERE false")
+    ),
+    "makes a function that nobody calls": Example(
+        sql("CREATE FUNCTION t_q() RETURNS void LANGUAGE sql AS $$ UPDATE t SET a = 1 $$")
     ),
     "adds a row": Example(sql("INSERT INTO t (id) VALUES (1) ON CONFLICT DO NOTHING")),
     "a trigger with a reason": Example(

@@ -170,6 +170,35 @@ def test_what_nobody_caught_is_a_line_too():
     assert "old\nfashioned" in warning["event"]
 
 
+PRINTS = """
+import subprocess, sys, threading
+from services.kit import context, log
+log.configure("INFO", "json", service="campaign", role="sender")
+def part():
+    print("of another", end=" ")
+    print("thread")
+print("to an@example.test,", end=" ")
+thread = threading.Thread(target=part)
+thread.start()
+thread.join()
+with context.activate(context.CallContext("r1", traceparent="00-" + "a" * 32 + "-" + "b" * 16 + "-01")):
+    print("twice\\nover")
+sys.stdout.write("x" * 9000)
+sys.stdout.flush()
+subprocess.run(["true"], stdout=sys.stdout, check=True)
+"""
+
+
+def test_what_is_printed_is_a_line_too():
+    done = subprocess.run([sys.executable, "-c", PRINTS], capture_output=True, text=True, check=True)
+    assert done.stdout == ""
+    other, own, more, long = (json.loads(line) for line in done.stderr.splitlines())
+    assert (other["event"], other["role"]) == ("printed: of another thread", "sender")
+    assert (own["event"], own["trace_id"]) == ("printed: to [email], twice", "a" * 32)
+    assert more["event"] == "printed: over"
+    assert long["event"].endswith("x… and 808 characters more")
+
+
 HANDSHAKE = """
 import socket, sys
 from concurrent.futures import ThreadPoolExecutor
