@@ -32,6 +32,8 @@ KILLS = ("kill", "restart")
 GAP_SECONDS = (2.0, 6.0)
 AWAY_SECONDS = (0.5, 5.0)
 FIRST_SECONDS = 2.0
+_TALLY_SHARE = 0.3
+"""Of the faults of workers, that strike those whose effects show best what had one twice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,8 @@ def draw_faults(seed: int, seconds: float, replicas: int) -> list[Fault]:
 def _victim(draw: random.Random, action: str, part: str, replicas: int) -> str:
     # Those that the load makes work are hit more often.
     service = draw.choice((*SERVICES, "contacts", "sales", "segmentation"))
+    if part == "worker" and draw.random() < _TALLY_SHARE:
+        service = "tally"
     if part in ("api", "worker"):
         return process_name(service, part, draw.randrange(replicas))
     # Each service has a database and a way to it of its own, all in one server.

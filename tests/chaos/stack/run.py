@@ -81,6 +81,8 @@ def run(
                 exactly("processes that did not come back", 0, _missing(scene)),
             ]
             verifier = verify.Verifier(scene, load.acknowledged)
+            verifier.bring_again(SETTLE_SECONDS)
+            say("all events were published a second time")
             outcome.checks += verifier.checks(rapport)
             outcome.notes += verifier.notes
         running = scene.processes()

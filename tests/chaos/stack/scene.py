@@ -19,12 +19,14 @@ from sqlalchemy.engine import make_url
 from services.cli.demo import free_base_port
 from services.cli.processes import process_name, replicas_of
 from services.cli.stack import EXTENSIONS, PLUGIN_SERVICES, Stack
+from services.kit.bus.amqp.topology import PUBLISHER
 from services.kit.config import REPLICA_PORT_OFFSET, SERVICES, load_settings
 from services.kit.locks import lock_key
 from services.kit.postgres import EmbeddedPostgres, libpq_url, provision
 from services.kit.supervise.events import Event
 from tests.chaos.stack.faults import Fault
 from tests.chaos.stack.proxy import Link, Network
+from tests.chaos.stack.tally import processes as tally
 from tests.support import rabbit
 from tests.support.memory import memory_folder
 from tests.support.rabbit import Node
@@ -101,6 +103,15 @@ class Scene:
         with psycopg.connect(libpq_url(self.urls[service]), connect_timeout=10) as connection:
             return connection.execute(sql.encode()).fetchall()
 
+    def publish_again(self, service: str) -> None:
+        """Make a service publish all its events anew, as if nobody knew which ones the broker has taken."""
+        self.ask(
+            service,
+            "WITH again AS (UPDATE subscription SET position = 0 "
+            f"WHERE name = '{PUBLISHER}' RETURNING position) "
+            f"SELECT pg_terminate_backend(pid) FROM again, pg_locks WHERE {_holds('publisher')}",
+        )
+
     def heal(self) -> None:
         """Undo all cuts; everything else undoes itself."""
         for links in self._links.values():
@@ -144,14 +155,7 @@ class Scene:
         self.server.start()
 
     def _end_relay(self, service: str, wait: Callable[[float], object]) -> bool:
-        key = lock_key("relay")
-        # As pg_locks shows the two halves of a key of 64 bits.
-        high, low = (key >> 32) & 0xFFFFFFFF, key & 0xFFFFFFFF
-        query = (
-            "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted "
-            f"AND classid = {high} AND objid = {low} AND objsubid = 1 "
-            "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
-        )
+        query = f"SELECT pg_terminate_backend(pid) FROM pg_locks WHERE {_holds('relay')}"
         until = time.monotonic() + PATIENCE_SECONDS
         while True:
             with suppress(psycopg.Error):  # there may be no database just now, and so no relay
@@ -179,6 +183,17 @@ class Scene:
         if pid is not None:
             with suppress(ProcessLookupError):
                 os.kill(pid, number)
+
+
+def _holds(lock: str) -> str:
+    """Return the condition on the row of pg_locks of whoever holds a lock in this database."""
+    key = lock_key(lock)
+    # As pg_locks shows the two halves of a key of 64 bits.
+    high, low = (key >> 32) & 0xFFFFFFFF, key & 0xFFFFFFFF
+    return (
+        f"locktype = 'advisory' AND granted AND classid = {high} AND objid = {low} AND objsubid = 1 "
+        "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    )
 
 
 def _family(pid: int | None) -> list[psutil.Process]:
@@ -218,17 +233,23 @@ def open_scene(
         server.start()
         node = ends.enter_context(rabbit.own_node())
         direct = provision(
-            server.admin_url, SERVICES, prefix=_PREFIX, extensions=EXTENSIONS, plugin_services=PLUGIN_SERVICES
+            server.admin_url,
+            (*SERVICES, tally.NAME),
+            prefix=_PREFIX,
+            extensions=EXTENSIONS,
+            plugin_services=PLUGIN_SERVICES,
         )
+        tally.create_tables(direct[tally.NAME])
         links: dict[str, list[Link]] = {
             "RabbitMQ RabbitMQ": [network.link("RabbitMQ", ("127.0.0.1", node.port))]
         }
         urls = {}
-        for service in SERVICES:
+        for service in (*SERVICES, tally.NAME):
             link = network.link(service, ("127.0.0.1", port))
             links[f"PostgreSQL {service}"] = [link]
             url = make_url(direct[service]).set(host="127.0.0.1", port=link.port, query={})
             urls[f"{service}_database_url"] = url.render_as_string(hide_password=False)
+        tally_url = urls.pop(f"{tally.NAME}_database_url")
         base = free_base_port("127.0.0.1", 2 * replicas)
         beyond = [REPLICA_PORT_OFFSET * (replicas + number) for number in range(replicas)]
         address = ",".join(f"127.0.0.1:{{port+{offset}}}" for offset in beyond)
@@ -252,4 +273,8 @@ def open_scene(
                 ]
         stack = ends.enter_context(Stack(settings, on_event=on_event, replicas=replicas))
         stack.start()
+        assert stack._grants is not None
+        stack.supervisor.start(
+            tally.specs(stack.settings, stack._grants, tally_url, replicas, first=replicas)
+        )
         yield Scene(stack, server, node, direct, links, hands)

@@ -15,6 +15,8 @@ import pytest
 from services.kit.config import SERVICES
 from services.kit.postgres import libpq_url
 from tests.chaos.stack.load import PRICE, SOURCE, Acknowledged
+from tests.chaos.stack.tally import processes as tally
+from tests.chaos.stack.tally.worker import SOURCES as TALLIED
 from tests.chaos.stack.verify import RULES, Verifier, consumers
 from tests.support.postgres import DatabaseFactory
 
@@ -74,12 +76,20 @@ def filled(make_module_database: DatabaseFactory) -> Iterator[Rows]:
                 )
                 for service in SERVICES
             }
+            | {tally.NAME: ends.enter_context(psycopg.connect(libpq_url(_tally(make_module_database))))}
         )
         for service in SERVICES:
             rows.run(service, _RELAX)
         _fill(rows)
         rows.commit()
         yield rows
+
+
+def _tally(make: DatabaseFactory) -> str:
+    # No service's: it gets the tally's tables alone.
+    url = make("contacts")
+    tally.create_tables(url)
+    return url
 
 
 @pytest.fixture
@@ -134,6 +144,10 @@ def _fill(rows: Rows) -> None:
         for key, type_, _, _ in events.get(source, ()):
             if not types or type_ in types:
                 rows.fill(service, "processed_event", {"consumer": f"{service}.{method}", "event_id": key})
+    for source in TALLIED:
+        for key, *_ in events[source]:
+            for table in ("delivery", "delivery", "effect"):
+                rows.fill(tally.NAME, table, {"source": source, "event_id": key})
     starts = {
         "each-contact": ("contacts", "contact.created", ""),
         "each-order": ("sales", "order.placed", ""),
@@ -231,6 +245,18 @@ HARM = {
         "(SELECT min(event_id::text)::uuid FROM processed_event WHERE consumer = 'segmentation.on_sales')",
         {"events that segmentation.on_sales took"},
     ),
+    "an event has its effect twice": (
+        "tally", "INSERT INTO effect SELECT * FROM effect WHERE source = 'sales' LIMIT 1",
+        {"tally: effects of the events of sales"},
+    ),
+    "an event has no effect": (
+        "tally", "DELETE FROM effect WHERE ctid = (SELECT min(ctid) FROM effect WHERE source = 'contacts')",
+        {"tally: effects of the events of contacts"},
+    ),
+    "an event came once only, so that nothing is shown": (
+        "tally", "DELETE FROM delivery WHERE ctid = (SELECT min(ctid) FROM delivery WHERE source = 'segmentation')",
+        {"tally: events that did not come twice"},
+    ),
     "an effect is lost": (
         "segmentation", f"DELETE FROM profile WHERE contact_id = '{CHI}'", {"segmentation: profiles"},
     ),
@@ -308,6 +334,6 @@ def test_no_check_is_left_out(rows: Rows):
         "messages in queues of consumers",
     }  # fmt: skip
     # One of a kind is enough: those of the other services and consumers are made by the same lines.
-    kinds = ("position of their own", "without a gap", "events that ")
+    kinds = ("position of their own", "without a gap", "events that ", "effects of the events ")
     left = {name for name in every - found - by_others if not any(kind in name for kind in kinds)}
     assert left == set()
