@@ -1,13 +1,15 @@
 """Check the chart, the Dockerfile and compose.yaml with other people's tools: `python -m deploy.tools.check BIN`.
 
 BIN is a folder with kubernetes-validate, checkov, hadolint and check-jsonschema. Each file of values in `ci/` is
-linted, rendered, held against Kubernetes' own schemas and searched for what is unsafe.
+linted, rendered, held against Kubernetes' own schemas and searched for what is unsafe. Of each package of the image the
+index is asked whether it is to be had as the Dockerfile takes it.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -60,6 +62,27 @@ def check_values(values: Path, binary: Path, tools: Path, folder: Path) -> None:
     sys.stdout.write(f"{values.name}: {len(manifests)} manifests are sound\n")
 
 
+def taken_as() -> list[str]:
+    """Return the options by which the Dockerfile takes packages as wheels or as source."""
+    dockerfile = (ROOT / "deploy" / "Dockerfile").read_text(encoding="utf-8")
+    line = re.search(r"pip wheel (?:.*\\\n)*.*deploy/image\.lock$", dockerfile, re.MULTILINE)
+    if line is None:
+        raise Failed("deploy/Dockerfile: no line makes wheels of deploy/image.lock")
+    return [word for pair in re.findall(r"(--(?:only|no)-binary) (\S+)", line[0]) for word in pair]
+
+
+def check_packages(folder: Path) -> None:
+    """Ask the index for each package of the image, as its Dockerfile takes it; raises Failed."""
+    # Without hashes pip reads what the index says of a package, and need not fetch it.
+    lock = (ROOT / "deploy" / "image.lock").read_text(encoding="utf-8")
+    pins = folder / "pins.txt"
+    found = re.findall(r"^([A-Za-z0-9].*?) *\\$", lock, re.MULTILINE)
+    pins.write_text("".join(f"{pin}\n" for pin in found), encoding="utf-8")
+    options = ("--dry-run", "--ignore-installed", "--no-deps", "--no-build-isolation", "--quiet", *taken_as())
+    run("packages of the image", sys.executable, "-m", "pip", "install", *options, "--requirement", pins)
+    sys.stdout.write(f"{len(found)} packages of the image are to be had\n")
+
+
 def main() -> int:
     """Run all checks; the status is 1 when one fails."""
     parser = argparse.ArgumentParser(prog="python -m deploy.tools.check", description=main.__doc__)
@@ -73,6 +96,7 @@ def main() -> int:
             folder = Path(name)
             for values in sorted((CHART / "ci").glob("*.yaml")):
                 check_values(values, binary, tools, folder)
+            check_packages(folder)
             run("checkov on manifests", *checkov, "--framework", "kubernetes", "--directory", folder)
         for dockerfile in dockerfiles:
             run(f"hadolint {dockerfile}", tools / "hadolint", dockerfile)

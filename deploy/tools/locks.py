@@ -20,6 +20,8 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
 OWN = {"rapport-client", "rapport-sdk", "rapport-builtin"}
+SOURCES_NEED = ["setuptools"]
+"""What makes wheels of the packages that come as source alone; deploy/Dockerfile names these."""
 LEFT_OUT: set[str] = set()
 """Packages that are not in the image though something names them."""
 
@@ -73,7 +75,7 @@ def written() -> dict[Path, str]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     return {
         DEPLOY / "image.lock": lock(project["project"]["dependencies"]),
-        DEPLOY / "build.lock": lock(project["build-system"]["requires"]),
+        DEPLOY / "build.lock": lock([*project["build-system"]["requires"], *SOURCES_NEED]),
     }
 
 

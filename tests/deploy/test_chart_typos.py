@@ -6,6 +6,7 @@ import subprocess
 from typing import Any
 
 import pytest
+import yaml
 
 from deploy.tools import facts
 
@@ -65,6 +66,17 @@ def test_a_slip_is_refused_before_anything_is_done(
 def test_what_kubernetes_takes_is_taken(name: str, value: Any, run_helm: Any) -> None:
     result = run_helm(VALUES, values={name: value})
     assert result.returncode == 0, result.stderr
+
+
+def test_a_part_that_is_left_empty_is_named(helm_binary: Any, tmp_path: Any) -> None:
+    # A key whose lines are all commented out takes the defaults away.
+    command = [str(helm_binary), "template", "rapport", str(facts.CHART), "--values", str(VALUES)]
+    for part in yaml.safe_load((facts.CHART / "values.yaml").read_text(encoding="utf-8")):
+        (tmp_path / "empty.yaml").write_text(f"{part}:\n", encoding="utf-8")
+        result = subprocess.run(
+            [*command, "--values", str(tmp_path / "empty.yaml")], capture_output=True, text=True, check=False
+        )
+        assert result.returncode == 0 or f"missing property '{part}'" in result.stderr, part
 
 
 @pytest.mark.parametrize("release", ["4shop", "my.shop"])

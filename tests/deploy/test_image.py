@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
-from deploy.tools import facts, locks
+from deploy.tools import check, facts, locks
 from services.cli.run import command
 from services.kit.backup.programs import probe as probe_programs
 from services.kit.config import SERVICES, Settings
@@ -84,6 +84,16 @@ def test_the_image_runs_as_nobody_in_particular() -> None:
 def test_the_locks_of_the_image_follow_the_lock() -> None:
     for path, text in locks.written().items():
         assert path.read_text(encoding="utf-8") == text, f"{path.name}: run `make chart`"
+
+
+def test_what_comes_as_source_alone_can_be_built() -> None:
+    assert check.taken_as() == ["--only-binary", ":all:", "--no-binary", "dkimpy"]
+    # From here on nothing is asked of an index: what builds it must be there already, and locked.
+    building = (ROOT / "deploy" / "build.lock").read_text(encoding="utf-8")
+    assert "\nsetuptools==" in building
+    assert DOCKERFILE.index("--requirement deploy/build.lock") < DOCKERFILE.index(
+        "pip wheel --require-hashes"
+    )
 
 
 def test_the_image_has_what_runs_and_no_more() -> None:
