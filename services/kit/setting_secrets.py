@@ -9,7 +9,9 @@ from services.kit.masking import safe_text
 
 def is_secret(name: str) -> bool:
     """Tell whether the value of a setting, by its name in Settings, may hold a secret."""
-    return name in ("token", "secret_key", "amqp_url") or name.endswith("database_url")
+    return name in ("token", "secret_key", "accepted_secret_keys", "amqp_url") or name.endswith(
+        "database_url"
+    )
 
 
 def given(problem: ErrorDetails) -> str:
