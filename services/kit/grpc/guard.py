@@ -149,7 +149,8 @@ class Guard:
             try:
                 self._authorize(plan, work, token, context)
                 with self._stream_slot(work, context):
-                    response = behavior(validated(plan, requests), context)
+                    pieces = self._arrivals.pieces(requests, context)
+                    response = behavior(validated(plan, pieces), context)
                 if response is None:
                     raise TypeError(f"{plan.name} returned nothing")
             except Exception as error:
