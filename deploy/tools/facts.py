@@ -40,6 +40,7 @@ ELSEWHERE = {
     "tokens_file": "secrets.tokens",
     "token": "secrets.tokens",
     "secret_key": "secrets.key",
+    "accepted_secret_keys": "secrets.environment",
     "amqp_url": "secrets.broker",
     "service_key_file": "secrets.serviceKeys",
     "service_keys_file": "secrets.serviceKeys",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -18,6 +19,8 @@ from services.kit.transient import is_transient
 
 MAX_MAIL_BYTES = 6_000_000
 MAX_RECIPIENTS = 100
+MAX_CONNECTIONS = 100
+"""Connections at once, each of which may hold a whole mail in memory; further ones are told to come again (421)."""
 STORING = 4
 """Mails that are stored at once; others wait, as they must not take all connections to the database."""
 
@@ -34,6 +37,7 @@ class SmtpListener:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._stop = asyncio.Event()
+        self._open = 0
 
     def start(self) -> None:
         """Begin to listen; raises FailedPrecondition (PORT_IN_USE)."""
@@ -69,14 +73,41 @@ class SmtpListener:
         await self._handler.idle(self._grace)
         # Leaving cancels the sessions: their senders come again.
 
-    def _protocol(self) -> Protocol:
-        return Protocol(
+    def _protocol(self) -> asyncio.Protocol:
+        if self._open >= MAX_CONNECTIONS:
+            return _Full()
+        self._open += 1
+        return _Session(
             self._handler,
             data_size_limit=MAX_MAIL_BYTES,
             ident="Rapport",
             enable_SMTPUTF8=True,
             loop=self._loop,
+            gone=self._closed,
         )
+
+    def _closed(self) -> None:
+        self._open -= 1
+
+
+class _Session(Protocol):
+    """Talk with a sender, and tell when it has gone."""
+
+    def __init__(self, *arguments: Any, gone: Callable[[], None], **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._gone = gone
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._gone()
+        super().connection_lost(error)
+
+
+class _Full(asyncio.Protocol):
+    """Send a sender away, who comes again by the rules of SMTP."""
+
+    def connection_made(self, transport: Any) -> None:
+        transport.write(b"421 4.7.0 too many connections, try again later\r\n")
+        transport.close()
 
 
 class _Handler:

@@ -192,6 +192,10 @@ class Settings(BaseSettings):
         "the same for all processes; needed by each started on its own, while `rapport up` makes one in "
         "<data_dir>/secret.key.",
     )
+    accepted_secret_keys: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Further keys whose signatures count, comma-separated: the former ones, and one to come.",
+    )
     grpc_threads: int = Field(
         16, ge=1, le=1000, description="Threads that serve unary calls in one API process."
     )
@@ -293,7 +297,9 @@ class Settings(BaseSettings):
     soft_bounce_days: int = Field(30, ge=1, le=3650, description="Within how many days soft bounces add up.")
 
     @field_validator(
-        "plugins_allow", "plugins_required", "web_proxies", "oidc_audience", "oidc_algorithms", mode="before"
+        *("plugins_allow", "plugins_required", "web_proxies", "oidc_audience", "oidc_algorithms"),
+        "accepted_secret_keys",
+        mode="before",
     )
     @classmethod
     def _split(cls, value: object) -> object:

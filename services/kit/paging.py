@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hmac
 import json
 from collections.abc import Mapping
 from datetime import datetime
@@ -57,7 +56,7 @@ def decode(token: str, query: Message | str, signer: Signer) -> dict[str, Any] |
     except (binascii.Error, ValueError) as error:
         raise _invalid() from error
     code, body = raw[:_MAC_BYTES], raw[_MAC_BYTES:]
-    if not hmac.compare_digest(code, signer.mac("page", body)[:_MAC_BYTES]):
+    if len(code) != _MAC_BYTES or not signer.matches("page", body, code):
         raise _invalid()
     if body[:_QUERY_BYTES] != _question(query):
         raise InvalidArgument.field(

@@ -109,5 +109,5 @@ def make_runtime(service: str, role: str, settings: Settings, *, clock: Clock | 
         clock=clock or parse_clock(settings.clock),
         db=Database(engine),
         clients=Clients(settings, service),
-        signer=Signer(settings.secret_key),
+        signer=Signer(settings.secret_key, settings.accepted_secret_keys),
     )

@@ -10,7 +10,8 @@ from services.kit.masking import safe_text
 def is_secret(name: str) -> bool:
     """Tell whether the value of a setting, by its name in Settings or its variable, may hold a secret."""
     name = name.lower().removeprefix("rapport_")
-    return name in ("token", "secret_key", "amqp_url") or name.endswith("database_url")
+    known = ("token", "secret_key", "accepted_secret_keys", "amqp_url")
+    return name in known or name.endswith("database_url")
 
 
 def given(problem: ErrorDetails) -> str:

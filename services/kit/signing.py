@@ -6,6 +6,7 @@ import base64
 import binascii
 import hmac
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 from hashlib import sha256
 
@@ -14,6 +15,7 @@ from services.kit.errors import InvalidArgument
 _KIND = re.compile(r"[a-z0-9]{1,8}")
 _KEY_BYTES = 16
 _MAC_BYTES = 10
+_LEAST_BYTES = 8
 _MIN_SECRET = 16
 _BLOCK_BYTES = 64
 _INNER, _OUTER = bytes(byte ^ 0x36 for byte in range(256)), bytes(byte ^ 0x5C for byte in range(256))
@@ -26,8 +28,12 @@ unsubscribes, of a case, of a case whose customer is asked how it was."""
 class Signer:
     """Sign and verify with the secret key of the installation (HMAC-SHA-256)."""
 
-    def __init__(self, secret_key: str) -> None:
-        """Take the key; raises InvalidArgument (NO_SECRET_KEY) when it has fewer than 16 characters."""
+    def __init__(self, secret_key: str, accepted: Iterable[str] = ()) -> None:
+        """Take the key; raises InvalidArgument (NO_SECRET_KEY) when it has fewer than 16 characters.
+
+        accepted: other keys, with which nothing is signed, but whose codes count: a former one, or one to come.
+        """
+        self._accepted = tuple(Signer(key) for key in accepted)
         if len(secret_key) < _MIN_SECRET:
             raise InvalidArgument(
                 f"RAPPORT_SECRET_KEY has {len(secret_key)} characters: "
@@ -51,6 +57,13 @@ class Signer:
         inner.update(purpose.encode() + b"\0" + data)
         outer.update(inner.digest())
         return outer.digest()
+
+    def matches(self, purpose: str, data: bytes, code: bytes) -> bool:
+        """Tell whether a code, or its first 8 bytes or more, is that of data for a purpose, by any accepted key."""
+        if len(code) < _LEAST_BYTES:
+            return False
+        own = hmac.compare_digest(code, self.mac(purpose, data)[: len(code)])
+        return own or any(one.matches(purpose, data, code) for one in self._accepted)
 
     def sign(self, kind: str, key: bytes) -> str:
         """Return a token for a key of 16 bytes, such as a UUID's.
@@ -80,7 +93,7 @@ class Signer:
         except (binascii.Error, ValueError) as error:
             raise _invalid() from error
         body, code = raw[:-_MAC_BYTES], raw[-_MAC_BYTES:]
-        if not hmac.compare_digest(code, self.mac("token", body)[:_MAC_BYTES]):
+        if not self.matches("token", body, code):
             raise _invalid()
         length = body[0]
         # base32 leaves unused bits in its last character, so one token would have several spellings.

@@ -238,7 +238,7 @@ def _address(runtime: Runtime, found: Reported, finding: Finding) -> str:
 def _is_recipient(runtime: Runtime, found: Reported, address: str) -> bool:
     kind = found.address_kind
     text = f"{kind}:{normalise_address(kind, address)}".encode("utf-8", "replace")
-    return bool(address) and runtime.signer.mac("recipient", text) == bytes(found.recipient_hash or b"")
+    return bool(address) and runtime.signer.matches("recipient", text, bytes(found.recipient_hash or b""))
 
 
 def _tell(connection: Connection, found: Reported, report: Report) -> None:

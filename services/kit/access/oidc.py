@@ -120,6 +120,9 @@ class OidcVerifier:
                 check_url(url, "OIDC_ISSUER")
             except InvalidArgument as error:
                 raise ValueError("the discovery document names no key set (jwks_uri)") from error
+            if issuer.startswith("https:") and not url.startswith("https:"):
+                # Whoever stands between would hand out keys of its own.
+                raise ValueError("the discovery document of an https issuer names keys without encryption")
         return self._fetch(url)
 
 

@@ -13,13 +13,16 @@ import grpc
 from rapport.events.v1 import events_pb2, events_pb2_grpc
 
 from services.kit import context as call_context
+from services.kit.auth import SERVICE_PREFIX
 from services.kit.clock import Clock
+from services.kit.config import SERVICES
 from services.kit.db import Database
 from services.kit.errors import (
     FailedPrecondition,
     InvalidArgument,
     OutOfRange,
     OverLimit,
+    PermissionDenied,
     Unavailable,
 )
 from services.kit.events import store
@@ -46,6 +49,7 @@ have to be large. When little does, nobody waits.
 
 _BEHIND_SECONDS = 0.25
 _READERS = 4
+_OPERATOR = "events.deadletters.write"
 _NAME = re.compile(r"[a-z0-9._-]{1,100}")
 
 
@@ -138,6 +142,7 @@ class EventStream(events_pb2_grpc.EventServiceServicer):
     ) -> events_pb2.AcknowledgeResponse:
         """Move a subscription's cursor."""
         _check_name(request.subscription)
+        _check_owner(request.subscription)
         timeline = _timeline(request.cursor.timeline, "cursor.timeline")
         position = request.cursor.position
         with self._db.transaction() as connection:
@@ -331,6 +336,22 @@ def _check_name(name: str) -> None:
             "subscription",
             f"expected at most 100 lower-case letters, digits, '-', '_' and '.', got {name[:120]!r}",
             reason="INVALID_SUBSCRIPTION_NAME",
+        )
+
+
+def _check_owner(name: str) -> None:
+    """Raise PermissionDenied (SUBSCRIPTION_OF_A_SERVICE) when the cursor is of another one, a service's worker.
+
+    Moved forward, it would keep events from the worker for ever. Who may drop dead letters may do as much already.
+    """
+    owner, dot, _ = name.partition(".")
+    if not dot or owner not in SERVICES or call_context.principal() in ("", f"{SERVICE_PREFIX}{owner}"):
+        return
+    if call_context.scope_of(_OPERATOR) is None:
+        raise PermissionDenied(
+            f"subscriptions that begin with {owner!r} and a dot are of that service's worker: take another name",
+            reason="SUBSCRIPTION_OF_A_SERVICE",
+            metadata={"permission": _OPERATOR, "principal": call_context.principal()},
         )
 
 

@@ -20,6 +20,8 @@ from services.kit.errors import InvalidArgument, OverLimit
 
 KNOWN_SECONDS = 30.0
 """For the request of a caller whose token is good: the largest one, over a slow line."""
+PIECE_SECONDS = 120.0
+"""For each message of an upload; while the server waits for it, it may hold a transaction."""
 STRANGER_SECONDS = 5.0
 """For that of anybody, and for a whole stream of reflection."""
 
@@ -33,8 +35,9 @@ class Arrivals:
     def __init__(self, strangers: int) -> None:
         """strangers: how many calls of callers without a token may be waited for at once."""
         self._places = threading.BoundedSemaphore(strangers)
-        # In the order of their ends, as each of both waits the same time.
+        # In the order of their ends, as each of them waits the same time.
         self._known = _Patience(KNOWN_SECONDS)
+        self._pieces = _Patience(PIECE_SECONDS)
         self._strangers = _Patience(STRANGER_SECONDS)
 
     def one(self, requests: Iterator[Any], context: grpc.ServicerContext, *, known: bool) -> Any:
@@ -51,6 +54,18 @@ class Arrivals:
                 self._known.remove(number)
         with self.stranger(context):
             return _first(requests)
+
+    def pieces(self, requests: Iterator[Any], context: grpc.ServicerContext) -> Iterator[Any]:
+        """Yield the messages of an upload, and cancel it when the next one does not come; raises what gRPC raises."""
+        while True:
+            number = self._pieces.add(context)
+            try:
+                request = next(requests)
+            except StopIteration:
+                return
+            finally:
+                self._pieces.remove(number)
+            yield request
 
     @contextmanager
     def stranger(self, context: grpc.ServicerContext) -> Iterator[None]:

@@ -16,6 +16,7 @@ import grpc
 
 from services.kit import context as call_context
 from services.kit import metrics
+from services.kit.access.addresses import caller_address
 from services.kit.access.audit import Audit, Refusal
 from services.kit.access.limits import CallerLimits, Limits
 from services.kit.access.scope import EVERYTHING, Scope
@@ -148,7 +149,8 @@ class Guard:
             try:
                 self._authorize(plan, work, token, context)
                 with self._stream_slot(work, context):
-                    response = behavior(validated(plan, requests), context)
+                    pieces = self._arrivals.pieces(requests, context)
+                    response = behavior(validated(plan, pieces), context)
                 if response is None:
                     raise TypeError(f"{plan.name} returned nothing")
             except Exception as error:
@@ -228,7 +230,7 @@ class Guard:
                 if not principal.is_service:
                     self._limits.call(principal.name)
             else:
-                self._limits.call(_address(context))
+                self._limits.call(caller_address(context.peer()))
             if not plan.permission:
                 # The request proves itself.
                 work.scope = EVERYTHING
@@ -239,7 +241,7 @@ class Guard:
         except (Unauthenticated, PermissionDenied, OverLimit, Unavailable) as error:
             self._refused(plan, work, (error.reason, error.metadata.get("permission", "")), context)
             if isinstance(error, Unauthenticated | Unavailable):
-                self._limits.refused(_address(context))
+                self._limits.refused(caller_address(context.peer()))
             raise
         if work.deadline is not None and work.deadline <= time.monotonic():
             # The caller has gone while the call waited for a thread: to work for nobody would delay the
@@ -260,13 +262,13 @@ class Guard:
         self, plan: MethodPlan, work: CallContext, why: tuple[str, str], context: grpc.ServicerContext
     ) -> None:
         """Record a refusal. why: its reason, and the permission that was lacking."""
-        who = work.principal or f"address:{_address(context)}"
+        who = work.principal or f"address:{caller_address(context.peer())}"
         work.refused = True
         self._audit.refused(Refusal(who, plan.name, *why), work.request_id)
 
     def _count_bytes(self, work: CallContext, request: Any, context: grpc.ServicerContext) -> None:
         if not work.principal.startswith(SERVICE_PREFIX):
-            self._limits.content(work.principal or _address(context), request.ByteSize())
+            self._limits.content(work.principal or caller_address(context.peer()), request.ByteSize())
 
     def _stream_slot(self, work: CallContext, context: grpc.ServicerContext) -> _Slot:
         if not self._streams.acquire(blocking=False):
@@ -274,7 +276,7 @@ class Guard:
                 f"this process serves {self._max_streams} streams already; try again later",
                 reason="TOO_MANY_STREAMS",
             )
-        caller = work.principal or _address(context)
+        caller = work.principal or caller_address(context.peer())
         if not work.principal.startswith(SERVICE_PREFIX):
             try:
                 self._limits.open_stream(caller)
@@ -382,11 +384,6 @@ def _demand(plan: MethodPlan, principal: Principal | None, token: str) -> Scope:
             metadata={"permission": f"{plan.permission}:all", "principal": principal.name},
         )
     return scope
-
-
-def _address(context: grpc.ServicerContext) -> str:
-    """Return the caller's network address without its port."""
-    return context.peer().rpartition(":")[0]
 
 
 def _failure(error: Exception, context: grpc.ServicerContext, work: CallContext) -> Failure | None:

@@ -13,6 +13,7 @@ from rapport.events.v1 import events_pb2 as pb
 from rapport.sales.v1 import events_pb2 as sales_events
 from rapport_client import errors
 
+from services.kit.auth import add_tokens
 from services.kit.events import timelines
 from services.sales import models
 from tests.contract.events.conftest import STREAMS_PER_CALLER, Stream
@@ -64,6 +65,28 @@ def test_each_rpc_asks_for_its_permission_and_no_more(stream: Stream, method: st
     if method == "acknowledge":
         arguments = {"subscription": name(), "cursor": stream.head()}
     first(getattr(stream.events_with("events.read"), method)(**arguments))
+
+
+def test_the_cursor_of_a_service_is_moved_by_its_worker_alone(stream: Stream) -> None:
+    token = secrets.token_urlsafe(16)
+    add_tokens(stream.served.folder / "tokens.json", [("service:campaign", ("events.read",), token)])
+    worker, reader = stream.events_with(token=token), stream.events_with("events.read")
+    own, head = f"campaign.{name()}", stream.head()
+    worker.acknowledge(subscription=own, cursor=head)
+    placed = stream.place_orders(1)
+    for one in (own, "campaign.x", "care.x"):
+        for rewind in (False, True):
+            with pytest.raises(errors.PermissionDenied) as caught:
+                reader.acknowledge(subscription=one, cursor=stream.head(), rewind=rewind)
+            assert caught.value.reason == "SUBSCRIPTION_OF_A_SERVICE"
+    with pytest.raises(errors.PermissionDenied):
+        worker.acknowledge(subscription="care.x", cursor=head)
+    with worker.subscribe(subscription=own) as responses:
+        assert take(responses, 1)[0].subject == placed[0].name
+    for one in ("campaign", "campaigns.x", "bi.campaign"):
+        reader.acknowledge(subscription=one, cursor=head)
+    operator = stream.events_with("events.read", "events.deadletters.write")
+    operator.acknowledge(subscription=own, cursor=stream.head())
 
 
 def test_the_stream_has_a_port_of_its_own(stream: Stream) -> None:

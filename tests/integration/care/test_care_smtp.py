@@ -210,6 +210,27 @@ def test_a_listener_that_stops_finishes_the_mail_in_hand(runtime: Runtime, monke
     idle.close()
 
 
+def test_too_many_connections_are_told_to_come_again(runtime: Runtime, monkeypatch):
+    monkeypatch.setattr(smtp, "MAX_CONNECTIONS", 3)
+    listener = smtp.SmtpListener(runtime)
+    listener.start()
+    try:
+        held = [socket.create_connection((listener.host, listener.port), timeout=30) for _ in range(3)]
+        assert all(one.recv(3) == b"220" for one in held)
+        with pytest.raises(smtplib.SMTPConnectError) as caught:
+            smtplib.SMTP(listener.host, listener.port, timeout=30)
+        assert caught.value.smtp_code == 421
+        held.pop().close()
+        until(lambda: listener._open == 2, "the place is free")
+        with smtplib.SMTP(listener.host, listener.port, timeout=30) as made:
+            assert made.sendmail(SENDER, [OPEN], mail()) == {}
+        for one in held:
+            one.close()
+        until(lambda: listener._open == 0, "all places are free")
+    finally:
+        listener.stop()
+
+
 def _refused(listener: smtp.SmtpListener) -> bool:
     try:
         socket.create_connection((listener.host, listener.port), timeout=5).close()

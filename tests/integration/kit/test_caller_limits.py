@@ -12,6 +12,7 @@ from rapport_client import errors
 from rapport_client.retry import NO_RETRY
 from structlog.testing import capture_logs
 
+from services.kit.access.addresses import caller_address
 from services.kit.access.audit import Audit, Refusal
 from services.kit.access.limits import Buckets, CallerLimits, Limits
 from services.kit.auth import add_tokens
@@ -111,6 +112,23 @@ def test_too_many_calls_are_told_when_to_come_again(tmp_path):
         with pytest.raises(grpc.RpcError) as refused:
             stub.GetVersion(pb.EchoRequest(text="x"), timeout=WAIT)
         assert details(refused.value)[0] == "TOO_MANY_CALLS"
+
+
+@pytest.mark.parametrize(
+    ("peer", "address"),
+    [
+        ("ipv4:192.0.2.7:5000", "ipv4:192.0.2.7"),
+        ("ipv6:[2001:db8:1:2:3:4:5:6]:5000", "ipv6:2001:db8:1:2::/64"),
+        ("ipv6:%5B2001:db8:1:2:ffff::9%5D:5000", "ipv6:2001:db8:1:2::/64"),
+        ("ipv6:[::ffff:192.0.2.7]:5000", "ipv4:192.0.2.7"),
+        ("ipv6:[::1]:5000", "ipv6:::1"),
+        ("ipv6:[fe80::1%25eth0]:5000", "ipv6:fe80::/64"),
+        ("unix:", "unix"),
+        ("", ""),
+    ],
+)
+def test_a_network_of_ipv6_addresses_is_one_caller(peer, address):
+    assert caller_address(peer) == address
 
 
 def test_our_own_services_have_no_limit(tmp_path):

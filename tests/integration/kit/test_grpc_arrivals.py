@@ -109,6 +109,29 @@ def test_work_takes_as_long_as_it_takes(tmp_path, monkeypatch):
         assert served.client(OWNER).echo(text="x").text == "done"
 
 
+def test_an_upload_that_falls_silent_ends_and_one_that_goes_on_does_not(tmp_path, monkeypatch):
+    monkeypatch.setattr(arrivals, "PIECE_SECONDS", 1.0)
+    with serve(tmp_path, threads=4) as served:
+        ended, going, silent = threading.Event(), threading.Event(), threading.Event()
+
+        def pieces(wait: float, count: int, last: threading.Event) -> Iterator[Any]:
+            for _ in range(count):
+                yield pb.EchoRequest(text="x")
+                going.wait(wait)
+            last.wait(WAIT)
+
+        stub, metadata = served.stub(), (("authorization", f"Bearer {OWNER}"),)
+        ended.set()
+        whole = stub.Upload(pieces(0.3, 6, ended), metadata=metadata, timeout=WAIT)
+        assert whole.text == "+".join("x" * 6)
+        with pytest.raises(grpc.RpcError) as caught:
+            stub.Upload(pieces(0.0, 2, silent), metadata=metadata, timeout=WAIT)
+        assert caught.value.code() is grpc.StatusCode.CANCELLED
+        silent.set()
+        guard = served.server._registry._guard
+        until(lambda: guard._streams._value == guard._max_streams, "its place is free")
+
+
 def test_a_call_that_ends_without_a_request_is_told_so(tmp_path):
     with serve(tmp_path, threads=4) as served:
         call = served.channel().stream_unary(ECHO, request_serializer=raw, response_deserializer=raw)

@@ -243,6 +243,24 @@ def test_only_the_settings_say_where_the_keys_are(idp):
         verifier(idp, issuer=f"{idp.issuer}/other").verify(idp.token())
 
 
+@pytest.mark.parametrize(("keys", "fetched"), [("https://keys.test/k", True), ("http://idp.test/k", False)])
+def test_an_encrypted_provider_does_not_lead_to_keys_in_the_clear(idp, keys, fetched):
+    asked = []
+
+    def fetch(url):
+        asked.append(url)
+        return {"issuer": "https://idp.test", "jwks_uri": keys} if "well-known" in url else idp.published()
+
+    settings = OidcSettings(issuer="https://idp.test", audience=(AUDIENCE,))
+    found = OidcVerifier(settings, Roles(), fetch=fetch)
+    token = idp.token(iss="https://idp.test")
+    if fetched:
+        assert found.verify(token)
+    else:
+        assert refusal(found, token)[0] == "SIGNING_KEYS_UNAVAILABLE"
+    assert (keys in asked) is fetched
+
+
 def test_a_token_is_verified_once_and_forgotten_when_it_expires(idp, monkeypatch):
     found = verifier(idp, leeway_seconds=0)
     seen = []

@@ -60,3 +60,28 @@ def test_misuse_is_refused(kind, key):
 def test_a_short_secret_is_refused():
     with pytest.raises(InvalidArgument, match="RAPPORT_SECRET_KEY"):
         Signer("short")
+
+
+def test_a_former_key_and_one_to_come_still_count_and_sign_nothing():
+    former, present, coming = ("former key " * 2, "present key " * 2, "coming key " * 2)
+    key = bytes(range(16))
+    rotated = Signer(present, (former, coming))
+    for one in (former, coming):
+        assert rotated.verify(Signer(one).sign("c", key)) == ("c", key)
+        assert rotated.matches("page", b"x", Signer(one).mac("page", b"x")[:8])
+        assert not rotated.matches("other", b"x", Signer(one).mac("page", b"x"))
+    assert Signer(present).verify(rotated.sign("c", key)) == ("c", key)
+    with pytest.raises(InvalidArgument):
+        Signer(present).verify(Signer(former).sign("c", key))
+    with pytest.raises(InvalidArgument):
+        Signer(present, ("short",))
+
+
+def test_a_part_of_a_code_that_is_too_short_is_none():
+    signer = Signer("s" * 16)
+    code = signer.mac("page", b"x")
+    assert [signer.matches("page", b"x", code[:length]) for length in (0, 1, 7, 8, 32)] == [
+        *(False, False, False),
+        *(True, True),
+    ]
+    assert not signer.matches("page", b"x", code + b"x")

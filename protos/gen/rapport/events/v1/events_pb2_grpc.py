@@ -81,7 +81,9 @@ class EventServiceServicer:
         """Moves the durable cursor of a subscription forward: all events up to it have had their effect.
 
         A cursor behind the stored one changes nothing, unless `rewind` is set. Creates the subscription if there is none.
-        Errors: FAILED_PRECONDITION (TIMELINE_CHANGED); OUT_OF_RANGE (CURSOR_AHEAD) for a position that was never given out.
+        Errors: FAILED_PRECONDITION (TIMELINE_CHANGED); OUT_OF_RANGE (CURSOR_AHEAD) for a position that was never given out; PERMISSION_DENIED
+        (SUBSCRIPTION_OF_A_SERVICE) for a name that begins with that of a service and a dot, such as "sales.", for all but its worker and who has
+        `events.deadletters.write`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
