@@ -14,7 +14,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from services.kit.bus.address import parse_address
 from services.kit.clock import parse_clock
 from services.kit.errors import InvalidArgument
-from services.kit.setting_secrets import given, is_secret
+from services.kit.setting_secrets import describe, is_secret
 
 if TYPE_CHECKING:
     from rapport_client.config import Location
@@ -444,9 +444,5 @@ def load_settings(**overrides: object) -> Settings:
     try:
         return Settings(**overrides)  # type: ignore[arg-type]
     except ValidationError as error:
-        problems = "; ".join(
-            f"RAPPORT_{'_'.join(str(part) for part in item['loc']).upper().removeprefix('RAPPORT_')}: "
-            f"{item['msg'].removeprefix('Value error, ')}{given(item)}"
-            for item in error.errors()
-        )
+        problems = "; ".join(map(describe, error.errors()))
         raise InvalidArgument(f"bad settings: {problems}", reason="INVALID_SETTINGS") from error

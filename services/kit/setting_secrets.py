@@ -14,7 +14,10 @@ def is_secret(name: str) -> bool:
     return name in known or name.endswith("database_url")
 
 
-def given(problem: ErrorDetails) -> str:
-    """Return what a variable was set to, unless that may hold a secret."""
-    name = str(problem["loc"][0]) if problem["loc"] else ""
-    return "" if is_secret(name) else f" (got {safe_text(repr(problem.get('input')))})"
+def describe(problem: ErrorDetails) -> str:
+    """Return what is wrong with a variable, by its name, and what it was set to unless that may hold a secret."""
+    name = "_".join(str(part) for part in problem["loc"]).upper().removeprefix("RAPPORT_")
+    found = problem["msg"].removeprefix("Value error, ")
+    field = str(problem["loc"][0]) if problem["loc"] else ""
+    given = "" if is_secret(field) else f" (got {safe_text(repr(problem.get('input')))})"
+    return f"RAPPORT_{name}: {found}{given}"
