@@ -262,6 +262,9 @@ def test_a_supervisor_forks_again_what_was_killed_and_ends_its_server(
     supervisor = make_supervisor()
     supervisor.start([ProcessSpec("one", command("wait"), fork_server=server)])
     events.wait(EventKind.READY, "one")
+    log = supervisor.logs / "one.log"
+    # It counts as ready from its start on.
+    until(lambda: log.exists() and log.read_text().endswith("\n"), "the first has told what it is")
     first = supervisor.pid("one")
     supervisor.kill("one")
     events.wait(EventKind.READY, "one", 2)
@@ -270,7 +273,6 @@ def test_a_supervisor_forks_again_what_was_killed_and_ends_its_server(
     assert second is not None
     assert psutil.Process(second).ppid() == os.getpid()
     assert "SIGKILL" in events.of(EventKind.EXITED, "one")[0].detail
-    log = supervisor.logs / "one.log"
     until(lambda: len(log.read_text().splitlines()) == 2, "both have told what they are")
     assert {json.loads(line)["loaded_by"] for line in log.read_text().splitlines()} == {server.pid}
     supervisor.stop()
