@@ -5,8 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 
 import sqlalchemy as sa
+from rapport.events.v1 import events_pb2
 from sqlalchemy import Connection
 
+from services.kit.db import Database
+from services.kit.events.payload import event_uuid
 from services.kit.tables import KitTables
 
 
@@ -33,3 +36,13 @@ def forget_processed(
     return connection.execute(
         sa.delete(table).where(table.c.consumer == consumer, table.c.event_id.in_(old))
     ).rowcount
+
+
+def had_effect(db: Database, kit: KitTables, consumer: str, event: events_pb2.Event) -> bool:
+    """Tell whether a consumer has processed an event."""
+    table = kit.processed_event
+    query = sa.select(table.c.event_id).where(
+        table.c.consumer == consumer, table.c.event_id == event_uuid(event)
+    )
+    with db.read() as connection:
+        return connection.execute(query).first() is not None

@@ -154,7 +154,9 @@ class Subscription(Entrypoint):  # type: ignore[misc]
     def _take(self, stream: Stream, delivery: Delivery) -> None:
         if delivery.exhausted:
             for event in delivery.events:
-                self._deliverer.give_up(event, ConsumerEnded())
+                # Whose effect was written is not why the process ended, but another event beside it.
+                if not native(consumer.had_effect, self.host.runtime.db, self.host.kit, self.name, event):
+                    self._deliverer.give_up(event, ConsumerEnded())
         elif delivery.events:
             with self._turn:
                 self._deliverer.deliver(delivery.events)

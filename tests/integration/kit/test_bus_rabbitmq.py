@@ -228,8 +228,9 @@ def test_the_transport_can_be_changed_and_changed_back(toy: Toy) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("innocent", [False, True])
 def test_an_event_that_kills_its_consumer_each_time_becomes_a_dead_letter_and_its_neighbours_do_not(
-    toy: Toy,
+    toy: Toy, innocent: bool
 ) -> None:
     """The deaths are of connections, which are all that the broker sees of a process that dies."""
     toy.source.start_relay()
@@ -276,7 +277,19 @@ def test_an_event_that_kills_its_consumer_each_time_becomes_a_dead_letter_and_it
     transport.close()
     # Each is one of the whole process, with all its consumers and its relay: after so many it is over.
     assert deaths == SCATTER_AFTER + LAST_TRIES == 6
+    if innocent:
+        # Its effect was written before the process ended, of another consumer's event.
+        with toy.source.db.read() as connection:
+            rows = connection.execute(sa.select(toy.source.kit.outbox))
+            (row,) = [one for one in rows if b"deadly" in one.data]
+        with toy.db.transaction() as connection:
+            done = {"consumer": GREETER, "event_id": row.id, "position": row.position, "record_time": NOW}
+            connection.execute(sa.insert(toy.models.kit.processed_event).values(done))
     toy.worker().start()
+    if innocent:
+        eventually(lambda: {*toy.effects(), *taken} == {*texts, *later})
+        assert letters(toy) == []
+        return
     eventually(lambda: letters(toy))
     ((consumer, text, error),) = letters(toy)
     assert (consumer, text) == (GREETER, "deadly")
@@ -300,12 +313,15 @@ def test_a_worker_that_an_event_ends_each_time_gets_over_it(toy: Toy) -> None:
         if worker.process is not None and worker.process.poll() is not None:
             deaths += 1
             worker.start(wait=False)
-        return bool(letters(toy))
+        return bool(of_greeter())
+
+    def of_greeter() -> list[str]:
+        # What else the process had in hand each time might be why it ended, unless it had its effect once.
+        return [text for consumer, text, _ in letters(toy) if consumer == GREETER]
 
     eventually(over, 120)
     assert deaths == SCATTER_AFTER + LAST_TRIES
-    ((consumer, text, _),) = letters(toy)
-    assert (consumer, text) == (GREETER, "deadly")
+    assert of_greeter() == ["deadly"]
     said = toy.source.say("three")
     eventually(lambda: sorted(toy.effects()) == sorted(["one", "two", *said]))
     assert worker.process is not None
