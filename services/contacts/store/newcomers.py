@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -16,7 +16,6 @@ from services.contacts.store.contacts import claim_head
 from services.contacts.store.encoding import to_json
 from services.kit.db import copy_text, escaped
 
-V = TypeVar("V")
 _NULL = "\\N"
 _OTHERS = {"attributes": "{}", "tags": "{}", "consents": "{}"}
 
